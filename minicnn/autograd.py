@@ -1,0 +1,269 @@
+"""The engine: a Tensor remembers how it was made, and gradients flow back along those memories.
+
+An op returns its result and one VJP (vector-Jacobian product: gradient of the result -> gradient of one argument)
+per array argument. `value_and_grad` is the face for work, `Tensor.backward` the face for teaching; both walk the
+same graph with the same loop. On plain arrays an op returns a plain array and nothing is recorded.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any, ParamSpec, TypeAlias
+
+import numpy as np
+
+from minicnn import tree
+from minicnn.errors import ShapeError
+
+Array: TypeAlias = Any
+"""An array argument of an op: inside the op an ndarray; for its caller an ndarray, a Tensor or a number."""
+
+VJP: TypeAlias = Callable[[np.ndarray], Any] | None
+P = ParamSpec("P")
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+OPS: dict[str, Callable[..., Any]] = {}
+"""Every op by its name; the operators of Tensor find theirs here."""
+
+
+def _binary(name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
+    def forward(self: Any, other: Any) -> Any:
+        return OPS[name](self, other)
+
+    def reflected(self: Any, other: Any) -> Any:
+        return OPS[name](other, self)
+
+    return forward, reflected
+
+
+class Tensor:
+    """An array with a memory: `edges` are the tensors it was made from, each with its VJP.
+
+    Parameters
+    ----------
+    data : array_like of float32 or float64
+        Kept as it is, not copied. Integers are refused: they have no gradient.
+
+    Attributes
+    ----------
+    grad : ndarray or None
+        Set by `backward`, same shape as `data`.
+
+    Examples
+    --------
+    >>> x = Tensor([1.0, 2.0, 3.0])
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    array([2., 4., 6.])
+    """
+
+    __slots__ = ("data", "edges", "grad")
+    __array_ufunc__ = None  # so that `array * tensor` asks the Tensor
+
+    def __init__(self, data: Any, edges: tuple[tuple[Tensor, Callable[..., Any]], ...] = ()) -> None:
+        self.data: np.ndarray = _float_array("Tensor", "data", np.asarray(data))
+        self.edges = edges
+        self.grad: np.ndarray | None = None
+
+    def backward(self) -> None:
+        """Set `.grad` on every tensor that this scalar was made from (set, not add: calling twice is harmless)."""
+        for tensor, g in _walk(self):
+            tensor.grad = g
+
+    shape = property(lambda self: self.data.shape)
+    ndim = property(lambda self: self.data.ndim)
+    size = property(lambda self: self.data.size)
+    dtype = property(lambda self: self.data.dtype)
+    T = property(lambda self: self.transpose())
+
+    def __repr__(self) -> str:
+        made = "" if not self.edges else f", made from {len(self.edges)}"
+        return f"Tensor({np.array2string(self.data, separator=', ', threshold=20)}{made})"
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __float__(self) -> float:
+        return float(self.data)
+
+    def __bool__(self) -> bool:
+        return bool(self.data)
+
+    __add__, __radd__ = _binary("add")
+    __sub__, __rsub__ = _binary("subtract")
+    __mul__, __rmul__ = _binary("multiply")
+    __truediv__, __rtruediv__ = _binary("divide")
+    __pow__, __rpow__ = _binary("power")
+    __matmul__, __rmatmul__ = _binary("matmul")
+
+    def __neg__(self) -> Any:
+        return OPS["negate"](self)
+
+    def __abs__(self) -> Any:
+        return OPS["abs"](self)
+
+    def __getitem__(self, index: Any) -> Any:
+        return OPS["getitem"](self, index)
+
+    def sum(self, axis: Any = None, keepdims: bool = False) -> Any:
+        """Return `ops.sum` of this tensor."""
+        return OPS["sum"](self, axis=axis, keepdims=keepdims)
+
+    def mean(self, axis: Any = None, keepdims: bool = False) -> Any:
+        """Return `ops.mean` of this tensor."""
+        return OPS["mean"](self, axis=axis, keepdims=keepdims)
+
+    def max(self, axis: Any = None, keepdims: bool = False) -> Any:
+        """Return `ops.max` of this tensor."""
+        return OPS["max"](self, axis=axis, keepdims=keepdims)
+
+    def transpose(self, axes: tuple[int, ...] | None = None) -> Any:
+        """Return `ops.transpose` of this tensor."""
+        return OPS["transpose"](self, axes)
+
+    def reshape(self, *shape: Any) -> Any:
+        """Return `ops.reshape` of this tensor; the shape as one tuple or as several numbers."""
+        return OPS["reshape"](self, shape[0] if len(shape) == 1 else shape)
+
+
+def op(shape_rule: Callable[..., Any]) -> Callable[[Callable[P, Any]], Callable[P, Any]]:
+    """Make an op of a function that returns `(result, vjps)`.
+
+    The parameters annotated `Array` are its array arguments, and `vjps` has one entry for each (None: no
+    derivative). `shape_rule` takes shapes in their place and all other arguments as they are; it runs first and
+    is the only source of shape errors. It stays reachable as `the_op.shape`.
+    """
+
+    def decorate(forward: Callable[P, Any]) -> Callable[P, Any]:
+        parameters = inspect.signature(forward).parameters.values()
+        arrays = [p for p in parameters if p.annotation in ("Array", "Array | None")]
+        names = [p.name for p in arrays]
+        variadic = arrays[0].kind is inspect.Parameter.VAR_POSITIONAL
+        where = forward.__name__
+
+        @functools.wraps(forward)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            count = len(args) if variadic else len(names)
+            given, rest = list(args[:count]), args[count:]
+            given += [kwargs.pop(name) for name in names[len(given) :] if name in kwargs] if kwargs else []
+            values = [_value(where, names[min(i, len(names) - 1)], a) for i, a in enumerate(given)]
+            try:
+                shape_rule(*[None if v is None else np.shape(v) for v in values], *rest, **kwargs)
+            except ShapeError as error:
+                error.where = where
+                raise
+            y, vjps = forward(*values, *rest, **kwargs)
+            if not any(isinstance(a, Tensor) for a in given):
+                return y
+            pairs = zip(given, vjps, strict=False)  # an optional array left out has no pair
+            return Tensor(y, tuple((a, vjp) for a, vjp in pairs if vjp is not None and isinstance(a, Tensor)))
+
+        call.shape = shape_rule  # type: ignore[attr-defined]
+        OPS[where] = call
+        return call
+
+    return decorate
+
+
+def value_and_grad(f: Callable[..., Any], *, has_aux: bool = False) -> Callable[..., Any]:
+    """Make of `f(params, *rest)`, a scalar, a function that returns `(value, gradients)`.
+
+    `params` is a tree (dict, list, tuple) of float arrays; the gradients come in the same tree. A parameter that
+    `f` does not use gets zeros. With `has_aux`, `f` returns `(scalar, anything)` and the value is that pair.
+
+    >>> value_and_grad(lambda p, x: (p["w"] * x).sum())({"w": np.array([2.0])}, np.array([3.0]))
+    (np.float64(6.0), {'w': array([3.])})
+    """
+
+    @functools.wraps(f)
+    def compute(params: Any, *rest: Any, **kwargs: Any) -> Any:
+        tensors = tree.map_leaves(_leaf, params)
+        result = f(tensors, *rest, **kwargs)
+        y, aux = result if has_aux else (result, None)
+        wanted = set(tree.leaves(tensors))
+        grads = {t: g for t, g in _walk(y) if t in wanted} if isinstance(y, Tensor) else {}
+        gradients = tree.map_leaves(lambda t: grads[t] if t in grads else np.zeros_like(t.data), tensors)
+        value = _plain(y)[()]
+        return ((value, tree.map_leaves(_plain, aux)) if has_aux else value), gradients
+
+    return compute
+
+
+def grad(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Make of `f(params, *rest)`, a scalar, a function that returns its gradients in the tree of `params`.
+
+    >>> grad(lambda x: x * x + x)(np.array(3.0))
+    array(7.)
+    """
+    return lambda *args, **kwargs: value_and_grad(f)(*args, **kwargs)[1]
+
+
+def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
+    """Sum `g` over the axes along which an argument of this shape was broadcast."""
+    if np.shape(g) == shape:
+        return g
+    g = np.sum(g, axis=tuple(range(np.ndim(g) - len(shape))))
+    return np.sum(g, axis=tuple(i for i, n in enumerate(shape) if n == 1), keepdims=True)
+
+
+def _walk(y: Tensor) -> Iterator[tuple[Tensor, np.ndarray]]:
+    """Yield each tensor that `y` was made from with its gradient, a tensor only after all that were made of it."""
+    if y.size != 1:
+        raise ValueError(f"a gradient needs a scalar, this has shape {y.shape}. Use .sum() or .mean() first.")
+    uses = _uses(y)
+    gradients: dict[Tensor, Any] = {y: np.ones_like(y.data)}
+    ready = [y]
+    while ready:
+        tensor = ready.pop()
+        g = np.asarray(gradients.pop(tensor), dtype=tensor.dtype)
+        yield tensor, g
+        for parent, vjp in tensor.edges:
+            part = vjp(g)
+            gradients[parent] = gradients[parent] + part if parent in gradients else part
+            uses[parent] -= 1
+            if not uses[parent]:
+                ready.append(parent)
+
+
+def _uses(y: Tensor) -> dict[Tensor, int]:
+    uses = {y: 0}
+    stack = [y]
+    while stack:
+        for parent, _ in stack.pop().edges:
+            if parent not in uses:
+                uses[parent] = 0
+                stack.append(parent)
+            uses[parent] += 1
+    return uses
+
+
+def _plain(value: Any) -> Any:
+    return value.data if isinstance(value, Tensor) else np.asarray(value) if isinstance(value, float) else value
+
+
+def _leaf(value: Any) -> Tensor:
+    if isinstance(value, Tensor):
+        raise TypeError(
+            "value_and_grad: the parameters are Tensors. Give plain arrays; there are no second derivatives."
+        )
+    return Tensor(value)
+
+
+def _value(where: str, name: str, a: Any) -> Any:
+    """Unwrap a Tensor, check an array, and make a number weak: it takes the dtype of the arrays it meets."""
+    if isinstance(a, Tensor):
+        return a.data
+    if a is None or isinstance(a, np.float32):
+        return a
+    if isinstance(a, float | int | np.integer) and not isinstance(a, bool):
+        return a.item() if isinstance(a, np.generic) else a
+    return _float_array(where, name, a)
+
+
+def _float_array(where: str, name: str, a: Any) -> np.ndarray:
+    if not isinstance(a, np.ndarray):
+        raise TypeError(f"{where}: {name} is a {type(a).__name__}. Give a float32 or float64 array or a Tensor.")
+    if a.dtype not in FLOATS:
+        raise TypeError(f"{where}: {name} has dtype {a.dtype}. Use .astype(np.float32), or float64 for checks.")
+    return a

@@ -1,0 +1,34 @@
+"""Arrays in, arrays out: the loops under convolution and pooling, in one of two implementations.
+
+`reference` is the specification in NumPy; `compiled` has the same names and arguments on Numba, where that is
+installed. The choice is made once, when the first kernel is needed; MINICNN_KERNELS=reference|compiled decides
+otherwise.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import os
+from types import ModuleType
+
+CHOICES = ("compiled", "reference")
+
+
+@functools.cache
+def implementation() -> ModuleType:
+    """Return the module of kernels in use."""
+    asked = os.environ.get("MINICNN_KERNELS", "")
+    if asked and asked not in CHOICES:
+        raise ValueError(f"MINICNN_KERNELS={asked!r} is not known. Use one of {', '.join(CHOICES)}, or unset it.")
+    return importlib.import_module(f"{__name__}.{asked or 'reference'}")
+
+
+def name() -> str:
+    """Return which kernels are in use.
+
+    >>> name() in CHOICES
+    True
+    """
+    return implementation().__name__.rpartition(".")[2]

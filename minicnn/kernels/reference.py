@@ -1,0 +1,220 @@
+"""The specification of the kernels, in readable NumPy.
+
+Images are (N, H, W, C), convolution kernels (kh, kw, C // groups, K), pads ((top, bottom), (left, right)). A
+window's number of rows is floor((H + top + bottom - span) / stride) + 1, always at least one: the callers check
+that, the kernels do not. Results have the dtype of `x`, arguments are never written to.
+
+Every function works tap by tap: `_tap(x, i, j)` is, for all windows at once, the cell under tap (i, j), a strided
+view of the padded image. Reading forward and writing backward go through the same views.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+Pair = tuple[int, int]
+Pads = tuple[Pair, Pair]
+PIECE = 2**18
+"""Numbers that a gathered piece may hold: about what stays in a core's second-level cache."""
+
+
+def conv2d(
+    x: np.ndarray,
+    kernel: np.ndarray,
+    bias: np.ndarray | None,
+    strides: Pair,
+    pads: Pads,
+    dilation: Pair,
+    groups: int,
+) -> np.ndarray:
+    """Cross-correlate: (N, H, W, C) with (kh, kw, C // groups, K) -> (N, P, Q, K)."""
+    n, p, q = len(x), *_out(x, kernel.shape[:2], strides, pads, dilation)
+    y = np.empty((n, p, q, kernel.shape[3]), x.dtype)
+    padded = _pad(x, pads, 0)
+    for rows, channels, filters in _pieces(x, kernel, p * q, groups):
+        patches = _patches(padded[rows, :, :, channels], kernel.shape[:2], (p, q), strides, dilation)
+        y[rows, :, :, filters] = (patches @ _matrix(kernel[..., filters])).reshape(-1, p, q, _width(filters))
+    if bias is not None:
+        y += bias
+    return y
+
+
+def conv2d_input_grad(
+    g: np.ndarray,
+    kernel: np.ndarray,
+    x_shape: tuple[int, ...],
+    strides: Pair,
+    pads: Pads,
+    dilation: Pair,
+    groups: int,
+) -> np.ndarray:
+    """Send the gradient of the result (N, P, Q, K) back to the input: (N, H, W, C)."""
+    p, q = g.shape[1:3]
+    dx = _padded_zeros(x_shape, pads, g.dtype)
+    for rows, channels, filters in _pieces(dx, kernel, p * q, groups):
+        shares = g[rows, :, :, filters].reshape(-1, _width(filters)) @ _matrix(kernel[..., filters]).T
+        shares = shares.reshape(-1, p, q, *kernel.shape[:3])
+        for i, j in np.ndindex(*kernel.shape[:2]):
+            _tap(dx[rows, :, :, channels], i, j, (p, q), strides, dilation)[...] += shares[:, :, :, i, j]
+    return _crop(dx, pads)
+
+
+def conv2d_kernel_grad(
+    g: np.ndarray,
+    x: np.ndarray,
+    kernel_shape: tuple[int, ...],
+    strides: Pair,
+    pads: Pads,
+    dilation: Pair,
+    groups: int,
+) -> np.ndarray:
+    """Send the gradient of the result back to the kernel: (kh, kw, C // groups, K)."""
+    p, q = g.shape[1:3]
+    dk = np.zeros(kernel_shape, g.dtype)
+    kh, kw = kernel_shape[:2]
+    padded = _pad(x, pads, 0)
+    for rows, channels, filters in _pieces(x, dk, p * q, groups):
+        patches = _patches(padded[rows, :, :, channels], (kh, kw), (p, q), strides, dilation)
+        product = patches.T @ g[rows, :, :, filters].reshape(-1, _width(filters))
+        dk[..., filters] += product.reshape(*kernel_shape[:3], -1)
+    return dk
+
+
+def max_pool2d(x: np.ndarray, pool_size: Pair, strides: Pair, pads: Pads, dilation: Pair) -> np.ndarray:
+    """Take the maximum of each window; pads never win, NaN does: (N, H, W, C) -> (N, P, Q, C)."""
+    out = _out(x, pool_size, strides, pads, dilation)
+    y = np.full((len(x), *out, x.shape[3]), -np.inf, x.dtype)
+    padded = _pad(x, pads, -np.inf)
+    for i, j in np.ndindex(*pool_size):
+        np.maximum(y, _tap(padded, i, j, out, strides, dilation), out=y)
+    return y
+
+
+def max_pool2d_grad(
+    g: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    pool_size: Pair,
+    strides: Pair,
+    pads: Pads,
+    dilation: Pair,
+    split: bool,
+) -> np.ndarray:
+    """Send the gradient of each maximum to the first cell in row order that holds it, or split it over all."""
+    out = y.shape[1:3]
+    padded, dx = _pad(x, pads, 0), _padded_zeros(x.shape, pads, g.dtype)
+    winners = list(_winners(padded, y, _real(x.shape, pads), pool_size, strides, dilation))
+    share = g / np.maximum(sum(w.astype(g.dtype) for w in winners), 1) if split else g
+    free = np.ones(y.shape, bool)
+    for (i, j), wins in zip(np.ndindex(*pool_size), winners, strict=True):
+        _tap(dx, i, j, out, strides, dilation)[...] += np.where(wins & free, share, 0)
+        if not split:
+            free &= ~wins
+    return _crop(dx, pads)
+
+
+def max_pool2d_indices(
+    x: np.ndarray, y: np.ndarray, pool_size: Pair, strides: Pair, pads: Pads, dilation: Pair
+) -> np.ndarray:
+    """Tell where each maximum was first found: row * W + column in the image, -1 for a window of pads only."""
+    (top, _), (left, _) = pads
+    where = np.full(y.shape, -1)
+    rows, cols = (np.arange(out) * s for out, s in zip(y.shape[1:3], strides, strict=True))
+    winners = _winners(_pad(x, pads, 0), y, _real(x.shape, pads), pool_size, strides, dilation)
+    for (i, j), wins in zip(np.ndindex(*pool_size), winners, strict=True):
+        cell = (rows[:, None] + i * dilation[0] - top) * x.shape[2] + cols + j * dilation[1] - left
+        where = np.where(wins & (where < 0), cell[None, :, :, None], where)
+    return where
+
+
+def sum_pool2d(x: np.ndarray, pool_size: Pair, strides: Pair, pads: Pads, dilation: Pair) -> np.ndarray:
+    """Add up each window: (N, H, W, C) -> (N, P, Q, C)."""
+    out = _out(x, pool_size, strides, pads, dilation)
+    y = np.zeros((len(x), *out, x.shape[3]), x.dtype)
+    padded = _pad(x, pads, 0)
+    for i, j in np.ndindex(*pool_size):
+        y += _tap(padded, i, j, out, strides, dilation)
+    return y
+
+
+def sum_pool2d_grad(
+    g: np.ndarray, x_shape: tuple[int, ...], pool_size: Pair, strides: Pair, pads: Pads, dilation: Pair
+) -> np.ndarray:
+    """Send the gradient of each sum to every cell of its window."""
+    dx = _padded_zeros(x_shape, pads, g.dtype)
+    for i, j in np.ndindex(*pool_size):
+        _tap(dx, i, j, g.shape[1:3], strides, dilation)[...] += g
+    return _crop(dx, pads)
+
+
+def _winners(
+    padded: np.ndarray, y: np.ndarray, real: np.ndarray, pool_size: Pair, strides: Pair, dilation: Pair
+) -> Iterator[np.ndarray]:
+    """Yield, tap by tap, which windows hold their maximum there. A NaN only equals a NaN."""
+    for i, j in np.ndindex(*pool_size):
+        cell = _tap(padded, i, j, y.shape[1:3], strides, dilation)
+        yield ((cell == y) | np.isnan(cell)) & _tap(real, i, j, y.shape[1:3], strides, dilation)
+
+
+def _tap(x: np.ndarray, i: int, j: int, out: Pair, strides: Pair, dilation: Pair) -> np.ndarray:
+    """View, for every window, the cell under tap (i, j): (N, P, Q, C)."""
+    top, left = i * dilation[0], j * dilation[1]
+    rows = slice(top, top + (out[0] - 1) * strides[0] + 1, strides[0])
+    cols = slice(left, left + (out[1] - 1) * strides[1] + 1, strides[1])
+    return x[:, rows, cols]
+
+
+def _patches(x: np.ndarray, window: Pair, out: Pair, strides: Pair, dilation: Pair) -> np.ndarray:
+    """Gather the windows as the rows of a matrix: (N * P * Q, kh * kw * C)."""
+    n, h, w, c = x.strides
+    view = as_strided(
+        x,
+        (len(x), *out, *window, x.shape[3]),
+        (n, h * strides[0], w * strides[1], h * dilation[0], w * dilation[1], c),
+        writeable=False,
+    )
+    return view.reshape(-1, window[0] * window[1] * x.shape[3])
+
+
+def _matrix(kernel: np.ndarray) -> np.ndarray:
+    return kernel.reshape(-1, kernel.shape[3])
+
+
+def _pieces(x: np.ndarray, kernel: np.ndarray, places: int, groups: int) -> Iterator[tuple[slice, slice, slice]]:
+    """Yield slices of images, channels and filters whose gathered windows stay in cache."""
+    kh, kw, c, k = kernel.shape
+    step = max(1, PIECE // (places * kh * kw * c))
+    for group in range(groups):
+        channels, filters = (slice(group * width, (group + 1) * width) for width in (c, k // groups))
+        for start in range(0, len(x), step):
+            yield slice(start, min(start + step, len(x))), channels, filters
+
+
+def _width(part: slice) -> int:
+    return int(part.stop - part.start)
+
+
+def _out(x: np.ndarray, window: tuple[int, ...], strides: Pair, pads: Pads, dilation: Pair) -> Pair:
+    p, q = ((x.shape[1 + a] + sum(pads[a]) - (window[a] - 1) * dilation[a] - 1) // strides[a] + 1 for a in (0, 1))
+    return p, q
+
+
+def _pad(x: np.ndarray, pads: Pads, value: float) -> np.ndarray:
+    return np.pad(x, ((0, 0), *pads, (0, 0)), constant_values=value) if any(map(any, pads)) else x
+
+
+def _padded_zeros(x_shape: tuple[int, ...], pads: Pads, dtype: np.dtype) -> np.ndarray:
+    n, h, w, c = x_shape
+    return np.zeros((n, h + sum(pads[0]), w + sum(pads[1]), c), dtype)
+
+
+def _real(x_shape: tuple[int, ...], pads: Pads) -> np.ndarray:
+    return _pad(np.ones((1, *x_shape[1:3], 1), bool), pads, 0)
+
+
+def _crop(x: np.ndarray, pads: Pads) -> np.ndarray:
+    (top, bottom), (left, right) = pads
+    return x[:, top : x.shape[1] - bottom, left : x.shape[2] - right]

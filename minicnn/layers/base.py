@@ -1,0 +1,136 @@
+"""What a layer is: a frozen record that names an op, its arguments, and the shapes of its parameters.
+
+Its repr is its configuration, equality is by value, and a change is `dataclasses.replace`. Shapes leave the batch
+axis out. Parameters live outside, in a dict; randomness and training are the presence of `rng`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+
+from minicnn.errors import ShapeError
+from minicnn.ops.window import Shape, Windows
+
+Params = dict[str, Any]
+
+
+class Layer:
+    """The methods of every layer, for one without parameters."""
+
+    parallel: ClassVar[bool] = False
+    """Whether the children get the same input instead of each other's result."""
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return the shape of the result for an input of this shape, or raise what does not fit."""
+        raise TypeError(f"{type(self).__name__} does not say its output shape")
+
+    def init(self, rng: np.random.Generator, shape: Shape) -> Params:
+        """Return fresh parameters for an input of this shape."""
+        self.output_shape(shape)
+        return {}
+
+    def param_shapes(self, shape: Shape) -> dict[str, Any]:
+        """Return the tree of the parameters' shapes for an input of this shape."""
+        return {}
+
+    def __call__(self, params: Params, x: Any, rng: np.random.Generator | None = None) -> Any:
+        """Return the result for a batch; `rng` means training."""
+        raise TypeError(f"{type(self).__name__} does not compute")
+
+    def calibrate(self, params: Params, x: np.ndarray) -> tuple[Params, Any]:
+        """Return the parameters with population statistics from this batch, and the result for it."""
+        return params, self(params, x)
+
+    def children(self, shape: Shape) -> list[tuple[str, Layer, Shape]]:
+        """Return the layers inside a container with their names and input shapes."""
+        return []
+
+    def multiply_adds(self, shape: Shape) -> int:
+        """Return the multiplications of a forward pass for one image, biases and pooling not counted."""
+        return 0
+
+    def windows(self, shape: Shape) -> Windows | None:
+        """Return how windows lie on the input, None for a layer that works point by point."""
+        return None
+
+    def __repr__(self) -> str:
+        """Return the call that makes this layer, defaults left out."""
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]
+        shown = [f"{f.name}={getattr(self, f.name)!r}" for f in fields if getattr(self, f.name) != f.default]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+class OpLayer(Layer):
+    """A layer that is one op without parameters: its fields are the op's keywords."""
+
+    op: ClassVar[Callable[..., Any]]
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Ask the op's shape rule."""
+        rule: Callable[..., Shape] = self.op.shape  # type: ignore[attr-defined]
+        return rule((1, *shape), **vars(self))[1:]
+
+    def __call__(self, params: Params, x: Any, rng: np.random.Generator | None = None) -> Any:
+        """Apply the op."""
+        return self.op(x, **vars(self))
+
+
+def leaf(layer: Layer, params: Any, name: str) -> Any:
+    """Return one parameter, or say that it is missing."""
+    if isinstance(params, dict) and name in params:
+        return params[name]
+    has = f"has {list(params)}" if isinstance(params, dict) else f"is a {type(params).__name__}"
+    fix = "Make them with net.init(rng, input_shape)."
+    raise ShapeError(snake_case(type(layer).__name__), f"its parameters lack {name!r}: what is there {has}", fix)
+
+
+def check_params(layer: Layer, params: Any, shape: Shape) -> None:
+    """Raise unless `params` has every leaf of the layer, in its shape, as floats.
+
+    Raises
+    ------
+    ValueError, TypeError
+        With the path of the first leaf that is missing, too many or misshapen.
+    """
+    _check_tree("params", layer.param_shapes(shape), params)
+
+
+def _check_tree(path: str, shapes: Any, params: Any) -> None:
+    if isinstance(shapes, dict):
+        if not isinstance(params, dict):
+            raise TypeError(f"{path} is a {type(params).__name__}. Use a dict with {list(shapes)}.")
+        if set(shapes) != set(params):
+            raise ValueError(
+                f"{path} has {list(params)}. Use {list(shapes)}, as net.init(rng, input_shape) makes them."
+            )
+        for name, below in shapes.items():
+            _check_tree(f"{path}/{name}", below, params[name])
+    elif np.shape(params) != shapes:
+        raise ValueError(f"{path} has shape {np.shape(params)}. Use {shapes}, which fits the layer and its input.")
+
+
+def snake_case(name: str) -> str:
+    """Return a class name as Keras names layers.
+
+    >>> [snake_case(n) for n in ("Conv2D", "GlobalMaxPooling2D", "ReLU", "ZeroPadding2D")]
+    ['conv2d', 'global_max_pooling2d', 'relu', 'zero_padding2d']
+    """
+    words = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", "_", name)
+    return words.lower()
+
+
+def unique_names(layers: tuple[Layer, ...]) -> list[str]:
+    """Name layers by their kind, the second of a kind with _1."""
+    names: list[str] = []
+    seen: dict[str, int] = {}
+    for layer in layers:
+        kind = snake_case(type(layer).__name__)
+        count = seen.get(kind, 0)
+        names.append(f"{kind}_{count}" if count else kind)
+        seen[kind] = count + 1
+    return names

@@ -1,0 +1,95 @@
+"""Convolution as a layer."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minicnn import ops
+from minicnn.errors import ShapeError
+from minicnn.layers.base import Layer, Params, leaf
+from minicnn.layers.initializers import Initializer, he_normal, zeros
+from minicnn.ops.conv import check_image
+from minicnn.ops.window import Padding, Shape, Size, Windows, check_padding, check_window, integer, windows
+
+
+@dataclass(frozen=True, repr=False)
+class Conv2D(Layer):
+    """Convolution (cross-correlation): (H, W, C) -> (P, Q, filters). Parameters `kernel` and `bias`.
+
+    Parameters
+    ----------
+    filters : int
+        Output channels.
+    kernel_size, strides, dilation_rate : int or pair of int
+        Rows and columns.
+    padding : "valid", "same", int, pair, or ((top, bottom), (left, right))
+    groups : int
+        Splits input channels and filters; as many groups as channels make a depthwise convolution.
+    use_bias : bool
+    kernel_initializer : Initializer
+        He's normal: a ReLU usually follows.
+
+    Examples
+    --------
+    >>> Conv2D(16, 3, padding="same").output_shape((28, 28, 1))
+    (28, 28, 16)
+    """
+
+    filters: int
+    kernel_size: Size
+    strides: Size = 1
+    padding: Padding = "valid"
+    dilation_rate: Size = 1
+    groups: int = 1
+    use_bias: bool = True
+    kernel_initializer: Initializer = he_normal
+    bias_initializer: Initializer = zeros
+
+    def __post_init__(self) -> None:
+        filters, groups = integer("Conv2D", "filters", self.filters), integer("Conv2D", "groups", self.groups)
+        if filters % groups:
+            raise ValueError(f"Conv2D: filters={filters} do not share out over groups={groups}. Use a multiple.")
+        check_window("Conv2D", self.kernel_size, self.strides, self.dilation_rate)
+        check_padding("Conv2D", self.padding)
+
+    def param_shapes(self, shape: Shape) -> dict[str, Shape]:
+        """Return (kh, kw, C // groups, filters) and (filters,)."""
+        check_image("conv2d", (1, *shape))
+        if shape[2] % self.groups:
+            fix = "Use a divisor of the channels."
+            raise ShapeError("conv2d", f"{shape[2]} channels do not share out over {self.groups} groups", fix)
+        window, _, _ = check_window("Conv2D", self.kernel_size, 1)
+        kernel = (*window, shape[2] // self.groups, self.filters)
+        return {"kernel": kernel, "bias": (self.filters,)} if self.use_bias else {"kernel": kernel}
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Ask the op's shape rule."""
+        kernel = self.param_shapes(shape)["kernel"]
+        return ops.conv2d.shape((1, *shape), kernel, **self._how())[1:]  # type: ignore[attr-defined, no-any-return]
+
+    def init(self, rng: np.random.Generator, shape: Shape) -> Params:
+        """Draw the kernel, then the bias."""
+        self.output_shape(shape)
+        makers = {"kernel": self.kernel_initializer, "bias": self.bias_initializer}
+        return {name: makers[name](rng, size) for name, size in self.param_shapes(shape).items()}
+
+    def __call__(self, params: Params, x: Any, rng: np.random.Generator | None = None) -> Any:
+        """Convolve a batch."""
+        bias = leaf(self, params, "bias") if self.use_bias else None
+        return ops.conv2d(x, leaf(self, params, "kernel"), bias, **self._how())
+
+    def multiply_adds(self, shape: Shape) -> int:
+        """Return one for each tap of each window of each filter."""
+        kernel = self.param_shapes(shape)["kernel"]
+        return math.prod(self.output_shape(shape)[:2]) * math.prod(kernel)
+
+    def windows(self, shape: Shape) -> Windows:
+        """Return how the windows lie on the input."""
+        return windows("conv2d", shape[:2], self.kernel_size, self.strides, self.padding, self.dilation_rate)  # type: ignore[arg-type]
+
+    def _how(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("strides", "padding", "dilation_rate", "groups")}

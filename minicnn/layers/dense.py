@@ -1,0 +1,72 @@
+"""Fully connected layers and the way into them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minicnn import ops
+from minicnn.errors import ShapeError
+from minicnn.layers.base import Layer, OpLayer, Params, leaf
+from minicnn.layers.initializers import Initializer, glorot_uniform, zeros
+from minicnn.ops.window import Shape, Windows, integer, windows
+
+
+@dataclass(frozen=True, repr=False)
+class Flatten(OpLayer):
+    """Each image as one row: (H, W, C) -> (H * W * C,).
+
+    >>> Flatten().output_shape((7, 7, 32))
+    (1568,)
+    """
+
+    op = staticmethod(ops.flatten)
+
+    def windows(self, shape: Shape) -> Windows | None:
+        """Return one window over everything: what follows sees it all."""
+        return windows("flatten", shape[:2], shape[:2], 1) if len(shape) == 3 else None
+
+
+@dataclass(frozen=True, repr=False)
+class Dense(Layer):
+    """x @ kernel + bias: (features,) -> (units,). Parameters `kernel` (features, units) and `bias` (units,).
+
+    >>> Dense(10).param_shapes((32,))
+    {'kernel': (32, 10), 'bias': (10,)}
+    """
+
+    units: int
+    use_bias: bool = True
+    kernel_initializer: Initializer = glorot_uniform
+    bias_initializer: Initializer = zeros
+
+    def __post_init__(self) -> None:
+        integer("Dense", "units", self.units)
+
+    def param_shapes(self, shape: Shape) -> dict[str, Shape]:
+        """Return (features, units) and (units,)."""
+        if len(shape) != 1:
+            fix = "Put Flatten or a global pooling before it."
+            raise ShapeError("dense", f"the input is {shape}, it takes (features,)", fix)
+        kernel = (shape[0], self.units)
+        return {"kernel": kernel, "bias": (self.units,)} if self.use_bias else {"kernel": kernel}
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return (units,)."""
+        return self.param_shapes(shape)["kernel"][1:]
+
+    def init(self, rng: np.random.Generator, shape: Shape) -> Params:
+        """Draw the kernel, then the bias."""
+        makers = {"kernel": self.kernel_initializer, "bias": self.bias_initializer}
+        return {name: makers[name](rng, size) for name, size in self.param_shapes(shape).items()}
+
+    def __call__(self, params: Params, x: Any, rng: np.random.Generator | None = None) -> Any:
+        """Multiply a batch of rows."""
+        bias = leaf(self, params, "bias") if self.use_bias else None
+        return ops.dense(x, leaf(self, params, "kernel"), bias)
+
+    def multiply_adds(self, shape: Shape) -> int:
+        """Return features times units."""
+        return int(np.prod(self.param_shapes(shape)["kernel"]))

@@ -1,0 +1,68 @@
+"""Batch normalisation without hidden state.
+
+Training (rng given) uses the batch's own statistics. For evaluation `calibrate` runs data through the net once and
+stores what it finds in the parameters; no running average drifts along with training, so evaluation depends on
+nothing but `params` and the input.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minicnn import ops
+from minicnn.errors import ShapeError
+from minicnn.layers.base import Layer, Params, leaf
+from minicnn.ops.window import Shape
+
+LEAVES = ("gamma", "beta", "moving_mean", "moving_variance")
+
+
+@dataclass(frozen=True, repr=False)
+class BatchNormalization(Layer):
+    """Each channel to mean `beta` and deviation `gamma`: (..., C) -> (..., C).
+
+    Parameters `gamma, beta, moving_mean, moving_variance`, each (C,). The last two take no gradient: they come
+    from `calibrate`, and are 0 and 1 before it.
+    """
+
+    epsilon: float = 1e-3
+
+    def __post_init__(self) -> None:
+        if isinstance(self.epsilon, bool) or not isinstance(self.epsilon, int | float | np.floating):
+            raise TypeError(f"BatchNormalization: epsilon={self.epsilon!r} is not a number. Use one above 0.")
+        if not 0 < self.epsilon < np.inf:
+            raise ValueError(f"BatchNormalization: epsilon={self.epsilon!r} cannot guard a division. Use one above 0.")
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return the shape of the input."""
+        if not shape:
+            raise ShapeError("batch_normalization", "the input has no channels", "Give at least (features,).")
+        return shape
+
+    def param_shapes(self, shape: Shape) -> dict[str, Shape]:
+        """Return (C,) for each of the four."""
+        return dict.fromkeys(LEAVES, self.output_shape(shape)[-1:])
+
+    def init(self, rng: np.random.Generator, shape: Shape) -> Params:
+        """Return ones for scales, zeros for places."""
+        makers = (np.ones, np.zeros, np.zeros, np.ones)
+        shapes = self.param_shapes(shape).items()
+        return {name: make(size, np.float32) for make, (name, size) in zip(makers, shapes, strict=True)}
+
+    def __call__(self, params: Params, x: Any, rng: np.random.Generator | None = None) -> Any:
+        """Normalise a batch, by its own statistics if training."""
+        gamma, beta, mean, variance = (leaf(self, params, name) for name in LEAVES)
+        if rng is not None:
+            return ops.batch_norm(x, gamma, beta, epsilon=self.epsilon)
+        scale = gamma / ops.sqrt(variance + self.epsilon)
+        return x * scale + (beta - mean * scale)
+
+    def calibrate(self, params: Params, x: np.ndarray) -> tuple[Params, Any]:
+        """Store mean and (population) variance of this batch."""
+        axes = tuple(range(x.ndim - 1))
+        found = {"moving_mean": x.mean(axis=axes), "moving_variance": x.var(axis=axes)}
+        params = {**params, **found}
+        return params, self(params, x)

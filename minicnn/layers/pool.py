@@ -1,0 +1,114 @@
+"""Pooling as layers: each is the op of its name with its arguments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from minicnn import ops
+from minicnn.layers.base import OpLayer
+from minicnn.ops.pool import Ties
+from minicnn.ops.window import Padding, Shape, Size, Windows, check_padding, check_window, windows
+
+
+@dataclass(frozen=True, repr=False)
+class _WindowPooling(OpLayer):
+    """What the window poolings share: where the windows lie. `strides` defaults to the window."""
+
+    pool_size: Size = 2
+    strides: Size | None = None
+    padding: Padding = "valid"
+    dilation_rate: Size = 1
+    ceil_mode: bool = False
+
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        check_window(name, self.pool_size, self.pool_size if self.strides is None else self.strides, self.dilation_rate)
+        check_padding(name, self.padding)
+        self.op.shape((0, 99, 99, 1), **{**vars(self), **_TINY})  # type: ignore[attr-defined]
+
+    def windows(self, shape: Shape) -> Windows:
+        """Return how the windows lie on the input."""
+        steps = self.pool_size if self.strides is None else self.strides
+        return windows(
+            "pooling",
+            shape[:2],  # type: ignore[arg-type]
+            self.pool_size,
+            steps,
+            self.padding,
+            self.dilation_rate,
+            ceil_mode=self.ceil_mode,
+            pooling=True,
+        )
+
+
+_TINY = {"pool_size": 1, "strides": 1, "padding": "valid", "dilation_rate": 1}
+"""A window that fits everywhere, so that a layer's other arguments are checked when it is made."""
+
+
+@dataclass(frozen=True, repr=False)
+class MaxPooling2D(_WindowPooling):
+    """Maximum of each window: (H, W, C) -> (P, Q, C). See `ops.max_pool2d`.
+
+    >>> MaxPooling2D(3, strides=2, padding="same").output_shape((28, 28, 8))
+    (14, 14, 8)
+    """
+
+    ties: Ties = "first"
+    op = staticmethod(ops.max_pool2d)
+
+
+@dataclass(frozen=True, repr=False)
+class AveragePooling2D(_WindowPooling):
+    """Average of each window: (H, W, C) -> (P, Q, C). See `ops.average_pool2d`.
+
+    >>> AveragePooling2D(2).output_shape((7, 7, 8))
+    (3, 3, 8)
+    """
+
+    count_include_pad: bool = False
+    op = staticmethod(ops.average_pool2d)
+
+
+@dataclass(frozen=True, repr=False)
+class LpPooling2D(_WindowPooling):
+    """Lp norm of each window: (H, W, C) -> (P, Q, C). See `ops.lp_pool2d`.
+
+    >>> LpPooling2D(2, p=3.0).output_shape((8, 8, 8))
+    (4, 4, 8)
+    """
+
+    p: float = 2.0
+    op = staticmethod(ops.lp_pool2d)
+
+
+@dataclass(frozen=True, repr=False)
+class GlobalMaxPooling2D(OpLayer):
+    """Maximum of each channel: (H, W, C) -> (C,). See `ops.global_max_pool2d`.
+
+    >>> GlobalMaxPooling2D(keepdims=True).output_shape((7, 7, 32))
+    (1, 1, 32)
+    """
+
+    keepdims: bool = False
+    ties: Ties = "first"
+    op = staticmethod(ops.global_max_pool2d)
+
+    def windows(self, shape: Shape) -> Windows:
+        """Return one window over everything."""
+        return windows("global_max_pooling2d", shape[:2], shape[:2], 1)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, repr=False)
+class GlobalAveragePooling2D(OpLayer):
+    """Average of each channel: (H, W, C) -> (C,). See `ops.global_average_pool2d`.
+
+    >>> GlobalAveragePooling2D().output_shape((7, 7, 32))
+    (32,)
+    """
+
+    keepdims: bool = False
+    op = staticmethod(ops.global_average_pool2d)
+
+    def windows(self, shape: Shape) -> Windows:
+        """Return one window over everything."""
+        return windows("global_average_pooling2d", shape[:2], shape[:2], 1)  # type: ignore[arg-type]

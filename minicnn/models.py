@@ -1,0 +1,116 @@
+"""Nets that people know, as values: print them, change them with `dataclasses.replace`.
+
+>>> from dataclasses import replace
+>>> from minicnn.layers import summary
+>>> net = small_cnn(head="max")
+>>> other = replace(net, head=HEADS["global-average"])
+>>> summary(net, (8, 8, 1)).parameters, summary(other, (8, 8, 1)).parameters
+(15338, 14378)
+"""
+
+from __future__ import annotations
+
+import difflib
+
+from minicnn.layers import (
+    AveragePooling2D,
+    Classifier,
+    Concat,
+    Conv2D,
+    Dense,
+    Flatten,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
+    Layer,
+    MaxPooling2D,
+    ReLU,
+    Sequential,
+)
+
+
+def lenet5(classes: int = 10) -> Sequential:
+    """Return LeNet-5 for 28x28 images, after LeCun et al., 1998, with ReLU, max pooling and full connections.
+
+    The first convolution pads to the 32x32 of the paper.
+    """
+    return Sequential([
+        Conv2D(6, 5, padding="same"), ReLU(), MaxPooling2D(2),
+        Conv2D(16, 5), ReLU(), MaxPooling2D(2),
+        Flatten(), Dense(120), ReLU(), Dense(84), ReLU(), Dense(classes),
+    ])  # fmt: skip
+
+
+def keras_mnist(classes: int = 10) -> Sequential:
+    """Return the net of Keras's first MNIST example, without its dropout: 34,826 parameters on 28x28 images."""
+    return Sequential([
+        Conv2D(32, 3), ReLU(), MaxPooling2D(2),
+        Conv2D(64, 3), ReLU(), MaxPooling2D(2),
+        Flatten(), Dense(classes),
+    ])  # fmt: skip
+
+
+def make_head(name: str, classes: int = 10) -> Layer:
+    """Return what turns a trunk's maps into logits.
+
+    flatten             every number of the map into a dense layer: no pooling, the control
+    max, average        2x2 windows, then a dense layer
+    global-max, global-average, global-max-average
+                        one number (two) a channel, then a dense layer
+    global-average-conv a 1x1 convolution to one map a class, averaged: no dense layer (Lin et al., 2014)
+
+    >>> make_head("global-average-conv")
+    Sequential(layers=(Conv2D(filters=10, kernel_size=1), GlobalAveragePooling2D()))
+    """
+    both = Concat([GlobalMaxPooling2D(), GlobalAveragePooling2D()])
+    heads = {
+        "flatten": [Flatten(), Dense(classes)],
+        "max": [MaxPooling2D(2), Flatten(), Dense(classes)],
+        "average": [AveragePooling2D(2), Flatten(), Dense(classes)],
+        "global-max": [GlobalMaxPooling2D(), Dense(classes)],
+        "global-average": [GlobalAveragePooling2D(), Dense(classes)],
+        "global-average-conv": [Conv2D(classes, 1), GlobalAveragePooling2D()],
+        "global-max-average": [both, Dense(classes)],
+    }
+    if name not in heads:
+        close = difflib.get_close_matches(str(name), heads, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"make_head: {name!r} is not known.{hint} Use one of {', '.join(heads)}.")
+    return Sequential(heads[name])
+
+
+HEADS = {name: make_head(name) for name in (
+    "flatten", "max", "average", "global-max", "global-average", "global-average-conv", "global-max-average"
+)}  # fmt: skip
+"""Every head, for ten classes."""
+
+
+def small_cnn(
+    head: str | Layer = "max",
+    *,
+    filters: tuple[int, ...] = (16, 32, 32),
+    strides: tuple[int, ...] = (1, 2, 1),
+    classes: int = 10,
+) -> Classifier:
+    """Return 3x3 convolutions with ReLU that shrink by stride, so that all pooling there is is in the head.
+
+    >>> small_cnn("global-max").output_shape((28, 28, 1))
+    (10,)
+    """
+    if len(filters) != len(strides):
+        raise ValueError(
+            f"small_cnn: {len(filters)} filters and {len(strides)} strides. Give one stride a convolution."
+        )
+    trunk: list[Layer] = []
+    for count, stride in zip(filters, strides, strict=True):
+        trunk += [Conv2D(count, 3, strides=stride, padding="same"), ReLU()]
+    return Classifier(Sequential(trunk), make_head(head, classes) if isinstance(head, str) else head)
+
+
+def mlp(units: tuple[int, ...] = (128,), classes: int = 10) -> Sequential:
+    """Return dense layers with ReLU on the bare pixels: no convolution, for contrast.
+
+    >>> mlp((32,))
+    Sequential(layers=(Flatten(), Dense(units=32), ReLU(), Dense(units=10)))
+    """
+    hidden = [layer for count in units for layer in (Dense(count), ReLU())]
+    return Sequential([Flatten(), *hidden, Dense(classes)])

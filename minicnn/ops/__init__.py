@@ -1,0 +1,97 @@
+"""Every op: its shape rule, its forward and its VJPs, together in one place.
+
+Ops take and give NHWC arrays or Tensors; on plain arrays they return plain arrays. `some_op.shape` is the shape
+rule: the same arguments with shapes in the place of arrays, and the only source of shape errors.
+"""
+
+from minicnn.ops.activation import (
+    dropout,
+    elu,
+    gelu,
+    leaky_relu,
+    log_softmax,
+    relu,
+    sigmoid,
+    softmax,
+    softplus,
+    tanh,
+)
+from minicnn.ops.arithmetic import (
+    abs,
+    add,
+    dense,
+    divide,
+    exp,
+    log,
+    matmul,
+    maximum,
+    multiply,
+    negate,
+    power,
+    sqrt,
+    subtract,
+)
+from minicnn.ops.arrange import concatenate, flatten, getitem, reshape, transpose
+from minicnn.ops.conv import conv2d
+from minicnn.ops.loss import cross_entropy, mean_squared_error
+from minicnn.ops.norm import batch_norm
+from minicnn.ops.pad import crop2d, pad2d
+from minicnn.ops.pool import (
+    average_pool2d,
+    global_average_pool2d,
+    global_max_pool2d,
+    lp_pool2d,
+    max_pool2d,
+)
+from minicnn.ops.reduce import (
+    logsumexp,
+    max,
+    mean,
+    sum,
+)
+
+__all__ = [
+    "abs",
+    "add",
+    "average_pool2d",
+    "batch_norm",
+    "concatenate",
+    "conv2d",
+    "crop2d",
+    "cross_entropy",
+    "dense",
+    "divide",
+    "dropout",
+    "elu",
+    "exp",
+    "flatten",
+    "gelu",
+    "getitem",
+    "global_average_pool2d",
+    "global_max_pool2d",
+    "leaky_relu",
+    "log",
+    "log_softmax",
+    "logsumexp",
+    "lp_pool2d",
+    "matmul",
+    "max",
+    "max_pool2d",
+    "maximum",
+    "mean",
+    "mean_squared_error",
+    "multiply",
+    "negate",
+    "pad2d",
+    "power",
+    "relu",
+    "reshape",
+    "sigmoid",
+    "softmax",
+    "softplus",
+    "sqrt",
+    "subtract",
+    "sum",
+    "tanh",
+    "transpose",
+]

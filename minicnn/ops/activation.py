@@ -1,0 +1,143 @@
+"""Activations, softmax and dropout: the result has the shape of the input."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minicnn.autograd import Array, op
+from minicnn.errors import ShapeError
+from minicnn.ops.arithmetic import same_shape
+
+Shape = tuple[int, ...]
+
+
+@op(same_shape)
+def relu(x: Array) -> Any:
+    """max(x, 0), with slope 0 at 0."""
+    y = np.maximum(x, 0)
+    return y, (lambda g: g * (y > 0),)
+
+
+def slope_shape(x: Shape, negative_slope: float = 0.3) -> Shape:
+    """Shape rule of leaky_relu."""
+    return _finite("leaky_relu", "negative_slope", negative_slope, x)
+
+
+@op(slope_shape)
+def leaky_relu(x: Array, negative_slope: float = 0.3) -> Any:
+    """x where positive, else negative_slope * x; the slope at 0 is negative_slope."""
+    slope = float(negative_slope)
+    return np.where(x > 0, x, slope * x), (lambda g: np.where(x > 0, g, slope * g),)
+
+
+def elu_shape(x: Shape, alpha: float = 1.0) -> Shape:
+    """Shape rule of elu."""
+    return _finite("elu", "alpha", alpha, x)
+
+
+@op(elu_shape)
+def elu(x: Array, alpha: float = 1.0) -> Any:
+    """x where positive, else alpha * (exp(x) - 1)."""
+    low = float(alpha) * np.expm1(np.minimum(x, 0))
+    return np.where(x > 0, x, low), (lambda g: np.where(x > 0, g, g * (low + float(alpha))),)
+
+
+@op(same_shape)
+def sigmoid(x: Array) -> Any:
+    """1 / (1 + exp(-x)), by tanh so that nothing overflows."""
+    y = 0.5 * (1 + np.tanh(0.5 * x))
+    return y, (lambda g: g * y * (1 - y),)
+
+
+@op(same_shape)
+def tanh(x: Array) -> Any:
+    """Hyperbolic tangent."""
+    y = np.tanh(x)
+    return y, (lambda g: g * (1 - y * y),)
+
+
+def gelu_shape(x: Shape, approximate: bool = False) -> Shape:
+    """Shape rule of gelu."""
+    return x
+
+
+@op(gelu_shape)
+def gelu(x: Array, approximate: bool = False) -> Any:
+    """x times the normal distribution function of x; `approximate` uses the tanh formula.
+
+    Hendrycks and Gimpel, "Gaussian error linear units", 2016.
+    """
+    if approximate:
+        inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
+        half = 0.5 * (1 + np.tanh(inner))
+        steep = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x**2)
+        return x * half, (lambda g: g * (half + x * 2 * half * (1 - half) * steep),)
+    from scipy.special import ndtr
+
+    phi = ndtr(x)
+    return x * phi, (lambda g: g * (phi + x * np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)),)
+
+
+@op(same_shape)
+def softplus(x: Array) -> Any:
+    """log(1 + exp(x)), stable at both ends."""
+    return np.logaddexp(x, 0), (lambda g: g * 0.5 * (1 + np.tanh(0.5 * x)),)
+
+
+def softmax_shape(x: Shape) -> Shape:
+    """Shape rule of softmax and log_softmax: at least one axis, with at least one class in it."""
+    if not x or not x[-1]:
+        raise ShapeError("softmax", f"shape {x} has no classes on its last axis", "Give at least one.")
+    return x
+
+
+@op(softmax_shape)
+def softmax(x: Array) -> Any:
+    """exp(x) / sum(exp(x)) along the last axis.
+
+    >>> softmax(np.array([0.0, 0.0, 1000.0]))
+    array([0., 0., 1.])
+    """
+    y = np.exp(_log_softmax(x))
+    return y, (lambda g: y * (g - np.sum(g * y, axis=-1, keepdims=True)),)
+
+
+@op(softmax_shape)
+def log_softmax(x: Array) -> Any:
+    """Logarithm of the softmax along the last axis, never through exp and log of a small number."""
+    y = _log_softmax(x)
+    return y, (lambda g: g - np.exp(y) * np.sum(g, axis=-1, keepdims=True),)
+
+
+def _log_softmax(x: np.ndarray) -> Any:
+    shifted = x - np.max(x, axis=-1, keepdims=True)
+    return shifted - np.log(np.sum(np.exp(shifted), axis=-1, keepdims=True))
+
+
+def dropout_shape(x: Shape, rate: float, rng: np.random.Generator | None = None) -> Shape:
+    """Shape rule of dropout."""
+    if isinstance(rate, bool) or not isinstance(rate, int | float | np.floating):
+        raise TypeError(f"dropout: rate={rate!r} is not a number. Use the share to drop, from 0 up to below 1.")
+    if not 0 <= rate < 1:
+        raise ValueError(f"dropout: rate={rate!r} is not a share to drop. Use a number from 0 up to below 1.")
+    return x
+
+
+@op(dropout_shape)
+def dropout(x: Array, rate: float, rng: np.random.Generator | None = None) -> Any:
+    """Zero a share `rate` of the numbers and scale the rest by 1 / (1 - rate); without `rng` do nothing."""
+    if rng is None or not rate:
+        return x, (lambda g: g,)
+    keep = (rng.random(x.shape, dtype=np.float32) >= rate).astype(x.dtype) / (1 - float(rate))
+    return x * keep, (lambda g: g * keep,)
+
+
+def _finite(where: str, name: str, value: Any, shape: Shape) -> Shape:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        raise TypeError(f"{where}: {name}={value!r} is not a number. Use a finite one.")
+    if not math.isfinite(value):
+        raise ValueError(f"{where}: {name}={value!r} is not finite. Use a finite number.")
+    return shape

@@ -1,0 +1,88 @@
+"""Convolution, which in this field is cross-correlation: the kernel is not flipped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minicnn import kernels
+from minicnn.autograd import Array, op
+from minicnn.errors import ShapeError
+from minicnn.ops.window import Padding, Size, Windows, integer, windows
+
+Shape = tuple[int, ...]
+
+
+def conv2d_shape(
+    x: Shape,
+    kernel: Shape,
+    bias: Shape | None = None,
+    *,
+    strides: Size = 1,
+    padding: Padding = "valid",
+    dilation_rate: Size = 1,
+    groups: int = 1,
+) -> Shape:
+    """Shape rule of conv2d: (N, H, W, C) with (kh, kw, C // groups, K) -> (N, P, Q, K)."""
+    check_image("conv2d", x)
+    if len(kernel) != 4:
+        fix = "Use (kh, kw, in // groups, out)."
+        raise ShapeError("conv2d", f"the kernel has {len(kernel)} axes {kernel}, it takes 4", fix)
+    groups = integer("conv2d", "groups", groups)
+    channels, filters = x[3], kernel[3]
+    if channels != kernel[2] * groups:
+        what = f"the input {x} has {channels} channels, the kernel {kernel} takes {kernel[2]} x {groups} groups"
+        fix = f"Use a kernel of {(*kernel[:2], max(1, channels // groups), filters)}, or NHWC images."
+        raise ShapeError("conv2d", what, fix)
+    if filters % groups:
+        fix = f"Use a multiple of {groups} filters."
+        raise ShapeError("conv2d", f"{filters} filters do not share out over {groups} groups", fix)
+    if bias is not None and bias != (filters,):
+        raise ShapeError("conv2d", f"the bias {bias} does not fit {filters} filters", f"Use ({filters},).")
+    return x[0], *_windows(x, kernel, strides, padding, dilation_rate).out, filters
+
+
+def check_image(where: str, x: Shape) -> None:
+    """Raise ShapeError unless `x` is (N, H, W, C)."""
+    if len(x) != 4:
+        fix = "Add the batch axis with x[None]." if len(x) == 3 else "Use reshape."
+        fix = "Add the channel axis with x[..., None], the batch axis with x[None]." if len(x) == 3 else fix
+        raise ShapeError(where, f"the input has {len(x)} axes {x}, it takes 4: (N, H, W, C)", fix)
+
+
+def _windows(x: Shape, kernel: Shape, strides: Size, padding: Padding, dilation_rate: Size) -> Windows:
+    return windows("conv2d", (x[1], x[2]), (kernel[0], kernel[1]), strides, padding, dilation_rate)
+
+
+@op(conv2d_shape)
+def conv2d(
+    x: Array,
+    kernel: Array,
+    bias: Array | None = None,
+    *,
+    strides: Size = 1,
+    padding: Padding = "valid",
+    dilation_rate: Size = 1,
+    groups: int = 1,
+) -> Any:
+    """Slide a kernel over images: (N, H, W, C) with (kh, kw, C // groups, K) -> (N, P, Q, K).
+
+    y[n, p, q, k] = bias[k] + sum over i, j, c of x[n, p * s + i * d, q * s + j * d, c] * kernel[i, j, c, k] with
+    zeros for padded cells. `groups` splits channels and filters; `groups=C` is a depthwise convolution.
+
+    >>> conv2d(np.arange(9.0).reshape(1, 3, 3, 1), np.ones((2, 2, 1, 1)))[0, :, :, 0]
+    array([[ 8., 12.],
+           [20., 24.]])
+    """
+    w = _windows(x.shape, kernel.shape, strides, padding, dilation_rate)
+    kernel_set = kernels.implementation()
+    how = (w.strides, w.pads, w.dilation, int(groups))
+
+    def vjp_x(g: np.ndarray) -> Any:
+        return kernel_set.conv2d_input_grad(g, kernel, x.shape, *how)
+
+    def vjp_kernel(g: np.ndarray) -> Any:
+        return kernel_set.conv2d_kernel_grad(g, x, kernel.shape, *how)
+
+    return kernel_set.conv2d(x, kernel, bias, *how), (vjp_x, vjp_kernel, lambda g: g.sum(axis=(0, 1, 2)))

@@ -1,0 +1,84 @@
+"""Losses: one number for a batch, the mean over its rows."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minicnn.autograd import Array, op
+from minicnn.errors import ShapeError
+from minicnn.ops.window import Shape
+
+
+def cross_entropy_shape(logits: Shape, labels: Any, *, label_smoothing: float = 0.0) -> Shape:
+    """Shape rule of cross_entropy: (N, classes) with N integer labels below `classes` -> ()."""
+    if len(logits) != 2 or not logits[0] or not logits[1]:
+        fix = "Use (N, classes) with at least one row and one class."
+        raise ShapeError("cross_entropy", f"the logits have shape {logits}", fix)
+    if isinstance(label_smoothing, bool) or not isinstance(label_smoothing, int | float | np.number):
+        raise TypeError(f"cross_entropy: label_smoothing={label_smoothing!r} is not a number. Use 0 up to below 1.")
+    if not 0 <= label_smoothing < 1:
+        raise ValueError(f"cross_entropy: label_smoothing={label_smoothing!r} is no share. Use 0 up to below 1.")
+    check_labels("cross_entropy", labels, *logits)
+    return ()
+
+
+def check_labels(where: str, labels: Any, rows: int, classes: int) -> None:
+    """Raise TypeError or ValueError unless `labels` are `rows` integers from 0 to classes - 1."""
+    if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu":
+        kind = f"of dtype {labels.dtype}" if isinstance(labels, np.ndarray) else f"a {type(labels).__name__}"
+        raise TypeError(f"{where}: the labels are {kind}. Use an integer array of class indices, shape ({rows},).")
+    if labels.shape != (rows,):
+        fix = f"Use ({rows},) class indices, with argmax(axis=1) if they are one-hot."
+        raise ShapeError(where, f"labels of shape {labels.shape} do not fit {rows} rows of logits", fix)
+    if labels.min() < 0 or labels.max() >= classes:
+        wrong = labels[(labels < 0) | (labels >= classes)][0]
+        raise ValueError(f"{where}: label {wrong} is not one of {classes} classes. Use 0 to {classes - 1}.")
+
+
+@op(cross_entropy_shape)
+def cross_entropy(logits: Array, labels: np.ndarray, *, label_smoothing: float = 0.0) -> Any:
+    """Mean of -log softmax(logits)[label] over the batch: (N, classes) with (N,) integers -> a number.
+
+    With `label_smoothing` s the target is 1 - s on the label plus s / classes everywhere (Szegedy et al., 2016).
+
+    >>> float(cross_entropy(np.array([[0.0, 0.0], [1000.0, 0.0]]), np.array([0, 0])))
+    0.346...
+    """
+    rows, s = np.arange(len(labels)), float(label_smoothing)
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    total = np.log(np.exp(shifted).sum(axis=1))
+    losses = total - (1 - s) * shifted[rows, labels]
+    if s:
+        losses -= s * shifted.mean(axis=1)
+
+    def vjp_logits(g: np.ndarray) -> Any:
+        d = np.exp(shifted - total[:, None])
+        d -= s / d.shape[1]
+        d[rows, labels] -= 1 - s
+        return d * (g / len(rows))
+
+    return losses.mean(), (vjp_logits,)
+
+
+def mean_squared_error_shape(prediction: Shape, target: Shape) -> Shape:
+    """Shape rule of mean_squared_error: both shapes are the same."""
+    if prediction != target:
+        fix = "Make them the same; nothing is broadcast here."
+        raise ShapeError("mean_squared_error", f"prediction {prediction} and target {target} differ", fix)
+    if not math.prod(prediction):
+        raise ShapeError("mean_squared_error", f"shape {prediction} has no numbers", "Give at least one row.")
+    return ()
+
+
+@op(mean_squared_error_shape)
+def mean_squared_error(prediction: Array, target: Array) -> Any:
+    """Mean of (prediction - target)^2 over all numbers."""
+    error = np.asarray(prediction - target)
+
+    def vjp(g: np.ndarray) -> Any:
+        return g * 2 / error.size * error
+
+    return np.square(error).mean(), (vjp, lambda g: -vjp(g))

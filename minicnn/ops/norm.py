@@ -1,0 +1,40 @@
+"""Batch normalisation over all axes but the channels (Ioffe and Szegedy, 2015)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minicnn.autograd import Array, op
+from minicnn.errors import ShapeError
+from minicnn.ops.window import Shape
+
+
+def batch_norm_shape(x: Shape, gamma: Shape, beta: Shape, *, epsilon: float = 1e-3) -> Shape:
+    """Shape rule of batch_norm: (..., C) with (C,) and (C,) -> (..., C)."""
+    if len(x) < 2 or not math.prod(x[:-1]):
+        fix = "Give at least one row, or evaluate without rng: the moving statistics then serve."
+        raise ShapeError("batch_norm", f"shape {x} has no rows to normalise over", fix)
+    if gamma != x[-1:] or beta != x[-1:]:
+        what = f"gamma {gamma} and beta {beta} do not fit {x[-1]} channels of {x}"
+        raise ShapeError("batch_norm", what, f"Use ({x[-1]},).")
+    return x
+
+
+@op(batch_norm_shape)
+def batch_norm(x: Array, gamma: Array, beta: Array, *, epsilon: float = 1e-3) -> Any:
+    """Scale each channel of this batch to mean beta and deviation gamma: (..., C) -> (..., C).
+
+    The variance is the population's (divided by the count), `epsilon` is added to it.
+    """
+    axes = tuple(range(x.ndim - 1))
+    centred = x - x.mean(axis=axes)
+    scale = 1 / np.sqrt(np.square(centred).mean(axis=axes) + float(epsilon))
+    unit = centred * scale
+
+    def vjp_x(g: np.ndarray) -> Any:
+        return gamma * scale * (g - g.mean(axis=axes) - unit * (g * unit).mean(axis=axes))
+
+    return unit * gamma + beta, (vjp_x, lambda g: (g * unit).sum(axis=axes), lambda g: g.sum(axis=axes))

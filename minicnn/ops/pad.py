@@ -1,0 +1,93 @@
+"""Padding and cropping of images as ops of their own."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from minicnn.autograd import Array, op
+from minicnn.errors import ShapeError
+from minicnn.ops.conv import check_image
+from minicnn.ops.window import Pads, Shape, Size, check_padding
+
+Mode = Literal["constant", "reflect", "edge", "wrap"]
+MODES = ("constant", "reflect", "edge", "wrap")
+
+
+def pad2d_shape(x: Shape, padding: Size | Pads = 1, *, mode: Mode = "constant", value: float = 0.0) -> Shape:
+    """Shape rule of pad2d: (N, H, W, C) -> (N, H + top + bottom, W + left + right, C)."""
+    check_image("pad2d", x)
+    if mode not in MODES:
+        raise ValueError(f"pad2d: mode={mode!r} is not known. Use one of {', '.join(MODES)}.")
+    pads = _pads(padding)
+    for n, side in zip(x[1:3], pads, strict=True):
+        most = {"reflect": n - 1, "wrap": n, "edge": max(side) if n else 0}.get(mode, max(side))
+        if max(side) > most:
+            what = f"{mode} pads of {side} around {n} cells: there are only {max(most, 0)} to copy"
+            raise ShapeError("pad2d", what, f"Use pads of at most {max(most, 0)}, or mode='constant'.")
+    return x[0], x[1] + sum(pads[0]), x[2] + sum(pads[1]), x[3]
+
+
+def _pads(padding: Size | Pads) -> Pads:
+    if isinstance(padding, str):
+        raise TypeError(f"pad2d: padding={padding!r} needs a window. Use an int, (ph, pw) or two pairs.")
+    return check_padding("pad2d", padding) or ((0, 0), (0, 0))
+
+
+@op(pad2d_shape)
+def pad2d(x: Array, padding: Size | Pads = 1, *, mode: Mode = "constant", value: float = 0.0) -> Any:
+    """Put cells around images: (N, H, W, C) -> (N, H + top + bottom, W + left + right, C).
+
+    `constant` puts `value`; `reflect` mirrors without repeating the edge, `edge` repeats it, `wrap` goes round;
+    a cell that is copied gets the gradient of its copies, too.
+
+    >>> pad2d(np.array([1.0, 2.0, 3.0]).reshape(1, 1, 3, 1), (0, 2), mode="reflect").ravel()
+    array([3., 2., 1., 2., 3., 2., 1.])
+    """
+    (top, bottom), (left, right) = pads = _pads(padding)
+    h, w = x.shape[1:3]
+    extra = {"constant_values": value} if mode == "constant" else {}
+    y = np.pad(x, ((0, 0), *pads, (0, 0)), mode=mode, **extra)  # type: ignore[call-overload]
+
+    def vjp_x(g: np.ndarray) -> Any:
+        if mode == "constant":
+            return g[:, top : top + h, left : left + w]
+        return _fold(
+            _fold(g, 1, np.pad(np.arange(h), (top, bottom), mode)),
+            2,
+            np.pad(np.arange(w), (left, right), mode),
+        )
+
+    return y, (vjp_x,)
+
+
+def _fold(g: np.ndarray, axis: int, sources: np.ndarray) -> np.ndarray:
+    """Add each line of `g` along an axis to the line that it was copied from."""
+    folded = np.zeros((*g.shape[:axis], sources.max() + 1, *g.shape[axis + 1 :]), g.dtype)
+    to, lines = np.moveaxis(folded, axis, 0), np.moveaxis(g, axis, 0)
+    for line, source in zip(lines, sources, strict=True):
+        to[source] += line
+    return folded
+
+
+def crop2d_shape(x: Shape, cropping: Size | Pads = 1) -> Shape:
+    """Shape rule of crop2d: (N, H, W, C) -> (N, H - top - bottom, W - left - right, C)."""
+    check_image("crop2d", x)
+    rows, cols = (n - sum(side) for n, side in zip(x[1:3], _pads(cropping), strict=True))
+    if min(rows, cols) < 1:
+        what = f"cropping {cropping} of a {x[1]}x{x[2]} input leaves {rows}x{cols}"
+        raise ShapeError("crop2d", what, "Crop less.")
+    return x[0], rows, cols, x[3]
+
+
+@op(crop2d_shape)
+def crop2d(x: Array, cropping: Size | Pads = 1) -> Any:
+    """Take cells away around images: (N, H, W, C) -> (N, H - top - bottom, W - left - right, C).
+
+    >>> crop2d(np.arange(9.0).reshape(1, 3, 3, 1)).ravel()
+    array([4.])
+    """
+    (top, bottom), (left, right) = pads = _pads(cropping)
+    inner = x[:, top : x.shape[1] - bottom, left : x.shape[2] - right]
+    return inner, (lambda g: np.pad(g, ((0, 0), *pads, (0, 0))),)

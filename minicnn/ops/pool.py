@@ -1,0 +1,223 @@
+"""Pooling: windows of one channel at a time into one number each.
+
+Pads never win a maximum and never receive gradient; they count in an average only if asked to. A window that
+holds no cell of the input at all (dilation can do that) has maximum -inf and sum and average 0.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import numpy as np
+
+from minicnn import kernels
+from minicnn.autograd import Array, op
+from minicnn.errors import ShapeError
+from minicnn.ops.conv import check_image
+from minicnn.ops.window import Padding, Shape, Size, Windows, windows
+
+Ties = Literal["first", "split"]
+
+
+def _windows(
+    where: str,
+    x: Shape,
+    pool_size: Size,
+    strides: Size | None,
+    padding: Padding,
+    dilation_rate: Size,
+    ceil_mode: bool,
+) -> Windows:
+    check_image(where, x)
+    steps = pool_size if strides is None else strides
+    return windows(where, (x[1], x[2]), pool_size, steps, padding, dilation_rate, ceil_mode=ceil_mode, pooling=True)
+
+
+def _how(w: Windows) -> tuple[Any, ...]:
+    return (w.rows.k, w.cols.k), w.strides, w.pads, w.dilation
+
+
+def _check_ties(where: str, ties: str) -> None:
+    if ties not in ("first", "split"):
+        raise ValueError(f"{where}: ties={ties!r} is not known. Use 'first' or 'split'.")
+
+
+def max_pool2d_shape(
+    x: Shape,
+    pool_size: Size = 2,
+    *,
+    strides: Size | None = None,
+    padding: Padding = "valid",
+    dilation_rate: Size = 1,
+    ceil_mode: bool = False,
+    ties: Ties = "first",
+) -> Shape:
+    """Shape rule of max_pool2d: (N, H, W, C) -> (N, P, Q, C)."""
+    _check_ties("max_pool2d", ties)
+    return x[0], *_windows("max_pool2d", x, pool_size, strides, padding, dilation_rate, ceil_mode).out, x[3]
+
+
+@op(max_pool2d_shape)
+def max_pool2d(
+    x: Array,
+    pool_size: Size = 2,
+    *,
+    strides: Size | None = None,
+    padding: Padding = "valid",
+    dilation_rate: Size = 1,
+    ceil_mode: bool = False,
+    ties: Ties = "first",
+) -> Any:
+    """Maximum of each window: (N, H, W, C) -> (N, P, Q, C). `strides` defaults to the window.
+
+    The gradient goes to the first maximum of each window in row order, or with `ties="split"` in equal parts to
+    all of them. NaN in a window comes out.
+
+    >>> max_pool2d(np.arange(16.0).reshape(1, 4, 4, 1)).ravel()
+    array([ 5.,  7., 13., 15.])
+    """
+    w = _windows("max_pool2d", x.shape, pool_size, strides, padding, dilation_rate, ceil_mode)
+    kernel_set = kernels.implementation()
+    y = kernel_set.max_pool2d(x, *_how(w))
+    return y, (lambda g: kernel_set.max_pool2d_grad(g, x, y, *_how(w), ties == "split"),)
+
+
+def average_pool2d_shape(
+    x: Shape,
+    pool_size: Size = 2,
+    *,
+    strides: Size | None = None,
+    padding: Padding = "valid",
+    dilation_rate: Size = 1,
+    ceil_mode: bool = False,
+    count_include_pad: bool = False,
+) -> Shape:
+    """Shape rule of average_pool2d: (N, H, W, C) -> (N, P, Q, C)."""
+    return (
+        x[0],
+        *_windows("average_pool2d", x, pool_size, strides, padding, dilation_rate, ceil_mode).out,
+        x[3],
+    )
+
+
+@op(average_pool2d_shape)
+def average_pool2d(
+    x: Array,
+    pool_size: Size = 2,
+    *,
+    strides: Size | None = None,
+    padding: Padding = "valid",
+    dilation_rate: Size = 1,
+    ceil_mode: bool = False,
+    count_include_pad: bool = False,
+) -> Any:
+    """Average of each window: (N, H, W, C) -> (N, P, Q, C). `strides` defaults to the window.
+
+    The divisor is the number of cells of the input in the window; with `count_include_pad` padded cells count
+    too, but never what hangs over past them in ceil mode (PyTorch's rule).
+
+    >>> average_pool2d(np.arange(1.0, 10.0).reshape(1, 3, 3, 1), 2, strides=2, padding="same").ravel()
+    array([3. , 4.5, 7.5, 9. ])
+    """
+    w = _windows("average_pool2d", x.shape, pool_size, strides, padding, dilation_rate, ceil_mode)
+    kernel_set = kernels.implementation()
+    divisor = _divisor(w, count_include_pad, x.dtype)
+    y = kernel_set.sum_pool2d(x, *_how(w))
+    y /= divisor
+    return y, (lambda g: kernel_set.sum_pool2d_grad(g / divisor, x.shape, *_how(w)),)
+
+
+def _divisor(w: Windows, include_pad: bool, dtype: np.dtype) -> np.ndarray:
+    down, across = (np.maximum(a.real_cells(include_pad=include_pad), 1) for a in (w.rows, w.cols))
+    return np.multiply.outer(down, across).astype(dtype)[:, :, None]
+
+
+def lp_pool2d_shape(
+    x: Shape,
+    pool_size: Size = 2,
+    *,
+    p: float = 2.0,
+    strides: Size | None = None,
+    padding: Padding = "valid",
+    dilation_rate: Size = 1,
+    ceil_mode: bool = False,
+) -> Shape:
+    """Shape rule of lp_pool2d: (N, H, W, C) -> (N, P, Q, C)."""
+    if isinstance(p, bool) or not isinstance(p, int | float | np.number):
+        raise TypeError(f"lp_pool2d: p={p!r} is not a number. Use a finite one of at least 1.")
+    if not (math.isfinite(p) and p >= 1):
+        raise ValueError(f"lp_pool2d: p={p!r} gives no norm. Use a finite number of at least 1.")
+    return x[0], *_windows("lp_pool2d", x, pool_size, strides, padding, dilation_rate, ceil_mode).out, x[3]
+
+
+@op(lp_pool2d_shape)
+def lp_pool2d(
+    x: Array,
+    pool_size: Size = 2,
+    *,
+    p: float = 2.0,
+    strides: Size | None = None,
+    padding: Padding = "valid",
+    dilation_rate: Size = 1,
+    ceil_mode: bool = False,
+) -> Any:
+    """Lp norm of each window, (sum |x|^p)^(1/p), the sum and not the mean: (N, H, W, C) -> (N, P, Q, C).
+
+    p = 1 adds up absolute values, a large p comes near the maximum. The gradient at a window of zeros is zero.
+
+    >>> lp_pool2d(np.array([3.0, 4.0, 0.0, 0.0]).reshape(1, 2, 2, 1)).ravel()
+    array([5.])
+    """
+    w = _windows("lp_pool2d", x.shape, pool_size, strides, padding, dilation_rate, ceil_mode)
+    kernel_set = kernels.implementation()
+    p = float(p)
+    size = np.abs(x)
+    y = kernel_set.sum_pool2d(size**p, *_how(w)) ** (1 / p)
+
+    def vjp_x(g: np.ndarray) -> Any:
+        share = g * np.where(y > 0, y, 1) ** (1 - p)
+        share[y == 0] = 0
+        return kernel_set.sum_pool2d_grad(share, x.shape, *_how(w)) * size ** (p - 1) * np.sign(x)
+
+    return y, (vjp_x,)
+
+
+def global_pool_shape(where: str, x: Shape, keepdims: bool) -> Shape:
+    """Shape rule of the global poolings: (N, H, W, C) -> (N, C), or (N, 1, 1, C)."""
+    check_image(where, x)
+    if not (x[1] and x[2]):
+        raise ShapeError(where, f"the input is {x[1]}x{x[2]}", "Give an image with rows and columns.")
+    return (x[0], 1, 1, x[3]) if keepdims else (x[0], x[3])
+
+
+def global_max_pool2d_shape(x: Shape, *, keepdims: bool = False, ties: Ties = "first") -> Shape:
+    """Shape rule of global_max_pool2d."""
+    _check_ties("global_max_pool2d", ties)
+    return global_pool_shape("global_max_pool2d", x, keepdims)
+
+
+@op(global_max_pool2d_shape)
+def global_max_pool2d(x: Array, *, keepdims: bool = False, ties: Ties = "first") -> Any:
+    """Maximum of each channel: (N, H, W, C) -> (N, C). One window over the whole image, ties as in max_pool2d."""
+    kernel_set = kernels.implementation()
+    how = (x.shape[1:3], (1, 1), ((0, 0), (0, 0)), (1, 1))
+    y = kernel_set.max_pool2d(x, *how)
+
+    def vjp_x(g: np.ndarray) -> Any:
+        return kernel_set.max_pool2d_grad(g.reshape(y.shape), x, y, *how, ties == "split")
+
+    return y.reshape(global_max_pool2d_shape(x.shape, keepdims=keepdims)), (vjp_x,)
+
+
+def global_average_pool2d_shape(x: Shape, *, keepdims: bool = False) -> Shape:
+    """Shape rule of global_average_pool2d."""
+    return global_pool_shape("global_average_pool2d", x, keepdims)
+
+
+@op(global_average_pool2d_shape)
+def global_average_pool2d(x: Array, *, keepdims: bool = False) -> Any:
+    """Average of each channel: (N, H, W, C) -> (N, C)."""
+    n, h, w, c = x.shape
+    y = x.mean(axis=(1, 2), keepdims=keepdims)
+    return y, (lambda g: np.broadcast_to((g / (h * w)).reshape(n, 1, 1, c), x.shape),)

@@ -1,0 +1,92 @@
+"""Many numbers into one: sum, mean, max, logsumexp over some axes, all of them by default."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minicnn.autograd import Array, op
+from minicnn.errors import ShapeError
+from minicnn.ops.window import integer
+
+Shape = tuple[int, ...]
+Axes = int | tuple[int, ...] | None
+
+
+def reduce_shape(x: Shape, axis: Axes = None, keepdims: bool = False) -> Shape:
+    """Shape rule of the reductions: the axes go, or stay with size 1."""
+    axes = _axes(len(x), axis)
+    return tuple(1 if i in axes else n for i, n in enumerate(x) if keepdims or i not in axes)
+
+
+def nonempty_shape(x: Shape, axis: Axes = None, keepdims: bool = False) -> Shape:
+    """Shape rule of the reductions that have no answer for no numbers: mean, max, logsumexp."""
+    if not math.prod(x[i] for i in _axes(len(x), axis)):
+        raise ShapeError("reduction", f"nothing to reduce in shape {x} over axis {axis}", "Give at least one number.")
+    return reduce_shape(x, axis, keepdims)
+
+
+def _axes(ndim: int, axis: Axes) -> tuple[int, ...]:
+    if axis is None:
+        return tuple(range(ndim))
+    axes = [integer("reduction", "axis", a, axis, -ndim) for a in (axis if isinstance(axis, tuple) else (axis,))]
+    if any(a >= ndim for a in axes) or len({a % ndim for a in axes}) < len(axes):
+        raise ShapeError(
+            "reduction", f"axis={axis} does not name axes of an array with {ndim}", f"Use 0 to {ndim - 1}."
+        )
+    return tuple(a % ndim for a in axes)
+
+
+def _spread(g: Any, x: np.ndarray, axis: Axes) -> Any:
+    """Stretch a reduced array over the axes that it lost, as a view."""
+    return np.broadcast_to(np.reshape(g, reduce_shape(x.shape, axis, keepdims=True)), x.shape)
+
+
+@op(reduce_shape)
+def sum(x: Array, axis: Axes = None, keepdims: bool = False) -> Any:
+    """Sum over the axes."""
+    return np.sum(x, axis=axis, keepdims=keepdims), (lambda g: _spread(g, x, axis),)
+
+
+@op(nonempty_shape)
+def mean(x: Array, axis: Axes = None, keepdims: bool = False) -> Any:
+    """Mean over the axes; there is none of no numbers."""
+    count = math.prod(x.shape[a] for a in _axes(x.ndim, axis))
+    return np.mean(x, axis=axis, keepdims=keepdims), (lambda g: _spread(g / count, x, axis),)
+
+
+@op(nonempty_shape)
+def max(x: Array, axis: Axes = None, keepdims: bool = False) -> Any:
+    """Maximum over the axes; NaN comes out, and the first maximum in row order gets the gradient."""
+    axes = _axes(x.ndim, axis)
+
+    def vjp_x(g: np.ndarray) -> Any:
+        last = tuple(range(-len(axes), 0))
+        rows = np.moveaxis(x, axes, last)
+        flat = rows.reshape(*rows.shape[: x.ndim - len(axes)], -1)
+        dx = np.zeros(flat.shape, g.dtype)
+        np.put_along_axis(dx, flat.argmax(axis=-1)[..., None], np.reshape(g, flat.shape[:-1])[..., None], axis=-1)
+        return np.moveaxis(dx.reshape(rows.shape), last, axes)
+
+    return np.max(x, axis=axis, keepdims=keepdims), (vjp_x,)
+
+
+@op(nonempty_shape)
+def logsumexp(x: Array, axis: Axes = None, keepdims: bool = False) -> Any:
+    """log(sum(exp(x))) over the axes, shifted by the maximum so that nothing overflows.
+
+    >>> float(logsumexp(np.array([1000.0, 1000.0])))
+    1000.693...
+    """
+    top = np.max(x, axis=axis, keepdims=True)
+    shift = np.where(np.isfinite(top), top, 0)
+    total = np.sum(np.exp(x - shift), axis=axis, keepdims=True)
+    with np.errstate(divide="ignore"):
+        y = np.log(total) + shift
+
+    def vjp_x(g: np.ndarray) -> Any:
+        return _spread(g, x, axis) * np.exp(x - np.where(np.isfinite(y), y, 0))
+
+    return np.reshape(y, reduce_shape(x.shape, axis, keepdims)), (vjp_x,)

@@ -1,0 +1,242 @@
+"""Window arithmetic: how many windows fit, which pads they need, which cells they read. The only home of it.
+
+Notation, along one axis: n cells, a window of k taps that lie d apart (so it spans (k - 1) * d + 1 cells), one
+window every s cells, `before` and `after` padded cells.
+
+    valid      out = floor((n - span) / s) + 1
+    same       out = ceil(n / s), pads max(0, (out - 1) * s + span - n), the odd one after (TensorFlow, Keras)
+    explicit   out = floor((n + before + after - span) / s) + 1
+    ceil mode  ceil instead of floor, but the last window must start inside the input or its leading pad (PyTorch)
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from minicnn.errors import ShapeError
+
+Shape: TypeAlias = tuple[int, ...]
+Size: TypeAlias = int | tuple[int, int]
+Pads: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
+Padding: TypeAlias = str | int | tuple[int, int] | Pads
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of a window op with everything decided.
+
+    >>> Axis(n=5, k=3, s=2, d=1, before=1, after=1, out=3).formula("floor")
+    'floor((5 + 1 + 1 - 3) / 2) + 1 = 3'
+    """
+
+    n: int
+    k: int
+    s: int
+    d: int
+    before: int
+    after: int
+    out: int
+
+    @property
+    def span(self) -> int:
+        """Cells from the first to the last tap of a window."""
+        return (self.k - 1) * self.d + 1
+
+    @property
+    def overhang(self) -> int:
+        """Cells that the last window reads past the padded end (ceil mode only)."""
+        return max(0, (self.out - 1) * self.s + self.span - self.before - self.n - self.after)
+
+    @property
+    def unread(self) -> int:
+        """Cells of the input at its end that no window reaches."""
+        return max(0, self.n + self.before - (self.out - 1) * self.s - self.span)
+
+    def formula(self, rounding: str) -> str:
+        """Return the size formula with its numbers."""
+        if rounding == "same":
+            return f"ceil({self.n} / {self.s}) = {self.out}"
+        pads = f" + {self.before} + {self.after}" if self.before or self.after else ""
+        return f"{rounding}(({self.n}{pads} - {self.span}) / {self.s}) + 1 = {self.out}"
+
+    def real_cells(self, *, include_pad: bool) -> list[int]:
+        """Return how many cells each window reads: of the input, or of the input and its declared pads.
+
+        What hangs over past the declared pads in ceil mode never counts.
+        """
+        first, end = (-self.before, self.n + self.after) if include_pad else (0, self.n)
+        starts = [i * self.s - self.before for i in range(self.out)]
+        return [sum(first <= start + j * self.d < end for j in range(self.k)) for start in starts]
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Both axes of a window op, as the kernels want them."""
+
+    rows: Axis
+    cols: Axis
+
+    @property
+    def out(self) -> tuple[int, int]:
+        """Windows down and across."""
+        return self.rows.out, self.cols.out
+
+    @property
+    def strides(self) -> tuple[int, int]:
+        """Cells between windows."""
+        return self.rows.s, self.cols.s
+
+    @property
+    def dilation(self) -> tuple[int, int]:
+        """Cells between taps."""
+        return self.rows.d, self.cols.d
+
+    @property
+    def pads(self) -> Pads:
+        """Padded cells at ((top, bottom), (left, right)), overhang included."""
+        (t, b), (le, r) = ((a.before, a.after + a.overhang) for a in (self.rows, self.cols))
+        return (t, b), (le, r)
+
+
+def windows(
+    where: str,
+    size: tuple[int, int],
+    window: Size,
+    strides: Size,
+    padding: Padding = "valid",
+    dilation: Size = 1,
+    *,
+    ceil_mode: bool = False,
+    pooling: bool = False,
+) -> Windows:
+    """Return both axes of a window op over an input of `size` (H, W), or raise what does not fit.
+
+    >>> windows("conv2d", (28, 28), 3, 2, "same").pads
+    ((0, 1), (0, 1))
+    """
+    taps, steps, gaps = check_window(where, window, strides, dilation)
+    pads = check_padding(where, padding)
+    rounding = "same" if pads is None else "ceil" if ceil_mode else "floor"
+    return _windows(where, size, taps, steps, gaps, pads, rounding, pooling)
+
+
+@functools.lru_cache(maxsize=4096)
+def _windows(
+    where: str,
+    size: tuple[int, int],
+    taps: tuple[int, int],
+    steps: tuple[int, int],
+    gaps: tuple[int, int],
+    pads: Pads | None,
+    rounding: str,
+    pooling: bool,
+) -> Windows:
+    for name, n in zip(("rows", "columns"), size, strict=True):
+        if n < 1:
+            raise ShapeError(where, f"the input is {size[0]}x{size[1]}, it has no {name}", "Use a larger image.")
+    rows, cols = (
+        _axis(size[i], taps[i], steps[i], gaps[i], None if pads is None else pads[i], rounding) for i in (0, 1)
+    )
+    if pooling:
+        _check_pool_pads(where, rows, cols)
+    for name, axis in (("rows", rows), ("columns", cols)):
+        if axis.out < 1:
+            raise _does_not_fit(where, size, (rows, cols), f"{axis.formula(rounding)} {name}", pooling=pooling)
+    return Windows(rows, cols)
+
+
+def _axis(n: int, k: int, s: int, d: int, pads: tuple[int, int] | None, rounding: str) -> Axis:
+    span = (k - 1) * d + 1
+    if pads is None:
+        out = -(-n // s)
+        total = max(0, (out - 1) * s + span - n)
+        return Axis(n, k, s, d, total // 2, total - total // 2, out)
+    before, after = pads
+    free = n + before + after - span
+    out = (-(-free // s) if rounding == "ceil" else free // s) + 1
+    if rounding == "ceil" and (out - 1) * s >= n + before:
+        out -= 1
+    return Axis(n, k, s, d, before, after, out)
+
+
+def _check_pool_pads(where: str, *axes: Axis) -> None:
+    for axis in axes:
+        if max(axis.before, axis.after) >= axis.span:
+            raise ShapeError(
+                where,
+                f"pads of {axis.before} and {axis.after} around a window that spans {axis.span}: some windows"
+                " would read pads only",
+                f"Use a padding of at most {axis.span - 1}, padding='same', or pad before pooling with pad2d.",
+            )
+
+
+def _does_not_fit(
+    where: str, size: tuple[int, int], axes: tuple[Axis, Axis], formula: str, *, pooling: bool
+) -> ShapeError:
+    rows, cols = axes
+    dilated = f" (it spans {rows.span}x{cols.span})" if max(rows.d, cols.d) > 1 else ""
+    padded = max(rows.before + rows.after, cols.before + cols.after) > 0
+    what = f"a {rows.k}x{cols.k} window{dilated} does not fit a {size[0]}x{size[1]} input{' with its pads' * padded}"
+    name = "pool_size" if pooling else "kernel_size"
+    return ShapeError(where, f"{what}: {formula}", f'Use padding="same", a smaller {name}, or drop this layer.')
+
+
+def check_window(where: str, window: Any, strides: Any, dilation: Any = 1) -> tuple[Any, Any, Any]:
+    """Return window, strides and dilation as pairs of positive ints, or raise."""
+    name = "kernel_size" if "conv" in where.lower() else "pool_size"
+    return pair(where, name, window), pair(where, "strides", strides), pair(where, "dilation_rate", dilation)
+
+
+def check_padding(where: str, padding: Any) -> Pads | None:
+    """Return ((top, bottom), (left, right)), or None for "same" whose pads depend on the input.
+
+    >>> check_padding("conv2d", (1, 2))
+    ((1, 1), (2, 2))
+    """
+    if isinstance(padding, str):
+        if padding not in ("valid", "same"):
+            raise ValueError(f"{where}: padding={padding!r} is not known. Use 'valid', 'same', {_PADDING}.")
+        return None if padding == "same" else ((0, 0), (0, 0))
+    if _is_pair(padding) and all(_is_pair(side) for side in padding):
+        (top, bottom), (left, right) = (pair(where, "padding", side, least=0) for side in padding)
+        return (top, bottom), (left, right)
+    if isinstance(padding, list | tuple) and not _is_pair(padding):
+        raise ValueError(f"{where}: padding={padding!r} has {len(padding)} parts. Use {_PADDING}.")
+    ph, pw = pair(where, "padding", padding, least=0)
+    return (ph, ph), (pw, pw)
+
+
+_PADDING = "an int, (ph, pw), or ((top, bottom), (left, right))"
+
+
+def pair(where: str, name: str, value: Any, *, least: int = 1) -> tuple[int, int]:
+    """Return an int as a pair and a pair as it is, both checked to be whole numbers of at least `least`.
+
+    >>> pair("max_pool2d", "pool_size", 2)
+    (2, 2)
+    """
+    if isinstance(value, list | tuple) and len(value) != 2:
+        raise ValueError(f"{where}: {name}={value!r} has {len(value)} numbers. Use an int or a pair of ints.")
+    first, second = value if _is_pair(value) else (value, value)
+    return integer(where, name, first, value, least), integer(where, name, second, value, least)
+
+
+def integer(where: str, name: str, value: Any, whole: Any = None, least: int = 1) -> int:
+    """Return a whole number of at least `least`; booleans and floats are a TypeError."""
+    whole = value if whole is None else whole
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool):
+        raise TypeError(f"{where}: {name}={whole!r} is not made of whole numbers. Use an int of at least {least}.")
+    if number < least:
+        raise ValueError(f"{where}: {name}={whole!r} is too small. Use whole numbers of at least {least}.")
+    return number
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 2

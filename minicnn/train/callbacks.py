@@ -1,0 +1,77 @@
+"""What can happen after each epoch: callables that get a Moment and return True to end the training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from minicnn.files import writable_folder
+from minicnn.ops.window import integer
+from minicnn.train.history import History, Row
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The end of an epoch: the parameters as they are now, and the history up to this epoch."""
+
+    params: Any
+    history: History
+
+
+Callback: TypeAlias = Callable[[Moment], bool | None]
+
+
+@dataclass(frozen=True)
+class EarlyStopping:
+    """End the training when `monitor` has not improved for `patience` epochs.
+
+    Names that end in "loss" improve downward, others upward. Keep the weights of the best epoch with BestWeights.
+    """
+
+    patience: int
+    monitor: str = "valid_loss"
+
+    def __post_init__(self) -> None:
+        integer("EarlyStopping", "patience", self.patience)
+
+    def __call__(self, moment: Moment) -> bool:
+        """Say whether to end."""
+        best = moment.history.best(self.monitor)["epoch"]
+        return len(moment.history) - best >= self.patience
+
+
+class BestWeights:
+    """Keep the parameters of the epoch with the best `monitor`, the earlier one at a tie.
+
+    Attributes
+    ----------
+    params : tree
+        None before the first epoch.
+    row : dict
+        That epoch's row of the history.
+    """
+
+    def __init__(self, monitor: str = "valid_accuracy") -> None:
+        self.monitor = monitor
+        self.params: Any = None
+        self.row: Row = {}
+
+    def __call__(self, moment: Moment) -> None:
+        """Keep these parameters if none before were as good."""
+        best = moment.history.best(self.monitor)
+        if best is moment.history.rows[-1]:
+            self.params, self.row = moment.params, best
+
+
+class CSVLog:
+    """Write the history to a file after each epoch; the folder is checked at once."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        writable_folder(self.path.parent)
+
+    def __call__(self, moment: Moment) -> None:
+        """Write all rows so far."""
+        moment.history.write_csv(self.path)

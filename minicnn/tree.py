@@ -1,0 +1,64 @@
+"""Trees of arrays: dicts, lists and tuples, nested as one likes, with anything else as a leaf.
+
+Parameters, gradients and optimizer states are such trees. Order is the order of insertion, so it is the same in
+every process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+
+def map_leaves(f: Callable[..., Any], tree: Any, *others: Any) -> Any:
+    """Apply `f` to each leaf of `tree` (and the leaves of `others` at the same place) and keep the structure.
+
+    Raises ValueError where the structures differ, with the place.
+
+    >>> map_leaves(lambda a, b: a + b, {"w": 1, "layers": [2, (3,)]}, {"w": 10, "layers": [20, (30,)]})
+    {'w': 11, 'layers': [22, (33,)]}
+    """
+    return _map(f, "", tree, others)
+
+
+def _map(f: Callable[..., Any], path: str, tree: Any, others: tuple[Any, ...]) -> Any:
+    if not isinstance(tree, dict | list | tuple):
+        return f(tree, *others)
+    keys = _keys(tree)
+    for other in others:
+        if type(other) is not type(tree) or _keys(other) != keys:
+            raise ValueError(f"trees differ at {path or 'the root'}: {_describe(tree)} against {_describe(other)}")
+    values = [_map(f, f"{path}/{key}", tree[key], tuple(o[key] for o in others)) for key in keys]
+    if isinstance(tree, dict):
+        return dict(zip(keys, values, strict=True))
+    return type(tree)(*values) if hasattr(tree, "_fields") else type(tree)(values)
+
+
+def items(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each leaf with its path.
+
+    >>> list(items({"conv2d": {"kernel": 1.5, "bias": 0.0}, "rest": [2.0]}))
+    [('conv2d/kernel', 1.5), ('conv2d/bias', 0.0), ('rest/0', 2.0)]
+    """
+    if not isinstance(tree, dict | list | tuple):
+        yield path, tree
+        return
+    for key in _keys(tree):
+        yield from items(tree[key], f"{path}/{key}" if path else str(key))
+
+
+def leaves(tree: Any) -> list[Any]:
+    """Return the leaves in order.
+
+    >>> leaves([1, {"a": 2, "b": (3, 4)}])
+    [1, 2, 3, 4]
+    """
+    return [leaf for _, leaf in items(tree)]
+
+
+def _keys(tree: Any) -> list[Any]:
+    return list(tree) if isinstance(tree, dict) else list(range(len(tree)))
+
+
+def _describe(tree: Any) -> str:
+    return f"{type(tree).__name__} with {_keys(tree)}" if isinstance(tree, dict | list | tuple) else repr(tree)[:60]
