@@ -14,6 +14,7 @@ import difflib
 
 from minicnn.layers import (
     AveragePooling2D,
+    BatchNormalization,
     Classifier,
     Concat,
     Conv2D,
@@ -89,9 +90,12 @@ def small_cnn(
     *,
     filters: tuple[int, ...] = (16, 32, 32),
     strides: tuple[int, ...] = (1, 2, 1),
+    batch_norm: bool = False,
     classes: int = 10,
 ) -> Classifier:
     """Return 3x3 convolutions with ReLU that shrink by stride, so that all pooling there is is in the head.
+
+    `batch_norm` puts a normalisation between each convolution, then without bias, and its ReLU.
 
     >>> small_cnn("global-max").output_shape((28, 28, 1))
     (10,)
@@ -102,7 +106,8 @@ def small_cnn(
         )
     trunk: list[Layer] = []
     for count, stride in zip(filters, strides, strict=True):
-        trunk += [Conv2D(count, 3, strides=stride, padding="same"), ReLU()]
+        conv = Conv2D(count, 3, strides=stride, padding="same", use_bias=not batch_norm)
+        trunk += [conv, BatchNormalization(), ReLU()] if batch_norm else [conv, ReLU()]
     return Classifier(Sequential(trunk), make_head(head, classes) if isinstance(head, str) else head)
 
 

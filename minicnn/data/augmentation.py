@@ -1,0 +1,151 @@
+"""Augmentation: each image moved, turned and bent a little, differently every time it is seen.
+
+The three motions become one coordinate map, so that each image is interpolated (and so blurred) only once.
+Background is 0. Angles are in degrees, counterclockwise as the image is looked at; distances in pixels, rows before
+columns, positive downwards and to the right.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from minicnn import checks
+from minicnn.data.split import check_generator, check_images
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random shift, rotation and elastic distortion, as a value: call it with images and a generator.
+
+    Parameters
+    ----------
+    shift : float
+        Each image moves by up to this many pixels along rows, and independently along columns; uniform.
+    rotate : float
+        Each image turns about its centre by up to this many degrees, either way; uniform.
+    elastic : float
+        The factor alpha of Simard et al., in pixels: noise in [-1, 1], one value per pixel and direction, is smoothed
+        by a Gaussian and multiplied by alpha. Away from the edges the displacement's root mean square is then about
+        ``0.163 * elastic / elastic_sigma`` pixels; their 34 with sigma 4, for 28x28 digits, is 1.4 pixels.
+    elastic_sigma : float
+        Standard deviation of that Gaussian in pixels: small crumples, large bends.
+
+    Raises
+    ------
+    TypeError
+        An amount is not a number.
+    ValueError
+        An amount is negative or not finite.
+
+    References
+    ----------
+    P. Y. Simard, D. Steinkraus, J. C. Platt: Best practices for convolutional neural networks applied to visual
+    document analysis. ICDAR 2003, https://doi.org/10.1109/ICDAR.2003.1227801
+
+    Examples
+    --------
+    >>> distort = Augmentation(shift=2, rotate=10)
+    >>> distort
+    Augmentation(shift=2, rotate=10, elastic=0.0, elastic_sigma=4.0)
+    >>> distort(np.ones((3, 28, 28, 1), np.float32), np.random.default_rng(0)).shape
+    (3, 28, 28, 1)
+    """
+
+    shift: float = 0.0
+    rotate: float = 0.0
+    elastic: float = 0.0
+    elastic_sigma: float = 4.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            checks.number("augment", field.name, getattr(self, field.name), least=0)
+
+    def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return the images (N, H, W, C) distorted, each by its own draw from `rng`; same shape and dtype."""
+        check_images("augment", images)
+        check_generator("augment", rng)
+        count, height, width, _ = images.shape
+        shifts = rng.uniform(-self.shift, self.shift, (count, 2))
+        angles = rng.uniform(-self.rotate, self.rotate, (count,))
+        return warp(images, shifts, angles, self._displacements(rng, (count, 2, height, width)))
+
+    def _displacements(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray | float:
+        if self.elastic == 0:
+            return 0.0
+        from scipy.ndimage import gaussian_filter
+
+        noise = rng.uniform(-1.0, 1.0, shape)
+        smooth: np.ndarray = gaussian_filter(noise, self.elastic_sigma, axes=(2, 3), mode="constant")
+        return self.elastic * smooth
+
+
+def augment(
+    images: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    shift: float = 0.0,
+    rotate: float = 0.0,
+    elastic: float = 0.0,
+    elastic_sigma: float = 4.0,
+) -> np.ndarray:
+    """Distort images (N, H, W, C) at random -> same shape and dtype; `Augmentation` says what the amounts mean.
+
+    The argument is left untouched, values in [0, 1] stay there, and the same generator state gives the same bytes.
+    Raises TypeError or ValueError if the images are not floats of rank 4, or an amount is negative.
+
+    Examples
+    --------
+    >>> images = np.ones((2, 8, 8, 1), np.float32)
+    >>> moved = augment(images, np.random.default_rng(0), shift=1, rotate=10, elastic=5)
+    >>> moved.shape, moved.dtype.name
+    ((2, 8, 8, 1), 'float32')
+    """
+    return Augmentation(shift, rotate, elastic, elastic_sigma)(images, rng)
+
+
+def warp(
+    images: np.ndarray, shifts: np.ndarray, angles: np.ndarray, displacements: np.ndarray | float = 0.0
+) -> np.ndarray:
+    """Turn each image about its centre, then shift it; the deterministic half of `augment`.
+
+    Parameters
+    ----------
+    images : ndarray of shape (N, H, W, C)
+        float32 or float64.
+    shifts : ndarray of shape (N, 2)
+        Pixels down, pixels to the right.
+    angles : ndarray of shape (N,)
+        Degrees, counterclockwise.
+    displacements : ndarray of shape (N, 2, H, W), optional
+        How much farther down and to the right each pixel of the result looks for its value, in pixels.
+
+    Returns
+    -------
+    ndarray of shape (N, H, W, C)
+        Bilinear interpolation of the images, 0 outside them; same dtype.
+
+    Examples
+    --------
+    >>> image = np.array([[1.0, 2.0], [3.0, 4.0]]).reshape(1, 2, 2, 1)
+    >>> warp(image, shifts=np.array([[0, 1]]), angles=np.zeros(1))[0, :, :, 0]
+    array([[0., 1.],
+           [0., 3.]])
+    """
+    from scipy.ndimage import map_coordinates
+
+    sources = _sources(images.shape[1:3], shifts, np.radians(angles)) + displacements
+    moved = np.empty_like(images)
+    for n, c in np.ndindex(images.shape[0], images.shape[3]):
+        # Not mode="constant": that cuts to 0 without interpolation outside the image, even by a rounding error.
+        moved[n, :, :, c] = map_coordinates(images[n, :, :, c], sources[n], order=1, mode="grid-constant")
+    return moved
+
+
+def _sources(size: tuple[int, ...], shifts: np.ndarray, radians: np.ndarray) -> np.ndarray:
+    """Row and column, (N, 2, H, W), that each pixel of the result is read from: the inverse of the motion."""
+    centre = (np.array(size).reshape(2, 1, 1) - 1) / 2
+    rows, columns = (np.indices(size) - centre)[:, None] - np.asarray(shifts).T[:, :, None, None]
+    cos, sin = np.cos(radians)[:, None, None], np.sin(radians)[:, None, None]
+    return np.stack([cos * rows + sin * columns, cos * columns - sin * rows], axis=1) + centre

@@ -1,0 +1,93 @@
+"""The published files: found or downloaded, verified, and read.
+
+A file is used only if its MD5 is the published one; the checksum is taken of the very bytes that are then parsed.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import math
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+
+def places(root: str | os.PathLike[str] | None = None) -> Iterator[Path]:
+    """Yield the folders that may hold a folder for each data set, in search order; the last is the user's cache."""
+    import pooch
+
+    for place in (root, os.environ.get("MINICNN_DATASETS"), "datasets", pooch.os_cache("minicnn")):
+        if place:
+            yield Path(place).expanduser()
+
+
+def find(file: str, folders: list[Path]) -> Path | None:
+    """Return the path of `file` in the first of `folders` that has it."""
+    return next((folder / file for folder in folders if (folder / file).is_file()), None)
+
+
+def download(url: str, md5: str, folder: Path) -> Path:
+    """Download into `folder` with a progress bar; the file gets its name only after its MD5 was compared.
+
+    Raises ValueError if the MD5 differs, OSError for everything that can go wrong on the way.
+    """
+    import pooch
+
+    file = url.rpartition("/")[2]
+    try:
+        return Path(pooch.retrieve(url, f"md5:{md5}", fname=file, path=folder, progressbar=True))
+    except OSError as error:
+        raise OSError(
+            f"load: {url} could not be downloaded into {folder}: {error}. Nothing was kept. "
+            f"Try again, or get {file} by other means and put it there."
+        ) from error
+    except ValueError as error:
+        raise ValueError(
+            f"load: {url} gave another file than the published one, which was not kept: {error}"
+        ) from error
+
+
+def read(path: Path, md5: str) -> np.ndarray:
+    """Return the array in a gzipped IDX file, after comparing the file's MD5.
+
+    Raises ValueError if the MD5 is another one: the file was truncated or altered.
+    """
+    content = path.read_bytes()
+    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if found != md5:
+        raise ValueError(
+            f"load: {path} is truncated or altered: the MD5 of its {len(content):,} bytes is {found}, "
+            f"that of the published file is {md5}. Delete it, and load downloads it afresh; or put a good copy there."
+        )
+    return parse_idx(gzip.decompress(content), str(path))
+
+
+def parse_idx(content: bytes, who: str) -> np.ndarray:
+    """Return the array of unsigned bytes that an IDX file (not gzipped any more) holds.
+
+    The format: two zero bytes, 8 for "unsigned byte", the rank, each size as a big-endian 32-bit integer, the values.
+    Raises ValueError, naming `who`, if the content is anything else.
+
+    Examples
+    --------
+    >>> parse_idx(bytes([0, 0, 8, 2, 0, 0, 0, 1, 0, 0, 0, 3, 7, 8, 9]), "three.idx")
+    array([[7, 8, 9]], dtype=uint8)
+    """
+    if content[:3] != b"\0\0\x08" or len(content) < 4:
+        raise ValueError(
+            f"{who}: an IDX file of unsigned bytes starts with 00 00 08 and its rank, "
+            f"this one with {content[:4].hex(' ') or 'nothing'}"
+        )
+    start = 4 + 4 * content[3]
+    if len(content) < start:
+        raise ValueError(f"{who}: {len(content)} bytes do not hold the {start}-byte header of rank {content[3]}")
+    shape = struct.unpack(f">{content[3]}I", content[4:start])
+    if len(content) != start + math.prod(shape):
+        raise ValueError(
+            f"{who}: the header promises {shape}, which is {math.prod(shape)} bytes; {len(content) - start} follow it"
+        )
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)

@@ -1,0 +1,233 @@
+"""The data sets by name, and their division into stratified parts."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from dataclasses import dataclass, field
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicnn import checks
+from minicnn.data import idx
+from minicnn.data.split import Split
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is known of a data set before it is read.
+
+    `count` images of `white` grey levels above black are there to be divided. `md5` is empty for "digits"; for the
+    others it has the checksums of training images, training labels, test images and test labels, in this order.
+    """
+
+    count: int
+    white: int
+    classes: tuple[str, ...]
+    url: str = ""
+    md5: dict[str, str] = field(default_factory=dict)
+
+
+DIGITS = tuple("0123456789")
+GARMENTS = (
+    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+)
+SOURCES = {
+    "digits": Source(1_797, 16, DIGITS),
+    "mnist": Source(
+        60_000,
+        255,
+        DIGITS,
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        {
+            "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+            "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
+            "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
+            "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
+        },
+    ),
+    "fashion-mnist": Source(
+        60_000,
+        255,
+        GARMENTS,
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        {
+            "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+            "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
+            "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
+            "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
+        },
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What `load` returns: three parts that share no image, and the name of each class by its index."""
+
+    name: str
+    train: Split
+    valid: Split
+    test: Split
+    classes: tuple[str, ...]
+
+
+def load(
+    name: str,
+    *,
+    seed: int = 0,
+    valid: float = 0.1,
+    test: float | None = None,
+    root: str | os.PathLike[str] | None = None,
+    download: bool = True,
+) -> Dataset:
+    """Load a data set in three parts, each with the classes in their proportions.
+
+    Parameters
+    ----------
+    name : str
+        "digits" (1,797 images of 8x8x1), "mnist" or "fashion-mnist" (60,000 + 10,000 images of 28x28x1).
+    seed : int
+        Decides which image goes to which part, and the order within the parts (so `train[:n]` is a random subset).
+    valid, test : float
+        Fractions for validation and test: of all images for "digits" (`test` is 0.2 unless given), of the 60,000 for
+        the others, whose official test set stays as it is, in its order. The test part does not depend on `valid`.
+        0 gives an empty part.
+    root : path, optional
+        First place to look for ``<root>/<name>/<file>``; then come ``$MINICNN_DATASETS``, ``datasets/`` in the working
+        directory, and the user's cache.
+    download : bool
+        Whether to download into the user's cache, with a progress bar, what is nowhere to be found.
+
+    Returns
+    -------
+    Dataset
+        Images (N, H, W, C) float32 in [0, 1], labels (N,) int64.
+
+    Raises
+    ------
+    TypeError
+        A fraction that is not a number, a seed that is not an integer.
+    ValueError
+        An unknown name, an impossible fraction or seed; a file whose MD5 is not the published one.
+    FileNotFoundError
+        A file is missing and `download` is False.
+    OSError
+        The download failed.
+
+    Examples
+    --------
+    >>> digits = load("digits", seed=0)
+    >>> digits.train, digits.valid, digits.test
+    (Split(1258 images of 8x8x1, float32),
+     Split(180 images of 8x8x1, float32),
+     Split(359 images of 8x8x1, float32))
+    """
+    source = _source(name)
+    sizes = _held_out(name, source, test, valid)
+    _check_seed(seed)
+    pixels, labels, official = _read(name, source, root, download)
+    test_at, valid_at, train_at = _stratified(labels, sizes, seed)
+    return Dataset(
+        name=name,
+        train=_split(pixels[train_at], labels[train_at], source.white),
+        valid=_split(pixels[valid_at], labels[valid_at], source.white),
+        test=_split(pixels[test_at], labels[test_at], source.white) if official is None else official,
+        classes=source.classes,
+    )
+
+
+def _source(name: str) -> Source:
+    if name not in SOURCES:
+        close = difflib.get_close_matches(str(name).lower(), SOURCES, n=1)
+        hint = f"Did you mean {close[0]!r}? " if close else ""
+        raise ValueError(f"load: there is no data set {name!r}. {hint}Use one of {', '.join(map(repr, SOURCES))}.")
+    return SOURCES[name]
+
+
+def _held_out(name: str, source: Source, test: float | None, valid: float) -> tuple[int, int]:
+    """Return how many images of those to be divided go to the test part, and how many to the validation part."""
+    if source.md5 and test is not None:
+        raise ValueError(
+            f"load: test={test}, but {name} has an official test set, which stays as it is. Leave test out."
+        )
+    default = 0.0 if source.md5 else 0.2
+    fractions = {"test": default if test is None else test, "valid": valid}
+    sizes = [_size(name, source, part, fraction) for part, fraction in fractions.items()]
+    left = source.count - sum(sizes)
+    if left < len(source.classes):
+        raise ValueError(
+            f"load: of the {source.count} images of {name}, test={fractions['test']} and valid={valid} leave {left} "
+            f"for training, too few for {len(source.classes)} classes. Use smaller fractions."
+        )
+    return sizes[0], sizes[1]
+
+
+def _size(name: str, source: Source, part: str, fraction: float) -> int:
+    size = round(checks.number("load", part, fraction, least=0, below=1) * source.count)
+    if fraction > 0 and size < len(source.classes):
+        raise ValueError(
+            f"load: {part}={fraction} of the {source.count} images of {name} is {size}, too few for "
+            f"{len(source.classes)} classes. Use 0, or {len(source.classes)} / {source.count} and more."
+        )
+    return size
+
+
+def _check_seed(seed: Any) -> None:
+    if isinstance(seed, bool) or not isinstance(seed, Integral):
+        raise TypeError(f"load: seed={seed!r} is not an integer. Use one from 0 to 2**32 - 1.")
+    if not 0 <= int(seed) < 2**32:
+        raise ValueError(f"load: seed={seed} is out of range. Use an integer from 0 to 2**32 - 1.")
+
+
+def _read(
+    name: str, source: Source, root: str | os.PathLike[str] | None, download: bool
+) -> tuple[np.ndarray, np.ndarray, Split | None]:
+    """Return the pixels and labels to divide, and the official test set if there is one."""
+    if not source.md5:
+        return *_digits(), None
+    folders = [place / name for place in idx.places(root)]
+    paths = [_path(name, source, file, folders, download) for file in source.md5]
+    pixels, labels, test_pixels, test_labels = map(idx.read, paths, source.md5.values())
+    return pixels, labels, _split(test_pixels, test_labels, source.white)
+
+
+def _digits() -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    return digits.images, digits.target
+
+
+def _path(name: str, source: Source, file: str, folders: list[Path], download: bool) -> Path:
+    path = idx.find(file, folders)
+    if path is None and download:
+        return idx.download(source.url + file, source.md5[file], folders[-1])
+    if path is None:
+        raise FileNotFoundError(
+            f"load: {name} needs {file}, which is in none of {', '.join(map(str, folders))}. "
+            f"Use download=True, or get it from {source.url}{file} and put it into one of them."
+        )
+    return path
+
+
+def _stratified(labels: np.ndarray, sizes: tuple[int, int], seed: int) -> list[np.ndarray]:
+    """Return the indices of parts of these sizes, then those of the rest; all shuffled, classes in proportion."""
+    from sklearn.model_selection import train_test_split
+
+    rest = np.random.default_rng(seed).permutation(len(labels))
+    parts = []
+    for size in sizes:
+        part = rest[:0]
+        if size:
+            rest, part = train_test_split(rest, test_size=size, stratify=labels[rest], random_state=seed)
+        parts.append(part)
+    return [*parts, rest]
+
+
+def _split(pixels: np.ndarray, labels: np.ndarray, white: int) -> Split:
+    return Split(np.divide(pixels[..., np.newaxis], white, dtype=np.float32), labels)

@@ -1,0 +1,126 @@
+"""Images with their labels, and walks over them in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Split:
+    """Images and their labels.
+
+    Parameters
+    ----------
+    images : ndarray of shape (N, H, W, C)
+        float32 (float64 for checks); in [0, 1] as `load` gives them.
+    labels : ndarray of shape (N,)
+        Class indices; any integer dtype, kept as int64.
+
+    Raises
+    ------
+    TypeError
+        Images that are not floats, labels that are not integers.
+    ValueError
+        Wrong rank, or not one label per image.
+
+    Examples
+    --------
+    >>> split = Split(np.zeros((5, 8, 8, 1), np.float32), np.arange(5))
+    >>> split
+    Split(5 images of 8x8x1, float32)
+    >>> split[1:3].labels, split[[4, 0]].labels
+    (array([1, 2]), array([4, 0]))
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __post_init__(self) -> None:
+        labels = np.asarray(self.labels)
+        check_images("Split", self.images)
+        _check_labels(labels, len(self.images))
+        object.__setattr__(self, "labels", labels.astype(np.int64, copy=False))
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: Any) -> Split:
+        """Return the images and labels at a slice (views), or at an array of indices or booleans (copies)."""
+        if not isinstance(index, slice) and np.ndim(index) != 1:
+            raise TypeError(
+                f"Split: {index!r} is neither a slice nor one row of indices. "
+                "Use split[3:4] for a split of one image, split.images[3] for the image."
+            )
+        return Split(self.images[index], self.labels[index])
+
+    def __repr__(self) -> str:
+        size = "x".join(map(str, self.images.shape[1:]))
+        return f"Split({len(self)} images of {size}, {self.images.dtype})"
+
+
+def _check_labels(labels: np.ndarray, count: int) -> None:
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"Split: the labels are {labels.dtype}. Use integer class indices.")
+    if labels.ndim != 1:
+        hint = "; one-hot rows become indices by labels.argmax(axis=1)" if labels.ndim == 2 else ""
+        raise ValueError(f"Split: the labels are {labels.shape}, rank {labels.ndim}. Use rank 1, (N,){hint}.")
+    if len(labels) != count:
+        raise ValueError(f"Split: there are {count} images, but {len(labels)} labels. Use one label for each image.")
+
+
+def batches(
+    split: Split, batch_size: int, *, rng: np.random.Generator | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Go once through a split in pairs (images, labels) of up to `batch_size`; the last may be shorter.
+
+    With `rng` the images (not merely the batches) are permuted, and the permutation is drawn at the call, not at the
+    first batch; without it they come in order, as views.
+    Raises TypeError or ValueError, also at the call, if `batch_size` is not an integer of at least 1.
+
+    Examples
+    --------
+    >>> split = Split(np.zeros((5, 8, 8, 1), np.float32), np.arange(5))
+    >>> [labels.tolist() for _, labels in batches(split, 2)]
+    [[0, 1], [2, 3], [4]]
+    """
+    size = _batch_size(batch_size, len(split))
+    slices = [slice(start, start + size) for start in range(0, len(split), size)]
+    if rng is None:
+        return ((split.images[here], split.labels[here]) for here in slices)
+    check_generator("batches", rng)
+    order = rng.permutation(len(split))
+    return ((split.images[order[here]], split.labels[order[here]]) for here in slices)
+
+
+def _batch_size(batch_size: Any, count: int) -> int:
+    if isinstance(batch_size, bool) or not isinstance(batch_size, Integral):
+        raise TypeError(f"batches: batch_size={batch_size!r} is not an integer. Use one of at least 1.")
+    if batch_size < 1:
+        raise ValueError(
+            f"batches: batch_size={batch_size} is out of range. Use 1 to {max(count, 1)} for {count} images."
+        )
+    return int(batch_size)
+
+
+def check_images(who: str, images: Any) -> None:
+    """Raise TypeError or ValueError unless `images` is a float array of rank 4."""
+    if not isinstance(images, np.ndarray) or images.dtype not in (np.float32, np.float64):
+        arrived = images.dtype if isinstance(images, np.ndarray) else f"a {type(images).__name__}"
+        raise TypeError(
+            f"{who}: the images are {arrived}. Use a float32 (or float64) array; "
+            "bytes of 0 to 255 become images in [0, 1] by images.astype(np.float32) / 255."
+        )
+    if images.ndim != 4:
+        hint = "; a channel axis is added by images[..., None]" if images.ndim == 3 else ""
+        raise ValueError(f"{who}: the images are {images.shape}, rank {images.ndim}. Use rank 4, (N, H, W, C){hint}.")
+
+
+def check_generator(who: str, rng: Any) -> None:
+    """Raise TypeError unless `rng` is a NumPy Generator."""
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(f"{who}: rng={rng!r} is not a numpy.random.Generator. Use np.random.default_rng(seed).")
