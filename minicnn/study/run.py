@@ -1,0 +1,126 @@
+"""One trained network of a study, and the files that keep many of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from minicnn.files import atomic_write
+
+CURVE_COLUMNS = ("epoch", "loss", "accuracy", "valid_loss", "valid_accuracy", "seconds")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one head with one seed came to.
+
+    Attributes
+    ----------
+    head : str
+        Name of the arm.
+    seed : int
+        Runs of different heads with the same seed share data split, batch order and trunk: they are pairs.
+    test_accuracy : float
+        Fraction of the test images classified right, 0 to 1.
+    parameters : int
+        Trained numbers in the network.
+    multiply_adds : int
+        Multiplications, each with its addition, in one forward pass of one image.
+    seconds_per_epoch : float
+        Seconds of training for one pass over the training images.
+    epochs : int
+        Epochs trained; the parameters after the last are the ones tested.
+    test_loss : float
+        Mean cross-entropy of the test images, in nats.
+    valid_accuracy : float
+        Fraction of the validation images classified right after the last epoch.
+    curve : tuple of dict
+        A row an epoch with the keys CURVE_COLUMNS; `seconds` are cumulative.
+    """
+
+    head: str
+    seed: int
+    test_accuracy: float
+    parameters: int
+    multiply_adds: int
+    seconds_per_epoch: float
+    epochs: int
+    test_loss: float
+    valid_accuracy: float
+    curve: tuple[dict[str, float], ...] = ()
+
+
+_READERS = {"str": str, "int": int, "float": float}
+_FIELDS = {f.name: _READERS[str(f.type)] for f in fields(Run) if f.name != "curve"}
+
+
+def by_head(runs: Iterable[Run]) -> dict[str, list[Run]]:
+    """Group `runs` by head, in order of first appearance.
+
+    Raises ValueError where a head has two runs of one seed, since then they cannot be paired.
+    """
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        group = groups.setdefault(run.head, [])
+        if any(run.seed == other.seed for other in group):
+            raise ValueError(f"{run.head}: two runs have seed {run.seed}. Keep one of them.")
+        group.append(run)
+    return groups
+
+
+def write_csv(path: str | Path, runs: Iterable[Run]) -> None:
+    """Write `runs` without their curves, one row a run; floats keep every bit."""
+    rows = ([_cell(getattr(run, name)) for name in _FIELDS] for run in runs)
+    atomic_write(path, _csv_text(tuple(_FIELDS), rows))
+
+
+def read_csv(path: str | Path) -> tuple[Run, ...]:
+    """Read what `write_csv` wrote; the curves are empty.
+
+    Raises ValueError, with the file and the line, where a column is missing or a cell has the wrong kind.
+    """
+    with Path(path).open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        missing = [name for name in _FIELDS if name not in (reader.fieldnames or ())]
+        if missing:
+            raise ValueError(f"{path}: no column {', '.join(missing)}. The columns are {', '.join(_FIELDS)}.")
+        return tuple(_run(f"{path}, line {reader.line_num}", row) for row in reader)
+
+
+def write_curves_csv(path: str | Path, runs: Iterable[Run]) -> None:
+    """Write the curves of `runs` in long form: head, seed, then CURVE_COLUMNS, one row an epoch."""
+    rows = ([run.head, str(run.seed), *_curve_cells(run, row)] for run in runs for row in run.curve)
+    atomic_write(path, _csv_text(("head", "seed", *CURVE_COLUMNS), rows))
+
+
+def _csv_text(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _cell(value: str | float) -> str:
+    # float() first: NumPy's scalars print their type in their repr
+    return repr(float(value)) if isinstance(value, float) else str(value)
+
+
+def _curve_cells(run: Run, row: dict[str, float]) -> list[str]:
+    missing = [name for name in CURVE_COLUMNS if name not in row]
+    if missing:
+        raise ValueError(f"{run.head}, seed {run.seed}: a row of the curve has no {', '.join(missing)}.")
+    return [str(int(row["epoch"])), *(repr(float(row[name])) for name in CURVE_COLUMNS[1:])]
+
+
+def _run(place: str, row: dict[str, str]) -> Run:
+    values = {}
+    for name, reader in _FIELDS.items():
+        try:
+            values[name] = reader(row[name])
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{place}: {name} is {row[name]!r}, not of kind {reader.__name__}.") from error
+    return Run(**values)

@@ -1,0 +1,354 @@
+import base64
+import math
+import subprocess
+import sys
+from html.parser import HTMLParser
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from minicnn.study.environment import environment
+from minicnn.study.report import write_report
+from minicnn.study.run import Run
+from minicnn.study.statistics import Interval, Row, summarize
+from minicnn.study.table import cells, footnote, format_table, header, markdown_table
+from minicnn.study.words import findings, headline
+
+matplotlib = pytest.importorskip("matplotlib")
+pytest.importorskip("statsmodels")
+
+from minicnn.study import pictures  # noqa: E402
+from minicnn.study.labels import apart  # noqa: E402
+
+COSTS = {  # parameters, multiply-adds
+    "max": (19_466, 312_448),
+    "flatten": (78_026, 298_112),
+    "average": (19_466, 312_448),
+    "global-max": (5_130, 305_280),
+    "global-average": (5_130, 305_280),
+    "global-average-conv": (4_810, 330_000),
+    "global-max-average": (5_450, 305_600),
+    "mlp": (20_490, 20_352),
+}
+
+
+def curve(head, seed, epochs):
+    error = np.random.default_rng([seed, len(head)]).uniform(0.01, 0.03)
+    rows = ((epoch, min(0.9, error + 0.5 * math.exp(-epoch / 3))) for epoch in range(1, epochs + 1))
+    return tuple(
+        {
+            "epoch": epoch,
+            "loss": 0.1,
+            "accuracy": 1 - e,
+            "valid_loss": 0.1,
+            "valid_accuracy": 1 - e,
+            "seconds": 0.4 * epoch,
+        }
+        for epoch, e in rows
+    )
+
+
+def study(heads=tuple(COSTS), seeds=10, epochs=8):
+    runs = []
+    for place, head in enumerate(heads):
+        parameters, multiply_adds = COSTS.get(head, (100, 1000))
+        for seed in range(seeds):
+            accuracy = 0.98 - 0.002 * place + np.random.default_rng([seed, place]).normal(0, 0.003)
+            rows = curve(head, seed, epochs)
+            runs.append(Run(head, seed, accuracy, parameters, multiply_adds, 0.412, epochs, 0.08, 0.97, rows))
+    return runs
+
+
+def row(low, high, verdict, *, head="average", holm_p=0.01, n=10):
+    difference = Interval((low + high) / 2, low, high, n)
+    accuracy = Interval(0.98, 0.975, 0.985, n)
+    return Row(head, n, 1, 1, 0.4, accuracy, 0.98, 0.01, difference, verdict, holm_p, "max", 0.005, None)
+
+
+# --- tables
+
+
+def test_cells_by_hand():
+    accuracies = {"max": (0.90, 0.92), "average": (0.92, 0.96)}
+    runs = [
+        Run(head, seed, value, 1_234_567, 89_012, 1.2345, 5, 0.1, 0.9)
+        for head, values in accuracies.items()
+        for seed, value in enumerate(values)
+    ]
+    control, average = summarize(runs)
+    # t(0.975; 1) = 12.7062: the accuracies' sd / sqrt(2) are 0.01 and 0.02, that of the differences 0.01;
+    # p = 1 - 2 atan(3) / pi, the Cauchy distribution's
+    assert cells(control) == ("max", "1,234,567", "89,012", "91.00 ± 12.71", "", "control", "", "1.23")
+    assert cells(average) == (
+        "average",
+        "1,234,567",
+        "89,012",
+        "94.00 ± 25.41",
+        "+3.00 [-9.71, +15.71]",
+        "undecided",
+        f"{1 - 2 * math.atan(3) / math.pi:.3f}",
+        "1.23",
+    )
+
+
+def test_a_table_is_aligned_and_fits_a_terminal():
+    first, rule, *lines = format_table(summarize(study(), test_share=1 / 3)).split("\n\n")[0].splitlines()
+    assert {len(line) for line in (first, rule, *lines)} == {len(first)}
+    assert len(first) <= 120
+    assert [line.split()[0] for line in lines] == list(COSTS)
+    assert set(rule) == {"-"}
+
+
+def test_the_footnote_says_what_the_intervals_are():
+    corrected = footnote(summarize(study(), test_share=0.25))
+    for words in ("95 %", "10 seeds", "paired by seed", "n_test / n_train = 0.25", "±0.50 points", "7 comparisons"):
+        assert words in corrected
+    assert "independent" in footnote(summarize(study()))
+    assert "no interval" in footnote(summarize(study(seeds=1)))
+    assert "paired" not in footnote(summarize(study(), control="none"))
+
+
+def test_a_markdown_table_has_as_many_cells_in_each_line():
+    rows = summarize(study(heads=("max", "a|b")))
+    lines = markdown_table(rows).split("\n\n")[0].splitlines()
+    assert {line.replace("\\|", "").count("|") for line in lines} == {len(header(rows)) + 1}
+    assert lines[1].startswith("| --- | ---: |")
+
+
+def test_tables_of_one_seed_and_of_nothing_are_honest():
+    assert "nan" not in format_table(summarize(study(seeds=1)))
+    assert "98.00 ± n/a" in format_table(summarize([Run("max", 0, 0.98, 1, 1, 0.1, 1, 0.1, 0.9)]))
+    assert "No runs." in format_table(())
+
+
+# --- words
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict", "p", "words"),
+    [
+        (0.006, 0.010, "better", 0.01, "average is better than max by 0.80 points [0.60, 1.00]."),
+        (-0.030, -0.020, "worse", 0.01, "average is worse than max by 2.50 points [2.00, 3.00]."),
+        (
+            -0.002,
+            0.004,
+            "equivalent",
+            0.5,
+            "average is equivalent to max: +0.10 points [-0.20, +0.40] lies within ±0.50 points.",
+        ),
+        (-0.010, 0.004, "undecided", 0.5, "average against max is undecided: -0.30 points [-1.00, +0.40]."),
+        (
+            -0.011,
+            -0.001,
+            "undecided",
+            0.08,
+            "average against max is undecided: below by 0.60 points [0.10, 1.10], which may or may not be more than "
+            "0.50 points. Adjusted for 2 comparisons, zero is not excluded (p = 0.080).",
+        ),
+    ],
+)
+def test_a_finding_claims_what_its_interval_shows(low, high, verdict, p, words):
+    compared = row(low, high, verdict, holm_p=p)
+    assert findings([compared, compared]) == (words, words)
+
+
+def test_one_seed_decides_nothing():
+    (finding,) = findings([row(math.nan, math.nan, "undecided", holm_p=math.nan, n=1)])
+    assert "undecided: one seed gives no interval" in finding
+
+
+def test_the_headline_counts_the_verdicts():
+    rows = [row(0.006, 0.01, "better"), row(-0.1, 0.1, "undecided"), row(-0.2, 0.1, "undecided")]
+    assert headline(rows) == "3 heads compared with max over 10 seeds: 1 better, 2 undecided."
+    assert "no verdict" in headline(summarize(study(), control="none"))
+
+
+# --- pictures
+
+
+def drawn(runs):
+    rows = summarize(runs)
+    return {
+        "differences": pictures.differences(rows, runs),
+        "accuracy_against_cost": pictures.accuracy_against_cost(rows),
+        "learning_curves": pictures.learning_curves(runs),
+    }
+
+
+def words(axes):
+    return [text.get_text() for text in axes.texts]
+
+
+def test_each_picture_names_each_head():
+    figures = drawn(study())
+    assert words(figures["learning_curves"].axes[0]) == list(COSTS)
+    for axes in figures["accuracy_against_cost"].axes:
+        assert words(axes) == list(COSTS)
+    ticks = [label.get_text() for label in figures["differences"].axes[0].get_yticklabels()]
+    assert set(ticks) == set(COSTS) - {"max"}
+
+
+def test_names_do_not_cover_each_other_and_stay_in_the_picture():
+    for name, figure in drawn(study()).items():
+        figure.draw_without_rendering()
+        boxes = [matplotlib.text.Text.get_window_extent(text) for axes in figure.axes for text in axes.texts]
+        assert not any(a.overlaps(b) for a, b in combinations(boxes, 2)), name
+        assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for box in boxes), name
+
+
+def test_a_line_is_the_mean_over_seeds_up_to_the_shortest():
+    runs = [
+        Run("max", seed, 0.9, 1, 1, 0.1, epochs, 0.1, 0.9, curve("max", seed, epochs))
+        for seed, epochs in enumerate((3, 5))
+    ]
+    (line,) = pictures.learning_curves(runs).axes[0].lines
+    errors = [[100 * (1 - row["valid_accuracy"]) for row in run.curve[:3]] for run in runs]
+    assert line.get_xdata().tolist() == [1, 2, 3]
+    assert line.get_ydata() == pytest.approx(np.mean(errors, axis=0))
+
+
+def test_the_differences_are_drawn_where_they_are():
+    runs = study(heads=("max", "average"), seeds=4)
+    axes = pictures.differences(summarize(runs), runs).axes[0]
+    accuracy = {(run.head, run.seed): run.test_accuracy for run in runs}
+    expected = sorted(100 * (accuracy["average", seed] - accuracy["max", seed]) for seed in range(4))
+    dots = sorted(line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o" and len(line.get_xdata()))
+    assert dots == pytest.approx(expected, abs=0.005)
+
+
+@pytest.mark.parametrize(("seeds", "epochs"), [(1, 1), (2, 3)])
+def test_small_studies_are_drawn_without_a_warning(seeds, epochs):
+    for figure in drawn(study(heads=("max", "average"), seeds=seeds, epochs=epochs)).values():
+        assert pictures.image(figure, "png")
+
+
+def test_an_error_of_zero_is_drawn():
+    perfect = tuple({**row, "valid_accuracy": 1.0} for row in curve("max", 0, 3))
+    assert pictures.image(pictures.learning_curves([Run("max", 0, 1, 1, 1, 0.1, 3, 0.1, 1, perfect)]), "png")
+
+
+def test_what_cannot_be_drawn_is_refused():
+    runs = study(heads=("max",))
+    with pytest.raises(ValueError, match="no head was compared"):
+        pictures.differences(summarize(runs), runs)
+    with pytest.raises(ValueError, match="max: a run has no curve"):
+        pictures.learning_curves([Run("max", 0, 0.9, 1, 1, 0.1, 3, 0.1, 0.9)])
+
+
+def test_a_picture_is_saved_twice_the_same_without_a_date(tmp_path):
+    runs = study(seeds=3)
+    first = pictures.save(pictures.learning_curves(runs), tmp_path / "first")
+    again = pictures.save(pictures.learning_curves(runs), tmp_path / "again")
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in again]
+    assert [path.suffix for path in first] == [".png", ".svg"]
+    assert "<dc:date>" not in first[1].read_text()
+    # a PNG's width stands in bytes 16 to 20
+    assert int.from_bytes(first[0].read_bytes()[16:20], "big") == 1800
+
+
+def test_drawing_leaves_the_reader_s_settings_alone():
+    before = dict(matplotlib.rcParams)
+    drawn(study(heads=("max", "average"), seeds=2))
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_apart_keeps_order_distance_and_what_is_apart_already():
+    values = np.random.default_rng(0).uniform(0, 5, size=12)
+    moved = apart(values, gap=0.7)
+    order = np.argsort(values)
+    assert (np.diff(moved[order]) >= 0.7 - 1e-9).all()
+    assert moved.mean() == pytest.approx(values.mean())
+    assert apart([5, 1, 9], gap=2).tolist() == [5, 1, 9]
+
+
+# --- the page
+
+
+class Page(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.links, self.text = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.links += [value for name, value in attributes if name in {"src", "href", "data", "action", "srcset"}]
+        if tag == "img":
+            assert dict(attributes)["alt"]
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def report(path, runs, **changes):
+    options = {
+        "title": "Heads",
+        "question": "Which head?",
+        "rows": summarize(runs),
+        "runs": runs,
+        "settings": {"optimizer": "Adam(0.001)"},
+        "figures": {},
+        "command": "make compare",
+    }
+    return write_report(path, **{**options, **changes}).read_text(encoding="utf-8")
+
+
+def test_a_page_holds_everything_and_asks_for_nothing(tmp_path):
+    runs = study(seeds=3)
+    text = report(tmp_path / "report.html", runs, figures=drawn(runs), notes=["One machine."])
+    page, words = Page(text), " ".join(Page(text).text)
+    for part in ("Which head?", *COSTS, "Adam(0.001)", "make compare", "One machine.", "24 runs", np.__version__):
+        assert part in words
+    assert headline(summarize(runs)) in words
+    assert len(page.links) == page.tags.count("img") == 3
+    assert all(link.startswith("data:image/svg+xml;base64,") for link in page.links)
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    assert "url(" not in text
+    assert "@import" not in text
+    assert base64.b64decode(page.links[0].partition(",")[2]).startswith(b"<?xml")
+    # a row of the summary each, a row a run, and two headers
+    assert page.tags.count("tr") == len(COSTS) + len(runs) + 2
+
+
+def test_what_people_wrote_is_never_markup(tmp_path):
+    evil = "<script>alert('1')</script>"
+    text = report(
+        tmp_path / "report.html",
+        study(heads=("max", evil), seeds=2),
+        title=evil,
+        question=evil,
+        settings={evil: evil},
+        notes=[evil],
+        command=evil,
+        machine={evil: evil},
+        figures={f'"{evil}': drawn(study(heads=("max", "average"), seeds=2))["differences"]},
+    )
+    assert "<script" not in text
+    assert evil in "".join(Page(text).text)
+
+
+def test_a_page_is_the_same_for_the_same_study(tmp_path):
+    runs = study(heads=("max", "average"), seeds=2)
+    pages = [report(tmp_path / name, runs, figures=drawn(runs), machine={}) for name in ("a.html", "b.html")]
+    assert pages[0] == pages[1]
+
+
+def test_names_keep_their_hyphens_and_numbers_get_a_minus(tmp_path):
+    text = report(tmp_path / "report.html", study(seeds=3))
+    assert "global-max-average" in text
+    assert "\N{MINUS SIGN}0." in text
+
+
+def test_the_environment_is_known():
+    known = environment()
+    assert known["python"].endswith(sys.version.split()[0])
+    assert int(known["cores"]) >= 1
+    assert all(known.values())
+
+
+def test_drawing_libraries_wait_until_they_are_used():
+    heavy = "matplotlib", "jinja2", "statsmodels", "scipy"
+    code = f"import sys, minicnn.study.report; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    assert done.stdout.strip() == "[]"
