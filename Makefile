@@ -27,7 +27,8 @@ $(BIN)/python:
 # One stamp a purpose: what is installed once is not installed again until pyproject.toml changes.
 $(VENV)/.compare: EXTRAS = fast,study
 $(VENV)/.test: EXTRAS = fast,study,test
-$(VENV)/.lint: EXTRAS = dev
+$(VENV)/.lint: EXTRAS = fast,study,dev
+$(VENV)/.peers: EXTRAS = peers
 $(VENV)/.%: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS)]'
 	@touch $@

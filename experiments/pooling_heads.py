@@ -11,6 +11,7 @@ import shlex
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -34,10 +35,13 @@ class Plan:
     """What a data set wants: how to train on it, how its trunk shrinks, and which difference matters."""
 
     recipe: Recipe
-    strides: tuple[int, int, int]
+    trunk: dict[str, Any]
     seeds: int
     rope: float
 
+
+# For 28x28 images a global head needs a trunk that sees far, which without normalisation hardly trains.
+DEEPER = {"filters": (16, 16, 32, 32), "strides": (2, 1, 2, 1), "batch_norm": True}
 
 PLANS = {
     "digits": Plan(
@@ -49,19 +53,19 @@ PLANS = {
             label_smoothing=0.1,
             augment=data.Augmentation(shift=0.7),
         ),
-        strides=(1, 2, 1),
+        trunk={"filters": (16, 32, 32), "strides": (1, 2, 1)},
         seeds=10,
         rope=0.005,
     ),
     "mnist": Plan(
-        Recipe("mnist", optim.Adam(schedules.OneCycle(5e-3)), epochs=5, batch_size=128),
-        strides=(1, 2, 2),
+        Recipe("mnist", optim.Adam(schedules.OneCycle(1e-2)), epochs=6, batch_size=128),
+        trunk=DEEPER,
         seeds=5,
         rope=0.0005,
     ),
     "fashion-mnist": Plan(
-        Recipe("fashion-mnist", optim.Adam(schedules.OneCycle(5e-3)), epochs=5, batch_size=128),
-        strides=(1, 2, 2),
+        Recipe("fashion-mnist", optim.Adam(schedules.OneCycle(1e-2)), epochs=6, batch_size=128),
+        trunk=DEEPER,
         seeds=5,
         rope=0.001,
     ),
@@ -91,30 +95,30 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m experiments.pooling_heads",
         description="Train one small CNN with different pooling heads, several seeds each, and compare them.",
-        epilog="Heads: " + ", ".join(_arms()) + ". Differences are to max, paired by seed.",
+        epilog="Heads: " + ", ".join([*HEADS, "mlp"]) + ". Differences are to max, paired by seed.",
     )
     parser.add_argument("--dataset", choices=list(PLANS), default="digits", help="what to train on (digits)")
     parser.add_argument("--seeds", type=int, metavar="N", help="runs of each head (digits 10, others 5)")
-    parser.add_argument("--epochs", type=int, metavar="N", help="passes over the images (digits 20, others 5)")
+    parser.add_argument("--epochs", type=int, metavar="N", help="passes over the images (digits 20, others 6)")
     parser.add_argument("--heads", metavar="A,B,...", help="which heads, separated by commas (all)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where the results go (out/pooling_heads-DATASET)")
     parser.add_argument("--processes", type=int, default=2, metavar="N", help="runs at the same time (2)")
     return parser.parse_args(argv)
 
 
-def _arms(strides: tuple[int, int, int] = (1, 2, 1)) -> dict[str, Layer]:
-    return {**{name: small_cnn(head, strides=strides) for name, head in HEADS.items()}, "mlp": mlp()}
+def _arms(trunk: dict[str, Any]) -> dict[str, Layer]:
+    return {**{name: small_cnn(head, **trunk) for name, head in HEADS.items()}, "mlp": mlp()}
 
 
 def _study(options: argparse.Namespace, plan: Plan) -> Study:
-    arms = _arms(plan.strides)
+    arms = _arms(plan.trunk)
     names = options.heads.split(",") if options.heads else list(arms)
     for name in names:
         if name not in arms:
             raise ValueError(f"--heads: {name!r} is not known. Use {', '.join(arms)}, separated by commas.")
-    epochs = integer("pooling_heads", "--epochs", plan.recipe.epochs if options.epochs is None else options.epochs)
-    seeds = integer("pooling_heads", "--seeds", plan.seeds if options.seeds is None else options.seeds)
-    integer("pooling_heads", "--processes", options.processes)
+    epochs = integer("command line", "--epochs", plan.recipe.epochs if options.epochs is None else options.epochs)
+    seeds = integer("command line", "--seeds", plan.seeds if options.seeds is None else options.seeds)
+    integer("command line", "--processes", options.processes)
     return Study(replace(plan.recipe, epochs=epochs), {name: arms[name] for name in names}, tuple(range(seeds)))
 
 
@@ -164,7 +168,9 @@ def _report(study: Study, plan: Plan, runs: list[Run], out: Path) -> str:
 def _settings(study: Study, parts: data.Dataset) -> dict[str, str]:
     recipe, arm = study.recipe, next(iter(study.arms.values()))
     sizes = f"{len(parts.train):,} training, {len(parts.valid):,} validation, {len(parts.test):,} test"
-    split = "anew for each seed" if recipe.dataset == "digits" else "the official test set; validation anew for each seed"
+    split = (
+        "anew for each seed" if recipe.dataset == "digits" else "the official test set; validation anew for each seed"
+    )
     return {
         "data": f"{recipe.dataset}: {sizes} images, split {split}",
         "trunk": repr(getattr(arm, "trunk", arm)),
