@@ -13,6 +13,8 @@ import importlib.util
 import os
 from types import ModuleType
 
+from minicnn.kernels import memory
+
 CHOICES = ("compiled", "reference")
 
 
@@ -22,7 +24,9 @@ def implementation() -> ModuleType:
     asked = os.environ.get("MINICNN_KERNELS", "")
     if asked and asked not in CHOICES:
         raise ValueError(f"MINICNN_KERNELS={asked!r} is not known. Use one of {', '.join(CHOICES)}, or unset it.")
-    return importlib.import_module(f"{__name__}.{asked or 'reference'}")
+    chosen = asked or ("compiled" if importlib.util.find_spec("numba") else "reference")
+    memory.keep()
+    return importlib.import_module(f"{__name__}.{chosen}")
 
 
 def name() -> str:

@@ -1,6 +1,6 @@
 """The kernels of `reference`, compiled with Numba: same names, arguments and results to rounding.
 
-Every loop here works on the images `first` to `last` and gives up the interpreter's lock; `_share` hands each core
+Every loop here works on the images `first` to `last` and gives up the interpreter's lock; `share` hands each core
 its part of the batch. A core gathers the windows of a few images into a buffer that stays in its cache and
 multiplies there, so that what is big (the gathered windows) never reaches memory.
 """
@@ -8,7 +8,9 @@ multiplies there, so that what is big (the gathered windows) never reaches memor
 from __future__ import annotations
 
 import numpy as np
+import scipy.linalg.cython_blas  # noqa: F401 - where np.dot in a compiled loop finds its products
 from numba import njit
+from threadpoolctl import ThreadpoolController
 
 from minicnn.kernels.cores import share
 
@@ -16,6 +18,12 @@ Pair = tuple[int, int]
 Pads = tuple[Pair, Pair]
 PIECE = 2**17
 """Numbers in a core's buffer of gathered windows: half a megabyte in float32."""
+
+for _pool in ThreadpoolController().lib_controllers:
+    if _pool.user_api == "blas":
+        # Each core multiplies for itself, and a BLAS thread that waits for work spins on the core of one that works.
+        _pool.set_num_threads(1)
+loop = njit(nogil=True, cache=True, error_model="numpy")
 
 
 def conv2d(
@@ -25,80 +33,149 @@ def conv2d(
     x, kernel = np.ascontiguousarray(x), np.ascontiguousarray(kernel, x.dtype)
     y = np.empty((len(x), *_out(x.shape, kernel.shape, strides, pads, dilation), kernel.shape[3]), x.dtype)
     bias = np.zeros(kernel.shape[3], x.dtype) if bias is None else np.ascontiguousarray(bias, x.dtype)
-    loop = _conv_one_channel if kernel.shape[2] == 1 and groups == 1 else _conv
-    share(loop, len(x), y.size * kernel[..., 0].size, x, kernel, bias, y, strides, pads, dilation, groups)
+    convolve = _conv_grouped if groups > 1 else _conv_one_channel if kernel.shape[2] == 1 else _conv
+    share(convolve, len(x), y.size * kernel[..., 0].size, x, kernel, bias, y, strides, pads, dilation, groups)
     return y
 
 
-@njit(nogil=True, cache=True)
-def _conv_one_channel(first, last, x, kernel, bias, y, strides, pads, dilation, groups):
-    # A product with kh * kw columns is too thin for BLAS: add tap after tap into the filters instead.
-    _, h, w, _ = x.shape
-    for n in range(first, last):
-        for p in range(y.shape[1]):
-            for q in range(y.shape[2]):
-                to = y[n, p, q]
-                to[:] = bias
-                for i in range(kernel.shape[0]):
-                    a = p * strides[0] + i * dilation[0] - pads[0][0]
-                    if a < 0 or a >= h:
-                        continue
-                    for j in range(kernel.shape[1]):
-                        b = q * strides[1] + j * dilation[1] - pads[1][0]
-                        if 0 <= b < w:
-                            cell = x[n, a, b, 0]
-                            for k in range(len(to)):
-                                to[k] += cell * kernel[i, j, 0, k]
-
-
-@njit(nogil=True, cache=True)
+@loop
 def _conv(first, last, x, kernel, bias, y, strides, pads, dilation, groups):
+    kh, kw, c, k = kernel.shape
+    _, p, q, _ = y.shape
+    matrix = kernel.reshape(kh * kw * c, k)
+    step = _step(last - first, p * q * kh * kw * c)
+    patches = np.empty((step * p * q, kh * kw * c), x.dtype)
+    for start in range(first, last, step):
+        stop = min(last, start + step)
+        rows = (stop - start) * p * q
+        _gather(x, start, stop, 0, patches, kernel.shape, (p, q), strides, pads, dilation, groups)
+        to = y[start:stop].reshape(rows, k)
+        np.dot(patches[:rows], matrix, to)
+        _add_bias(to, bias)
+
+
+@loop
+def _conv_one_channel(first, last, x, kernel, bias, y, strides, pads, dilation, groups):
+    kh, kw, _, k = kernel.shape
+    _, p, q, _ = y.shape
+    matrix = kernel.reshape(kh * kw, k)
+    step = _step(last - first, p * q * kh * kw)
+    buffer = np.empty(step * p * q * kh * kw, x.dtype)
+    for start in range(first, last, step):
+        stop = min(last, start + step)
+        rows = (stop - start) * p * q
+        taps = buffer[: rows * kh * kw].reshape(kh * kw, rows)
+        _gather_taps(x, start, stop, taps, kernel.shape, (p, q), strides, pads, dilation)
+        to = y[start:stop].reshape(rows, k)
+        np.dot(taps.T, matrix, to)
+        _add_bias(to, bias)
+
+
+@loop
+def _conv_grouped(first, last, x, kernel, bias, y, strides, pads, dilation, groups):
     kh, kw, c, filters = kernel.shape
     _, p, q, _ = y.shape
     k = filters // groups
-    step = max(1, min(last - first, PIECE // (p * q * kh * kw * c)))
+    step = _step(last - first, p * q * kh * kw * c)
     patches = np.empty((step * p * q, kh * kw * c), x.dtype)
     product = np.empty((step * p * q, k), x.dtype)
-    for g in range(groups):
-        matrix = np.ascontiguousarray(kernel[:, :, :, g * k : (g + 1) * k]).reshape(-1, k)
+    for group in range(groups):
+        matrix = np.ascontiguousarray(kernel[:, :, :, group * k : (group + 1) * k]).reshape(-1, k)
         for start in range(first, last, step):
             stop = min(last, start + step)
             rows = (stop - start) * p * q
-            _gather(x, start, stop, g * c, patches, kernel.shape, (p, q), strides, pads, dilation, groups)
+            _gather(x, start, stop, group * c, patches, kernel.shape, (p, q), strides, pads, dilation, groups)
             np.dot(patches[:rows], matrix, product[:rows])
             to = y[start:stop].reshape(rows, filters)
-            for r in range(rows):
-                for t in range(k):
-                    to[r, g * k + t] = product[r, t] + bias[g * k + t]
+            to[:, group * k : (group + 1) * k] = product[:rows] + bias[group * k : (group + 1) * k]
 
 
-@njit(nogil=True, cache=True)
+@loop
+def _step(images, each):
+    """Tell how many images' windows fill the buffer."""
+    return max(1, min(images, PIECE // each))
+
+
+@loop
+def _add_bias(to, bias):
+    flat = to.reshape(to.size)
+    for r in range(len(to)):
+        _add(flat, r * len(bias), bias, 0, len(bias))
+
+
+@loop
+def _copy(to, at, of, start, length):
+    # Unsigned numbers: a signed index could mean "from the end", and that question costs the vector instructions.
+    at, start = np.uintp(at), np.uintp(start)
+    for t in range(np.uintp(length)):
+        to[at + t] = of[start + t]
+
+
+@loop
+def _fill(to, at, length, value):
+    at = np.uintp(at)
+    for t in range(np.uintp(length)):
+        to[at + t] = value
+
+
+@loop
+def _add(to, at, of, start, length):
+    at, start = np.uintp(at), np.uintp(start)
+    for t in range(np.uintp(length)):
+        to[at + t] += of[start + t]
+
+
+@loop
 def _gather(x, start, stop, channel, patches, window, out, strides, pads, dilation, groups):
-    """Copy windows into the rows of `patches`, zeros for pads; whole rows of a window at a time where they touch."""
+    """Copy windows into the rows of `patches`, zeros for pads; taps that touch in memory in one go."""
     kh, kw, c, _ = window
-    n, h, w, channels = x.shape
-    together = dilation[1] == 1 and groups == 1
-    runs, length = (1, kw * c) if together else (kw, c)
-    flat = x.reshape(n, h, w * channels)
-    row = 0
+    _, h, w, channels = x.shape
+    runs, length = (1, kw * c) if dilation[1] == 1 and groups == 1 else (kw, c)
+    cells, to, width, at = x.reshape(x.size), patches.reshape(patches.size), w * channels, 0
     for image in range(start, stop):
         for p in range(out[0]):
             for q in range(out[1]):
-                at = 0
                 for i in range(kh):
                     a = p * strides[0] + i * dilation[0] - pads[0][0]
                     for j in range(runs):
                         b = (q * strides[1] + j * dilation[1] - pads[1][0]) * channels + channel
-                        low = max(0, -b) if 0 <= a < h else length
-                        high = max(low, min(length, w * channels - b))
-                        for t in range(min(low, length)):
-                            patches[row, at + t] = 0
-                        for t in range(low, min(high, length)):
-                            patches[row, at + t] = flat[image, a, b + t]
-                        for t in range(high, length):
-                            patches[row, at + t] = 0
+                        line = (image * h + a) * width + b
+                        if 0 <= a < h and 0 <= b and b + length <= width:
+                            _copy(to, at, cells, line, length)
+                        else:
+                            _fill(to, at, length, 0)
+                            low, high = max(0, -b), min(length, width - b)
+                            if 0 <= a < h and low < high:
+                                _copy(to, at + low, cells, line + low, high - low)
                         at += length
-                row += 1
+
+
+@loop
+def _gather_taps(x, start, stop, taps, window, out, strides, pads, dilation):
+    """Copy the windows of images of one channel, tap by tap: row t holds the cell under tap t of every window."""
+    kh, kw = window[:2]
+    _, h, w, _ = x.shape
+    cells, to, at, step = x.reshape(x.size), taps.reshape(taps.size), 0, strides[1]
+    for i in range(kh):
+        for j in range(kw):
+            b = j * dilation[1] - pads[1][0]
+            low = min(out[1], max(0, -(b // step)))
+            high = max(low, min(out[1], (w - 1 - b) // step + 1))
+            for image in range(start, stop):
+                for p in range(out[0]):
+                    a = p * strides[0] + i * dilation[0] - pads[0][0]
+                    line = (image * h + a) * w + b
+                    if a < 0 or a >= h:
+                        _fill(to, at, out[1], 0)
+                    else:
+                        _fill(to, at, low, 0)
+                        if step == 1:
+                            _copy(to, at + low, cells, line + low, high - low)
+                        else:
+                            for q in range(low, high):
+                                to[at + q] = cells[line + q * step]
+                        _fill(to, at + high, out[1] - high, 0)
+                    at += out[1]
 
 
 def conv2d_input_grad(
@@ -111,14 +188,13 @@ def conv2d_input_grad(
     return dx
 
 
-@njit(nogil=True, cache=True)
+@loop
 def _conv_input_grad(first, last, g, kernel, dx, strides, pads, dilation, groups):
     kh, kw, c, filters = kernel.shape
     _, p, q, _ = g.shape
     k = filters // groups
-    step = max(1, min(last - first, PIECE // (p * q * kh * kw * c)))
+    step = _step(last - first, p * q * kh * kw * c)
     shares = np.empty((step * p * q, kh * kw * c), g.dtype)
-    dx[first:last] = 0
     for group in range(groups):
         matrix = np.ascontiguousarray(kernel[:, :, :, group * k : (group + 1) * k]).reshape(-1, k)
         back = np.ascontiguousarray(matrix.T)
@@ -129,92 +205,291 @@ def _conv_input_grad(first, last, g, kernel, dx, strides, pads, dilation, groups
             if groups > 1:
                 part = np.ascontiguousarray(part[:, group * k : (group + 1) * k])
             np.dot(part, back, shares[:rows])
+            if group == 0:
+                dx[start:stop] = 0
             _scatter(dx, start, stop, group * c, shares, kernel.shape, (p, q), strides, pads, dilation, groups)
 
 
-@njit(nogil=True, cache=True)
+@loop
 def _scatter(dx, start, stop, channel, shares, window, out, strides, pads, dilation, groups):
     """Add the rows of `shares` back to the cells that their windows read: the reverse of `_gather`."""
     kh, kw, c, _ = window
-    n, h, w, channels = dx.shape
-    together = dilation[1] == 1 and groups == 1
-    runs, length = (1, kw * c) if together else (kw, c)
-    flat = dx.reshape(n, h, w * channels)
-    row = 0
+    _, h, w, channels = dx.shape
+    runs, length = (1, kw * c) if dilation[1] == 1 and groups == 1 else (kw, c)
+    to, of, width, at = dx.reshape(dx.size), shares.reshape(shares.size), w * channels, 0
     for image in range(start, stop):
         for p in range(out[0]):
             for q in range(out[1]):
-                at = 0
                 for i in range(kh):
                     a = p * strides[0] + i * dilation[0] - pads[0][0]
                     for j in range(runs):
                         b = (q * strides[1] + j * dilation[1] - pads[1][0]) * channels + channel
-                        if 0 <= a < h:
-                            for t in range(max(0, -b), min(length, w * channels - b)):
-                                flat[image, a, b + t] += shares[row, at + t]
+                        low, high = max(0, -b), min(length, width - b)
+                        if 0 <= a < h and low < high:
+                            _add(to, (image * h + a) * width + b + low, of, at + low, high - low)
                         at += length
-                row += 1
 
 
 def conv2d_kernel_grad(
     g: np.ndarray, x: np.ndarray, kernel_shape: tuple[int, ...], strides: Pair, pads: Pads, dilation: Pair, groups: int
 ) -> np.ndarray:
     """See `reference.conv2d_kernel_grad`."""
-    g, x = np.ascontiguousarray(g), np.ascontiguousarray(x, g.dtype)
-    work = g.size * int(np.prod(kernel_shape[:3]))
-    loop = _conv_kernel_grad_one_channel if kernel_shape[2] == 1 and groups == 1 else _conv_kernel_grad
-    shape = tuple(kernel_shape)
-    parts = share(loop, len(g), work, g, x, shape, strides, pads, dilation, groups)
-    return sum(parts[1:], parts[0]) if parts else np.zeros(shape, g.dtype)
+    g, x, shape = np.ascontiguousarray(g), np.ascontiguousarray(x, g.dtype), tuple(kernel_shape)
+    work = g.size * shape[0] * shape[1] * shape[2]
+    correlate = _conv_kernel_grad_one_channel if shape[2] == 1 and groups == 1 else _conv_kernel_grad
+    parts = share(correlate, len(g), work, g, x, shape, strides, pads, dilation, groups)
+    return sum(parts[1:], parts[0]).reshape(shape) if parts else np.zeros(shape, g.dtype)
 
 
-@njit(nogil=True, cache=True)
-def _conv_kernel_grad_one_channel(first, last, g, x, shape, strides, pads, dilation, groups):
-    kh, kw, _, filters = shape
-    _, h, w, _ = x.shape
-    dk = np.zeros(shape, g.dtype)
-    for n in range(first, last):
-        for p in range(g.shape[1]):
-            for q in range(g.shape[2]):
-                share_of = g[n, p, q]
-                for i in range(kh):
-                    a = p * strides[0] + i * dilation[0] - pads[0][0]
-                    if a < 0 or a >= h:
-                        continue
-                    for j in range(kw):
-                        b = q * strides[1] + j * dilation[1] - pads[1][0]
-                        if 0 <= b < w:
-                            cell = x[n, a, b, 0]
-                            to = dk[i, j, 0]
-                            for k in range(filters):
-                                to[k] += cell * share_of[k]
-    return dk
-
-
-@njit(nogil=True, cache=True)
-def _conv_kernel_grad(first, last, g, x, shape, strides, pads, dilation, groups):
-    kh, kw, c, filters = shape
+@loop
+def _conv_kernel_grad(first, last, g, x, window, strides, pads, dilation, groups):
+    kh, kw, c, filters = window
     _, p, q, _ = g.shape
     k = filters // groups
-    step = max(1, min(last - first, PIECE // (p * q * kh * kw * c)))
+    step = _step(last - first, p * q * kh * kw * c)
     patches = np.empty((step * p * q, kh * kw * c), g.dtype)
     product = np.empty((kh * kw * c, k), g.dtype)
     dk = np.zeros((kh * kw * c, filters), g.dtype)
+    flat = dk.reshape(dk.size)
     for group in range(groups):
         for start in range(first, last, step):
             stop = min(last, start + step)
             rows = (stop - start) * p * q
-            _gather(x, start, stop, group * c, patches, shape, (p, q), strides, pads, dilation, groups)
+            _gather(x, start, stop, group * c, patches, window, (p, q), strides, pads, dilation, groups)
             part = g[start:stop].reshape(rows, filters)
             if groups > 1:
                 part = np.ascontiguousarray(part[:, group * k : (group + 1) * k])
             np.dot(patches[:rows].T, part, product)
-            for r in range(kh * kw * c):
-                for t in range(k):
-                    dk[r, group * k + t] += product[r, t]
-    return dk.reshape(shape)
+            for r in range(len(product)):
+                _add(flat, r * filters + group * k, product.reshape(product.size), r * k, k)
+    return dk
+
+
+@loop
+def _conv_kernel_grad_one_channel(first, last, g, x, window, strides, pads, dilation, groups):
+    kh, kw, _, k = window
+    _, p, q, _ = g.shape
+    step = _step(last - first, p * q * kh * kw)
+    buffer = np.empty(step * p * q * kh * kw, g.dtype)
+    product = np.empty((kh * kw, k), g.dtype)
+    dk = np.zeros((kh * kw, k), g.dtype)
+    for start in range(first, last, step):
+        stop = min(last, start + step)
+        rows = (stop - start) * p * q
+        taps = buffer[: rows * kh * kw].reshape(kh * kw, rows)
+        _gather_taps(x, start, stop, taps, window, (p, q), strides, pads, dilation)
+        np.dot(taps, g[start:stop].reshape(rows, k), product)
+        dk += product
+    return dk
 
 
 def _out(x: tuple[int, ...], window: tuple[int, ...], strides: Pair, pads: Pads, dilation: Pair) -> Pair:
     p, q = ((x[1 + a] + sum(pads[a]) - (window[a] - 1) * dilation[a] - 1) // strides[a] + 1 for a in (0, 1))
     return p, q
+
+
+def conv2d_bias_grad(g: np.ndarray) -> np.ndarray:
+    """See `reference.conv2d_bias_grad`."""
+    g = np.ascontiguousarray(g)
+    parts = share(_sum_rows, len(g), g.size, g)
+    return sum(parts[1:], parts[0]) if parts else np.zeros(g.shape[3], g.dtype)
+
+
+@loop
+def _sum_rows(first, last, g):
+    filters = g.shape[3]
+    part = g[first:last].reshape(g[first:last].size)
+    total = np.zeros(filters, g.dtype)
+    for r in range(part.size // filters):
+        _add(total, 0, part, r * filters, filters)
+    return total
+
+
+def relu(x: np.ndarray) -> np.ndarray:
+    """See `reference.relu`."""
+    x = np.ascontiguousarray(x)
+    y = np.empty_like(x)
+    share(_relu, x.size, x.size, x.reshape(-1), y.reshape(-1))
+    return y
+
+
+@loop
+def _relu(first, last, x, y):
+    for i in range(np.uintp(first), np.uintp(last)):
+        v = x[i]
+        y[i] = v if v > 0 or v != v else 0
+
+
+def relu_grad(g: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """See `reference.relu_grad`."""
+    g = np.ascontiguousarray(g)
+    dx = np.empty_like(g)
+    share(_relu_grad, g.size, g.size, g.reshape(-1), np.ascontiguousarray(y).reshape(-1), dx.reshape(-1))
+    return dx
+
+
+@loop
+def _relu_grad(first, last, g, y, dx):
+    for i in range(np.uintp(first), np.uintp(last)):
+        dx[i] = g[i] if y[i] > 0 else 0
+
+
+def max_pool2d(x: np.ndarray, pool_size: Pair, strides: Pair, pads: Pads, dilation: Pair) -> np.ndarray:
+    """See `reference.max_pool2d`."""
+    x = np.ascontiguousarray(x)
+    y = np.empty((len(x), *_out(x.shape, pool_size, strides, pads, dilation), x.shape[3]), x.dtype)
+    share(_max_pool, len(x), y.size * pool_size[0] * pool_size[1], x, y, pool_size, strides, pads, dilation)
+    return y
+
+
+@loop
+def _max_pool(first, last, x, y, pool_size, strides, pads, dilation):
+    _, h, w, c = x.shape
+    _, p, q, _ = y.shape
+    cells, to = x.reshape(x.size), y.reshape(y.size)
+    for n in range(first, last):
+        for row in range(p):
+            for col in range(q):
+                at = ((n * p + row) * q + col) * c
+                found = False
+                for i in range(pool_size[0]):
+                    a = row * strides[0] + i * dilation[0] - pads[0][0]
+                    if a < 0 or a >= h:
+                        continue
+                    for j in range(pool_size[1]):
+                        b = col * strides[1] + j * dilation[1] - pads[1][0]
+                        if 0 <= b < w:
+                            cell = ((n * h + a) * w + b) * c
+                            if found:
+                                _raise(to, at, cells, cell, c)
+                            else:
+                                _copy(to, at, cells, cell, c)
+                            found = True
+                if not found:
+                    _fill(to, at, c, -np.inf)
+
+
+@loop
+def _raise(to, at, of, start, length):
+    at, start = np.uintp(at), np.uintp(start)
+    for t in range(np.uintp(length)):
+        new, old = of[start + t], to[at + t]
+        to[at + t] = new if new > old or new != new else old
+
+
+def max_pool2d_grad(
+    g: np.ndarray, x: np.ndarray, y: np.ndarray, pool_size: Pair, strides: Pair, pads: Pads, dilation: Pair, split: bool
+) -> np.ndarray:
+    """See `reference.max_pool2d_grad`."""
+    g, x, y = np.ascontiguousarray(g), np.ascontiguousarray(x, g.dtype), np.ascontiguousarray(y, g.dtype)
+    dx = np.empty(x.shape, g.dtype)
+    work = y.size * pool_size[0] * pool_size[1]
+    share(_max_pool_grad, len(g), work, g, x, y, dx, pool_size, strides, pads, dilation, split)
+    return dx
+
+
+@loop
+def _max_pool_grad(first, last, g, x, y, dx, pool_size, strides, pads, dilation, split):
+    _, h, w, c = x.shape
+    _, p, q, _ = y.shape
+    cells, best, shares, to = x.reshape(x.size), y.reshape(y.size), g.reshape(g.size), dx.reshape(dx.size)
+    left, winners = np.empty(c, g.dtype), np.empty(c, g.dtype)
+    dx[first:last] = 0
+    for n in range(first, last):
+        for row in range(p):
+            for col in range(q):
+                at = ((n * p + row) * q + col) * c
+                _copy(left, 0, shares, at, c)
+                for counting in range(2 if split else 1, 0, -1):
+                    winners[:] = 0
+                    for i in range(pool_size[0]):
+                        a = row * strides[0] + i * dilation[0] - pads[0][0]
+                        if a < 0 or a >= h:
+                            continue
+                        for j in range(pool_size[1]):
+                            b = col * strides[1] + j * dilation[1] - pads[1][0]
+                            if 0 <= b < w:
+                                cell = ((n * h + a) * w + b) * c
+                                if counting == 2:
+                                    _count_winners(winners, cells, cell, best, at, c)
+                                elif split:
+                                    _give_all(to, cells, cell, best, at, left, c)
+                                else:
+                                    _give_first(to, cells, cell, best, at, left, c)
+                    if counting == 2:
+                        for t in range(c):
+                            left[t] /= max(winners[t], 1)
+
+
+@loop
+def _give_first(to, cells, cell, best, at, left, length):
+    # What is left of a window's gradient goes to the first winner, and nothing is left for those after it.
+    cell, at = np.uintp(cell), np.uintp(at)
+    for t in range(np.uintp(length)):
+        v = cells[cell + t]
+        wins = v == best[at + t] or v != v
+        to[cell + t] += left[t] if wins else 0
+        left[t] = 0 if wins else left[t]
+
+
+@loop
+def _give_all(to, cells, cell, best, at, left, length):
+    cell, at = np.uintp(cell), np.uintp(at)
+    for t in range(np.uintp(length)):
+        v = cells[cell + t]
+        to[cell + t] += left[t] if v == best[at + t] or v != v else 0
+
+
+@loop
+def _count_winners(winners, cells, cell, best, at, length):
+    cell, at = np.uintp(cell), np.uintp(at)
+    for t in range(np.uintp(length)):
+        v = cells[cell + t]
+        winners[t] += 1 if v == best[at + t] or v != v else 0
+
+
+def sum_pool2d(x: np.ndarray, pool_size: Pair, strides: Pair, pads: Pads, dilation: Pair) -> np.ndarray:
+    """See `reference.sum_pool2d`."""
+    x = np.ascontiguousarray(x)
+    y = np.empty((len(x), *_out(x.shape, pool_size, strides, pads, dilation), x.shape[3]), x.dtype)
+    work = y.size * pool_size[0] * pool_size[1]
+    share(_sum_pool, len(x), work, x, y, pool_size, strides, pads, dilation, False)
+    return y
+
+
+def sum_pool2d_grad(
+    g: np.ndarray, x_shape: tuple[int, ...], pool_size: Pair, strides: Pair, pads: Pads, dilation: Pair
+) -> np.ndarray:
+    """See `reference.sum_pool2d_grad`."""
+    g, dx = np.ascontiguousarray(g), np.empty(x_shape, g.dtype)
+    work = g.size * pool_size[0] * pool_size[1]
+    share(_sum_pool, len(g), work, dx, g, pool_size, strides, pads, dilation, True)
+    return dx
+
+
+@loop
+def _sum_pool(first, last, x, y, pool_size, strides, pads, dilation, back):
+    """Add cells to their windows, or (back) windows to their cells: the same pairs, the other way round."""
+    _, h, w, c = x.shape
+    _, p, q, _ = y.shape
+    cells, sums = x.reshape(x.size), y.reshape(y.size)
+    if back:
+        x[first:last] = 0
+    else:
+        y[first:last] = 0
+    for n in range(first, last):
+        for row in range(p):
+            for col in range(q):
+                at = ((n * p + row) * q + col) * c
+                for i in range(pool_size[0]):
+                    a = row * strides[0] + i * dilation[0] - pads[0][0]
+                    if a < 0 or a >= h:
+                        continue
+                    for j in range(pool_size[1]):
+                        b = col * strides[1] + j * dilation[1] - pads[1][0]
+                        if 0 <= b < w:
+                            cell = ((n * h + a) * w + b) * c
+                            if back:
+                                _add(cells, cell, sums, at, c)
+                            else:
+                                _add(sums, at, cells, cell, c)

@@ -83,6 +83,21 @@ def conv2d_kernel_grad(
     return dk
 
 
+def conv2d_bias_grad(g: np.ndarray) -> np.ndarray:
+    """Send the gradient of the result back to the bias: (N, P, Q, K) -> (K,)."""
+    return np.asarray(g.sum(axis=(0, 1, 2)))
+
+
+def relu(x: np.ndarray) -> np.ndarray:
+    """Replace what is negative by 0, in any shape; NaN stays."""
+    return np.maximum(x, 0)
+
+
+def relu_grad(g: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Let the gradient through where the result is positive."""
+    return g * (y > 0)
+
+
 def max_pool2d(x: np.ndarray, pool_size: Pair, strides: Pair, pads: Pads, dilation: Pair) -> np.ndarray:
     """Take the maximum of each window; pads never win, NaN does: (N, H, W, C) -> (N, P, Q, C)."""
     out = _out(x, pool_size, strides, pads, dilation)

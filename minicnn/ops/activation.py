@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn import kernels
 from minicnn.autograd import Array, op
 from minicnn.errors import ShapeError
 from minicnn.ops.arithmetic import same_shape
@@ -17,8 +18,9 @@ Shape = tuple[int, ...]
 @op(same_shape)
 def relu(x: Array) -> Any:
     """max(x, 0), with slope 0 at 0."""
-    y = np.maximum(x, 0)
-    return y, (lambda g: g * (y > 0),)
+    kernel_set = kernels.implementation()
+    y = kernel_set.relu(np.asarray(x))
+    return y, (lambda g: kernel_set.relu_grad(g, y),)
 
 
 def slope_shape(x: Shape, negative_slope: float = 0.3) -> Shape:

@@ -85,4 +85,4 @@ def conv2d(
     def vjp_kernel(g: np.ndarray) -> Any:
         return kernel_set.conv2d_kernel_grad(g, x, kernel.shape, *how)
 
-    return kernel_set.conv2d(x, kernel, bias, *how), (vjp_x, vjp_kernel, lambda g: g.sum(axis=(0, 1, 2)))
+    return kernel_set.conv2d(x, kernel, bias, *how), (vjp_x, vjp_kernel, kernel_set.conv2d_bias_grad)
