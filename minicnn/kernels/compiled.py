@@ -98,9 +98,12 @@ def _step(images, each):
 
 @loop
 def _add_bias(to, bias):
-    flat = to.reshape(to.size)
-    for r in range(len(to)):
-        _add(flat, r * len(bias), bias, 0, len(bias))
+    # Sixteen rows at a time: a loop over six or ten filters is too short for vector instructions.
+    flat, wide = to.reshape(to.size), np.empty(16 * len(bias), bias.dtype)
+    for r in range(16):
+        _copy(wide, r * len(bias), bias, 0, len(bias))
+    for at in range(0, flat.size, wide.size):
+        _add(flat, at, wide, 0, min(wide.size, flat.size - at))
 
 
 @loop
@@ -297,12 +300,13 @@ def conv2d_bias_grad(g: np.ndarray) -> np.ndarray:
 
 @loop
 def _sum_rows(first, last, g):
-    filters = g.shape[3]
+    # Sixteen rows at a time, as in _add_bias.
     part = g[first:last].reshape(g[first:last].size)
-    total = np.zeros(filters, g.dtype)
-    for r in range(part.size // filters):
-        _add(total, 0, part, r * filters, filters)
-    return total
+    wide = np.zeros((16, g.shape[3]), g.dtype)
+    flat = wide.reshape(wide.size)
+    for at in range(0, part.size, flat.size):
+        _add(flat, 0, part, at, min(flat.size, part.size - at))
+    return wide.sum(axis=0)
 
 
 def relu(x: np.ndarray) -> np.ndarray:
@@ -384,68 +388,67 @@ def max_pool2d_grad(
     g, x, y = np.ascontiguousarray(g), np.ascontiguousarray(x, g.dtype), np.ascontiguousarray(y, g.dtype)
     dx = np.empty(x.shape, g.dtype)
     work = y.size * pool_size[0] * pool_size[1]
-    share(_max_pool_grad, len(g), work, g, x, y, dx, pool_size, strides, pads, dilation, split)
+    give = _max_pool_split if split else _max_pool_first
+    share(give, len(g), work, g, x, y, dx, pool_size, strides, pads, dilation)
     return dx
 
 
 @loop
-def _max_pool_grad(first, last, g, x, y, dx, pool_size, strides, pads, dilation, split):
+def _max_pool_first(first, last, g, x, y, dx, pool_size, strides, pads, dilation):
     _, h, w, c = x.shape
     _, p, q, _ = y.shape
     cells, best, shares, to = x.reshape(x.size), y.reshape(y.size), g.reshape(g.size), dx.reshape(dx.size)
-    left, winners = np.empty(c, g.dtype), np.empty(c, g.dtype)
+    winner = np.empty(c, np.int64)
     dx[first:last] = 0
     for n in range(first, last):
         for row in range(p):
             for col in range(q):
                 at = ((n * p + row) * q + col) * c
-                _copy(left, 0, shares, at, c)
-                for counting in range(2 if split else 1, 0, -1):
-                    winners[:] = 0
-                    for i in range(pool_size[0]):
-                        a = row * strides[0] + i * dilation[0] - pads[0][0]
-                        if a < 0 or a >= h:
-                            continue
-                        for j in range(pool_size[1]):
-                            b = col * strides[1] + j * dilation[1] - pads[1][0]
-                            if 0 <= b < w:
-                                cell = ((n * h + a) * w + b) * c
-                                if counting == 2:
-                                    _count_winners(winners, cells, cell, best, at, c)
-                                elif split:
-                                    _give_all(to, cells, cell, best, at, left, c)
-                                else:
-                                    _give_first(to, cells, cell, best, at, left, c)
-                    if counting == 2:
-                        for t in range(c):
-                            left[t] /= max(winners[t], 1)
+                winner[:] = -1
+                # Backwards, so that the first of equal winners has the last word.
+                for i in range(pool_size[0] - 1, -1, -1):
+                    a = row * strides[0] + i * dilation[0] - pads[0][0]
+                    if a < 0 or a >= h:
+                        continue
+                    for j in range(pool_size[1] - 1, -1, -1):
+                        b = col * strides[1] + j * dilation[1] - pads[1][0]
+                        if 0 <= b < w:
+                            _note_winners(winner, cells, ((n * h + a) * w + b) * c, best, at)
+                for t in range(c):
+                    if winner[t] >= 0:
+                        to[winner[t]] += shares[at + t]
 
 
 @loop
-def _give_first(to, cells, cell, best, at, left, length):
-    # What is left of a window's gradient goes to the first winner, and nothing is left for those after it.
+def _note_winners(winner, cells, cell, best, at):
     cell, at = np.uintp(cell), np.uintp(at)
-    for t in range(np.uintp(length)):
+    for t in range(np.uintp(len(winner))):
         v = cells[cell + t]
-        wins = v == best[at + t] or v != v
-        to[cell + t] += left[t] if wins else 0
-        left[t] = 0 if wins else left[t]
+        winner[t] = np.int64(cell + t) if v == best[at + t] or v != v else winner[t]
 
 
 @loop
-def _give_all(to, cells, cell, best, at, left, length):
-    cell, at = np.uintp(cell), np.uintp(at)
-    for t in range(np.uintp(length)):
-        v = cells[cell + t]
-        to[cell + t] += left[t] if v == best[at + t] or v != v else 0
-
-
-@loop
-def _count_winners(winners, cells, cell, best, at, length):
-    cell, at = np.uintp(cell), np.uintp(at)
-    for t in range(np.uintp(length)):
-        v = cells[cell + t]
-        winners[t] += 1 if v == best[at + t] or v != v else 0
+def _max_pool_split(first, last, g, x, y, dx, pool_size, strides, pads, dilation):
+    _, h, w, c = x.shape
+    _, p, q, _ = y.shape
+    dx[first:last] = 0
+    for n in range(first, last):
+        for row in range(p):
+            for col in range(q):
+                for t in range(c):
+                    best, winners = y[n, row, col, t], 0
+                    for counting in (True, False):
+                        for i in range(pool_size[0]):
+                            a = row * strides[0] + i * dilation[0] - pads[0][0]
+                            for j in range(pool_size[1]):
+                                b = col * strides[1] + j * dilation[1] - pads[1][0]
+                                if 0 <= a < h and 0 <= b < w:
+                                    v = x[n, a, b, t]
+                                    if v == best or v != v:
+                                        if counting:
+                                            winners += 1
+                                        else:
+                                            dx[n, a, b, t] += g[n, row, col, t] / winners
 
 
 def sum_pool2d(x: np.ndarray, pool_size: Pair, strides: Pair, pads: Pads, dilation: Pair) -> np.ndarray:
