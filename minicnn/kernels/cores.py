@@ -1,8 +1,10 @@
 """Sharing a batch out over the cores: one thread a core, each with a part of the images.
 
-The loops give up the interpreter's lock, so plain Python threads run at the same time. The caller's own thread
-takes the first part. Nothing is shared but the arrays that the loops write into at different places, so callers
-from several threads, or from processes that were forked, do not disturb each other.
+The compiled loops give up the interpreter's lock, so plain Python threads run at the same time. The caller's own
+thread takes the first part. Nothing is shared but the arrays that the loops write into at different places.
+
+Waking a sleeping thread takes longer than many a loop here, so a worker that has nothing to do looks for its next
+part for a moment before it goes to sleep, as the threads of BLAS and OpenMP do.
 """
 
 from __future__ import annotations
@@ -10,74 +12,153 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from queue import SimpleQueue
 from typing import Any
 
-LITTLE = 200_000
-"""Multiplications below which waking a second core costs more than it saves."""
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
 
-_WORKERS: list[SimpleQueue[Any]] = []
+LITTLE = 50_000
+"""Multiplications (about ten microseconds) below which a second core costs more than it saves."""
+LOOKS = 100_000
+"""How often a waiting thread looks before it sleeps: about a tenth of a millisecond."""
+LINGER = 3_000
+"""How many looks long a thread stays without the lock after a post: about what it takes to start a loop."""
+NEVER = 2**62
+
+
+@intrinsic
+def _read(typing: Any, counter: Any) -> Any:
+    """Read the one number of an array, afresh from memory each time."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        return builder.load_atomic(array.data, "acquire", 8)
+
+    return types.int64(counter), generate
+
+
+@njit(nogil=True, cache=True)
+def _look(counter, more, value, looks):  # type: ignore[no-untyped-def]  # the types are Numba's
+    if more:  # adding 0 would write, too, and could undo what another thread has just added
+        counter[0] += more
+    for _ in range(looks):
+        if _read(counter) >= value:
+            return True
+    return False
+
+
+class Signal:
+    """A counter that one thread raises and another waits for, at first awake and then asleep.
+
+    Who raises it does so without the interpreter's lock and stays without it for a moment, so that who sees it
+    finds the lock free: queueing for the lock would mean to sleep and be woken again.
+    """
+
+    def __init__(self) -> None:
+        self.counter = np.zeros(1, np.int64)
+        self.asleep = False
+        self.bell = threading.Semaphore(0)
+
+    def post(self) -> None:
+        """Raise the counter by one."""
+        _look(self.counter, 1, NEVER, LINGER)
+        if self.asleep:
+            self.bell.release()
+
+    def wait(self, value: int) -> None:
+        """Return when the counter has reached `value`."""
+        while not _look(self.counter, 0, value, LOOKS):
+            self.asleep = True
+            # Asked again after saying so: a post in between has either been seen here or has rung the bell.
+            if self.counter[0] < value:
+                self.bell.acquire()
+            self.asleep = False
+
+
+class Worker:
+    """A thread that waits for a task, does it, says so, and waits for the next."""
+
+    def __init__(self, number: int) -> None:
+        self.asked, self.done, self.count = Signal(), Signal(), 0
+        self.task: Any = None
+        self.result: Any = None
+        self.error: BaseException | None = None
+        threading.Thread(target=self._run, name=f"minicnn-{number}", daemon=True).start()
+
+    def start(self, loop: Callable[..., Any], *args: Any) -> None:
+        """Begin `loop(*args)`."""
+        self.task, self.count = (loop, args), self.count + 1
+        self.asked.post()
+
+    def finish(self) -> Any:
+        """Wait for the task and return its result, or raise its error."""
+        self.done.wait(self.count)
+        result, error, self.result, self.error, self.task = self.result, self.error, None, None, None
+        if error is not None:
+            raise error
+        return result
+
+    def _run(self) -> None:
+        count = 0
+        while True:
+            count += 1
+            self.asked.wait(count)
+            loop, args = self.task
+            try:
+                self.result = loop(*args)
+            except BaseException as error:
+                self.error = error
+            loop = args = None
+            self.done.post()
+
+
+_WORKERS: list[Worker] = []
 _LOCK = threading.Lock()
+_THREADS = 0
 
 
-def count() -> int:
-    """Return how many cores the kernels use: what this process may use, or MINICNN_THREADS."""
-    asked = os.environ.get("MINICNN_THREADS", "")
-    if asked:
-        if not asked.isdigit() or not int(asked):
-            raise ValueError(f"MINICNN_THREADS={asked!r} is no number of threads. Use 1 or more, or unset it.")
-        return int(asked)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def threads() -> int:
+    """Return how many cores the kernels use: MINICNN_THREADS, else OMP_NUM_THREADS, else all that this process has."""
+    global _THREADS
+    if not _THREADS:
+        name = next((n for n in ("MINICNN_THREADS", "OMP_NUM_THREADS") if os.environ.get(n)), None)
+        asked = os.environ[name] if name else ""
+        if name and not (asked.isdigit() and int(asked)):
+            raise ValueError(f"{name}={asked!r} is no number of threads. Use 1 or more, or unset it.")
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        _THREADS = int(asked) if asked else cores
+    return _THREADS
 
 
 def share(loop: Callable[..., Any], images: int, work: int, *args: Any) -> list[Any]:
-    """Call `loop(first, last, *args)` for parts of the images, at the same time, and return the results in order."""
-    parts = min(_count(), images) if work > LITTLE else min(1, images)
-    bounds = [images * i // parts for i in range(parts + 1)] if parts else []
-    answers: SimpleQueue[Any] = SimpleQueue()
-    for i in range(1, parts):
-        _worker(i - 1).put((loop, i, bounds[i], bounds[i + 1], args, answers))
-    results: list[Any] = [None] * parts
-    failure = None
-    if parts:
-        results[0] = loop(bounds[0], bounds[1], *args)
-    for _ in range(1, parts):
-        i, result, error = answers.get()
-        results[i], failure = result, failure or error
-    if failure:
-        raise failure
-    return results
+    """Call `loop(first, last, *args)` for parts of the images, at the same time, and return the results in order.
 
-
-def _worker(i: int) -> SimpleQueue[Any]:
-    with _LOCK:
-        while len(_WORKERS) <= i:
-            tasks: SimpleQueue[Any] = SimpleQueue()
-            threading.Thread(target=_work, args=(tasks,), name=f"minicnn-{len(_WORKERS) + 1}", daemon=True).start()
-            _WORKERS.append(tasks)
-    return _WORKERS[i]
-
-
-def _work(tasks: SimpleQueue[Any]) -> None:
-    while True:
-        loop, i, first, last, args, answers = tasks.get()
+    `work` is about how many multiplications it takes; a little, and a call while another thread's is under way,
+    stays on the caller's own core.
+    """
+    parts = min(threads(), images)
+    if parts < 2 or work < LITTLE or not _LOCK.acquire(blocking=False):
+        return [loop(0, images, *args)] if images else []
+    try:
+        while len(_WORKERS) < parts - 1:
+            _WORKERS.append(Worker(len(_WORKERS) + 1))
+        bounds = [images * i // parts for i in range(parts + 1)]
+        workers = _WORKERS[: parts - 1]
+        for worker, first, last in zip(workers, bounds[1:-1], bounds[2:], strict=True):
+            worker.start(loop, first, last, *args)
         try:
-            answers.put((i, loop(first, last, *args), None))
-        except BaseException as error:
-            answers.put((i, None, error))
-
-
-_COUNT = 0
-
-
-def _count() -> int:
-    global _COUNT
-    _COUNT = _COUNT or count()
-    return _COUNT
+            own = loop(0, bounds[1], *args)
+        finally:
+            others = [worker.finish() for worker in workers]
+        return [own, *others]
+    finally:
+        _LOCK.release()
 
 
 def _after_fork() -> None:
-    """Forget workers that did not survive the fork."""
+    """Forget the threads, which do not survive a fork."""
     global _LOCK
     _LOCK = threading.Lock()
     _WORKERS.clear()
