@@ -264,8 +264,10 @@ def _conv_kernel_grad(first, last, g, x, window, strides, pads, dilation, groups
             if groups > 1:
                 part = np.ascontiguousarray(part[:, group * k : (group + 1) * k])
             np.dot(patches[: len(part)].T, part, product)
-            for r in range(len(product)):
-                _add(flat, r * filters + group * k, product.reshape(product.size), r * k, k)
+            if groups == 1:
+                _add(flat, 0, product.reshape(product.size), 0, flat.size)
+            else:
+                dk[:, group * k : (group + 1) * k] += product
     return dk
 
 
