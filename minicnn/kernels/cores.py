@@ -9,6 +9,7 @@ part for a moment before it goes to sleep, as the threads of BLAS and OpenMP do.
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from collections.abc import Callable
@@ -135,21 +136,22 @@ def threads() -> int:
 def share(loop: Callable[..., Any], images: int, work: int, *args: Any) -> list[Any]:
     """Call `loop(first, last, *args)` for parts of the images, at the same time, and return the results in order.
 
-    `work` is about how many multiplications it takes; a little, and a call while another thread's is under way,
-    stays on the caller's own core.
+    `work` is about how many multiplications it takes: a little stays on the caller's own core. So does a call while
+    another thread's is under way, in the same parts, so that sums over parts come out the same to the last bit.
     """
-    parts = min(threads(), images)
-    if parts < 2 or work < LITTLE or not _LOCK.acquire(blocking=False):
-        return [loop(0, images, *args)] if images else []
+    parts = min(threads() if work >= LITTLE else 1, images)
+    bounds = [images * i // parts for i in range(parts + 1)] if parts else [0]
+    spans = list(itertools.pairwise(bounds))
+    if parts < 2 or not _LOCK.acquire(blocking=False):
+        return [loop(first, last, *args) for first, last in spans]
     try:
         while len(_WORKERS) < parts - 1:
             _WORKERS.append(Worker(len(_WORKERS) + 1))
-        bounds = [images * i // parts for i in range(parts + 1)]
         workers = _WORKERS[: parts - 1]
-        for worker, first, last in zip(workers, bounds[1:-1], bounds[2:], strict=True):
-            worker.start(loop, first, last, *args)
+        for worker, span in zip(workers, spans[1:], strict=True):
+            worker.start(loop, *span, *args)
         try:
-            own = loop(0, bounds[1], *args)
+            own = loop(*spans[0], *args)
         finally:
             others = [worker.finish() for worker in workers]
         return [own, *others]
