@@ -1,8 +1,48 @@
-"""minicnn: automatic differentiation for small convolutional networks, to read, to trust and to compare with."""
+"""minicnn: automatic differentiation for small convolutional networks, to read, to trust and to compare with.
 
-from minicnn import kernels, layers, ops
-from minicnn.autograd import Tensor, grad, value_and_grad
-from minicnn.errors import ShapeError
+`import minicnn` costs little more than NumPy: a public name brings its module along when it is first asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from minicnn import data, kernels, layers, models, ops, optim, schedules, train
+    from minicnn.autograd import Tensor, grad, value_and_grad
+    from minicnn.errors import ShapeError
 
 __version__ = "0.1.0"
-__all__ = ["ShapeError", "Tensor", "grad", "kernels", "layers", "ops", "value_and_grad"]
+__all__ = [
+    "ShapeError",
+    "Tensor",
+    "data",
+    "grad",
+    "kernels",
+    "layers",
+    "models",
+    "ops",
+    "optim",
+    "schedules",
+    "train",
+    "value_and_grad",
+]
+
+_HOMES = {
+    "ShapeError": "errors",
+    "Tensor": "autograd",
+    "grad": "autograd",
+    "value_and_grad": "autograd",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'minicnn' has no attribute {name!r}")
+    module = importlib.import_module(f"minicnn.{_HOMES.get(name, name)}")
+    return getattr(module, name) if name in _HOMES else module
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -8,6 +8,7 @@ same graph with the same loop. On plain arrays an op returns a plain array and n
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 from collections.abc import Callable, Iterator
 from typing import Any, ParamSpec, TypeAlias
@@ -27,12 +28,19 @@ OPS: dict[str, Callable[..., Any]] = {}
 """Every op by its name; the operators of Tensor find theirs here."""
 
 
+def _op(name: str) -> Callable[..., Any]:
+    """Find an op for an operator of Tensor; the ops live a floor above and come when the first is asked for."""
+    if name not in OPS:
+        importlib.import_module("minicnn.ops")
+    return OPS[name]
+
+
 def _binary(name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
     def forward(self: Any, other: Any) -> Any:
-        return OPS[name](self, other)
+        return _op(name)(self, other)
 
     def reflected(self: Any, other: Any) -> Any:
-        return OPS[name](other, self)
+        return _op(name)(other, self)
 
     return forward, reflected
 
@@ -98,33 +106,33 @@ class Tensor:
     __matmul__, __rmatmul__ = _binary("matmul")
 
     def __neg__(self) -> Any:
-        return OPS["negate"](self)
+        return _op("negate")(self)
 
     def __abs__(self) -> Any:
-        return OPS["abs"](self)
+        return _op("abs")(self)
 
     def __getitem__(self, index: Any) -> Any:
-        return OPS["getitem"](self, index)
+        return _op("getitem")(self, index)
 
     def sum(self, axis: Any = None, keepdims: bool = False) -> Any:
         """Return `ops.sum` of this tensor."""
-        return OPS["sum"](self, axis=axis, keepdims=keepdims)
+        return _op("sum")(self, axis=axis, keepdims=keepdims)
 
     def mean(self, axis: Any = None, keepdims: bool = False) -> Any:
         """Return `ops.mean` of this tensor."""
-        return OPS["mean"](self, axis=axis, keepdims=keepdims)
+        return _op("mean")(self, axis=axis, keepdims=keepdims)
 
     def max(self, axis: Any = None, keepdims: bool = False) -> Any:
         """Return `ops.max` of this tensor."""
-        return OPS["max"](self, axis=axis, keepdims=keepdims)
+        return _op("max")(self, axis=axis, keepdims=keepdims)
 
     def transpose(self, axes: tuple[int, ...] | None = None) -> Any:
         """Return `ops.transpose` of this tensor."""
-        return OPS["transpose"](self, axes)
+        return _op("transpose")(self, axes)
 
     def reshape(self, *shape: Any) -> Any:
         """Return `ops.reshape` of this tensor; the shape as one tuple or as several numbers."""
-        return OPS["reshape"](self, shape[0] if len(shape) == 1 else shape)
+        return _op("reshape")(self, shape[0] if len(shape) == 1 else shape)
 
 
 def op(shape_rule: Callable[..., Any]) -> Callable[[Callable[P, Any]], Callable[P, Any]]:

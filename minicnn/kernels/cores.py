@@ -30,7 +30,7 @@ NEVER = 2**62
 
 
 @intrinsic
-def _read(typing: Any, counter: Any) -> Any:
+def _read(typing: Any, counter: Any = None) -> Any:
     """Read the one number of an array, afresh from memory each time."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
@@ -41,7 +41,7 @@ def _read(typing: Any, counter: Any) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def _look(counter, more, value, looks):  # type: ignore[no-untyped-def]  # the types are Numba's
+def _look(counter, more, value, looks):
     if more:  # adding 0 would write, too, and could undo what another thread has just added
         counter[0] += more
     for _ in range(looks):

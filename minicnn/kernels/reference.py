@@ -90,7 +90,7 @@ def conv2d_bias_grad(g: np.ndarray) -> np.ndarray:
 
 def relu(x: np.ndarray) -> np.ndarray:
     """Replace what is negative by 0, in any shape; NaN stays."""
-    return np.maximum(x, 0)
+    return np.asarray(np.maximum(x, 0))
 
 
 def relu_grad(g: np.ndarray, y: np.ndarray) -> np.ndarray:
