@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
         if unknown:
             raise ValueError(f"--nets: {unknown[0]!r} is not known. Use {', '.join(RECIPES)}, separated by commas.")
         out = writable_folder(options.out)
-        images = data.load("mnist", seed=options.seed)
+        images = data.load("mnist", seed=options.seed, valid=0.05)
         for name in names:
             row = run(name, images, options.seed, options.epochs or RECIPES[name].epochs)
             if row is None:

@@ -140,9 +140,10 @@ def share(loop: Callable[..., Any], images: int, work: int, *args: Any) -> list[
     another thread's is under way, in the same parts, so that sums over parts come out the same to the last bit.
     """
     parts = min(threads() if work >= LITTLE else 1, images)
-    bounds = [images * i // parts for i in range(parts + 1)] if parts else [0]
-    spans = list(itertools.pairwise(bounds))
-    if parts < 2 or not _LOCK.acquire(blocking=False):
+    if parts < 2:
+        return [loop(0, images, *args)] if images else []
+    spans = list(itertools.pairwise(images * i // parts for i in range(parts + 1)))
+    if not _LOCK.acquire(blocking=False):
         return [loop(first, last, *args) for first, last in spans]
     try:
         while len(_WORKERS) < parts - 1:

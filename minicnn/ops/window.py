@@ -218,6 +218,8 @@ def pair(where: str, name: str, value: Any, *, least: int = 1) -> tuple[int, int
     >>> pair("max_pool2d", "pool_size", 2)
     (2, 2)
     """
+    if type(value) is int and value >= least:
+        return value, value
     if isinstance(value, list | tuple) and len(value) != 2:
         raise ValueError(f"{where}: {name}={value!r} has {len(value)} numbers. Use an int or a pair of ints.")
     first, second = value if _is_pair(value) else (value, value)

@@ -1,0 +1,104 @@
+"""Sharing a batch over threads: all of it, once, in order, whoever else asks at the same time."""
+
+import os
+import threading
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+
+from minicnn.kernels import compiled, cores, reference
+
+HOW = ((1, 1), ((1, 1), (1, 1)), (1, 1), 1)
+
+
+@pytest.fixture(autouse=True)
+def two_threads(monkeypatch):
+    monkeypatch.setattr(cores, "_THREADS", 2)
+
+
+def arrays(n=16):
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((n, 9, 9, 4)), rng.standard_normal((3, 3, 4, 8)), rng.standard_normal(8)
+
+
+def test_parts_cover_the_batch_once_and_come_back_in_order():
+    spans = cores.share(lambda first, last: list(range(first, last)), 7, cores.LITTLE)
+    assert len(spans) == 2
+    assert [i for span in spans for i in span] == list(range(7))
+
+
+@pytest.mark.parametrize(("images", "work", "parts"), [(0, 10**9, 0), (1, 10**9, 1), (5, 1, 1), (5, 10**9, 2)])
+def test_little_work_stays_on_one_core(images, work, parts):
+    assert len(cores.share(lambda first, last: last - first, images, work)) == parts
+
+
+def test_an_error_in_a_worker_reaches_the_caller_and_the_next_call_works():
+    def fails(first, last):
+        if first:
+            raise ValueError("second part")
+        return last
+
+    for _ in range(3):
+        with pytest.raises(ValueError, match="second part"):
+            cores.share(fails, 4, 10**9)
+        assert cores.share(lambda first, last: last, 4, 10**9) == [2, 4]
+
+
+def test_many_threads_at_once_get_the_same_bytes():
+    x, kernel, bias = arrays()
+    expected = compiled.conv2d(x, kernel, bias, *HOW)
+    g = np.ones_like(expected)
+    gradient = compiled.conv2d_kernel_grad(g, x, kernel.shape, *HOW)
+    wrong = []
+
+    def work():
+        for _ in range(50):
+            if not np.array_equal(compiled.conv2d(x, kernel, bias, *HOW), expected):
+                wrong.append("conv2d")
+            if not np.array_equal(compiled.conv2d_kernel_grad(g, x, kernel.shape, *HOW), gradient):
+                wrong.append("kernel_grad")
+
+    callers = [threading.Thread(target=work) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert not wrong
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_computes_too():
+    x, kernel, bias = arrays()
+    expected = compiled.conv2d(x, kernel, bias, *HOW)
+    child = os.fork()
+    if not child:
+        os._exit(0 if np.array_equal(compiled.conv2d(x, kernel, bias, *HOW), expected) else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "two", "1.5"])
+def test_a_wrong_number_of_threads_is_refused(monkeypatch, value):
+    monkeypatch.setattr(cores, "_THREADS", 0)
+    monkeypatch.setenv("MINICNN_THREADS", value)
+    with pytest.raises(ValueError, match=f"MINICNN_THREADS='{value}'"):
+        cores.threads()
+
+
+def test_threads_follow_the_environment(monkeypatch):
+    monkeypatch.setattr(cores, "_THREADS", 0)
+    monkeypatch.delenv("MINICNN_THREADS", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert cores.threads() == 3
+
+
+def test_one_thread_and_two_agree(monkeypatch):
+    x, kernel, _ = arrays()
+    g = np.random.default_rng(1).standard_normal((16, 9, 9, 8))
+    two = compiled.conv2d_kernel_grad(g, x, kernel.shape, *HOW)
+    monkeypatch.setattr(cores, "_THREADS", 1)
+    one = compiled.conv2d_kernel_grad(g, x, kernel.shape, *HOW)
+    np.testing.assert_allclose(one, two, rtol=1e-12)
+    np.testing.assert_allclose(one, reference.conv2d_kernel_grad(g, x, kernel.shape, *HOW), rtol=1e-12)

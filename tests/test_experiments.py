@@ -1,0 +1,133 @@
+"""The scripts run at smoke size, refuse what cannot work before they train, and lose nothing."""
+
+import csv
+import html.parser
+import os
+import subprocess
+import sys
+
+import pytest
+
+for package in ("matplotlib", "jinja2", "statsmodels"):
+    pytest.importorskip(package)
+
+from experiments import mnist, pooling_heads
+from minicnn import data, models
+from minicnn.layers import Classifier, summary
+
+
+def run(folder, *arguments):
+    return pooling_heads.main(["--seeds", "2", "--epochs", "1", "--out", str(folder), *arguments])
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("heads")
+    assert run(folder, "--processes", "1") == 0
+    return folder
+
+
+def rows(folder):
+    with (folder / "results.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_head_and_seed_is_in_the_table(results):
+    expected = {(head, str(seed)) for head in [*models.HEADS, "mlp"] for seed in (0, 1)}
+    assert {(row["head"], row["seed"]) for row in rows(results)} == expected
+    assert all(0 <= float(row["test_accuracy"]) <= 1 for row in rows(results))
+
+
+def test_sizes_are_those_of_the_nets(results):
+    plan = pooling_heads.PLANS["digits"]
+    for row in rows(results):
+        if row["head"] != "mlp":
+            size = summary(models.small_cnn(row["head"], **plan.trunk), (8, 8, 1))
+            assert (int(row["parameters"]), int(row["multiply_adds"])) == (size.parameters, size.multiply_adds)
+
+
+def test_pictures_and_report_are_there_and_whole(results):
+    for name in ("learning_curves", "accuracy_against_cost", "differences"):
+        assert (results / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert "</svg>" in (results / f"{name}.svg").read_text()
+    page = (results / "report.html").read_text()
+    html.parser.HTMLParser().feed(page)
+    assert all(head in page for head in models.HEADS)
+    assert 'src="http' not in page and "<script" not in page
+    assert not [name for name in os.listdir(results) if name.startswith(".")]
+
+
+def test_several_processes_get_the_accuracies_of_one(tmp_path):
+    for name, processes in (("one", "1"), ("two", "2")):
+        assert run(tmp_path / name, "--heads", "max,mlp", "--processes", processes) == 0
+    one, two = (
+        {(row["head"], row["seed"]): float(row["test_accuracy"]) for row in rows(tmp_path / name)}
+        for name in ("one", "two")
+    )
+    # One image may fall the other way: with one thread a sum is added up in another order than with two.
+    assert all(abs(one[key] - two[key]) < 2 / 359 for key in one)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--heads", "max,maxx"], "'maxx' is not known"),
+        (["--seeds", "0"], "--seeds=0 is too small"),
+        (["--epochs", "-1"], "--epochs=-1 is too small"),
+        (["--processes", "0"], "--processes=0 is too small"),
+    ],
+)
+def test_bad_arguments_are_refused_before_training(tmp_path, capsys, arguments, words):
+    assert run(tmp_path, *arguments) == 2
+    assert words in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_training(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(pooling_heads, "run_all", lambda *_, **__: pytest.fail("trained"))
+    (tmp_path / "file").write_text("in the way")
+    assert run(tmp_path / "file") == 2
+    assert "file" in capsys.readouterr().err
+
+
+def test_an_interrupted_study_reports_what_is_done(tmp_path, monkeypatch, capsys):
+    real = pooling_heads.run_all
+
+    def interrupted(study, **options):
+        for count, done in enumerate(real(study, processes=1)):
+            if count == 3:
+                raise KeyboardInterrupt
+            yield done
+
+    monkeypatch.setattr(pooling_heads, "run_all", interrupted)
+    assert run(tmp_path, "--heads", "max,mlp") == 130
+    assert len(rows(tmp_path)) == 3
+    assert (tmp_path / "report.html").exists()
+    assert "mlp" in capsys.readouterr().out
+
+
+def test_help_names_the_heads():
+    shown = subprocess.run(
+        [sys.executable, "-m", "experiments.pooling_heads", "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    assert all(head in shown for head in models.HEADS)
+
+
+def test_all_arms_share_trunk_and_first_weights():
+    arms = pooling_heads._arms(pooling_heads.PLANS["digits"].trunk)
+    assert len({arm.trunk for arm in arms.values() if isinstance(arm, Classifier)}) == 1
+
+
+def test_mnist_refuses_an_unknown_net(tmp_path, capsys):
+    assert mnist.main(["--nets", "resnet", "--out", str(tmp_path)]) == 2
+    assert "'resnet' is not known" in capsys.readouterr().err
+
+
+def test_mnist_writes_a_row_with_its_provenance(tmp_path, monkeypatch):
+    digits = data.load("digits")
+    small = mnist.Recipe(models.mlp((8,)), epochs=1, rate=1e-2)
+    monkeypatch.setattr(mnist, "RECIPES", {"tiny": small})
+    monkeypatch.setattr(mnist.data, "load", lambda *_, **__: digits)
+    assert mnist.main(["--nets", "tiny", "--out", str(tmp_path)]) == 0
+    row = (tmp_path / "mnist.jsonl").read_text()
+    assert all(word in row for word in ('"command"', '"seed": 0', '"numpy"', '"seconds"', '"test_accuracy"'))
