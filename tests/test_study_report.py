@@ -18,8 +18,8 @@ from minicnn.study.words import findings, headline
 matplotlib = pytest.importorskip("matplotlib")
 pytest.importorskip("statsmodels")
 
-from minicnn.study import pictures  # noqa: E402
-from minicnn.study.labels import apart  # noqa: E402
+from minicnn.study import pictures
+from minicnn.study.labels import apart
 
 COSTS = {  # parameters, multiply-adds
     "max": (19_466, 312_448),
