@@ -145,8 +145,9 @@ def _report(study: Study, plan: Plan, runs: list[Run], out: Path) -> str:
     figures = {
         "learning_curves": pictures.learning_curves(runs),
         "accuracy_against_cost": pictures.accuracy_against_cost(rows),
-        "differences": pictures.differences(rows, runs),
     }
+    if any(row.difference for row in rows):
+        figures["differences"] = pictures.differences(rows, runs)
     for name, figure in figures.items():
         pictures.save(figure, out / name)
     table = format_table(rows)

@@ -92,6 +92,12 @@ class Tensor:
     def __len__(self) -> int:
         return len(self.data)
 
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i] for i in range(len(self)))
+
+    def __array__(self, *_: Any, **__: Any) -> np.ndarray:
+        raise TypeError("NumPy functions do not know a Tensor. Use minicnn.ops, or .data where no gradient is wanted.")
+
     def __float__(self) -> float:
         return float(self.data)
 
@@ -144,27 +150,37 @@ def op(shape_rule: Callable[..., Any]) -> Callable[[Callable[P, Any]], Callable[
     """
 
     def decorate(forward: Callable[P, Any]) -> Callable[P, Any]:
-        parameters = inspect.signature(forward).parameters.values()
-        arrays = [p for p in parameters if p.annotation in ("Array", "Array | None")]
-        names = [p.name for p in arrays]
+        where, signature = forward.__name__, inspect.signature(forward)
+        arrays = [p for p in signature.parameters.values() if p.annotation in ("Array", "Array | None")]
+        if not arrays:
+            fix = "Annotate it `x: Array`, below `from __future__ import annotations`."
+            raise TypeError(f"op: {where} has no array argument. {fix}")
         variadic = arrays[0].kind is inspect.Parameter.VAR_POSITIONAL
-        where = forward.__name__
+        alone = len(arrays) == 1 and not variadic
 
         @functools.wraps(forward)
         def call(*args: Any, **kwargs: Any) -> Any:
-            count = len(args) if variadic else len(names)
-            given, rest = list(args[:count]), args[count:]
-            given += [kwargs.pop(name) for name in names[len(given) :] if name in kwargs] if kwargs else []
-            values = [_value(where, names[min(i, len(names) - 1)], a) for i, a in enumerate(given)]
+            slots = arrays * len(args) if variadic else arrays
+            given, rest, options = list(args[: len(slots)]), args[len(slots) :], dict(kwargs)
+            for p in slots[len(given) :]:
+                if p.name not in options and p.default is p.empty:
+                    break
+                given.append(options.pop(p.name, p.default))
+            values: list[Any] = [_value(where, p, a, alone) for p, a in zip(slots, given, strict=False)]
             try:
-                shape_rule(*[None if v is None else np.shape(v) for v in values], *rest, **kwargs)
+                shape_rule(*[None if v is None else np.shape(v) for v in values], *rest, **options)
             except ShapeError as error:
                 error.where = where
                 raise
-            y, vjps = forward(*values, *rest, **kwargs)
+            except TypeError:
+                _check_call(where, signature, args, kwargs)
+                raise
+            y, vjps = forward(*values, *rest, **options)
             if not any(isinstance(a, Tensor) for a in given):
                 return y
-            pairs = zip(given, vjps, strict=False)  # an optional array left out has no pair
+            if len(vjps) != len(given):
+                raise TypeError(f"{where} has {len(given)} array arguments, it returned {len(vjps)} VJPs.")
+            pairs = zip(given, vjps, strict=True)
             return Tensor(y, tuple((a, vjp) for a, vjp in pairs if vjp is not None and isinstance(a, Tensor)))
 
         call.shape = shape_rule  # type: ignore[attr-defined]
@@ -188,11 +204,15 @@ def value_and_grad(f: Callable[..., Any], *, has_aux: bool = False) -> Callable[
     def compute(params: Any, *rest: Any, **kwargs: Any) -> Any:
         tensors = tree.map_leaves(_leaf, params)
         result = f(tensors, *rest, **kwargs)
+        if has_aux and not (isinstance(result, tuple) and len(result) == 2):
+            raise TypeError(f"value_and_grad: has_aux wants (scalar, anything), got a {type(result).__name__}.")
         y, aux = result if has_aux else (result, None)
+        if not isinstance(y, Tensor):
+            y = Tensor(_float_array("value_and_grad", "the result", np.asarray(y) if isinstance(y, float) else y))
         wanted = set(tree.leaves(tensors))
-        grads = {t: g for t, g in _walk(y) if t in wanted} if isinstance(y, Tensor) else {}
+        grads = {t: g for t, g in _walk(y) if t in wanted}
         gradients = tree.map_leaves(lambda t: grads[t] if t in grads else np.zeros_like(t.data), tensors)
-        value = _plain(y)[()]
+        value = y.data[()]
         return ((value, tree.map_leaves(_plain, aux)) if has_aux else value), gradients
 
     return compute
@@ -228,6 +248,8 @@ def _walk(y: Tensor) -> Iterator[tuple[Tensor, np.ndarray]]:
         yield tensor, g
         for parent, vjp in tensor.edges:
             part = vjp(g)
+            if np.shape(part) != parent.shape:
+                raise ValueError(f"{vjp.__qualname__} gives shape {np.shape(part)} for an argument of {parent.shape}.")
             gradients[parent] = gradients[parent] + part if parent in gradients else part
             uses[parent] -= 1
             if not uses[parent]:
@@ -247,7 +269,7 @@ def _uses(y: Tensor) -> dict[Tensor, int]:
 
 
 def _plain(value: Any) -> Any:
-    return value.data if isinstance(value, Tensor) else np.asarray(value) if isinstance(value, float) else value
+    return value.data if isinstance(value, Tensor) else value
 
 
 def _leaf(value: Any) -> Tensor:
@@ -258,15 +280,23 @@ def _leaf(value: Any) -> Tensor:
     return Tensor(value)
 
 
-def _value(where: str, name: str, a: Any) -> Any:
-    """Unwrap a Tensor, check an array, and make a number weak: it takes the dtype of the arrays it meets."""
+def _value(where: str, parameter: inspect.Parameter, a: Any, alone: bool) -> Any:
+    """Unwrap a Tensor, check an array, and make a number weak: it takes the dtype of the arrays it meets, if any."""
     if isinstance(a, Tensor):
         return a.data
-    if a is None or isinstance(a, np.float32):
+    if isinstance(a, np.float32) or (a is None and parameter.default is None):
         return a
     if isinstance(a, float | int | np.integer) and not isinstance(a, bool):
-        return a.item() if isinstance(a, np.generic) else a
-    return _float_array(where, name, a)
+        return np.float64(a) if alone else a.item() if isinstance(a, np.generic) else a
+    return _float_array(where, parameter.name, a)
+
+
+def _check_call(where: str, signature: inspect.Signature, args: Any, kwargs: Any) -> None:
+    """Raise TypeError if arguments are missing or too many."""
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"{where}: {error}. Its arguments are {', '.join(signature.parameters)}.") from None
 
 
 def _float_array(where: str, name: str, a: Any) -> np.ndarray:

@@ -1,6 +1,8 @@
 """Sharing a batch over threads: all of it, once, in order, whoever else asks at the same time."""
 
 import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -102,3 +104,17 @@ def test_one_thread_and_two_agree(monkeypatch):
     one = compiled.conv2d_kernel_grad(g, x, kernel.shape, *HOW)
     np.testing.assert_allclose(one, two, rtol=1e-12)
     np.testing.assert_allclose(one, reference.conv2d_kernel_grad(g, x, kernel.shape, *HOW), rtol=1e-12)
+
+
+def test_the_first_compilation_is_announced_once(tmp_path):
+    program = (
+        "import numpy as np; from minicnn.kernels import compiled;"
+        "x = np.ones(3); compiled.relu(x); compiled.relu_grad(x, x)"
+    )
+    lines = []
+    for _ in range(2):
+        env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+        done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
+        lines.append(done.stderr.splitlines())
+    assert [len(part) for part in lines] == [1, 0]
+    assert "compiling its kernels" in lines[0][0]

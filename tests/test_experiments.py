@@ -106,6 +106,12 @@ def test_an_interrupted_study_reports_what_is_done(tmp_path, monkeypatch, capsys
     assert "mlp" in capsys.readouterr().out
 
 
+def test_one_head_alone_has_a_report_without_differences(tmp_path, capsys):
+    assert run(tmp_path, "--heads", "average") == 0
+    assert not (tmp_path / "differences.png").exists()
+    assert "average" in (tmp_path / "report.html").read_text()
+
+
 def test_help_names_the_heads():
     shown = subprocess.run(
         [sys.executable, "-m", "experiments.pooling_heads", "--help"], capture_output=True, text=True, check=True

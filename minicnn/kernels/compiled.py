@@ -10,9 +10,11 @@ from __future__ import annotations
 import numpy as np
 import scipy.linalg.cython_blas  # noqa: F401 - where np.dot in a compiled loop finds its products
 from numba import njit
+from numba.core import event
 from threadpoolctl import ThreadpoolController
 
 from minicnn.kernels.cores import share
+from minicnn.kernels.notice import Notice
 
 Pair = tuple[int, int]
 Pads = tuple[Pair, Pair]
@@ -25,6 +27,7 @@ for _pool in ThreadpoolController().lib_controllers:
     if _pool.user_api == "blas":
         # Each core multiplies for itself, and a BLAS thread that waits for work spins on the core of one that works.
         _pool.set_num_threads(1)
+event.register("numba:compile", Notice())
 loop = njit(nogil=True, cache=True, error_model="numpy")
 
 

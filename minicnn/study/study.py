@@ -53,6 +53,7 @@ def run_one(recipe: Recipe, arm: str, net: Layer, seed: int, tick: Callable[[], 
     Raises KeyboardInterrupt if Ctrl-C cut the training short: half a run is no run.
     """
     parts = _load(recipe.dataset, seed)
+    _warm_up(recipe, net, parts.train[: recipe.batch_size])
     result = train.fit(
         net,
         parts.train,
@@ -123,6 +124,11 @@ def _forward(ticks: queue.Queue[int | None], tick: Callable[[], object]) -> None
             tick()
     except (EOFError, OSError):
         return  # the manager went away with an interrupted study
+
+
+def _warm_up(recipe: Recipe, net: Layer, batch: data.Split) -> None:
+    """Train on one batch and forget it, so that no epoch is timed with a kernel being compiled or loaded."""
+    train.fit(net, batch, optimizer=recipe.optimizer, epochs=1, batch_size=recipe.batch_size, progress=False)
 
 
 @functools.lru_cache(maxsize=1)
