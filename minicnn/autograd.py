@@ -24,15 +24,12 @@ Array: TypeAlias = Any
 VJP: TypeAlias = Callable[[np.ndarray], Any] | None
 P = ParamSpec("P")
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
-OPS: dict[str, Callable[..., Any]] = {}
-"""Every op by its name; the operators of Tensor find theirs here."""
 
 
-def _op(name: str) -> Callable[..., Any]:
+@functools.cache
+def _op(name: str) -> Any:
     """Find an op for an operator of Tensor; the ops live a floor above and come when the first is asked for."""
-    if name not in OPS:
-        importlib.import_module("minicnn.ops")
-    return OPS[name]
+    return getattr(importlib.import_module("minicnn.ops"), name)
 
 
 def _binary(name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
@@ -184,7 +181,6 @@ def op(shape_rule: Callable[..., Any]) -> Callable[[Callable[P, Any]], Callable[
             return Tensor(y, tuple((a, vjp) for a, vjp in pairs if vjp is not None and isinstance(a, Tensor)))
 
         call.shape = shape_rule  # type: ignore[attr-defined]
-        OPS[where] = call
         return call
 
     return decorate
@@ -208,7 +204,7 @@ def value_and_grad(f: Callable[..., Any], *, has_aux: bool = False) -> Callable[
             raise TypeError(f"value_and_grad: has_aux wants (scalar, anything), got a {type(result).__name__}.")
         y, aux = result if has_aux else (result, None)
         if not isinstance(y, Tensor):
-            y = Tensor(_float_array("value_and_grad", "the result", np.asarray(y) if isinstance(y, float) else y))
+            y = Tensor(_float_array("value_and_grad", "the result", y))
         wanted = set(tree.leaves(tensors))
         grads = {t: g for t, g in _walk(y) if t in wanted}
         gradients = tree.map_leaves(lambda t: grads[t] if t in grads else np.zeros_like(t.data), tensors)
@@ -249,7 +245,8 @@ def _walk(y: Tensor) -> Iterator[tuple[Tensor, np.ndarray]]:
         for parent, vjp in tensor.edges:
             part = vjp(g)
             if np.shape(part) != parent.shape:
-                raise ValueError(f"{vjp.__qualname__} gives shape {np.shape(part)} for an argument of {parent.shape}.")
+                who = getattr(vjp, "__qualname__", vjp)
+                raise ValueError(f"{who} gives shape {np.shape(part)} for an argument of shape {parent.shape}.")
             gradients[parent] = gradients[parent] + part if parent in gradients else part
             uses[parent] -= 1
             if not uses[parent]:
@@ -300,6 +297,8 @@ def _check_call(where: str, signature: inspect.Signature, args: Any, kwargs: Any
 
 
 def _float_array(where: str, name: str, a: Any) -> np.ndarray:
+    if isinstance(a, float | np.floating):
+        a = np.asarray(a)
     if not isinstance(a, np.ndarray):
         raise TypeError(f"{where}: {name} is a {type(a).__name__}. Give a float32 or float64 array or a Tensor.")
     if a.dtype not in FLOATS:

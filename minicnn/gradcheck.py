@@ -124,8 +124,6 @@ def gradcheck(
 
 @dataclass(frozen=True)
 class _Part:
-    """One array argument: its slice of the long vector, or of all directions."""
-
     name: str
     shape: tuple[int, ...]
     span: slice
@@ -168,8 +166,7 @@ class _Function:
     def vjp(self, w: np.ndarray) -> np.ndarray:
         """Return the gradient of the outputs weighed by `w`."""
         if isinstance(self.result, Tensor):
-            weights = w.reshape(self.result.shape)
-            Tensor(np.vdot(w, self.y), ((self.result, lambda _: weights),)).backward()
+            Tensor(np.vdot(w, self.y), ((self.result, lambda _: w.reshape(_plain(self.result).shape)),)).backward()
         return np.concatenate([np.zeros(t.size) if t.grad is None else t.grad.ravel() for t in self.tensors])
 
     def slopes(self, d: np.ndarray, unit: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -225,15 +222,12 @@ def _check_elements(f: _Function, rng: np.random.Generator) -> np.ndarray:
     w[alone] = 0
     claims = [compare(w, f.vjp(w))]
     for k in alone:
-        w = np.zeros_like(f.y)
-        w[k] = 1
+        w = _ones(f.y.size, k)
         g = f.vjp(w)
         entries = compare(w, g)
         claims.append(entries[entries[:, 1:4].any(axis=1)])
         for tied in _groups(f.x, element[kinked & (output == k)]):
-            d = np.zeros_like(f.x)
-            d[tied] = 1
-            slope = (each[k] for each in f.slopes(d, f.unit[tied[0]]))
+            slope = (each[k] for each in f.slopes(_ones(f.x.size, tied), f.unit[tied[0]]))
             claims.append(np.array([[tied[0], g[tied].sum(), *slope, len(tied)]]))
     return np.concatenate(claims)
 
@@ -242,9 +236,7 @@ def _jacobian(f: _Function) -> tuple[np.ndarray, ...]:
     """Return, for each element and output where the slope is not zero: element, output, low, high, noise."""
     columns = []
     for i in range(f.x.size):
-        d = np.zeros_like(f.x)
-        d[i] = 1
-        low, high, noise = f.slopes(d, f.unit[i])
+        low, high, noise = f.slopes(_ones(f.x.size, i), f.unit[i])
         outputs = np.flatnonzero((low != 0) | (high != 0))
         columns.append((np.full(outputs.shape, i), outputs, low[outputs], high[outputs], noise[outputs]))
     none = (np.zeros(0, int), np.zeros(0, int), *np.zeros((3, 0)))
@@ -269,17 +261,22 @@ def _row(part: _Part, claims: np.ndarray, tolerance: float) -> Row:
     i = int(errors.argmax())
     index = np.unravel_index(int(places[i]) - part.span.start, part.shape)
     kinked = len(np.unique(places[low < high]))
-    smooth = math.prod(part.shape) - kinked
     who = "gradient" if cells[i] == 1 else f"{cells[i]:g} tied gradients add up to"
     slopes = f"slope {low[i]:.7g}" if low[i] == high[i] else f"slopes {low[i]:.7g} to {high[i]:.7g}"
-    found = f"{who} {g[i]:.7g}, {slopes}"
-    return Row(part.name, smooth, kinked, float(errors[i]), tuple(int(k) for k in index), found)
+    counts = math.prod(part.shape) - kinked, kinked
+    return Row(part.name, *counts, float(errors[i]), tuple(int(k) for k in index), f"{who} {g[i]:.7g}, {slopes}")
 
 
 def _groups(x: np.ndarray, elements: np.ndarray) -> list[np.ndarray]:
     """Return the groups of two and more elements that have the same value."""
     values, counts = np.unique(x[elements], return_counts=True)
     return [elements[x[elements] == value] for value in values[counts > 1]]
+
+
+def _ones(size: int, at: Any) -> np.ndarray:
+    vector = np.zeros(size)
+    vector[at] = 1
+    return vector
 
 
 def _random(rng: np.random.Generator, size: int) -> np.ndarray:

@@ -94,6 +94,7 @@ class Bug:
     wrong: Op
     right: Op
     what: str
+    why: str
     published: str
     caught_by: str
     net: Callable[[Op], Layer]
@@ -105,8 +106,9 @@ ZOO = (
         wrong.zeros_win,
         ops.max_pool2d,
         "maximum with pads of 0 instead of -inf: they beat negative numbers",
+        "forward and backward agree, so the net learns around it",
         "Deep Learning from Scratch, DeZero, numpy-ml; ZeroPadding2D before any valid max pooling",
-        "values, padded",
+        "padded values",
         overlapping,
     ),
     Bug(
@@ -114,6 +116,7 @@ ZOO = (
         wrong.assigned,
         ops.max_pool2d,
         "a cell that wins in several windows keeps one gradient instead of their sum",
+        "what is left still points much the same way",
         "0809zheng/CS231n-assignment2019#19, FluxML/NNlib.jl#205",
         "gradient 3x3",
         overlapping,
@@ -123,6 +126,7 @@ ZOO = (
         wrong.all_ties,
         ops.max_pool2d,
         "every cell that equals the maximum gets the whole gradient",
+        "digits tie on the empty background, where the pixels are 0 and only the bias gets too much",
         "Theano/Theano#5248, DeZero F.max",
         "gradient at ties",
         tiling,
@@ -132,6 +136,7 @@ ZOO = (
         wrong.returns_early,
         ops.max_pool2d,
         "return stands inside the loop: only the first window of an image gets gradient",
+        "the dense layer is above the bug and learns on features that hardly move",
         "riccardoandreoni0/CNN-from-scratch#1",
         "gradient 2x2",
         tiling,
@@ -141,7 +146,8 @@ ZOO = (
         wrong.pads_not_in_shape,
         ops.max_pool2d,
         "the output size is computed without the pads, the windows with them",
-        "Deep Learning from Scratch (oreilly-japan#38)",
+        "it does not: the windows do not fill the shape, or fill another than the next layer was made for",
+        "Deep Learning from Scratch (oreilly-japan#38), p2irc/deepplantphenomics#20",
         "shape",
         overlapping,
     ),
@@ -150,6 +156,7 @@ ZOO = (
         wrong.pads_not_in_loop,
         ops.max_pool2d,
         "the same mistake in a loop: the last row and column of windows are never looked at",
+        "forward and backward agree on a smaller map; what is lost is the border",
         "as above, wherever windows are visited one by one",
         "shape",
         overlapping,
@@ -159,6 +166,7 @@ ZOO = (
         wrong.far_cells,
         ops.max_pool2d,
         "pooling by reshape with the axes in the wrong order: right shape, wrong content",
+        "forward and backward agree, and every pixel is still in one window",
         "HIPS/autograd#245",
         "values",
         tiling,
@@ -168,6 +176,7 @@ ZOO = (
         wrong.undivided,
         ops.average_pool2d,
         "the gradient of an average is that of a sum",
+        "it points the right way, 4 and 16 times too long: Adam divides that out, SGD takes longer steps",
         "from lists of common mistakes; no thread found",
         "gradient 2x2",
         averaging,
@@ -177,6 +186,7 @@ ZOO = (
         wrong.swapped_axes,
         ops.average_pool2d,
         "the backward pass takes height for width: right for square windows only",
+        "one cell of two gets its gradient, the other half goes to a row that is never read",
         "DeZero AveragePooling; of the same kind deeplearning4j#964, mlpack#3376, NNPACK#15",
         "gradient 1x2",
         narrow,
@@ -186,6 +196,7 @@ ZOO = (
         wrong.unflipped,
         ops.conv2d,
         "the input gradient correlates with the kernel instead of convolving: right for symmetric kernels only",
+        "the centre of the kernel is right, and only the first convolution is below the bug",
         "from lists of common mistakes; asked about in numpy-ml#27",
         "gradient 3x3",
         convolving,

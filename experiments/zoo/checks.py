@@ -97,7 +97,7 @@ CHECKS = (
         _values,
     ),
     Check(
-        "values, padded",
+        "padded values",
         "known values: 3x3 windows, stride 2, same, on -1 to -16",
         _padded_values,
     ),

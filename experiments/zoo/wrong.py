@@ -13,7 +13,9 @@ import numpy as np
 
 from minicnn import kernels, ops
 from minicnn.autograd import Array, op
-from minicnn.ops.window import Padding, Shape, Size, Windows, windows
+from minicnn.ops.conv import conv2d_shape
+from minicnn.ops.pool import average_pool2d_shape, max_pool2d_shape
+from minicnn.ops.window import Padding, Shape, Size, Windows, pair, windows
 
 
 def lay(shape: Shape, pool_size: Size, strides: Size | None, padding: Padding) -> Windows:
@@ -49,7 +51,7 @@ def to_first(g: np.ndarray, y: np.ndarray, cells: list[np.ndarray], shares: list
         free &= ~wins
 
 
-@op(ops.max_pool2d.shape)
+@op(max_pool2d_shape)
 def zeros_win(x: Array, pool_size: Size = 2, *, strides: Size | None = None, padding: Padding = "valid") -> Any:
     """Maximum, with pads that beat every negative number beside them."""
     w = lay(x.shape, pool_size, strides, padding)
@@ -64,7 +66,7 @@ def zeros_win(x: Array, pool_size: Size = 2, *, strides: Size | None = None, pad
     return y, (vjp_x,)
 
 
-@op(ops.max_pool2d.shape)
+@op(max_pool2d_shape)
 def assigned(x: Array, pool_size: Size = 2, *, strides: Size | None = None, padding: Padding = "valid") -> Any:
     """Maximum; a cell that wins in several windows keeps the gradient of one of them."""
     w = lay(x.shape, pool_size, strides, padding)
@@ -82,7 +84,7 @@ def assigned(x: Array, pool_size: Size = 2, *, strides: Size | None = None, padd
     return y, (vjp_x,)
 
 
-@op(ops.max_pool2d.shape)
+@op(max_pool2d_shape)
 def all_ties(x: Array, pool_size: Size = 2, *, strides: Size | None = None, padding: Padding = "valid") -> Any:
     """Maximum; every cell that equals it gets the whole gradient, so four ties get four times too much."""
     w = lay(x.shape, pool_size, strides, padding)
@@ -98,7 +100,7 @@ def all_ties(x: Array, pool_size: Size = 2, *, strides: Size | None = None, padd
     return y, (vjp_x,)
 
 
-@op(ops.max_pool2d.shape)
+@op(max_pool2d_shape)
 def returns_early(x: Array, pool_size: Size = 2, *, strides: Size | None = None, padding: Padding = "valid") -> Any:
     """Maximum; the backward loop over windows ends with the first."""
     w = lay(x.shape, pool_size, strides, padding)
@@ -124,9 +126,7 @@ def shape_without_pads(
 
 
 @op(shape_without_pads)
-def pads_not_in_shape(
-    x: Array, pool_size: Size = 2, *, strides: Size | None = None, padding: Padding = "valid"
-) -> Any:
+def pads_not_in_shape(x: Array, pool_size: Size = 2, *, strides: Size | None = None, padding: Padding = "valid") -> Any:
     """Maximum over all windows, put into the shape that the wrong rule says."""
     w = lay(x.shape, pool_size, strides, padding)
     padded = pad(x, w, -np.inf)
@@ -157,15 +157,17 @@ def pads_not_in_loop(x: Array, pool_size: Size = 2, *, strides: Size | None = No
     return y, (vjp_x,)
 
 
-@op(ops.max_pool2d.shape)
+@op(max_pool2d_shape)
 def far_cells(x: Array, pool_size: Size = 2, *, strides: Size | None = None, padding: Padding = "valid") -> Any:
     """Maximum by reshape, for windows that tile the image; its windows gather cells from all over it."""
     n, h, w, c = x.shape
-    k = int(pool_size)  # type: ignore[arg-type]
+    kh, kw = pair("far_cells", "pool_size", pool_size)
+    if padding != "valid" or strides not in (None, pool_size, kh if kh == kw else None) or h % kh or w % kw:
+        raise ValueError("far_cells: it takes only windows that tile the image")
 
     def blocks(a: np.ndarray) -> list[np.ndarray]:
-        split = a.reshape(n, k, h // k, k, w // k, c)  # WRONG. Right: a.reshape(n, h // k, k, w // k, k, c)
-        return [split[:, i, :, j] for i, j in np.ndindex(k, k)]  # and split[:, :, i, :, j]
+        split = a.reshape(n, kh, h // kh, kw, w // kw, c)  # WRONG. Right: a.reshape(n, h // kh, kh, w // kw, kw, c)
+        return [split[:, i, :, j] for i, j in np.ndindex(kh, kw)]  # and split[:, :, i, :, j]
 
     y = np.max(blocks(x), axis=0)
 
@@ -177,7 +179,7 @@ def far_cells(x: Array, pool_size: Size = 2, *, strides: Size | None = None, pad
     return y, (vjp_x,)
 
 
-@op(ops.average_pool2d.shape)
+@op(average_pool2d_shape)
 def undivided(x: Array, pool_size: Size = 2, *, strides: Size | None = None, padding: Padding = "valid") -> Any:
     """Average, with the gradient of a sum: as many times too large as a window has cells."""
     w = lay(x.shape, pool_size, strides, padding)
@@ -193,7 +195,7 @@ def undivided(x: Array, pool_size: Size = 2, *, strides: Size | None = None, pad
     return y, (vjp_x,)
 
 
-@op(ops.average_pool2d.shape)
+@op(average_pool2d_shape)
 def swapped_axes(x: Array, pool_size: Size = 2, *, strides: Size | None = None, padding: Padding = "valid") -> Any:
     """Average; the gradient of a window of 1x2 cells goes to 2x1 cells."""
     w = lay(x.shape, pool_size, strides, padding)
@@ -210,7 +212,7 @@ def swapped_axes(x: Array, pool_size: Size = 2, *, strides: Size | None = None, 
     return y, (vjp_x,)
 
 
-@op(ops.conv2d.shape)
+@op(conv2d_shape)
 def unflipped(
     x: Array, kernel: Array, bias: Array | None = None, *, strides: Size = 1, padding: Padding = "valid"
 ) -> Any:

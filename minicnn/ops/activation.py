@@ -125,6 +125,8 @@ def dropout_shape(x: Shape, rate: float, rng: np.random.Generator | None = None)
         raise TypeError(f"dropout: rate={rate!r} is not a number. Use the share to drop, from 0 up to below 1.")
     if not 0 <= rate < 1:
         raise ValueError(f"dropout: rate={rate!r} is not a share to drop. Use a number from 0 up to below 1.")
+    if not isinstance(rng, np.random.Generator | None):
+        raise TypeError(f"dropout: rng is a {type(rng).__name__}. Use a numpy.random.Generator, or None to keep all.")
     return x
 
 

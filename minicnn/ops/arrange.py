@@ -54,7 +54,9 @@ def transpose_shape(x: Shape, axes: tuple[int, ...] | None = None) -> Shape:
 def _order(ndim: int, axes: tuple[int, ...] | None) -> tuple[int, ...]:
     if axes is None:
         return tuple(reversed(range(ndim)))
-    order = tuple(a + ndim if a < 0 else a for a in axes)
+    given = axes if isinstance(axes, list | tuple) else (axes,)
+    numbers = [integer("transpose", "axes", a, axes, -math.inf) for a in given]
+    order = tuple(a + ndim if a < 0 else a for a in numbers)
     if sorted(order) != list(range(ndim)):
         raise ShapeError("transpose", f"axes={axes} do not name each of {ndim} axes once", f"Use {tuple(range(ndim))}.")
     return order
@@ -63,16 +65,17 @@ def _order(ndim: int, axes: tuple[int, ...] | None) -> tuple[int, ...]:
 @op(transpose_shape)
 def transpose(x: Array, axes: tuple[int, ...] | None = None) -> Any:
     """The axes in another order; reversed by default."""
-    return np.transpose(x, axes), (lambda g: np.transpose(g, np.argsort(_order(x.ndim, axes))),)
+    order = _order(x.ndim, axes)
+    return np.transpose(x, order), (lambda g: np.transpose(g, np.argsort(order)),)
 
 
 def concatenate_shape(*arrays: Shape, axis: int = -1) -> Shape:
     """Shape rule of concatenate: all axes but one agree."""
     if not arrays:
         raise ShapeError("concatenate", "there are no arrays", "Give at least one.")
-    first = arrays[0]
+    first, axis = arrays[0], integer("concatenate", "axis", axis, least=-math.inf)
     if not -len(first) <= axis < len(first):
-        fix = f"Use {-len(first)} to {len(first) - 1}."
+        fix = f"Use {-len(first)} to {len(first) - 1}." if first else "Give arrays with axes."
         raise ShapeError("concatenate", f"axis {axis} does not exist in shape {first}", fix)
     at = axis % len(first)
     for shape in arrays[1:]:
@@ -104,7 +107,7 @@ def getitem_shape(x: Shape, index: Any) -> Shape:
     """Shape rule of indexing: NumPy's own, asked on an array that takes no memory."""
     try:
         picked: np.ndarray = np.broadcast_to(np.float32(0), x)[index]
-    except IndexError as error:
+    except (IndexError, TypeError, ValueError) as error:
         what = f"index {index!r} does not fit shape {x} ({error})"
         raise ShapeError("getitem", what, f"There are {len(x)} axes.") from None
     return picked.shape

@@ -44,11 +44,14 @@ def conv2d_shape(
 
 
 def check_image(where: str, x: Shape) -> None:
-    """Raise ShapeError unless `x` is (N, H, W, C)."""
+    """Raise ShapeError unless `x` is (N, H, W, C) with at least one row, column and channel."""
     if len(x) != 4:
         fix = "Add the batch axis with x[None]." if len(x) == 3 else "Use reshape."
         fix = "Add the channel axis with x[..., None], the batch axis with x[None]." if len(x) == 3 else fix
         raise ShapeError(where, f"the input has {len(x)} axes {x}, it takes 4: (N, H, W, C)", fix)
+    for n, name in zip(x[1:], ("rows", "columns", "channels"), strict=True):
+        if n < 1:
+            raise ShapeError(where, f"the input {x} has no {name}", "Use a larger image; only the batch may be empty.")
 
 
 def _windows(x: Shape, kernel: Shape, strides: Size, padding: Padding, dilation_rate: Size) -> Windows:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd import Array, op
+from minicnn.checks import number
 from minicnn.errors import ShapeError
 from minicnn.ops.window import Shape
 
@@ -17,6 +18,8 @@ def batch_norm_shape(x: Shape, gamma: Shape, beta: Shape, *, epsilon: float = 1e
     if len(x) < 2 or not math.prod(x[:-1]):
         fix = "Give at least one row, or evaluate without rng: the moving statistics then serve."
         raise ShapeError("batch_norm", f"shape {x} has no rows to normalise over", fix)
+    if number("batch_norm", "epsilon", epsilon, least=0) == 0:
+        raise ValueError("batch_norm: epsilon=0 cannot guard a division. Use one above 0, as 1e-3.")
     if gamma != x[-1:] or beta != x[-1:]:
         what = f"gamma {gamma} and beta {beta} do not fit {x[-1]} channels of {x}"
         raise ShapeError("batch_norm", what, f"Use ({x[-1]},).")

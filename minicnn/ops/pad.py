@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -20,7 +21,9 @@ def pad2d_shape(x: Shape, padding: Size | Pads = 1, *, mode: Mode = "constant", 
     check_image("pad2d", x)
     if mode not in MODES:
         raise ValueError(f"pad2d: mode={mode!r} is not known. Use one of {', '.join(MODES)}.")
-    pads = _pads(padding)
+    pads = _pads("pad2d", "padding", padding)
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"pad2d: value={value!r} is not a number. Use one.")
     for n, side in zip(x[1:3], pads, strict=True):
         most = {"reflect": n - 1, "wrap": n, "edge": max(side) if n else 0}.get(mode, max(side))
         if max(side) > most:
@@ -29,10 +32,10 @@ def pad2d_shape(x: Shape, padding: Size | Pads = 1, *, mode: Mode = "constant", 
     return x[0], x[1] + sum(pads[0]), x[2] + sum(pads[1]), x[3]
 
 
-def _pads(padding: Size | Pads) -> Pads:
-    if isinstance(padding, str):
-        raise TypeError(f"pad2d: padding={padding!r} needs a window. Use an int, (ph, pw) or two pairs.")
-    return check_padding("pad2d", padding) or ((0, 0), (0, 0))
+def _pads(where: str, name: str, value: Size | Pads) -> Pads:
+    if isinstance(value, str):
+        raise TypeError(f"{where}: {name}={value!r} needs a window. Use an int, a pair or two pairs.")
+    return check_padding(where, value, name) or ((0, 0), (0, 0))
 
 
 @op(pad2d_shape)
@@ -45,7 +48,7 @@ def pad2d(x: Array, padding: Size | Pads = 1, *, mode: Mode = "constant", value:
     >>> pad2d(np.array([1.0, 2.0, 3.0]).reshape(1, 1, 3, 1), (0, 2), mode="reflect").ravel()
     array([3., 2., 1., 2., 3., 2., 1.])
     """
-    (top, bottom), (left, right) = pads = _pads(padding)
+    (top, bottom), (left, right) = pads = _pads("pad2d", "padding", padding)
     h, w = x.shape[1:3]
     extra = {"constant_values": value} if mode == "constant" else {}
     y = np.pad(x, ((0, 0), *pads, (0, 0)), mode=mode, **extra)  # type: ignore[call-overload]
@@ -74,7 +77,7 @@ def _fold(g: np.ndarray, axis: int, sources: np.ndarray) -> np.ndarray:
 def crop2d_shape(x: Shape, cropping: Size | Pads = 1) -> Shape:
     """Shape rule of crop2d: (N, H, W, C) -> (N, H - top - bottom, W - left - right, C)."""
     check_image("crop2d", x)
-    rows, cols = (n - sum(side) for n, side in zip(x[1:3], _pads(cropping), strict=True))
+    rows, cols = (n - sum(side) for n, side in zip(x[1:3], _pads("crop2d", "cropping", cropping), strict=True))
     if min(rows, cols) < 1:
         what = f"cropping {cropping} of a {x[1]}x{x[2]} input leaves {rows}x{cols}"
         raise ShapeError("crop2d", what, "Crop less.")
@@ -88,6 +91,6 @@ def crop2d(x: Array, cropping: Size | Pads = 1) -> Any:
     >>> crop2d(np.arange(9.0).reshape(1, 3, 3, 1)).ravel()
     array([4.])
     """
-    (top, bottom), (left, right) = pads = _pads(cropping)
+    (top, bottom), (left, right) = pads = _pads("crop2d", "cropping", cropping)
     inner = x[:, top : x.shape[1] - bottom, left : x.shape[2] - right]
     return inner, (lambda g: np.pad(g, ((0, 0), *pads, (0, 0))),)

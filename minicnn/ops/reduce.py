@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -15,28 +16,28 @@ Shape = tuple[int, ...]
 Axes = int | tuple[int, ...] | None
 
 
-def reduce_shape(x: Shape, axis: Axes = None, keepdims: bool = False) -> Shape:
+def reduce_shape(x: Shape, axis: Axes = None, keepdims: bool = False, *, where: str = "sum") -> Shape:
     """Shape rule of the reductions: the axes go, or stay with size 1."""
-    axes = _axes(len(x), axis)
+    axes = _axes(len(x), axis, where)
     return tuple(1 if i in axes else n for i, n in enumerate(x) if keepdims or i not in axes)
 
 
-def nonempty_shape(x: Shape, axis: Axes = None, keepdims: bool = False) -> Shape:
+def nonempty_shape(x: Shape, axis: Axes = None, keepdims: bool = False, *, where: str = "mean") -> Shape:
     """Shape rule of the reductions that have no answer for no numbers: mean, max, logsumexp."""
-    if not math.prod(x[i] for i in _axes(len(x), axis)):
-        raise ShapeError("reduction", f"nothing to reduce in shape {x} over axis {axis}", "Give at least one number.")
-    return reduce_shape(x, axis, keepdims)
+    if not math.prod(x[i] for i in _axes(len(x), axis, where)):
+        raise ShapeError(where, f"nothing to reduce in shape {x} over axis {axis}", "Give at least one number.")
+    return reduce_shape(x, axis, keepdims, where=where)
 
 
-def _axes(ndim: int, axis: Axes) -> tuple[int, ...]:
+def _axes(ndim: int, axis: Axes, where: str = "") -> tuple[int, ...]:
+    """Return the axes in row order, none of them negative."""
     if axis is None:
         return tuple(range(ndim))
-    axes = [integer("reduction", "axis", a, axis, -ndim) for a in (axis if isinstance(axis, tuple) else (axis,))]
-    if any(a >= ndim for a in axes) or len({a % ndim for a in axes}) < len(axes):
-        raise ShapeError(
-            "reduction", f"axis={axis} does not name axes of an array with {ndim}", f"Use 0 to {ndim - 1}."
-        )
-    return tuple(a % ndim for a in axes)
+    axes = [integer(where, "axis", a, axis, -math.inf) for a in (axis if isinstance(axis, tuple) else (axis,))]
+    if not all(-ndim <= a < ndim for a in axes) or len({a % ndim for a in axes}) < len(axes):
+        fix = f"Use {-ndim} to {ndim - 1}, each axis once." if ndim else "Leave it out."
+        raise ShapeError(where, f"axis={axis} does not name axes of an array with {ndim}", fix)
+    return tuple(sorted(a % ndim for a in axes))
 
 
 def _spread(g: Any, x: np.ndarray, axis: Axes) -> Any:
@@ -57,7 +58,7 @@ def mean(x: Array, axis: Axes = None, keepdims: bool = False) -> Any:
     return np.mean(x, axis=axis, keepdims=keepdims), (lambda g: _spread(g / count, x, axis),)
 
 
-@op(nonempty_shape)
+@op(functools.partial(nonempty_shape, where="max"))
 def max(x: Array, axis: Axes = None, keepdims: bool = False) -> Any:
     """Maximum over the axes; NaN comes out, and the first maximum in row order gets the gradient."""
     axes = _axes(x.ndim, axis)
@@ -65,7 +66,7 @@ def max(x: Array, axis: Axes = None, keepdims: bool = False) -> Any:
     def vjp_x(g: np.ndarray) -> Any:
         last = tuple(range(-len(axes), 0))
         rows = np.moveaxis(x, axes, last)
-        flat = rows.reshape(*rows.shape[: x.ndim - len(axes)], -1)
+        flat = rows.reshape(*rows.shape[: x.ndim - len(axes)], math.prod(x.shape[a] for a in axes))
         dx = np.zeros(flat.shape, g.dtype)
         np.put_along_axis(dx, flat.argmax(axis=-1)[..., None], np.reshape(g, flat.shape[:-1])[..., None], axis=-1)
         return np.moveaxis(dx.reshape(rows.shape), last, axes)
@@ -73,7 +74,7 @@ def max(x: Array, axis: Axes = None, keepdims: bool = False) -> Any:
     return np.max(x, axis=axis, keepdims=keepdims), (vjp_x,)
 
 
-@op(nonempty_shape)
+@op(functools.partial(nonempty_shape, where="logsumexp"))
 def logsumexp(x: Array, axis: Axes = None, keepdims: bool = False) -> Any:
     """log(sum(exp(x))) over the axes, shifted by the maximum so that nothing overflows.
 

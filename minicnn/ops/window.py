@@ -12,6 +12,7 @@ window every s cells, `before` and `after` padded cells.
 from __future__ import annotations
 
 import functools
+import math
 import operator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -190,7 +191,7 @@ def check_window(where: str, window: Any, strides: Any, dilation: Any = 1) -> tu
     return pair(where, name, window), pair(where, "strides", strides), pair(where, "dilation_rate", dilation)
 
 
-def check_padding(where: str, padding: Any) -> Pads | None:
+def check_padding(where: str, padding: Any, name: str = "padding") -> Pads | None:
     """Return ((top, bottom), (left, right)), or None for "same" whose pads depend on the input.
 
     >>> check_padding("conv2d", (1, 2))
@@ -198,14 +199,14 @@ def check_padding(where: str, padding: Any) -> Pads | None:
     """
     if isinstance(padding, str):
         if padding not in ("valid", "same"):
-            raise ValueError(f"{where}: padding={padding!r} is not known. Use 'valid', 'same', {_PADDING}.")
+            raise ValueError(f"{where}: {name}={padding!r} is not known. Use 'valid', 'same', {_PADDING}.")
         return None if padding == "same" else ((0, 0), (0, 0))
     if _is_pair(padding) and all(_is_pair(side) for side in padding):
-        (top, bottom), (left, right) = (pair(where, "padding", side, least=0) for side in padding)
+        (top, bottom), (left, right) = (pair(where, name, side, least=0) for side in padding)
         return (top, bottom), (left, right)
     if isinstance(padding, list | tuple) and not _is_pair(padding):
-        raise ValueError(f"{where}: padding={padding!r} has {len(padding)} parts. Use {_PADDING}.")
-    ph, pw = pair(where, "padding", padding, least=0)
+        raise ValueError(f"{where}: {name}={padding!r} has {len(padding)} parts. Use {_PADDING}.")
+    ph, pw = pair(where, name, padding, least=0)
     return (ph, ph), (pw, pw)
 
 
@@ -226,17 +227,18 @@ def pair(where: str, name: str, value: Any, *, least: int = 1) -> tuple[int, int
     return integer(where, name, first, value, least), integer(where, name, second, value, least)
 
 
-def integer(where: str, name: str, value: Any, whole: Any = None, least: int = 1) -> int:
+def integer(where: str, name: str, value: Any, whole: Any = None, least: float = 1) -> int:
     """Return a whole number of at least `least`; booleans and floats are a TypeError."""
     whole = value if whole is None else whole
+    fitting = "" if math.isinf(least) else f" of at least {least}"
     try:
         number = operator.index(value)
     except TypeError:
         number = None
     if number is None or isinstance(value, bool):
-        raise TypeError(f"{where}: {name}={whole!r} is not made of whole numbers. Use an int of at least {least}.")
+        raise TypeError(f"{where}: {name}={whole!r} is not made of whole numbers. Use an int{fitting}.")
     if number < least:
-        raise ValueError(f"{where}: {name}={whole!r} is too small. Use whole numbers of at least {least}.")
+        raise ValueError(f"{where}: {name}={whole!r} is too small. Use whole numbers{fitting}.")
     return number
 
 

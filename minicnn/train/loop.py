@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -125,46 +125,55 @@ def fit(
     FloatingPointError
         When the loss becomes NaN or infinite; names epoch, step and learning rate.
     """
-    (
-        integer("fit", "epochs", epochs),
-        integer("fit", "batch_size", batch_size),
-        integer("fit", "seed", seed, least=0),
-    )
+    for name, number, least in (("epochs", epochs, 1), ("batch_size", batch_size, 1), ("seed", seed, 0)):
+        integer("fit", name, number, least=least)
     _check(net, train, valid, params, callbacks, label_smoothing)
     first, order, noise, warp = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(4))
     params = net.init(first, train.images.shape[1:]) if params is None else params
-    steps = math.ceil(len(train) / batch_size)
-    optimizer = optim.over(optimizer, steps * epochs)
+    optimizer = optim.over(optimizer, math.ceil(len(train) / batch_size) * epochs)
     state, history, interrupted = optimizer.init(params), History(), False
+
+    def step(params: Params, state: optim.State, images: np.ndarray, labels: np.ndarray) -> Any:
+        images = augment(images, warp) if augment else images
+        return train_step(net, optimizer, params, state, images, labels, rng=noise, label_smoothing=label_smoothing)
+
     with _bar(epochs * len(train), progress) as bar:
         try:
             for epoch in range(1, epochs + 1):
                 bar.set_description(f"epoch {epoch}/{epochs}")
-                start, losses, right = time.perf_counter(), 0.0, 0
-                for step, (images, labels) in enumerate(data.batches(train, batch_size, rng=order), 1):
-                    seen = augment(images, warp) if augment else images
-                    rate = optim.rate_at(optimizer.learning_rate, state["step"])
-                    params, state, loss, correct = train_step(
-                        net, optimizer, params, state, seen, labels, rng=noise, label_smoothing=label_smoothing
-                    )
-                    _check_loss(loss, epoch, step, rate)
-                    losses, right = losses + loss * len(labels), right + correct
-                    bar.update(len(labels))
-                row = {
-                    "epoch": epoch,
-                    "learning_rate": rate,
-                    "loss": losses / len(train),
-                    "accuracy": right / len(train),
-                }
+                start = time.perf_counter()
+                batches = data.batches(train, batch_size, rng=order)
+                for learned, row, images in _epoch(epoch, step, params, state, batches, optimizer):
+                    params, state = learned
+                    bar.update(images)
+                    bar.set_postfix(loss=f"{row['loss']:.4f}", accuracy=f"{row['accuracy']:.2%}", refresh=False)
                 row["seconds"] = time.perf_counter() - start
                 params = calibrate(net, params, train.images)
                 history.rows.append(row | _validation(net, params, valid))
-                bar.set_postfix(loss=f"{row['loss']:.4f}", accuracy=f"{row['accuracy']:.2%}")
                 if sum(bool(callback(Moment(params, history))) for callback in callbacks):
                     break
         except KeyboardInterrupt:
             interrupted = True
     return Result(params, history, interrupted)
+
+
+def _epoch(
+    epoch: int,
+    step: Callable[..., Any],
+    params: Params,
+    state: optim.State,
+    batches: Iterable[tuple[np.ndarray, np.ndarray]],
+    optimizer: Optimizer,
+) -> Iterator[tuple[tuple[Params, optim.State], Row, int]]:
+    """Yield, after each batch, parameters and state, the epoch's row so far, and how many images the batch had."""
+    seen, losses, right = 0, 0.0, 0
+    for number, (images, labels) in enumerate(batches, 1):
+        rate = optim.rate_at(optimizer.learning_rate, state["step"])
+        params, state, loss, correct = step(params, state, images, labels)
+        _check_loss(loss, epoch, number, rate)
+        seen, losses, right = seen + len(labels), losses + loss * len(labels), right + correct
+        row = {"epoch": epoch, "learning_rate": rate, "loss": losses / seen, "accuracy": right / seen}
+        yield (params, state), row, len(labels)
 
 
 def evaluate(net: Layer, params: Params, split: data.Split, *, batch_size: int = 256) -> Evaluation:

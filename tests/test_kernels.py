@@ -1,0 +1,260 @@
+"""Both implementations of the kernels against nested loops, and against each other's signatures."""
+
+import importlib
+import inspect
+from dataclasses import dataclass
+
+import numpy as np
+import oracles
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from minicnn.errors import ShapeError
+from minicnn.kernels import reference
+from minicnn.ops.window import windows
+
+IMPLEMENTATIONS = ["reference", "compiled"]
+ONLY_REFERENCE = {"max_pool2d_indices"}  # no op calls it
+
+
+@pytest.fixture(scope="module", params=IMPLEMENTATIONS)
+def kernels(request):
+    if request.param == "compiled":
+        pytest.importorskip("numba")
+    return importlib.import_module(f"minicnn.kernels.{request.param}")
+
+
+@dataclass(frozen=True)
+class Case:
+    """Images, a window over them, and the seed of what is in them."""
+
+    shape: tuple
+    size: tuple
+    strides: tuple
+    pads: tuple
+    dilation: tuple
+    groups: int
+    filters: int
+    seed: int
+
+    @property
+    def how(self):
+        return self.strides, self.pads, self.dilation
+
+    @property
+    def rng(self):
+        return np.random.default_rng(self.seed)
+
+    @property
+    def kernel_shape(self):
+        return (*self.size, self.shape[3] // self.groups, self.filters)
+
+    @property
+    def out(self):
+        return oracles.out_shape(self.shape, self.size, *self.how)
+
+
+@st.composite
+def cases(draw, pooling):
+    pair = st.tuples
+    size = draw(pair(st.integers(1, 5), st.integers(1, 5)))
+    strides = draw(pair(st.integers(1, 4), st.integers(1, 4)))
+    dilation = draw(pair(st.integers(1, 3), st.integers(1, 3)))
+    spans = [(k - 1) * d + 1 for k, d in zip(size, dilation, strict=True)]
+    pads = tuple(draw(pair(*[st.integers(0, span - 1 if pooling else 3)] * 2)) for span in spans)
+    padding = draw(st.sampled_from(["valid", "same", pads, ((p := pads[0][0]), p)]))
+    ceil = pooling and draw(st.booleans())
+    h, w, n = draw(st.integers(1, 12)), draw(st.integers(1, 12)), draw(st.integers(0, 2))
+    try:
+        w_ = windows("x", (h, w), size, strides, padding, dilation, ceil_mode=ceil, pooling=pooling)
+    except ShapeError:
+        w_ = windows("x", (h, w), size, strides, "same", dilation)
+    groups = draw(st.integers(1, 3))
+    channels, filters = groups * draw(st.integers(1, 2)), groups * draw(st.integers(1, 2))
+    seed = draw(st.integers(0, 2**32 - 1))
+    return Case((n, h, w, channels), size, strides, w_.pads, dilation, groups, filters, seed)
+
+
+several = settings(derandomize=True, deadline=None, max_examples=120)
+
+
+def close(found, expected, dtype):
+    assert found.dtype == dtype
+    assert found.shape == expected.shape
+    at_most = 1e-12 if dtype == np.float64 else 1e-4
+    assert_allclose(found, expected, rtol=at_most, atol=at_most)
+
+
+@several
+@given(case=cases(pooling=False), dtype=st.sampled_from([np.float64, np.float32]))
+def test_convolution(kernels, case, dtype):
+    rng = case.rng
+    x, kernel, bias = (rng.normal(size=s).astype(dtype) for s in (case.shape, case.kernel_shape, (case.filters,)))
+    g = rng.normal(size=(*case.out[:3], case.filters)).astype(dtype)
+    dx, dk = oracles.conv2d_grads(g, x, kernel, *case.how, case.groups)
+    for b in (bias, None):
+        expected = oracles.conv2d(x, kernel, b, *case.how, case.groups)
+        close(kernels.conv2d(x, kernel, b, *case.how, case.groups), expected, dtype)
+    close(kernels.conv2d_input_grad(g, kernel, x.shape, *case.how, case.groups), dx, dtype)
+    close(kernels.conv2d_kernel_grad(g, x, kernel.shape, *case.how, case.groups), dk, dtype)
+    close(kernels.conv2d_bias_grad(g), g.reshape(-1, case.filters).sum(axis=0), dtype)
+
+
+@several
+@given(case=cases(pooling=True), dtype=st.sampled_from([np.float64, np.float32]))
+def test_sums(kernels, case, dtype):
+    x, g = (case.rng.normal(size=s).astype(dtype) for s in (case.shape, case.out))
+    close(kernels.sum_pool2d(x, case.size, *case.how), oracles.sum_pool2d(x, case.size, *case.how), dtype)
+    expected = oracles.sum_pool2d_grad(g, x.shape, case.size, *case.how)
+    close(kernels.sum_pool2d_grad(g, x.shape, case.size, *case.how), expected, dtype)
+
+
+@several
+@given(
+    case=cases(pooling=True),
+    dtype=st.sampled_from([np.float64, np.float32]),
+    values=st.sampled_from([[-2, -1, 0, 1], [-1, 0], [0], [-np.inf, 0, 1], [-np.inf], [np.nan, 0, 1, 2, np.inf]]),
+)
+def test_maxima_and_who_gets_their_gradient(kernels, case, dtype, values):
+    rng = case.rng
+    x, g = rng.choice(values, case.shape).astype(dtype), rng.integers(-9, 9, case.out).astype(dtype)
+    y = kernels.max_pool2d(x, case.size, *case.how)
+    assert y.dtype == dtype
+    assert_array_equal(y, oracles.max_pool2d(x, case.size, *case.how))
+    first = kernels.max_pool2d_grad(g, x, y, case.size, *case.how, False)
+    assert first.dtype == dtype
+    assert_array_equal(first, oracles.max_pool2d_grad(g, x, case.size, *case.how, False))
+    split = kernels.max_pool2d_grad(g, x, y, case.size, *case.how, True)
+    close(split, oracles.max_pool2d_grad(g, x, case.size, *case.how, True), dtype)
+    if kernels is reference:
+        found = kernels.max_pool2d_indices(x, y, case.size, *case.how)
+        assert_array_equal(found, oracles.max_pool2d_indices(x, case.size, *case.how))
+
+
+@several
+@given(shape=st.lists(st.integers(0, 5), max_size=4), seed=st.integers(0, 2**32 - 1))
+def test_relu(kernels, shape, seed):
+    rng = np.random.default_rng(seed)
+    x, g = rng.choice([-2.0, -0.0, 0.0, 3.0, np.nan, np.inf], shape), rng.normal(size=shape)
+    y = kernels.relu(x)
+    assert y.shape == kernels.relu_grad(g, y).shape == tuple(shape)
+    assert_array_equal(y, np.array([0.0 if v <= 0 else v for v in x.ravel()]).reshape(shape))
+    expected = np.array([h if v > 0 else 0.0 for h, v in zip(g.ravel(), x.ravel(), strict=True)])
+    assert_array_equal(kernels.relu_grad(g, y), expected.reshape(shape))
+
+
+def test_a_window_of_pads_only(kernels):
+    """One cell, two taps three apart, pads of two: neither tap of the only window is on the cell."""
+    x, how = np.full((1, 1, 1, 1), 7.0), ((2, 1), (1, 1), ((2, 2), (0, 0)), (3, 1))
+    y = kernels.max_pool2d(x, *how)
+    assert_array_equal(y.ravel(), [-np.inf, -np.inf])
+    g = np.ones_like(y)
+    for split in (False, True):
+        assert_array_equal(kernels.max_pool2d_grad(g, x, y, *how, split).ravel(), [0])
+    assert_array_equal(kernels.sum_pool2d(x, *how).ravel(), [0, 0])
+    assert_array_equal(reference.max_pool2d_indices(x, y, *how).ravel(), [-1, -1])
+
+
+def test_a_window_of_minus_infinities_has_a_winner(kernels):
+    x, how = np.full((1, 2, 2, 1), -np.inf), ((2, 2), (2, 2), ((1, 1), (1, 1)), (1, 1))
+    y = kernels.max_pool2d(x, *how)
+    assert_array_equal(kernels.max_pool2d_grad(np.ones_like(y), x, y, *how, False).ravel(), [1, 1, 1, 1])
+
+
+def test_nan_comes_out_and_the_first_one_gets_the_gradient(kernels):
+    x, how = np.array([1.0, np.nan, np.nan, 9.0]).reshape(1, 2, 2, 1), ((2, 2), (1, 1), ((0, 0), (0, 0)), (1, 1))
+    y = kernels.max_pool2d(x, *how)
+    assert np.isnan(y).all()
+    assert_array_equal(kernels.max_pool2d_grad(np.ones_like(y), x, y, *how, False).ravel(), [0, 1, 0, 0])
+    assert_array_equal(kernels.max_pool2d_grad(np.ones_like(y), x, y, *how, True).ravel(), [0, 0.5, 0.5, 0])
+
+
+@pytest.mark.parametrize("piece", [1, 50, 1000])
+def test_pieces_of_any_size_give_the_same(monkeypatch, piece):
+    rng = np.random.default_rng(0)
+    x, kernel, g = (rng.normal(size=s) for s in ((5, 6, 4, 4), (3, 2, 2, 6), (5, 3, 3, 6)))
+    how = ((2, 1), ((1, 0), (0, 0)), (1, 1), 2)
+    monkeypatch.setattr(reference, "PIECE", piece)
+    dx, dk = oracles.conv2d_grads(g, x, kernel, *how)
+    close(reference.conv2d(x, kernel, None, *how), oracles.conv2d(x, kernel, None, *how), np.float64)
+    close(reference.conv2d_input_grad(g, kernel, x.shape, *how), dx, np.float64)
+    close(reference.conv2d_kernel_grad(g, x, kernel.shape, *how), dk, np.float64)
+
+
+SHAPE, OUT, HOW = (3, 6, 5, 2), (3, 3, 5, 2), ((2, 1), ((1, 0), (1, 1)), (1, 1))
+CALLS = {
+    "conv2d": (lambda k, x, g, y, w, b: k.conv2d(x, w, b, *HOW, 1)),
+    "conv2d_input_grad": (lambda k, x, g, y, w, b: k.conv2d_input_grad(g, w, x.shape, *HOW, 1)),
+    "conv2d_kernel_grad": (lambda k, x, g, y, w, b: k.conv2d_kernel_grad(g, x, w.shape, *HOW, 1)),
+    "conv2d_bias_grad": (lambda k, x, g, y, w, b: k.conv2d_bias_grad(g)),
+    "relu": (lambda k, x, g, y, w, b: k.relu(x)),
+    "relu_grad": (lambda k, x, g, y, w, b: k.relu_grad(g, y)),
+    "max_pool2d": (lambda k, x, g, y, w, b: k.max_pool2d(x, (3, 3), *HOW)),
+    "max_pool2d_grad": (lambda k, x, g, y, w, b: k.max_pool2d_grad(g, x, y, (3, 3), *HOW, False)),
+    "max_pool2d_grad, split": (lambda k, x, g, y, w, b: k.max_pool2d_grad(g, x, y, (3, 3), *HOW, True)),
+    "sum_pool2d": (lambda k, x, g, y, w, b: k.sum_pool2d(x, (3, 3), *HOW)),
+    "sum_pool2d_grad": (lambda k, x, g, y, w, b: k.sum_pool2d_grad(g, x.shape, (3, 3), *HOW)),
+}
+
+
+def arguments():
+    rng = np.random.default_rng(3)
+    x, g, w, b = (rng.normal(size=s) for s in (SHAPE, OUT, (3, 3, 2, 2), (2,)))
+    return x, g, reference.max_pool2d(x, (3, 3), *HOW), w, b
+
+
+def every_other(array):
+    wide = np.zeros((*array.shape[:-1], 2 * array.shape[-1]))
+    wide[..., ::2] = array
+    return wide[..., ::2]
+
+
+LAYOUTS = {
+    "Fortran order": np.asfortranarray,
+    "every other number": every_other,
+    "backwards": lambda a: np.flip(np.flip(a).copy()),
+    "another order of axes": lambda a: np.swapaxes(np.swapaxes(a, 0, -1).copy(), 0, -1),
+}
+
+
+def test_every_kernel_is_in_the_table(kernels):
+    names = public(kernels) - ONLY_REFERENCE
+    assert names == {name.split(",")[0] for name in CALLS}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_how_arguments_lie_in_memory_makes_no_difference(kernels, name):
+    expected = CALLS[name](kernels, *arguments())
+    for layout in LAYOUTS.values():
+        found = CALLS[name](kernels, *map(layout, arguments()))
+        assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_arguments_are_not_written_to(kernels, name):
+    given_, before = arguments(), arguments()
+    result = CALLS[name](kernels, *given_)
+    for array, same in zip(given_, before, strict=True):
+        assert_array_equal(array, same)
+        assert not np.shares_memory(result, array)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_read_only_arguments_are_fine(kernels, name):
+    frozen = arguments()
+    for array in frozen:
+        array.flags.writeable = False
+    assert_array_equal(CALLS[name](kernels, *frozen), CALLS[name](kernels, *arguments()))
+
+
+def public(module):
+    functions = inspect.getmembers(module, inspect.isfunction)
+    return {name for name, f in functions if f.__module__ == module.__name__ and not name.startswith("_")}
+
+
+def test_implementations_have_the_same_signatures(kernels):
+    assert public(reference) - public(kernels) <= ONLY_REFERENCE
+    for name in public(reference) & public(kernels):
+        assert inspect.signature(getattr(kernels, name)) == inspect.signature(getattr(reference, name)), name
