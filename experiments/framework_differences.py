@@ -52,9 +52,8 @@ def _same(y: np.ndarray, golden: np.ndarray) -> bool:
 
 def _print(topic: Topic, torch: Any) -> int:
     """Print a topic and return how many disagree."""
-    print(
-        f"{topic.name}\n{'-' * len(topic.name)}\n{textwrap.fill(topic.why, 110, break_on_hyphens=False)}\n\n{_matrix(topic.image)}\n"
-    )
+    why = textwrap.fill(topic.why, 110, break_on_hyphens=False)
+    print(f"{topic.name}\n{'-' * len(topic.name)}\n{why}\n\n{_matrix(topic.image)}\n")
     wrong = 0
     for answer in topic.answers:
         print(f"{answer.framework:8}{answer.call}\n        {answer.source}")

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -448,6 +449,14 @@ def test_large_numbers_do_not_overflow():
     assert_allclose(ops.sigmoid(big), [[1, 0.5], [0, 0.5]])
     for f in (ops.softmax, ops.log_softmax, ops.logsumexp, ops.softplus, ops.sigmoid, ops.tanh, ops.elu, ops.gelu):
         assert np.isfinite(gradient(f, big)).all()
+
+
+@pytest.mark.parametrize("x", [-700.0, -40.0, -1.0, 0.0, 1.0, 40.0, 700.0])
+def test_small_sigmoids_keep_their_digits(x):
+    small, large = math.exp(-abs(x)) / (1 + math.exp(-abs(x))), 1 / (1 + math.exp(-abs(x)))
+    assert_allclose(ops.sigmoid(x), small if x < 0 else large, rtol=1e-14)
+    assert_allclose(gradient(ops.sigmoid, x), small * large, rtol=1e-14)
+    assert_allclose(gradient(ops.softplus, x), small if x < 0 else large, rtol=1e-14)
 
 
 def test_losses_of_equal_logits_and_far_offsets():

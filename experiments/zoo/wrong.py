@@ -171,7 +171,7 @@ def far_cells(x: Array, pool_size: Size = 2, *, strides: Size | None = None, pad
 
     y = np.max(blocks(x), axis=0)
 
-    def vjp_x(g: np.ndarray) -> np.ndarray:
+    def vjp_x(g: np.ndarray) -> Any:
         dx = np.zeros_like(x)
         to_first(g, y, blocks(x), blocks(dx))
         return dx

@@ -49,9 +49,14 @@ def elu(x: Array, alpha: float = 1.0) -> Any:
 
 @op(same_shape)
 def sigmoid(x: Array) -> Any:
-    """1 / (1 + exp(-x)), by tanh so that nothing overflows."""
-    y = 0.5 * (1 + np.tanh(0.5 * x))
-    return y, (lambda g: g * y * (1 - y),)
+    """1 / (1 + exp(-x)), to full precision at both ends."""
+    y = _sigmoid(x)
+    return y, (lambda g: g * y * _sigmoid(-x),)
+
+
+def _sigmoid(x: np.ndarray) -> Any:
+    z = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1, z) / (1 + z)
 
 
 @op(same_shape)
@@ -86,7 +91,7 @@ def gelu(x: Array, approximate: bool = False) -> Any:
 @op(same_shape)
 def softplus(x: Array) -> Any:
     """log(1 + exp(x)), stable at both ends."""
-    return np.logaddexp(x, 0), (lambda g: g * 0.5 * (1 + np.tanh(0.5 * x)),)
+    return np.logaddexp(x, 0), (lambda g: g * _sigmoid(x),)
 
 
 def softmax_shape(x: Shape) -> Shape:

@@ -127,7 +127,7 @@ def fit(
     """
     for name, number, least in (("epochs", epochs, 1), ("batch_size", batch_size, 1), ("seed", seed, 0)):
         integer("fit", name, number, least=least)
-    _check(net, train, valid, params, callbacks, label_smoothing)
+    _check(net, train, valid, optimizer, params, callbacks, label_smoothing)
     first, order, noise, warp = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(4))
     params = net.init(first, train.images.shape[1:]) if params is None else params
     optimizer = optim.over(optimizer, math.ceil(len(train) / batch_size) * epochs)
@@ -218,14 +218,22 @@ def _check(
     net: Layer,
     train: data.Split,
     valid: data.Split | None,
+    optimizer: Optimizer,
     params: Params,
     callbacks: Sequence[Callback],
     label_smoothing: float,
 ) -> None:
     classes = _check_split("fit", net, train)
     cross_entropy_shape((len(train), classes), train.labels, label_smoothing=label_smoothing)
+    if not (hasattr(optimizer, "update") and hasattr(optimizer, "learning_rate")):
+        raise TypeError(f"fit: the optimizer is {optimizer!r}. Use a value such as optim.Adam(1e-3).")
     if valid is not None:
         _check_split("fit", net, valid)
+        here, there = train.images.shape[1:], valid.images.shape[1:]
+        if net.param_shapes(here) != net.param_shapes(there):
+            raise ValueError(
+                f"fit: images of {there} in valid want other parameters than {here} in train. Use one shape."
+            )
     if params is not None:
         check_params(net, params, train.images.shape[1:])
     for callback in callbacks:
