@@ -318,7 +318,7 @@ def _sum_rows(first, last, g):
 
 def relu(x: np.ndarray) -> np.ndarray:
     """See `reference.relu`."""
-    x = np.ascontiguousarray(x)
+    x = np.asarray(x, order="C")  # unlike ascontiguousarray, it leaves a lone number without axes
     y = np.empty_like(x)
     share(_relu, x.size, x.size, x.reshape(-1), y.reshape(-1))
     return y
@@ -333,9 +333,9 @@ def _relu(first, last, x, y):
 
 def relu_grad(g: np.ndarray, y: np.ndarray) -> np.ndarray:
     """See `reference.relu_grad`."""
-    g = np.ascontiguousarray(g)
+    g = np.asarray(g, order="C")
     dx = np.empty_like(g)
-    share(_relu_grad, g.size, g.size, g.reshape(-1), np.ascontiguousarray(y).reshape(-1), dx.reshape(-1))
+    share(_relu_grad, g.size, g.size, g.reshape(-1), np.asarray(y, order="C").reshape(-1), dx.reshape(-1))
     return dx
 
 
@@ -462,9 +462,27 @@ def sum_pool2d(x: np.ndarray, pool_size: Pair, strides: Pair, pads: Pads, dilati
     """See `reference.sum_pool2d`."""
     x = np.ascontiguousarray(x)
     y = np.empty((len(x), *_out(x.shape, pool_size, strides, pads, dilation), x.shape[3]), x.dtype)
-    work = y.size * pool_size[0] * pool_size[1]
-    share(_sum_pool, len(x), work, x, y, pool_size, strides, pads, dilation, False)
+    share(_sum_pool, len(x), y.size * pool_size[0] * pool_size[1], x, y, pool_size, strides, pads, dilation)
     return y
+
+
+@loop
+def _sum_pool(first, last, x, y, pool_size, strides, pads, dilation):
+    _, h, w, c = x.shape
+    _, p, q, _ = y.shape
+    cells, sums = x.reshape(x.size), y.reshape(y.size)
+    y[first:last] = 0
+    for line in range(first * p, last * p):
+        image, row = divmod(line, p)
+        for i in range(pool_size[0]):
+            a = row * strides[0] + i * dilation[0] - pads[0][0]
+            if a < 0 or a >= h:
+                continue
+            for col in range(q):
+                for j in range(pool_size[1]):
+                    b = col * strides[1] + j * dilation[1] - pads[1][0]
+                    if 0 <= b < w:
+                        _add(sums, (line * q + col) * c, cells, ((image * h + a) * w + b) * c, c)
 
 
 def sum_pool2d_grad(
@@ -472,34 +490,24 @@ def sum_pool2d_grad(
 ) -> np.ndarray:
     """See `reference.sum_pool2d_grad`."""
     g, dx = np.ascontiguousarray(g), np.empty(x_shape, g.dtype)
-    work = g.size * pool_size[0] * pool_size[1]
-    share(_sum_pool, len(g), work, dx, g, pool_size, strides, pads, dilation, True)
+    share(_sum_pool_grad, len(g), g.size * pool_size[0] * pool_size[1], g, dx, pool_size, strides, pads, dilation)
     return dx
 
 
 @loop
-def _sum_pool(first, last, x, y, pool_size, strides, pads, dilation, back):
-    """Add cells to their windows, or (back) windows to their cells: the same pairs, the other way round."""
-    _, h, w, c = x.shape
-    _, p, q, _ = y.shape
-    cells, sums = x.reshape(x.size), y.reshape(y.size)
-    if back:
-        x[first:last] = 0
-    else:
-        y[first:last] = 0
-    for n in range(first, last):
-        for row in range(p):
+def _sum_pool_grad(first, last, g, dx, pool_size, strides, pads, dilation):
+    _, h, w, c = dx.shape
+    _, p, q, _ = g.shape
+    sums, cells = g.reshape(g.size), dx.reshape(dx.size)
+    dx[first:last] = 0
+    for line in range(first * p, last * p):
+        image, row = divmod(line, p)
+        for i in range(pool_size[0]):
+            a = row * strides[0] + i * dilation[0] - pads[0][0]
+            if a < 0 or a >= h:
+                continue
             for col in range(q):
-                at = ((n * p + row) * q + col) * c
-                for i in range(pool_size[0]):
-                    a = row * strides[0] + i * dilation[0] - pads[0][0]
-                    if a < 0 or a >= h:
-                        continue
-                    for j in range(pool_size[1]):
-                        b = col * strides[1] + j * dilation[1] - pads[1][0]
-                        if 0 <= b < w:
-                            cell = ((n * h + a) * w + b) * c
-                            if back:
-                                _add(cells, cell, sums, at, c)
-                            else:
-                                _add(sums, at, cells, cell, c)
+                for j in range(pool_size[1]):
+                    b = col * strides[1] + j * dilation[1] - pads[1][0]
+                    if 0 <= b < w:
+                        _add(cells, ((image * h + a) * w + b) * c, sums, (line * q + col) * c, c)
