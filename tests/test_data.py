@@ -707,7 +707,7 @@ def test_augmentation_refuses_what_are_no_images():
 
 def test_importing_data_imports_no_heavy_package():
     code = "import sys, minicnn.data; print({'sklearn', 'scipy', 'pooch', 'tqdm', 'requests'} & set(sys.modules))"
-    done = subprocess.run(  # noqa: S603  the program is this interpreter
+    done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "set()"

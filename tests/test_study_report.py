@@ -350,5 +350,5 @@ def test_the_environment_is_known():
 def test_drawing_libraries_wait_until_they_are_used():
     heavy = "matplotlib", "jinja2", "statsmodels", "scipy"
     code = f"import sys, minicnn.study.report; print([name for name in {heavy} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -152,6 +152,7 @@ CALLS = [
     (lambda: Tensor(ROWS)["a"], ValueError, ["getitem", "'a'"]),
     (lambda: Tensor(ROWS)[1.0], ValueError, ["getitem", "1.0"]),
     (lambda: Tensor(ROWS)[1.0:], ValueError, ["getitem", "slice(1.0"]),
+    (lambda: Tensor(ROWS)[LABELS, LABELS[:2]], ValueError, ["getitem", "(3, 4)", "index arrays"]),
     (lambda: Tensor(ROWS)[::0], ValueError, ["getitem", "slice(None, None, 0)"]),
     (lambda: Tensor(ROWS)[np.ones(5, bool)], ValueError, ["getitem", "(3, 4)"]),
     # losses, activations, normalisation

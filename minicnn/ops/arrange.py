@@ -107,9 +107,9 @@ def getitem_shape(x: Shape, index: Any) -> Shape:
     """Shape rule of indexing: NumPy's own, asked on an array that takes no memory."""
     try:
         picked: np.ndarray = np.broadcast_to(np.float32(0), x)[index]
-    except (IndexError, TypeError, ValueError) as error:
-        what = f"index {index!r} does not fit shape {x} ({error})"
-        raise ShapeError("getitem", what, f"There are {len(x)} axes.") from None
+    except (IndexError, TypeError, ValueError):
+        fix = f"Use whole numbers, slices, masks or index arrays that stay within its {len(x)} axes."
+        raise ShapeError("getitem", f"index {index!r} does not fit shape {x}", fix) from None
     return picked.shape
 
 
