@@ -707,7 +707,5 @@ def test_augmentation_refuses_what_are_no_images():
 
 def test_importing_data_imports_no_heavy_package():
     code = "import sys, minicnn.data; print({'sklearn', 'scipy', 'pooch', 'tqdm', 'requests'} & set(sys.modules))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
