@@ -138,12 +138,14 @@ class Tensor:
         return _op("reshape")(self, shape[0] if len(shape) == 1 else shape)
 
 
-def op(shape_rule: Callable[..., Any]) -> Callable[[Callable[P, Any]], Callable[P, Any]]:
+def op(shape_rule: Callable[..., Any], *, composed: bool = False) -> Callable[[Callable[P, Any]], Callable[P, Any]]:
     """Make an op of a function that returns `(result, vjps)`.
 
     The parameters annotated `Array` are its array arguments, and `vjps` has one entry for each (None: no
     derivative). `shape_rule` takes shapes in their place and all other arguments as they are; it runs first and
     is the only source of shape errors. It stays reachable as `the_op.shape`.
+
+    A `composed` op is a function made of other ops: it gets its arguments as they are, and returns their result alone.
     """
 
     def decorate(forward: Callable[P, Any]) -> Callable[P, Any]:
@@ -172,13 +174,9 @@ def op(shape_rule: Callable[..., Any]) -> Callable[[Callable[P, Any]], Callable[
             except TypeError:
                 _check_call(where, signature, args, kwargs)
                 raise
-            y, vjps = forward(*values, *rest, **options)
-            if not any(isinstance(a, Tensor) for a in given):
-                return y
-            if len(vjps) != len(given):
-                raise TypeError(f"{where} has {len(given)} array arguments, it returned {len(vjps)} VJPs.")
-            pairs = zip(given, vjps, strict=True)
-            return Tensor(y, tuple((a, vjp) for a, vjp in pairs if vjp is not None and isinstance(a, Tensor)))
+            if composed:
+                return forward(*given, *rest, **options)
+            return _record(where, given, *forward(*values, *rest, **options))
 
         call.shape = shape_rule  # type: ignore[attr-defined]
         return call
@@ -263,6 +261,16 @@ def _uses(y: Tensor) -> dict[Tensor, int]:
                 stack.append(parent)
             uses[parent] += 1
     return uses
+
+
+def _record(where: str, given: list[Any], y: Any, vjps: tuple[VJP, ...]) -> Any:
+    """Make a Tensor of an op's result if there is one among its arguments."""
+    if not any(isinstance(a, Tensor) for a in given):
+        return y
+    if len(vjps) != len(given):
+        raise TypeError(f"{where} has {len(given)} array arguments, it returned {len(vjps)} VJPs.")
+    pairs = zip(given, vjps, strict=True)
+    return Tensor(y, tuple((a, vjp) for a, vjp in pairs if vjp is not None and isinstance(a, Tensor)))
 
 
 def _plain(value: Any) -> Any:

@@ -126,6 +126,9 @@ def test_formulas_have_their_numbers():
     assert Axis(9, 4, 4, 1, 0, 0, 2).formula("floor") == "floor((9 - 4) / 4) + 1 = 2"
     assert Axis(28, 3, 2, 1, 0, 1, 14).formula("same") == "ceil(28 / 2) = 14"
     assert Axis(5, 2, 2, 1, 0, 0, 3).formula("ceil") == "ceil((5 - 2) / 2) + 1 = 3"
+    less = "= 4, less one that would start past the input = 3"
+    assert Axis(9, 4, 4, 1, 2, 2, 3).formula("ceil") == f"ceil((9 + 2 + 2 - 4) / 4) + 1 {less}"
+    assert Axis(5, 1, 1, 1, 2, 0, 7).formula("floor") == "5 + 2 + 0 = 7"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from minicnn.layers.combine import Classifier, Concat, Residual, Sequential
 from minicnn.layers.conv import Conv2D
 from minicnn.layers.dense import Dense, Flatten
 from minicnn.layers.dropout import Dropout
+from minicnn.layers.explain import Explanation, coverage, explain_shapes
 from minicnn.layers.norm import BatchNormalization
 from minicnn.layers.pad import Cropping2D, Padding2D, ZeroPadding2D
 from minicnn.layers.pool import (
@@ -16,37 +17,65 @@ from minicnn.layers.pool import (
     LpPooling2D,
     MaxPooling2D,
 )
+from minicnn.layers.pool_adaptive import AdaptiveAveragePooling2D, AdaptiveMaxPooling2D
+from minicnn.layers.pool_variants import (
+    BlurPooling2D,
+    GeMPooling2D,
+    GlobalGeMPooling2D,
+    GlobalLogMeanExpPooling2D,
+    GlobalLpPooling2D,
+    GlobalSoftPooling2D,
+    LogMeanExpPooling2D,
+    MaxAveragePooling2D,
+    SoftPooling2D,
+    StochasticPooling2D,
+)
 from minicnn.layers.summary import Summary, summary
 
 __all__ = [
     "ELU",
     "GELU",
+    "AdaptiveAveragePooling2D",
+    "AdaptiveMaxPooling2D",
     "AveragePooling2D",
     "BatchNormalization",
+    "BlurPooling2D",
     "Classifier",
     "Concat",
     "Conv2D",
     "Cropping2D",
     "Dense",
     "Dropout",
+    "Explanation",
     "Flatten",
+    "GeMPooling2D",
     "GlobalAveragePooling2D",
+    "GlobalGeMPooling2D",
+    "GlobalLogMeanExpPooling2D",
+    "GlobalLpPooling2D",
     "GlobalMaxPooling2D",
+    "GlobalSoftPooling2D",
     "Layer",
     "LeakyReLU",
+    "LogMeanExpPooling2D",
     "LpPooling2D",
+    "MaxAveragePooling2D",
     "MaxPooling2D",
     "Padding2D",
     "ReLU",
     "Residual",
     "Sequential",
     "Sigmoid",
+    "SoftPooling2D",
     "Softmax",
     "Softplus",
+    "StochasticPooling2D",
     "Summary",
     "Tanh",
     "ZeroPadding2D",
     "check_params",
+    "coverage",
+    "explain_shapes",
     "initializers",
     "summary",
 ]

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from minicnn import ops
 from minicnn.errors import ShapeError
 from minicnn.ops.window import Shape, Windows
 
@@ -57,6 +58,14 @@ class Layer:
     def windows(self, shape: Shape) -> Windows | None:
         """Return how windows lie on the input, None for a layer that works point by point."""
         return None
+
+    def spread(self, light: np.ndarray) -> Any:
+        """Return where lit cells (above 0, the others 0) of images (N, H, W, 1) reach: which results read one."""
+        w = self.windows((*light.shape[1:3], 1))
+        if w is None:
+            return light
+        taps = np.ones((w.rows.k, w.cols.k, 1, 1), light.dtype)
+        return ops.conv2d(light, taps, strides=w.strides, padding=w.pads, dilation_rate=w.dilation)
 
     def __repr__(self) -> str:
         """Return the call that makes this layer, defaults left out."""
@@ -117,10 +126,10 @@ def _check_tree(path: str, shapes: Any, params: Any) -> None:
 def snake_case(name: str) -> str:
     """Return a class name as Keras names layers.
 
-    >>> [snake_case(n) for n in ("Conv2D", "GlobalMaxPooling2D", "ReLU", "ZeroPadding2D")]
-    ['conv2d', 'global_max_pooling2d', 'relu', 'zero_padding2d']
+    >>> [snake_case(n) for n in ("Conv2D", "GlobalMaxPooling2D", "ReLU", "GeMPooling2D")]
+    ['conv2d', 'global_max_pooling2d', 'relu', 'gem_pooling2d']
     """
-    words = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", "_", name)
+    words = re.sub(r"(?<=[a-zA-Z])(?=[A-Z][a-z])", "_", name)
     return words.lower()
 
 

@@ -244,7 +244,9 @@ def _history(before: Steps) -> str:
         return ""
     through = [steps[i - 1][0] for i in shrank]
     names = through[0] if len(through) == 1 else f"{through[0]} .. {through[-1]}"
-    return f"The input shrank {' -> '.join([sizes[0], *(sizes[i] for i in shrank)])} through {names}"
+    areas = [at[0] * at[1] for _, at in steps]
+    went = "shrank" if areas == sorted(areas, reverse=True) else "went"
+    return f"The input {went} {' -> '.join([sizes[0], *(sizes[i] for i in shrank)])} through {names}"
 
 
 def _size(shape: Shape) -> str:

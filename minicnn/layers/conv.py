@@ -12,8 +12,18 @@ from minicnn import ops
 from minicnn.errors import ShapeError
 from minicnn.layers.base import Layer, Params, leaf
 from minicnn.layers.initializers import Initializer, he_normal, zeros
-from minicnn.ops.conv import check_image
-from minicnn.ops.window import Padding, Shape, Size, Windows, check_padding, check_window, integer, windows
+from minicnn.ops.pad import Mode, check_mode
+from minicnn.ops.window import (
+    Padding,
+    Shape,
+    Size,
+    Windows,
+    check_image,
+    check_padding,
+    check_window,
+    integer,
+    windows,
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -32,6 +42,8 @@ class Conv2D(Layer):
     use_bias : bool
     kernel_initializer : Initializer
         He's normal: a ReLU usually follows.
+    padding_mode : "constant", "reflect", "edge" or "wrap"
+        What pads hold: zeros, or copies of the image as in `Padding2D`.
 
     Examples
     --------
@@ -48,6 +60,7 @@ class Conv2D(Layer):
     use_bias: bool = True
     kernel_initializer: Initializer = he_normal
     bias_initializer: Initializer = zeros
+    padding_mode: Mode = "constant"
 
     def __post_init__(self) -> None:
         filters, groups = integer("Conv2D", "filters", self.filters), integer("Conv2D", "groups", self.groups)
@@ -55,6 +68,7 @@ class Conv2D(Layer):
             raise ValueError(f"Conv2D: filters={filters} do not share out over groups={groups}. Use a multiple.")
         check_window("Conv2D", self.kernel_size, self.strides, self.dilation_rate)
         check_padding("Conv2D", self.padding)
+        check_mode("Conv2D", "padding_mode", self.padding_mode)
 
     def param_shapes(self, shape: Shape) -> dict[str, Shape]:
         """Return (kh, kw, C // groups, filters) and (filters,)."""
@@ -91,5 +105,11 @@ class Conv2D(Layer):
         """Return how the windows lie on the input."""
         return windows("conv2d", shape[:2], self.kernel_size, self.strides, self.padding, self.dilation_rate)  # type: ignore[arg-type]
 
+    def spread(self, light: np.ndarray) -> Any:
+        """Return where lit cells reach, copies in the pads included."""
+        window, _, _ = check_window("Conv2D", self.kernel_size, 1)
+        return ops.conv2d(light, np.ones((*window, 1, 1), light.dtype), **{**self._how(), "groups": 1})
+
     def _how(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("strides", "padding", "dilation_rate", "groups")}
+        names = ("strides", "padding", "dilation_rate", "groups", "padding_mode")
+        return {name: getattr(self, name) for name in names}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from minicnn import ops
 from minicnn.layers.base import OpLayer
 from minicnn.ops.pad import Mode
-from minicnn.ops.window import Pads, Size
+from minicnn.ops.window import Axis, Pads, Shape, Size, Windows, check_padding, windows
 
 
 @dataclass(frozen=True, repr=False)
@@ -23,6 +26,14 @@ class ZeroPadding2D(OpLayer):
 
     def __post_init__(self) -> None:
         self.op.shape((1, 10**9, 10**9, 1), **vars(self))  # type: ignore[attr-defined]
+
+    def windows(self, shape: Shape) -> Windows:
+        """Return windows of one cell, some of them on the pads."""
+        return windows("padding", shape[:2], 1, 1, self.padding)  # type: ignore[arg-type]
+
+    def spread(self, light: np.ndarray) -> Any:
+        """Return where lit cells and their copies are."""
+        return self({}, light)
 
 
 @dataclass(frozen=True, repr=False)
@@ -49,3 +60,16 @@ class Cropping2D(OpLayer):
 
     def __post_init__(self) -> None:
         self.op.shape((1, 10**9, 10**9, 1), **vars(self))  # type: ignore[attr-defined]
+
+    def windows(self, shape: Shape) -> Windows:
+        """Return windows of one cell; cropping is padding by less than nothing."""
+        sides = check_padding("cropping", self.cropping) or ()
+        rows, cols = (
+            Axis(n, 1, 1, 1, -before, -after, n - before - after)
+            for n, (before, after) in zip(shape[:2], sides, strict=True)
+        )
+        return Windows(rows, cols)
+
+    def spread(self, light: np.ndarray) -> Any:
+        """Return the lit cells that are left."""
+        return self({}, light)

@@ -11,7 +11,7 @@ from minicnn.ops.window import Padding, Shape, Size, Windows, check_padding, che
 
 
 @dataclass(frozen=True, repr=False)
-class _WindowPooling(OpLayer):
+class WindowPooling(OpLayer):
     """What the window poolings share: where the windows lie. `strides` defaults to the window."""
 
     pool_size: Size = 2
@@ -46,7 +46,7 @@ _TINY = {"pool_size": 1, "strides": 1, "padding": "valid", "dilation_rate": 1}
 
 
 @dataclass(frozen=True, repr=False)
-class MaxPooling2D(_WindowPooling):
+class MaxPooling2D(WindowPooling):
     """Maximum of each window: (H, W, C) -> (P, Q, C). See `ops.max_pool2d`.
 
     >>> MaxPooling2D(3, strides=2, padding="same").output_shape((28, 28, 8))
@@ -58,7 +58,7 @@ class MaxPooling2D(_WindowPooling):
 
 
 @dataclass(frozen=True, repr=False)
-class AveragePooling2D(_WindowPooling):
+class AveragePooling2D(WindowPooling):
     """Average of each window: (H, W, C) -> (P, Q, C). See `ops.average_pool2d`.
 
     >>> AveragePooling2D(2).output_shape((7, 7, 8))
@@ -70,7 +70,7 @@ class AveragePooling2D(_WindowPooling):
 
 
 @dataclass(frozen=True, repr=False)
-class LpPooling2D(_WindowPooling):
+class LpPooling2D(WindowPooling):
     """Lp norm of each window: (H, W, C) -> (P, Q, C). See `ops.lp_pool2d`.
 
     >>> LpPooling2D(2, p=3.0).output_shape((8, 8, 8))

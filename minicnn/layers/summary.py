@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from minicnn.layers.base import Layer
+from minicnn.layers.walk import Step, walk
 from minicnn.ops.window import Shape
-
-Reach: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
-"""Receptive field and distance between neighbours, in pixels of the image, for rows and for columns."""
 
 
 @dataclass(frozen=True)
@@ -90,43 +87,11 @@ def summary(net: Layer, input_shape: Shape) -> Summary:
     ------------------------------------------------------
     total                         410            684
     """
-    net.output_shape(input_shape)
-    rows, _ = _walk("", net, input_shape, ((1, 1), (1, 1)))
-    return Summary(input_shape, tuple(rows))
+    return Summary(input_shape, tuple(_row(step) for step in walk(net, input_shape)))
 
 
-def _walk(name: str, layer: Layer, shape: Shape, reach: Reach) -> tuple[list[Row], Reach]:
-    children = layer.children(shape)
-    if not children:
-        reach = _reach(layer, shape, reach)
-        return [_row(name or "layer", layer, shape, reach)], reach
-    rows: list[Row] = []
-    ends = [reach]
-    for child_name, child, at in children:
-        path = f"{name}/{child_name}" if name else child_name
-        below, end = _walk(path, child, at, reach if layer.parallel else ends[-1])
-        rows += below
-        ends.append(end)
-    return rows, _widest(ends) if layer.parallel else ends[-1]
-
-
-def _row(name: str, layer: Layer, shape: Shape, reach: Reach) -> Row:
-    learned = {leaf: size for leaf, size in layer.param_shapes(shape).items() if not leaf.startswith("moving_")}
-    parameters = sum(math.prod(size) for size in learned.values())
-    sees = (reach[0][0], reach[1][0])
-    return Row(name, layer, layer.output_shape(shape), parameters, layer.multiply_adds(shape), sees)
-
-
-def _widest(ends: list[Reach]) -> Reach:
-    return (max(e[0] for e in ends), max(e[1] for e in ends))
-
-
-def _reach(layer: Layer, shape: Shape, reach: Reach) -> Reach:
-    windows = layer.windows(shape)
-    if windows is None:
-        return reach
-    (rows, row_step), (cols, col_step) = reach
-    return (
-        (rows + (windows.rows.span - 1) * row_step, row_step * windows.rows.s),
-        (cols + (windows.cols.span - 1) * col_step, col_step * windows.cols.s),
-    )
+def _row(step: Step) -> Row:
+    shapes = step.layer.param_shapes(step.input_shape)
+    parameters = sum(math.prod(size) for leaf, size in shapes.items() if not leaf.startswith("moving_"))
+    work = step.layer.multiply_adds(step.input_shape)
+    return Row(step.name, step.layer, step.output_shape, parameters, work, step.sees)

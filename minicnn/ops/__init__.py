@@ -36,12 +36,23 @@ from minicnn.ops.conv import conv2d
 from minicnn.ops.loss import cross_entropy, mean_squared_error
 from minicnn.ops.norm import batch_norm
 from minicnn.ops.pad import crop2d, pad2d
+from minicnn.ops.patches import patches2d
 from minicnn.ops.pool import (
     average_pool2d,
     global_average_pool2d,
     global_max_pool2d,
     lp_pool2d,
     max_pool2d,
+)
+from minicnn.ops.pool_adaptive import adaptive_average_pool2d, adaptive_max_pool2d
+from minicnn.ops.pool_indices import max_pool2d_indices, max_unpool2d
+from minicnn.ops.pool_variants import (
+    blur_pool2d,
+    gem_pool2d,
+    log_mean_exp_pool2d,
+    max_average_pool2d,
+    soft_pool2d,
+    stochastic_pool2d,
 )
 from minicnn.ops.reduce import (
     logsumexp,
@@ -52,9 +63,12 @@ from minicnn.ops.reduce import (
 
 __all__ = [
     "abs",
+    "adaptive_average_pool2d",
+    "adaptive_max_pool2d",
     "add",
     "average_pool2d",
     "batch_norm",
+    "blur_pool2d",
     "concatenate",
     "conv2d",
     "crop2d",
@@ -66,30 +80,38 @@ __all__ = [
     "exp",
     "flatten",
     "gelu",
+    "gem_pool2d",
     "getitem",
     "global_average_pool2d",
     "global_max_pool2d",
     "leaky_relu",
     "log",
+    "log_mean_exp_pool2d",
     "log_softmax",
     "logsumexp",
     "lp_pool2d",
     "matmul",
     "max",
+    "max_average_pool2d",
     "max_pool2d",
+    "max_pool2d_indices",
+    "max_unpool2d",
     "maximum",
     "mean",
     "mean_squared_error",
     "multiply",
     "negate",
     "pad2d",
+    "patches2d",
     "power",
     "relu",
     "reshape",
     "sigmoid",
+    "soft_pool2d",
     "softmax",
     "softplus",
     "sqrt",
+    "stochastic_pool2d",
     "subtract",
     "sum",
     "tanh",

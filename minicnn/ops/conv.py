@@ -9,7 +9,8 @@ import numpy as np
 from minicnn import kernels
 from minicnn.autograd import Array, op
 from minicnn.errors import ShapeError
-from minicnn.ops.window import Padding, Size, Windows, integer, windows
+from minicnn.ops.pad import Mode, check_copies, check_mode, padded
+from minicnn.ops.window import Padding, Size, Windows, check_image, integer, windows
 
 Shape = tuple[int, ...]
 
@@ -23,6 +24,7 @@ def conv2d_shape(
     padding: Padding = "valid",
     dilation_rate: Size = 1,
     groups: int = 1,
+    padding_mode: Mode = "constant",
 ) -> Shape:
     """Shape rule of conv2d: (N, H, W, C) with (kh, kw, C // groups, K) -> (N, P, Q, K)."""
     check_image("conv2d", x)
@@ -40,18 +42,11 @@ def conv2d_shape(
         raise ShapeError("conv2d", f"{filters} filters do not share out over {groups} groups", fix)
     if bias is not None and bias != (filters,):
         raise ShapeError("conv2d", f"the bias {bias} does not fit {filters} filters", f"Use ({filters},).")
-    return x[0], *_windows(x, kernel, strides, padding, dilation_rate).out, filters
-
-
-def check_image(where: str, x: Shape) -> None:
-    """Raise ShapeError unless `x` is (N, H, W, C) with at least one row, column and channel."""
-    if len(x) != 4:
-        fix = "Add the batch axis with x[None]." if len(x) == 3 else "Use reshape."
-        fix = "Add the channel axis with x[..., None], the batch axis with x[None]." if len(x) == 3 else fix
-        raise ShapeError(where, f"the input has {len(x)} axes {x}, it takes 4: (N, H, W, C)", fix)
-    for n, name in zip(x[1:], ("rows", "columns", "channels"), strict=True):
-        if n < 1:
-            raise ShapeError(where, f"the input {x} has no {name}", "Use a larger image; only the batch may be empty.")
+    check_mode("conv2d", "padding_mode", padding_mode)
+    w = _windows(x, kernel, strides, padding, dilation_rate)
+    if padding_mode != "constant":
+        check_copies("conv2d", (x[1], x[2]), w.pads, padding_mode)
+    return x[0], *w.out, filters
 
 
 def _windows(x: Shape, kernel: Shape, strides: Size, padding: Padding, dilation_rate: Size) -> Windows:
@@ -68,11 +63,13 @@ def conv2d(
     padding: Padding = "valid",
     dilation_rate: Size = 1,
     groups: int = 1,
+    padding_mode: Mode = "constant",
 ) -> Any:
     """Slide a kernel over images: (N, H, W, C) with (kh, kw, C // groups, K) -> (N, P, Q, K).
 
     y[n, p, q, k] = bias[k] + sum over i, j, c of x[n, p * s + i * d, q * s + j * d, c] * kernel[i, j, c, k] with
-    zeros for padded cells. `groups` splits channels and filters; `groups=C` is a depthwise convolution.
+    zeros for padded cells, or with a `padding_mode` of reflect, edge or wrap the copies that `pad2d` makes. `groups`
+    splits channels and filters; `groups=C` is a depthwise convolution.
 
     >>> conv2d(np.arange(9.0).reshape(1, 3, 3, 1), np.ones((2, 2, 1, 1)))[0, :, :, 0]
     array([[ 8., 12.],
@@ -80,10 +77,15 @@ def conv2d(
     """
     w = _windows(x.shape, kernel.shape, strides, padding, dilation_rate)
     kernel_set = kernels.implementation()
-    how = (w.strides, w.pads, w.dilation, int(groups))
+    pads, fold = w.pads, None
+    if padding_mode != "constant":
+        x, fold = padded(x, w.pads, padding_mode)
+        pads = ((0, 0), (0, 0))
+    how = (w.strides, pads, w.dilation, int(groups))
 
     def vjp_x(g: np.ndarray) -> Any:
-        return kernel_set.conv2d_input_grad(g, kernel, x.shape, *how)
+        dx = kernel_set.conv2d_input_grad(g, kernel, x.shape, *how)
+        return fold(dx) if fold else dx
 
     def vjp_kernel(g: np.ndarray) -> Any:
         return kernel_set.conv2d_kernel_grad(g, x, kernel.shape, *how)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from numbers import Real
 from typing import Any, Literal
 
@@ -9,8 +10,7 @@ import numpy as np
 
 from minicnn.autograd import Array, op
 from minicnn.errors import ShapeError
-from minicnn.ops.conv import check_image
-from minicnn.ops.window import Pads, Shape, Size, check_padding
+from minicnn.ops.window import Pads, Shape, Size, check_image, check_padding
 
 Mode = Literal["constant", "reflect", "edge", "wrap"]
 MODES = ("constant", "reflect", "edge", "wrap")
@@ -19,17 +19,27 @@ MODES = ("constant", "reflect", "edge", "wrap")
 def pad2d_shape(x: Shape, padding: Size | Pads = 1, *, mode: Mode = "constant", value: float = 0.0) -> Shape:
     """Shape rule of pad2d: (N, H, W, C) -> (N, H + top + bottom, W + left + right, C)."""
     check_image("pad2d", x)
-    if mode not in MODES:
-        raise ValueError(f"pad2d: mode={mode!r} is not known. Use one of {', '.join(MODES)}.")
+    check_mode("pad2d", "mode", mode)
     pads = _pads("pad2d", "padding", padding)
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"pad2d: value={value!r} is not a number. Use one.")
-    for n, side in zip(x[1:3], pads, strict=True):
-        most = {"reflect": n - 1, "wrap": n, "edge": max(side) if n else 0}.get(mode, max(side))
-        if max(side) > most:
-            what = f"{mode} pads of {side} around {n} cells: there are only {max(most, 0)} to copy"
-            raise ShapeError("pad2d", what, f"Use pads of at most {max(most, 0)}, or mode='constant'.")
+    check_copies("pad2d", (x[1], x[2]), pads, mode)
     return x[0], x[1] + sum(pads[0]), x[2] + sum(pads[1]), x[3]
+
+
+def check_mode(where: str, name: str, mode: str) -> None:
+    """Raise ValueError unless the mode is known."""
+    if mode not in MODES:
+        raise ValueError(f"{where}: {name}={mode!r} is not known. Use one of {', '.join(MODES)}.")
+
+
+def check_copies(where: str, size: tuple[int, int], pads: Pads, mode: Mode) -> None:
+    """Raise ShapeError unless an image of `size` (H, W) has the cells that its pads are copied from."""
+    for n, side in zip(size, pads, strict=True):
+        most = {"reflect": n - 1, "wrap": n}.get(mode, max(side))
+        if max(side) > most:
+            what = f"{mode} pads of {side} around {n} cells: there are only {most} to copy"
+            raise ShapeError(where, what, f"Use pads of at most {most}, or pad with constant or edge.")
 
 
 def _pads(where: str, name: str, value: Size | Pads) -> Pads:
@@ -48,7 +58,13 @@ def pad2d(x: Array, padding: Size | Pads = 1, *, mode: Mode = "constant", value:
     >>> pad2d(np.array([1.0, 2.0, 3.0]).reshape(1, 1, 3, 1), (0, 2), mode="reflect").ravel()
     array([3., 2., 1., 2., 3., 2., 1.])
     """
-    (top, bottom), (left, right) = pads = _pads("pad2d", "padding", padding)
+    y, vjp_x = padded(x, _pads("pad2d", "padding", padding), mode, value)
+    return y, (vjp_x,)
+
+
+def padded(x: np.ndarray, pads: Pads, mode: Mode, value: float = 0.0) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
+    """Return the images with their pads, and the way back for gradients."""
+    (top, bottom), (left, right) = pads
     h, w = x.shape[1:3]
     extra = {"constant_values": value} if mode == "constant" else {}
     y = np.pad(x, ((0, 0), *pads, (0, 0)), mode=mode, **extra)  # type: ignore[call-overload]
@@ -62,7 +78,7 @@ def pad2d(x: Array, padding: Size | Pads = 1, *, mode: Mode = "constant", value:
             np.pad(np.arange(w), (left, right), mode),
         )
 
-    return y, (vjp_x,)
+    return y, vjp_x
 
 
 def _fold(g: np.ndarray, axis: int, sources: np.ndarray) -> np.ndarray:

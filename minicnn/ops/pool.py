@@ -13,13 +13,12 @@ import numpy as np
 
 from minicnn import kernels
 from minicnn.autograd import Array, op
-from minicnn.ops.conv import check_image
-from minicnn.ops.window import Padding, Shape, Size, Windows, windows
+from minicnn.ops.window import Padding, Shape, Size, Windows, check_image, windows
 
 Ties = Literal["first", "split"]
 
 
-def _windows(
+def pool_windows(
     where: str,
     x: Shape,
     pool_size: Size,
@@ -28,6 +27,7 @@ def _windows(
     dilation_rate: Size,
     ceil_mode: bool,
 ) -> Windows:
+    """Return how the windows of a pooling lie on images; `strides` defaults to the window."""
     check_image(where, x)
     steps = pool_size if strides is None else strides
     return windows(where, (x[1], x[2]), pool_size, steps, padding, dilation_rate, ceil_mode=ceil_mode, pooling=True)
@@ -37,7 +37,8 @@ def _how(w: Windows) -> tuple[Any, ...]:
     return (w.rows.k, w.cols.k), w.strides, w.pads, w.dilation
 
 
-def _check_ties(where: str, ties: str) -> None:
+def check_ties(where: str, ties: str) -> None:
+    """Raise ValueError unless the tie rule is known."""
     if ties not in ("first", "split"):
         raise ValueError(f"{where}: ties={ties!r} is not known. Use 'first' or 'split'.")
 
@@ -53,8 +54,8 @@ def max_pool2d_shape(
     ties: Ties = "first",
 ) -> Shape:
     """Shape rule of max_pool2d: (N, H, W, C) -> (N, P, Q, C)."""
-    _check_ties("max_pool2d", ties)
-    return x[0], *_windows("max_pool2d", x, pool_size, strides, padding, dilation_rate, ceil_mode).out, x[3]
+    check_ties("max_pool2d", ties)
+    return x[0], *pool_windows("max_pool2d", x, pool_size, strides, padding, dilation_rate, ceil_mode).out, x[3]
 
 
 @op(max_pool2d_shape)
@@ -76,7 +77,7 @@ def max_pool2d(
     >>> max_pool2d(np.arange(16.0).reshape(1, 4, 4, 1)).ravel()
     array([ 5.,  7., 13., 15.])
     """
-    w = _windows("max_pool2d", x.shape, pool_size, strides, padding, dilation_rate, ceil_mode)
+    w = pool_windows("max_pool2d", x.shape, pool_size, strides, padding, dilation_rate, ceil_mode)
     kernel_set = kernels.implementation()
     y = kernel_set.max_pool2d(x, *_how(w))
     return y, (lambda g: kernel_set.max_pool2d_grad(g, x, y, *_how(w), ties == "split"),)
@@ -95,7 +96,7 @@ def average_pool2d_shape(
     """Shape rule of average_pool2d: (N, H, W, C) -> (N, P, Q, C)."""
     return (
         x[0],
-        *_windows("average_pool2d", x, pool_size, strides, padding, dilation_rate, ceil_mode).out,
+        *pool_windows("average_pool2d", x, pool_size, strides, padding, dilation_rate, ceil_mode).out,
         x[3],
     )
 
@@ -119,7 +120,7 @@ def average_pool2d(
     >>> average_pool2d(np.arange(1.0, 10.0).reshape(1, 3, 3, 1), 2, strides=2, padding="same").ravel()
     array([3. , 4.5, 7.5, 9. ])
     """
-    w = _windows("average_pool2d", x.shape, pool_size, strides, padding, dilation_rate, ceil_mode)
+    w = pool_windows("average_pool2d", x.shape, pool_size, strides, padding, dilation_rate, ceil_mode)
     kernel_set = kernels.implementation()
     divisor = _divisor(w, count_include_pad, x.dtype)
     y = kernel_set.sum_pool2d(x, *_how(w))
@@ -147,7 +148,7 @@ def lp_pool2d_shape(
         raise TypeError(f"lp_pool2d: p={p!r} is not a number. Use a finite one of at least 1.")
     if not (math.isfinite(p) and p >= 1):
         raise ValueError(f"lp_pool2d: p={p!r} gives no norm. Use a finite number of at least 1.")
-    return x[0], *_windows("lp_pool2d", x, pool_size, strides, padding, dilation_rate, ceil_mode).out, x[3]
+    return x[0], *pool_windows("lp_pool2d", x, pool_size, strides, padding, dilation_rate, ceil_mode).out, x[3]
 
 
 @op(lp_pool2d_shape)
@@ -168,7 +169,7 @@ def lp_pool2d(
     >>> lp_pool2d(np.array([3.0, 4.0, 0.0, 0.0]).reshape(1, 2, 2, 1)).ravel()
     array([5.])
     """
-    w = _windows("lp_pool2d", x.shape, pool_size, strides, padding, dilation_rate, ceil_mode)
+    w = pool_windows("lp_pool2d", x.shape, pool_size, strides, padding, dilation_rate, ceil_mode)
     kernel_set = kernels.implementation()
     p = float(p)
     size = np.abs(x)
@@ -190,7 +191,7 @@ def global_pool_shape(where: str, x: Shape, keepdims: bool) -> Shape:
 
 def global_max_pool2d_shape(x: Shape, *, keepdims: bool = False, ties: Ties = "first") -> Shape:
     """Shape rule of global_max_pool2d."""
-    _check_ties("global_max_pool2d", ties)
+    check_ties("global_max_pool2d", ties)
     return global_pool_shape("global_max_pool2d", x, keepdims)
 
 

@@ -7,6 +7,7 @@ window every s cells, `before` and `after` padded cells.
     same       out = ceil(n / s), pads max(0, (out - 1) * s + span - n), the odd one after (TensorFlow, Keras)
     explicit   out = floor((n + before + after - span) / s) + 1
     ceil mode  ceil instead of floor, but the last window must start inside the input or its leading pad (PyTorch)
+    adaptive   out is given, window i reads the cells from floor(i * n / out) up to ceil((i + 1) * n / out)
 """
 
 from __future__ import annotations
@@ -52,16 +53,24 @@ class Axis:
         return max(0, (self.out - 1) * self.s + self.span - self.before - self.n - self.after)
 
     @property
-    def unread(self) -> int:
-        """Cells of the input at its end that no window reaches."""
-        return max(0, self.n + self.before - (self.out - 1) * self.s - self.span)
+    def unread(self) -> tuple[int, ...]:
+        """Cells of the input that no tap reads: at its end, or between windows and taps that lie apart."""
+        starts = range(-self.before, self.out * self.s - self.before, self.s)
+        read = {start + j * self.d for start in starts for j in range(self.k)}
+        return tuple(cell for cell in range(self.n) if cell not in read)
 
     def formula(self, rounding: str) -> str:
         """Return the size formula with its numbers."""
         if rounding == "same":
             return f"ceil({self.n} / {self.s}) = {self.out}"
-        pads = f" + {self.before} + {self.after}" if self.before or self.after else ""
-        return f"{rounding}(({self.n}{pads} - {self.span}) / {self.s}) + 1 = {self.out}"
+        sides = (self.before, self.after) if self.before or self.after else ()
+        pads = "".join(f" {'-' if cells < 0 else '+'} {abs(cells)}" for cells in sides)
+        if sides and self.span == self.s == 1:
+            return f"{self.n}{pads} = {self.out}"
+        free = self.n + self.before + self.after - self.span
+        most = -(-free // self.s) + 1 if rounding == "ceil" else self.out
+        dropped = "" if most == self.out else f" = {most}, less one that would start past the input"
+        return f"{rounding}(({self.n}{pads} - {self.span}) / {self.s}) + 1{dropped} = {self.out}"
 
     def real_cells(self, *, include_pad: bool) -> list[int]:
         """Return how many cells each window reads: of the input, or of the input and its declared pads.
@@ -73,12 +82,34 @@ class Axis:
         return [sum(first <= start + j * self.d < end for j in range(self.k)) for start in starts]
 
 
+class AdaptiveAxis(Axis):
+    """One axis of an adaptive pooling: `k` is the largest window, `s` the mean distance, rounded down."""
+
+    unread = ()
+    overhang = 0
+
+    def formula(self, rounding: str) -> str:
+        """Return where the windows lie."""
+        n, out = self.n, self.out
+        return f"from floor(i * {n} / {out}) up to ceil((i + 1) * {n} / {out}) for i = 0 .. {out - 1}"
+
+
+def spans(n: int, out: int) -> list[tuple[int, int]]:
+    """Return first cell and end of each window of an adaptive pooling; they may overlap and differ in size.
+
+    >>> spans(7, 3)
+    [(0, 3), (2, 5), (4, 7)]
+    """
+    return [(i * n // out, -(-(i + 1) * n // out)) for i in range(out)]
+
+
 @dataclass(frozen=True)
 class Windows:
-    """Both axes of a window op, as the kernels want them."""
+    """Both axes of a window op, as the kernels want them; `rounding` is the size rule: floor, ceil, same, adaptive."""
 
     rows: Axis
     cols: Axis
+    rounding: str = "floor"
 
     @property
     def out(self) -> tuple[int, int]:
@@ -100,6 +131,13 @@ class Windows:
         """Padded cells at ((top, bottom), (left, right)), overhang included."""
         (t, b), (le, r) = ((a.before, a.after + a.overhang) for a in (self.rows, self.cols))
         return (t, b), (le, r)
+
+
+def adaptive_windows(size: tuple[int, int], out: tuple[int, int]) -> Windows:
+    """Return both axes of an adaptive pooling."""
+    largest = (max(end - start for start, end in spans(n, o)) for n, o in zip(size, out, strict=True))
+    rows, cols = (AdaptiveAxis(n, k, max(1, n // o), 1, 0, 0, o) for n, k, o in zip(size, largest, out, strict=True))
+    return Windows(rows, cols, "adaptive")
 
 
 def windows(
@@ -146,7 +184,7 @@ def _windows(
     for name, axis in (("rows", rows), ("columns", cols)):
         if axis.out < 1:
             raise _does_not_fit(where, size, (rows, cols), f"{axis.formula(rounding)} {name}", pooling=pooling)
-    return Windows(rows, cols)
+    return Windows(rows, cols, rounding)
 
 
 def _axis(n: int, k: int, s: int, d: int, pads: tuple[int, int] | None, rounding: str) -> Axis:
@@ -182,7 +220,21 @@ def _does_not_fit(
     padded = max(rows.before + rows.after, cols.before + cols.after) > 0
     what = f"a {rows.k}x{cols.k} window{dilated} does not fit a {size[0]}x{size[1]} input{' with its pads' * padded}"
     name = "pool_size" if pooling else "kernel_size"
-    return ShapeError(where, f"{what}: {formula}", f'Use padding="same", a smaller {name}, or drop this layer.')
+    down, across = (max(0, a.n + a.before + a.after - 1) // a.d + 1 for a in axes)
+    most = f"{name} <= {down if down == across else (down, across)}"
+    smaller = most if max(down, across) > 1 else f"a smaller {name}"  # a window of 1x1 would pool nothing
+    return ShapeError(where, f"{what}: {formula}", f'Use padding="same", {smaller}, or drop this layer.')
+
+
+def check_image(where: str, x: Shape) -> None:
+    """Raise ShapeError unless `x` is (N, H, W, C) with at least one row, column and channel."""
+    if len(x) != 4:
+        fix = "Add the batch axis with x[None]." if len(x) == 3 else "Use reshape."
+        fix = "Add the channel axis with x[..., None], the batch axis with x[None]." if len(x) == 3 else fix
+        raise ShapeError(where, f"the input has {len(x)} axes {x}, it takes 4: (N, H, W, C)", fix)
+    for n, name in zip(x[1:], ("rows", "columns", "channels"), strict=True):
+        if n < 1:
+            raise ShapeError(where, f"the input {x} has no {name}", "Use a larger image; only the batch may be empty.")
 
 
 def check_window(where: str, window: Any, strides: Any, dilation: Any = 1) -> tuple[Any, Any, Any]:

@@ -1,0 +1,206 @@
+"""The poolings of papers as layers, over windows and over the whole image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minicnn import ops
+from minicnn.checks import number
+from minicnn.layers.base import OpLayer, Params, leaf, snake_case
+from minicnn.layers.pool import WindowPooling
+from minicnn.ops.pad import Mode
+from minicnn.ops.pool import global_pool_shape
+from minicnn.ops.pool_variants import blur_windows
+from minicnn.ops.window import Shape, Size, Windows, windows
+
+
+@dataclass(frozen=True, repr=False)
+class LogMeanExpPooling2D(WindowPooling):
+    """(1 / r) log(mean(exp(r x))) of each window: (H, W, C) -> (P, Q, C). See `ops.log_mean_exp_pool2d`.
+
+    >>> LogMeanExpPooling2D(2, r=5.0).output_shape((8, 8, 4))
+    (4, 4, 4)
+    """
+
+    r: float = 1.0
+    op = staticmethod(ops.log_mean_exp_pool2d)
+
+
+@dataclass(frozen=True, repr=False)
+class SoftPooling2D(WindowPooling):
+    """Mean of each window weighted by its softmax: (H, W, C) -> (P, Q, C). See `ops.soft_pool2d`.
+
+    >>> SoftPooling2D(3, strides=2).output_shape((9, 9, 4))
+    (4, 4, 4)
+    """
+
+    op = staticmethod(ops.soft_pool2d)
+
+
+@dataclass(frozen=True, repr=False)
+class MaxAveragePooling2D(WindowPooling):
+    """Maximum plus average of each window: (H, W, C) -> (P, Q, C). See `ops.max_average_pool2d`."""
+
+    op = staticmethod(ops.max_average_pool2d)
+
+
+@dataclass(frozen=True, repr=False)
+class StochasticPooling2D(WindowPooling):
+    """One cell of each window, drawn by its size in training, else their mean. See `ops.stochastic_pool2d`.
+
+    For activations that are not negative: put it after a ReLU.
+
+    >>> StochasticPooling2D()({}, np.array([0.0, 1.0, 1.0, 2.0]).reshape(1, 2, 2, 1)).ravel()
+    array([1.5])
+    """
+
+    op = staticmethod(ops.stochastic_pool2d)
+
+    def __call__(self, params: Params, x: Any, rng: np.random.Generator | None = None) -> Any:
+        """Pool a batch; with `rng` by drawing."""
+        return self.op(x, **vars(self), rng=rng)
+
+
+class _LearnedPower(OpLayer):
+    """A generalised mean whose exponent is the parameter `p`, (1,); the field `p` is what it begins with."""
+
+    p: float
+
+    def param_shapes(self, shape: Shape) -> dict[str, Shape]:
+        """Return (1,)."""
+        return {"p": (1,)}
+
+    def init(self, rng: np.random.Generator, shape: Shape) -> Params:
+        """Return the exponent to begin with."""
+        self.output_shape(shape)
+        return {"p": np.full(1, self.p, np.float32)}
+
+    def _how(self, params: Params) -> dict[str, Any]:
+        return {**_fields(self), "p": leaf(self, params, "p")}
+
+    def _check_power(self) -> None:
+        if not number(type(self).__name__, "p", self.p, least=0):
+            raise ValueError(f"{type(self).__name__}: p=0 divides by zero. Use p=1 for the average.")
+
+
+@dataclass(frozen=True, repr=False)
+class GeMPooling2D(_LearnedPower, WindowPooling):
+    """Generalised mean of each window with a learned exponent: (H, W, C) -> (P, Q, C). See `ops.gem_pool2d`.
+
+    >>> GeMPooling2D(2).init(np.random.default_rng(0), (8, 8, 4))
+    {'p': array([3.], dtype=float32)}
+    """
+
+    p: float = 3.0
+    epsilon: float = 1e-6
+    op = staticmethod(ops.gem_pool2d)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_power()
+
+    def __call__(self, params: Params, x: Any, rng: np.random.Generator | None = None) -> Any:
+        """Pool a batch."""
+        return self.op(x, **self._how(params))
+
+
+@dataclass(frozen=True, repr=False)
+class _GlobalPooling(OpLayer):
+    """The op of a window pooling with one window over everything: (H, W, C) -> (C,)."""
+
+    keepdims: bool = False
+
+    def __post_init__(self) -> None:
+        self.op.shape((1, 1, 1, 1), pool_size=1, **_fields(self))  # type: ignore[attr-defined]
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return (C,) or (1, 1, C)."""
+        return global_pool_shape(snake_case(type(self).__name__), (1, *shape), self.keepdims)[1:]
+
+    def windows(self, shape: Shape) -> Windows:
+        """Return one window over everything."""
+        return windows("global_pooling2d", shape[:2], shape[:2], 1)  # type: ignore[arg-type]
+
+    def __call__(self, params: Params, x: Any, rng: np.random.Generator | None = None) -> Any:
+        """Pool a batch."""
+        shape = global_pool_shape(snake_case(type(self).__name__), x.shape, self.keepdims)
+        return ops.reshape(self.op(x, pool_size=x.shape[1:3], **self._how(params)), shape)
+
+    def _how(self, params: Params) -> dict[str, Any]:
+        return _fields(self)
+
+
+def _fields(layer: OpLayer) -> dict[str, Any]:
+    return {name: value for name, value in vars(layer).items() if name != "keepdims"}
+
+
+@dataclass(frozen=True, repr=False)
+class GlobalLpPooling2D(_GlobalPooling):
+    """Lp norm of each channel, the sum and not the mean: (H, W, C) -> (C,). See `ops.lp_pool2d`.
+
+    >>> GlobalLpPooling2D(p=2.0)({}, np.array([3.0, 4.0]).reshape(1, 1, 2, 1))
+    array([[5.]])
+    """
+
+    p: float = 2.0
+    op = staticmethod(ops.lp_pool2d)
+
+
+@dataclass(frozen=True, repr=False)
+class GlobalLogMeanExpPooling2D(_GlobalPooling):
+    """(1 / r) log(mean(exp(r x))) of each channel: (H, W, C) -> (C,). See `ops.log_mean_exp_pool2d`."""
+
+    r: float = 1.0
+    op = staticmethod(ops.log_mean_exp_pool2d)
+
+
+@dataclass(frozen=True, repr=False)
+class GlobalSoftPooling2D(_GlobalPooling):
+    """Mean of each channel weighted by its softmax: (H, W, C) -> (C,). See `ops.soft_pool2d`."""
+
+    op = staticmethod(ops.soft_pool2d)
+
+
+@dataclass(frozen=True, repr=False)
+class GlobalGeMPooling2D(_LearnedPower, _GlobalPooling):
+    """Generalised mean of each channel with a learned exponent: (H, W, C) -> (C,). See `ops.gem_pool2d`.
+
+    >>> GlobalGeMPooling2D().param_shapes((8, 8, 4))
+    {'p': (1,)}
+    """
+
+    p: float = 3.0
+    epsilon: float = 1e-6
+    op = staticmethod(ops.gem_pool2d)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_power()
+
+
+@dataclass(frozen=True, repr=False)
+class BlurPooling2D(OpLayer):
+    """Binomial blur, then every second cell: (H, W, C) -> (ceil(H / s), ceil(W / s), C). See `ops.blur_pool2d`.
+
+    >>> BlurPooling2D().output_shape((7, 8, 4))
+    (4, 4, 4)
+    """
+
+    pool_size: Size = 3
+    strides: Size = 2
+    mode: Mode = "reflect"
+    op = staticmethod(ops.blur_pool2d)
+
+    def __post_init__(self) -> None:
+        self.op.shape((1, 10**9, 10**9, 1), **vars(self))  # type: ignore[attr-defined]
+
+    def windows(self, shape: Shape) -> Windows:
+        """Return how the windows lie on the input."""
+        return blur_windows(shape[:2], self.pool_size, self.strides)  # type: ignore[arg-type]
+
+    def spread(self, light: np.ndarray) -> Any:
+        """Return where lit cells reach, their copies in the pads included."""
+        return self({}, light)

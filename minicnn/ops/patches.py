@@ -1,0 +1,69 @@
+"""The cells of each window on an axis of their own: what poolings without a kernel of their own are composed of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from minicnn.autograd import Array, op
+from minicnn.ops.pool import pool_windows
+from minicnn.ops.window import Padding, Shape, Size, Windows
+
+
+def patches2d_shape(
+    x: Shape,
+    pool_size: Size = 2,
+    *,
+    strides: Size | None = None,
+    padding: Padding = "valid",
+    dilation_rate: Size = 1,
+    ceil_mode: bool = False,
+) -> Shape:
+    """Shape rule of patches2d: (N, H, W, C) -> (N, P, Q, T, C), T cells a window."""
+    w = pool_windows("patches2d", x, pool_size, strides, padding, dilation_rate, ceil_mode)
+    return x[0], *w.out, w.rows.k * w.cols.k, x[3]
+
+
+@op(patches2d_shape)
+def patches2d(
+    x: Array,
+    pool_size: Size = 2,
+    *,
+    strides: Size | None = None,
+    padding: Padding = "valid",
+    dilation_rate: Size = 1,
+    ceil_mode: bool = False,
+) -> Any:
+    """Gather windows: (N, H, W, C) -> (N, P, Q, T, C), the T cells of a window in row order, 0 for a pad.
+
+    Any function over axis 3 makes a pooling of it: `max(patches2d(x), axis=3)` is max pooling of what is positive.
+
+    >>> patches2d(np.arange(16.0).reshape(1, 4, 4, 1))[0, 0, :, :, 0]
+    array([[0., 1., 4., 5.],
+           [2., 3., 6., 7.]])
+    """
+    w = pool_windows("patches2d", x.shape, pool_size, strides, padding, dilation_rate, ceil_mode)
+    n, h, width, c = x.shape
+    around = ((0, 0), *w.pads, (0, 0))
+    padded = np.pad(x, around)
+    y = np.empty((n, *w.out, w.rows.k * w.cols.k, c), x.dtype)
+    for tap, cells in enumerate(_taps(w)):
+        y[:, :, :, tap] = padded[cells]
+
+    def vjp_x(g: np.ndarray) -> Any:
+        dx = np.zeros(padded.shape, g.dtype)
+        for tap, cells in enumerate(_taps(w)):
+            dx[cells] += g[:, :, :, tap]
+        (top, _), (left, _) = w.pads
+        return dx[:, top : top + h, left : left + width]
+
+    return y, (vjp_x,)
+
+
+def _taps(w: Windows) -> Iterator[tuple[slice, ...]]:
+    """Yield, tap by tap, where in the padded images it lies in all windows."""
+    for at in np.ndindex(w.rows.k, w.cols.k):
+        starts = [(tap * axis.d, axis) for tap, axis in zip(at, (w.rows, w.cols), strict=True)]
+        yield (slice(None), *(slice(a, a + (axis.out - 1) * axis.s + 1, axis.s) for a, axis in starts))

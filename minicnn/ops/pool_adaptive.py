@@ -1,0 +1,90 @@
+"""Adaptive pooling: the size of the result is given, the windows follow from it.
+
+Window i of `out` reads the cells from floor(i * n / out) up to ceil((i + 1) * n / out), as in PyTorch and Keras: where
+the sizes do not divide, windows overlap and differ in size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from minicnn import kernels
+from minicnn.autograd import Array, op
+from minicnn.ops.pool import Ties, check_ties
+from minicnn.ops.window import Shape, Size, check_image, pair, spans
+
+Index = tuple[slice | int, ...]
+ONE_WINDOW = ((1, 1), ((0, 0), (0, 0)), (1, 1))
+"""Strides, pads and dilation of a window that lies on the whole of its input."""
+
+
+def adaptive_shape(where: str, x: Shape, output_size: Size) -> Shape:
+    """Shape rule of adaptive pooling: (N, H, W, C) -> (N, P, Q, C)."""
+    check_image(where, x)
+    return x[0], *pair(where, "output_size", output_size), x[3]
+
+
+def _windows(x: Shape, out: Shape) -> Iterator[tuple[Index, Index]]:
+    """Yield the place of each result and the window it comes from."""
+    for p, (top, bottom) in enumerate(spans(x[1], out[1])):
+        for q, (left, right) in enumerate(spans(x[2], out[2])):
+            yield (slice(None), slice(p, p + 1), slice(q, q + 1)), (slice(None), slice(top, bottom), slice(left, right))
+
+
+def adaptive_average_pool2d_shape(x: Shape, output_size: Size) -> Shape:
+    """Shape rule of adaptive_average_pool2d."""
+    return adaptive_shape("adaptive_average_pool2d", x, output_size)
+
+
+@op(adaptive_average_pool2d_shape)
+def adaptive_average_pool2d(x: Array, output_size: Size) -> Any:
+    """Average of each of P x Q windows: (N, H, W, C) -> (N, P, Q, C) for any H and W.
+
+    >>> adaptive_average_pool2d(np.arange(5.0).reshape(1, 1, 5, 1), (1, 3)).ravel()
+    array([0.5, 2. , 3.5])
+    """
+    y = np.empty(adaptive_average_pool2d_shape(x.shape, output_size), x.dtype)
+    places = list(_windows(x.shape, y.shape))
+    for at, window in places:
+        y[at] = x[window].mean(axis=(1, 2), keepdims=True)
+
+    def vjp_x(g: np.ndarray) -> Any:
+        dx = np.zeros(x.shape, g.dtype)
+        for at, window in places:
+            part = dx[window]
+            part += g[at] / (part.shape[1] * part.shape[2])
+        return dx
+
+    return y, (vjp_x,)
+
+
+def adaptive_max_pool2d_shape(x: Shape, output_size: Size, *, ties: Ties = "first") -> Shape:
+    """Shape rule of adaptive_max_pool2d."""
+    check_ties("adaptive_max_pool2d", ties)
+    return adaptive_shape("adaptive_max_pool2d", x, output_size)
+
+
+@op(adaptive_max_pool2d_shape)
+def adaptive_max_pool2d(x: Array, output_size: Size, *, ties: Ties = "first") -> Any:
+    """Maximum of each of P x Q windows: (N, H, W, C) -> (N, P, Q, C) for any H and W; ties as in max_pool2d.
+
+    >>> adaptive_max_pool2d(np.arange(5.0).reshape(1, 1, 5, 1), (1, 3)).ravel()
+    array([1., 3., 4.])
+    """
+    kernel_set = kernels.implementation()
+    y = np.empty(adaptive_max_pool2d_shape(x.shape, output_size), x.dtype)
+    places = list(_windows(x.shape, y.shape))
+    for at, window in places:
+        y[at] = x[window].max(axis=(1, 2), keepdims=True)
+
+    def vjp_x(g: np.ndarray) -> Any:
+        dx = np.zeros(x.shape, g.dtype)
+        for at, window in places:
+            part = x[window]
+            dx[window] += kernel_set.max_pool2d_grad(g[at], part, y[at], part.shape[1:3], *ONE_WINDOW, ties == "split")
+        return dx
+
+    return y, (vjp_x,)

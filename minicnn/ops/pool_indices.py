@@ -1,0 +1,95 @@
+"""Where maxima were found, and the way back from there: indices and unpooling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minicnn.autograd import Array, Tensor, op
+from minicnn.errors import ShapeError
+from minicnn.kernels import reference
+from minicnn.ops.pool import pool_windows
+from minicnn.ops.window import Padding, Shape, Size, check_image, pair
+
+
+def max_pool2d_indices_shape(
+    x: Shape,
+    pool_size: Size = 2,
+    *,
+    strides: Size | None = None,
+    padding: Padding = "valid",
+    dilation_rate: Size = 1,
+    ceil_mode: bool = False,
+) -> Shape:
+    """Shape rule of max_pool2d_indices: (N, H, W, C) -> (N, P, Q, C)."""
+    w = pool_windows("max_pool2d_indices", x, pool_size, strides, padding, dilation_rate, ceil_mode)
+    return x[0], *w.out, x[3]
+
+
+@op(max_pool2d_indices_shape, composed=True)
+def max_pool2d_indices(
+    x: Array,
+    pool_size: Size = 2,
+    *,
+    strides: Size | None = None,
+    padding: Padding = "valid",
+    dilation_rate: Size = 1,
+    ceil_mode: bool = False,
+) -> np.ndarray:
+    """Tell where `max_pool2d` finds the maximum of each window: (N, H, W, C) -> whole numbers (N, P, Q, C).
+
+    They are row * W + column in the image, of the first maximum in row order; -1 for a window of pads only.
+
+    >>> max_pool2d_indices(np.arange(16.0).reshape(1, 4, 4, 1)).ravel()
+    array([ 5,  7, 13, 15])
+    """
+    x = x.data if isinstance(x, Tensor) else x
+    w = pool_windows("max_pool2d_indices", x.shape, pool_size, strides, padding, dilation_rate, ceil_mode)
+    how = ((w.rows.k, w.cols.k), w.strides, w.pads, w.dilation)
+    return reference.max_pool2d_indices(x, reference.max_pool2d(x, *how), *how)
+
+
+def max_unpool2d_shape(x: Shape, indices: np.ndarray, output_size: Size) -> Shape:
+    """Shape rule of max_unpool2d: (N, P, Q, C) with indices of the same shape -> (N, H, W, C)."""
+    check_image("max_unpool2d", x)
+    h, w = pair("max_unpool2d", "output_size", output_size)
+    if not isinstance(indices, np.ndarray) or indices.dtype.kind not in "iu":
+        kind = getattr(indices, "dtype", type(indices).__name__)
+        raise TypeError(f"max_unpool2d: indices of {kind}. Use the whole numbers of max_pool2d_indices.")
+    if indices.shape != x:
+        fix = "Use the indices of the pooling that made this input."
+        raise ShapeError("max_unpool2d", f"the indices {indices.shape} are not of the input's shape {x}", fix)
+    if indices.size and not -1 <= indices.min() <= indices.max() < h * w:
+        what = f"indices from {indices.min()} to {indices.max()} for an image of {h}x{w} = {h * w} cells"
+        raise ShapeError("max_unpool2d", what, "Use the size of the image that was pooled.")
+    return x[0], h, w, x[3]
+
+
+@op(max_unpool2d_shape)
+def max_unpool2d(x: Array, indices: np.ndarray, output_size: Size) -> Any:
+    """Put pooled numbers back to where they came from, zeros elsewhere: (N, P, Q, C) -> (N, H, W, C).
+
+    What overlapping windows found in the same cell adds up there, which makes unpooling the transpose of picking
+    (the VJP of `max_pool2d`, Zeiler and Fergus's deconvolution). An index of -1 puts its number nowhere.
+
+    >>> image = np.arange(16.0).reshape(1, 4, 4, 1)
+    >>> max_unpool2d(np.ones((1, 2, 2, 1)), max_pool2d_indices(image), 4)[0, :, :, 0]
+    array([[0., 0., 0., 0.],
+           [0., 1., 0., 1.],
+           [0., 0., 0., 0.],
+           [0., 1., 0., 1.]])
+    """
+    n, h, w, c = shape = max_unpool2d_shape(x.shape, indices, output_size)
+    somewhere = indices >= 0
+    image, _, _, channel = np.nonzero(somewhere)
+    to = (image * h * w + indices[somewhere].astype(np.intp)) * c + channel
+    y = np.zeros(n * h * w * c, x.dtype)
+    np.add.at(y, to, x[somewhere])
+
+    def vjp_x(g: np.ndarray) -> Any:
+        dx = np.zeros(x.shape, g.dtype)
+        dx[somewhere] = g.reshape(-1)[to]
+        return dx
+
+    return y.reshape(shape), (vjp_x,)
