@@ -3,6 +3,9 @@
 `reference` is the specification in NumPy; `compiled` has the same names and arguments on Numba, where that is
 installed. The choice is made once, when the first kernel is needed; MINICNN_KERNELS=reference|compiled decides
 otherwise.
+
+The compiled kernels share a batch over the cores themselves and tell BLAS, for the whole process, to use one thread a
+call: its own threads would wait for work by spinning, on the cores that have some.
 """
 
 from __future__ import annotations
