@@ -49,6 +49,18 @@ def conv2d_grads(g, x, kernel, strides, pads, dilation, groups):
     return dx, dk
 
 
+def conv2d_pool(x, kernel, bias, strides, pads, dilation, groups, pool_size, relu):
+    """Convolution, pools side by side, ReLU; and what each result of the convolution gets of a gradient."""
+    whole, beside = conv2d(x, kernel, bias, strides, pads, dilation, groups), (pool_size, ((0, 0), (0, 0)), (1, 1))
+    best = max_pool2d(whole, pool_size, *beside)
+    y = np.where(best < 0, 0, best) if relu else best
+
+    def back(g):
+        return max_pool2d_grad(np.where(y > 0, g, 0) if relu else g, whole, pool_size, *beside, False)
+
+    return y, back
+
+
 def links(x_shape, kernel_shape, strides, pads, dilation, groups):
     """Yield (result, input, kernel) indices of every product in a convolution."""
     kh, kw, width, filters = kernel_shape

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import oracles
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -103,6 +103,49 @@ def test_convolution(kernels, case, dtype):
 
 
 @several
+@given(
+    case=cases(pooling=False),
+    dtype=st.sampled_from([np.float64, np.float32]),
+    pool_size=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    relu=st.booleans(),
+)
+def test_convolution_with_pooling_and_relu(kernels, case, dtype, pool_size, relu):
+    """Small whole numbers: results are exact and many cells of a pool are equal."""
+    assume(all(out >= pool for out, pool in zip(case.out[1:3], pool_size, strict=True)))
+    rng, how = case.rng, (*case.how, case.groups)
+    sizes = (case.shape, case.kernel_shape, (case.filters,))
+    x, kernel, bias = (rng.integers(-2, 3, size).astype(dtype) for size in sizes)
+    y, winners = kernels.conv2d_pool(x, kernel, bias, *how, pool_size, relu)
+    expected, back = oracles.conv2d_pool(x, kernel, bias, *how, pool_size, relu)
+    assert y.dtype == dtype
+    assert_array_equal(y, expected)
+    g = rng.integers(-9, 9, y.shape).astype(dtype)
+    spread = back(g)
+    dx, dk = oracles.conv2d_grads(spread, x, kernel, *how)
+    assert_array_equal(kernels.conv2d_pool_input_grad(g, winners, kernel, x.shape, *how, pool_size), dx)
+    found, db = kernels.conv2d_pool_weight_grads(g, winners, x, kernel.shape, *how, pool_size)
+    assert found.dtype == db.dtype == dtype
+    assert_array_equal(found, dk)
+    assert_array_equal(db, spread.sum(axis=(0, 1, 2)))
+
+
+@pytest.mark.parametrize("relu", [True, False])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_what_is_no_number_wins_a_fused_pool_at_its_first_place(kernels, channels, relu):
+    rng = np.random.default_rng(0)
+    x = rng.choice([np.nan, np.inf, -np.inf, -1, 0, 1], (6, 6, 6, channels), p=[0.1, 0.1, 0.1, 0.3, 0.1, 0.3])
+    x[..., 1:] = 0
+    kernel, how = np.ones((1, 1, channels, 1)), ((1, 1), ((0, 0), (0, 0)), (1, 1), 1)
+    y, winners = kernels.conv2d_pool(x, kernel, None, *how, (2, 3), relu)
+    expected, back = oracles.conv2d_pool(x[..., :1], kernel[:, :, :1], None, *how, (2, 3), relu)
+    assert np.isnan(expected).any()
+    assert_array_equal(y, expected)
+    g = rng.integers(1, 9, y.shape).astype(float)
+    dx = kernels.conv2d_pool_input_grad(g, winners, kernel, x.shape, *how, (2, 3))
+    assert_array_equal(dx[..., :1], back(g))
+
+
+@several
 @given(case=cases(pooling=True), dtype=st.sampled_from([np.float64, np.float32]))
 def test_sums(kernels, case, dtype):
     x, g = (case.rng.normal(size=s).astype(dtype) for s in (case.shape, case.out))
@@ -184,11 +227,28 @@ def test_pieces_of_any_size_give_the_same(monkeypatch, piece):
 
 
 SHAPE, OUT, HOW = (3, 6, 5, 2), (3, 3, 5, 2), ((2, 1), ((1, 0), (1, 1)), (1, 1))
+
+
+def won(y):
+    return np.where(y > 1, 0, 255).astype(np.uint8, order="K")
+
+
 CALLS = {
     "conv2d": (lambda k, x, g, y, w, b: k.conv2d(x, w, b, *HOW, 1)),
     "conv2d_input_grad": (lambda k, x, g, y, w, b: k.conv2d_input_grad(g, w, x.shape, *HOW, 1)),
     "conv2d_kernel_grad": (lambda k, x, g, y, w, b: k.conv2d_kernel_grad(g, x, w.shape, *HOW, 1)),
     "conv2d_bias_grad": (lambda k, x, g, y, w, b: k.conv2d_bias_grad(g)),
+    "conv2d_pool": (lambda k, x, g, y, w, b: k.conv2d_pool(x, w, b, *HOW, 1, (1, 2), True)[0]),
+    "conv2d_pool, winners": (lambda k, x, g, y, w, b: k.conv2d_pool(x, w, b, *HOW, 1, (1, 2), True)[1]),
+    "conv2d_pool_input_grad": (
+        lambda k, x, g, y, w, b: k.conv2d_pool_input_grad(g, won(y), w, x.shape, *HOW, 1, (1, 1))
+    ),
+    "conv2d_pool_weight_grads": (
+        lambda k, x, g, y, w, b: k.conv2d_pool_weight_grads(g, won(y), x, w.shape, *HOW, 1, (1, 1))[0]
+    ),
+    "conv2d_pool_weight_grads, bias": (
+        lambda k, x, g, y, w, b: k.conv2d_pool_weight_grads(g, won(y), x, w.shape, *HOW, 1, (1, 1))[1]
+    ),
     "relu": (lambda k, x, g, y, w, b: k.relu(x)),
     "relu_grad": (lambda k, x, g, y, w, b: k.relu_grad(g, y)),
     "max_pool2d": (lambda k, x, g, y, w, b: k.max_pool2d(x, (3, 3), *HOW)),
@@ -251,7 +311,7 @@ def test_read_only_arguments_are_fine(kernels, name):
 
 def public(module):
     functions = inspect.getmembers(module, inspect.isfunction)
-    return {name for name, f in functions if f.__module__ == module.__name__ and not name.startswith("_")}
+    return {name for name, f in functions if f.__module__.startswith(module.__name__) and not name.startswith("_")}
 
 
 def test_implementations_have_the_same_signatures(kernels):

@@ -205,13 +205,13 @@ def test_dropout_drops_its_share_and_scales_the_rest():
     "pool", [L.MaxPooling2D(2), L.MaxPooling2D(3, strides=2, padding=1, ties="split"), L.GlobalMaxPooling2D()]
 )
 def test_pooling_before_relu_changes_no_bit(pool):
-    net = L.Sequential([L.Conv2D(3, 3), L.ReLU(), pool])
+    net = L.Sequential([L.Conv2D(3, 3), L.BatchNormalization(), L.ReLU(), pool])
     params, x = make(net, IMAGE)
     x[:2] = 0
-    conv, relu, _ = net.layers
+    conv, norm, relu, _ = net.layers
 
     def written(p):
-        return (pool({}, relu({}, conv(p["conv2d"], x))) ** 2).sum()
+        return (pool({}, relu({}, norm(p["batch_normalization"], conv(p["conv2d"], x)))) ** 2).sum()
 
     def computed(p):
         return (net(p, x) ** 2).sum()
@@ -219,6 +219,53 @@ def test_pooling_before_relu_changes_no_bit(pool):
     (a, da), (b, db) = value_and_grad(written)(params), value_and_grad(computed)(params)
     assert a == b
     assert all(u.tobytes() == v.tobytes() for u, v in zip(tree.leaves(da), tree.leaves(db), strict=True))
+
+
+class OwnConv2D(L.Conv2D):
+    """A layer of one's own, which may compute something else."""
+
+
+R, P = L.ReLU(), L.MaxPooling2D(2)
+FUSED = [
+    ([L.Conv2D(3, 3), R, P], ["conv2d"]),
+    ([L.Conv2D(3, 3), P, R], ["conv2d"]),
+    ([L.Conv2D(3, 3, padding="same"), R], ["conv2d"]),
+    ([L.Conv2D(4, 3, strides=2, groups=2, use_bias=False), P], ["conv2d"]),
+    ([L.Conv2D(3, 3), R, P, R, P], ["conv2d", "max_pooling2d_1", "relu_1"]),
+    ([L.Conv2D(3, 3)], ["conv2d"]),
+    ([L.Conv2D(3, 3), L.BatchNormalization(), R, P], ["conv2d", "batch_normalization", "max_pooling2d", "relu"]),
+    ([L.Conv2D(3, 3, padding="same", padding_mode="reflect"), R, P], ["conv2d", "max_pooling2d", "relu"]),
+    ([L.Conv2D(3, 3), R, L.MaxPooling2D(3, strides=2)], ["conv2d", "max_pooling2d"]),
+    ([L.Conv2D(3, 3), R, L.MaxPooling2D(2, padding="same")], ["conv2d", "max_pooling2d"]),
+    ([L.Conv2D(3, 3), R, L.MaxPooling2D(2, ceil_mode=True)], ["conv2d", "max_pooling2d"]),
+    ([L.Conv2D(3, 3), R, L.MaxPooling2D(2, ties="split")], ["conv2d", "max_pooling2d"]),
+    ([OwnConv2D(3, 3), R, P], ["own_conv2d", "max_pooling2d", "relu"]),
+]
+
+
+@pytest.mark.parametrize(("layers", "steps"), FUSED, ids=str)
+def test_what_follows_a_convolution_is_computed_with_it_and_gives_the_same(layers, steps):
+    net = L.Sequential(layers)
+    params, x = make(net, (12, 11, 2), dtype=np.float64)
+    assert [name for name, _ in net._steps()] == steps
+
+    def one_by_one(p):
+        y = x
+        for name, layer in net._parts():
+            y = layer(p.get(name, {}), y)
+        return (y**2).sum()
+
+    (a, da), (b, db) = (value_and_grad(f)(params) for f in (one_by_one, lambda p: (net(p, x) ** 2).sum()))
+    np.testing.assert_allclose(a, b, rtol=1e-12)
+    for u, v in zip(tree.leaves(da), tree.leaves(db), strict=True):
+        np.testing.assert_allclose(u, v, rtol=1e-9, atol=1e-9)
+
+
+def test_a_pool_that_does_not_fit_its_convolution_is_named():
+    net = L.Sequential([L.Conv2D(3, 3), R, L.MaxPooling2D(5)])
+    params = {"conv2d": {"kernel": np.zeros((3, 3, 1, 3)), "bias": np.zeros(3)}}
+    with pytest.raises(ValueError, match="max_pooling2d: a 5x5 window does not fit a 4x4 input"):
+        net(params, np.zeros((1, 6, 6, 1)))
 
 
 def test_the_error_of_the_design():

@@ -97,6 +97,26 @@ def test_conv2d(seed):
     compare(lambda *a: ops.conv2d(*a, padding=padding, **how), theirs, *arrays)
 
 
+@pytest.mark.parametrize("seed", range(80))
+def test_convolution_with_pooling_and_relu(seed):
+    draw = Draw(seed, KINDS)
+    draw.size = draw.pair(6, 12)
+    width, groups, filters = (int(n) for n in draw.rng.integers(1, 3, 3))
+    padding, pads = draw.pads("conv2d", draw.padding((3, 3)), draw.dilation)
+    arrays = [draw.images(width * groups), draw.rng.normal(size=(*draw.window, width, filters * groups))]
+    arrays.append(draw.rng.normal(size=filters * groups))
+    how = {"strides": draw.strides, "dilation_rate": draw.dilation, "groups": groups}
+    rows, cols = ops.conv2d.shape(*(a.shape for a in arrays), padding=padding, **how)[1:3]
+    pool, relu = (min(rows, 1 + seed % 3), min(cols, 1 + seed // 3 % 3)), bool(seed % 2)
+
+    def theirs(x, kernel, bias):
+        at = {"stride": draw.strides, "dilation": draw.dilation, "groups": groups}
+        y = F.max_pool2d(F.conv2d(around(nchw(x), pads), oihw(kernel), bias, **at), pool)
+        return nhwc(F.relu(y) if relu else y)
+
+    compare(lambda *a: ops.conv2d_pool(*a, padding=padding, pool_size=pool, relu=relu, **how), theirs, *arrays)
+
+
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 @pytest.mark.parametrize("seed", range(60))
 def test_convolution_with_pytorchs_own_padding(seed):

@@ -1,5 +1,6 @@
 """Training: it learns, it repeats to the byte, it ends cleanly, and it refuses before it works."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from minicnn import data, layers, models, ops, optim, schedules, train, tree
+from minicnn import data, kernels, layers, models, ops, optim, schedules, train, tree
 from minicnn.files import atomic_write
 
 DIGITS = data.load("digits", seed=0)
@@ -22,6 +23,33 @@ def fit(net=NET, split=FEW, **changes):
 
 def bytes_of(params):
     return b"".join(w.tobytes() for w in tree.leaves(params))
+
+
+@pytest.mark.parametrize(
+    "net", [models.lenet5(), models.keras_mnist(), NET], ids=["lenet5", "keras_mnist", "small_cnn"]
+)
+def test_fifty_steps_agree_between_the_kernels(net, monkeypatch):
+    pytest.importorskip("numba")
+    images = np.pad(DIGITS.train.images[:160], ((0, 0), (4, 4), (4, 4), (0, 0))).astype(np.float64)
+    start = tree.map_leaves(np.float64, net.init(np.random.default_rng(0), (16, 16, 1)))
+
+    def learned(kernels_name):
+        module = importlib.import_module(f"minicnn.kernels.{kernels_name}")
+        monkeypatch.setattr(kernels, "implementation", lambda: module)
+        params, state, losses = start, SGD.init(start), []
+        for step in range(50):
+            batch = slice(step % 10 * 16, step % 10 * 16 + 16)
+            rng = np.random.default_rng(step)
+            args = (params, state, images[batch], DIGITS.train.labels[batch])
+            params, state, loss, _ = train.train_step(net, SGD, *args, rng=rng)
+            losses.append(loss)
+        return params, losses
+
+    (ours, losses), (specified, expected) = learned("compiled"), learned("reference")
+    assert losses[-1] < 0.7 * losses[0]
+    np.testing.assert_allclose(losses, expected, rtol=0, atol=1e-9)
+    for a, b in zip(tree.leaves(ours), tree.leaves(specified), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-9)
 
 
 def test_it_learns_32_images_by_heart():

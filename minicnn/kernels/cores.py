@@ -22,9 +22,9 @@ from numba.extending import intrinsic
 
 LITTLE = 50_000
 """Multiplications (about ten microseconds) below which a second core costs more than it saves."""
-LOOKS = 100_000
-"""How often a waiting thread looks before it sleeps: about a tenth of a millisecond."""
-LINGER = 3_000
+LOOKS = 1_000_000
+"""How often a waiting thread looks before it sleeps: about a quarter of a millisecond."""
+LINGER = 16_000
 """How many looks long a thread stays without the lock after a post: about what it takes to start a loop."""
 NEVER = 2**62
 
@@ -41,11 +41,11 @@ def _read(typing: Any, counter: Any = None) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def _look(counter, more, value, looks):
+def _look(raised, more, watched, value, looks):
     if more:  # adding 0 would write, too, and could undo what another thread has just added
-        counter[0] += more
+        raised[0] += more
     for _ in range(looks):
-        if _read(counter) >= value:
+        if _read(watched) >= value:
             return True
     return False
 
@@ -64,13 +64,17 @@ class Signal:
 
     def post(self) -> None:
         """Raise the counter by one."""
-        _look(self.counter, 1, NEVER, LINGER)
+        _look(self.counter, 1, self.counter, NEVER, LINGER)
+        self.ring()
+
+    def ring(self) -> None:
+        """Wake who waits, if it sleeps; once too often does no harm."""
         if self.asleep:
             self.bell.release()
 
     def wait(self, value: int) -> None:
         """Return when the counter has reached `value`."""
-        while not _look(self.counter, 0, value, LOOKS):
+        while not _look(self.counter, 0, self.counter, value, LOOKS):
             self.asleep = True
             # Asked again after saying so: a post in between has either been seen here or has rung the bell.
             if self.counter[0] < value:
@@ -102,17 +106,22 @@ class Worker:
         return result
 
     def _run(self) -> None:
-        count = 0
+        count = 1
         while True:
-            count += 1
             self.asked.wait(count)
+            count += 1
             loop, args = self.task
             try:
                 self.result = loop(*args)
             except BaseException as error:
                 self.error = error
             loop = args = None
-            self.done.post()
+            if not self.done.asleep:
+                # Says so and looks for the next task in one go: in between it would queue for the lock.
+                _look(self.done.counter, 1, self.asked.counter, count, LOOKS)
+                self.done.ring()
+            else:
+                self.done.post()
 
 
 _WORKERS: list[Worker] = []

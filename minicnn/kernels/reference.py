@@ -17,11 +17,35 @@ from numpy.lib.stride_tricks import as_strided
 
 Pair = tuple[int, int]
 Pads = tuple[Pair, Pair]
+NO_POOL: Pair = (1, 1)
+DEAD = 255
+"""In place of a winner: ReLU stops the gradient."""
 PIECE = 2**18
 """Numbers that a gathered piece may hold: about what stays in a core's second-level cache."""
 
 
 def conv2d(
+    x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, strides: Pair, pads: Pads, dilation: Pair, groups: int
+) -> np.ndarray:
+    """Cross-correlate: (N, H, W, C) with (kh, kw, C // groups, K) -> (N, P, Q, K)."""
+    return conv2d_pool(x, kernel, bias, strides, pads, dilation, groups, NO_POOL, False)[0]
+
+
+def conv2d_input_grad(
+    g: np.ndarray, kernel: np.ndarray, x_shape: tuple[int, ...], strides: Pair, pads: Pads, dilation: Pair, groups: int
+) -> np.ndarray:
+    """Send the gradient of the result (N, P, Q, K) back to the input: (N, H, W, C)."""
+    return conv2d_pool_input_grad(g, None, kernel, x_shape, strides, pads, dilation, groups, NO_POOL)
+
+
+def conv2d_kernel_grad(
+    g: np.ndarray, x: np.ndarray, kernel_shape: tuple[int, ...], strides: Pair, pads: Pads, dilation: Pair, groups: int
+) -> np.ndarray:
+    """Send the gradient of the result back to the kernel: (kh, kw, C // groups, K)."""
+    return conv2d_pool_weight_grads(g, None, x, kernel_shape, strides, pads, dilation, groups, NO_POOL)[0]
+
+
+def conv2d_pool(
     x: np.ndarray,
     kernel: np.ndarray,
     bias: np.ndarray | None,
@@ -29,58 +53,80 @@ def conv2d(
     pads: Pads,
     dilation: Pair,
     groups: int,
-) -> np.ndarray:
-    """Cross-correlate: (N, H, W, C) with (kh, kw, C // groups, K) -> (N, P, Q, K)."""
-    n, p, q = len(x), *_out(x, kernel.shape[:2], strides, pads, dilation)
-    y = np.empty((n, p, q, kernel.shape[3]), x.dtype)
-    padded = _pad(x, pads, 0)
+    pool_size: Pair,
+    relu: bool,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Cross-correlate, take the maximum over pools side by side, and ReLU: the result and who won.
+
+    Winners are uint8, of the result's shape: the number of a pool's first maximum in row order, or DEAD where ReLU
+    stops the gradient; None without pooling and ReLU, where there is nothing to win.
+    """
+    n, (p, q) = len(x), _pools(_out(x, kernel.shape[:2], strides, pads, dilation), pool_size)
+    best, winners = np.empty((n, p, q, kernel.shape[3]), x.dtype), np.zeros((n, p, q, kernel.shape[3]), np.uint8)
+    padded, steps = _pad(x, pads, 0), _steps(strides, pool_size)
     for rows, channels, filters in _pieces(x, kernel, p * q, groups):
-        patches = _patches(padded[rows, :, :, channels], kernel.shape[:2], (p, q), strides, dilation)
-        y[rows, :, :, filters] = (patches @ _matrix(kernel[..., filters])).reshape(-1, p, q, _width(filters))
-    if bias is not None:
-        y += bias
-    return y
+        for number, (i, j) in enumerate(np.ndindex(*pool_size)):
+            cells = padded[rows, i * strides[0] :, j * strides[1] :, channels]
+            patches = _patches(cells, kernel.shape[:2], (p, q), steps, dilation)
+            new = (patches @ _matrix(kernel[..., filters])).reshape(-1, p, q, _width(filters))
+            if bias is not None:
+                new += bias[filters]
+            _win(best[rows, :, :, filters], winners[rows, :, :, filters], new, number)
+        if relu:
+            part = best[rows, :, :, filters]
+            np.putmask(winners[rows, :, :, filters], ~(part > 0), DEAD)
+            np.maximum(part, 0, out=part)
+    return best, winners if relu or pool_size != NO_POOL else None
 
 
-def conv2d_input_grad(
+def conv2d_pool_input_grad(
     g: np.ndarray,
+    winners: np.ndarray | None,
     kernel: np.ndarray,
     x_shape: tuple[int, ...],
     strides: Pair,
     pads: Pads,
     dilation: Pair,
     groups: int,
+    pool_size: Pair,
 ) -> np.ndarray:
-    """Send the gradient of the result (N, P, Q, K) back to the input: (N, H, W, C)."""
+    """Send the gradient of `conv2d_pool` (N, P, Q, K) back to the input: (N, H, W, C)."""
     p, q = g.shape[1:3]
-    dx = _padded_zeros(x_shape, pads, g.dtype)
+    dx, steps = _padded_zeros(x_shape, pads, g.dtype), _steps(strides, pool_size)
     for rows, channels, filters in _pieces(dx, kernel, p * q, groups):
-        shares = g[rows, :, :, filters].reshape(-1, _width(filters)) @ _matrix(kernel[..., filters]).T
-        shares = shares.reshape(-1, p, q, *kernel.shape[:3])
-        for i, j in np.ndindex(*kernel.shape[:2]):
-            _tap(dx[rows, :, :, channels], i, j, (p, q), strides, dilation)[...] += shares[:, :, :, i, j]
+        for number, (u, v) in enumerate(np.ndindex(*pool_size)):
+            part = _won(g, winners, number, rows, filters)
+            shares = (part @ _matrix(kernel[..., filters]).T).reshape(-1, p, q, *kernel.shape[:3])
+            cells = dx[rows, u * strides[0] :, v * strides[1] :, channels]
+            for i, j in np.ndindex(*kernel.shape[:2]):
+                _tap(cells, i, j, (p, q), steps, dilation)[...] += shares[:, :, :, i, j]
     return _crop(dx, pads)
 
 
-def conv2d_kernel_grad(
+def conv2d_pool_weight_grads(
     g: np.ndarray,
+    winners: np.ndarray | None,
     x: np.ndarray,
     kernel_shape: tuple[int, ...],
     strides: Pair,
     pads: Pads,
     dilation: Pair,
     groups: int,
-) -> np.ndarray:
-    """Send the gradient of the result back to the kernel: (kh, kw, C // groups, K)."""
+    pool_size: Pair,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Send the gradient of `conv2d_pool` back to kernel and bias: (kh, kw, C // groups, K) and (K,)."""
     p, q = g.shape[1:3]
-    dk = np.zeros(kernel_shape, g.dtype)
+    dk, db = np.zeros(kernel_shape, g.dtype), np.zeros(kernel_shape[3], g.dtype)
     kh, kw = kernel_shape[:2]
-    padded = _pad(x, pads, 0)
+    padded, steps = _pad(x, pads, 0), _steps(strides, pool_size)
     for rows, channels, filters in _pieces(x, dk, p * q, groups):
-        patches = _patches(padded[rows, :, :, channels], (kh, kw), (p, q), strides, dilation)
-        product = patches.T @ g[rows, :, :, filters].reshape(-1, _width(filters))
-        dk[..., filters] += product.reshape(*kernel_shape[:3], -1)
-    return dk
+        for number, (i, j) in enumerate(np.ndindex(*pool_size)):
+            cells = padded[rows, i * strides[0] :, j * strides[1] :, channels]
+            part = _won(g, winners, number, rows, filters)
+            patches = _patches(cells, (kh, kw), (p, q), steps, dilation)
+            dk[..., filters] += (patches.T @ part).reshape(*kernel_shape[:3], -1)
+            db[filters] += part.sum(axis=0)
+    return dk, db
 
 
 def conv2d_bias_grad(g: np.ndarray) -> np.ndarray:
@@ -163,6 +209,32 @@ def sum_pool2d_grad(
     for i, j in np.ndindex(*pool_size):
         _tap(dx, i, j, g.shape[1:3], strides, dilation)[...] += g
     return _crop(dx, pads)
+
+
+def _win(best: np.ndarray, winners: np.ndarray, new: np.ndarray, number: int) -> None:
+    """Let a cell of each pool win against those before it; of equals the first stays, and so does a NaN."""
+    if number == 0:
+        best[...] = new
+    else:
+        better = ~((new <= best) | np.isnan(best))
+        np.copyto(best, new, where=better)
+        np.putmask(winners, better, number)
+
+
+def _won(g: np.ndarray, winners: np.ndarray | None, number: int, rows: slice, filters: slice) -> np.ndarray:
+    """Return the gradient of one cell of each pool, as rows: 0 where another won."""
+    part = g[rows, :, :, filters]
+    if winners is not None:
+        part = part * (winners[rows, :, :, filters] == number)
+    return part.reshape(-1, _width(filters))
+
+
+def _pools(size: Pair, pool_size: Pair) -> Pair:
+    return size[0] // pool_size[0], size[1] // pool_size[1]
+
+
+def _steps(strides: Pair, pool_size: Pair) -> Pair:
+    return strides[0] * pool_size[0], strides[1] * pool_size[1]
 
 
 def _winners(

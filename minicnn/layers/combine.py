@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -11,9 +10,8 @@ import numpy as np
 
 from minicnn import ops
 from minicnn.errors import ShapeError
-from minicnn.layers.activation import ReLU
 from minicnn.layers.base import Layer, Params, unique_names
-from minicnn.layers.pool import GlobalMaxPooling2D, MaxPooling2D
+from minicnn.layers.fuse import fuse
 from minicnn.ops.window import Shape
 
 Steps: TypeAlias = Sequence[tuple[str, Layer, Shape]]
@@ -105,7 +103,7 @@ class Sequential(_Chain):
         object.__setattr__(self, "layers", _layers("Sequential", self.layers))
         named = list(zip(unique_names(tuple(self.layers)), self.layers, strict=True))
         object.__setattr__(self, "_named", named)
-        object.__setattr__(self, "_order", _pool_first(named))
+        object.__setattr__(self, "_order", fuse(named))
 
     def _parts(self) -> list[tuple[str, Layer]]:
         return self._named  # type: ignore[attr-defined, no-any-return]
@@ -196,22 +194,6 @@ class Residual(_Container):
         done = {name: part.calibrate(_of(params, name), x) for name, part in self._parts()}
         around = done["shortcut"][1] if self.shortcut else x
         return {name: part for name, (part, _) in done.items() if part}, done["body"][1] + around
-
-
-def _pool_first(named: list[tuple[str, Layer]]) -> list[tuple[str, Layer]]:
-    """Return the layers in the order to compute: a ReLU waits for the max pooling after it.
-
-    ReLU keeps the order of numbers, so the maximum of ReLUs is the ReLU of the maximum, in each bit, and the
-    gradients, too: where they could differ, at a maximum of 0 or below, both are 0. After pooling a quarter of the
-    numbers are left, which saves a tenth of a training step of `models.keras_mnist`. A dilated window may hold no
-    cell at all; there the order stays.
-    """
-    steps = list(named)
-    for i, ((_, first), (_, second)) in enumerate(itertools.pairwise(named)):
-        dense = getattr(second, "dilation_rate", 1) in (1, (1, 1))
-        if isinstance(first, ReLU) and isinstance(second, MaxPooling2D | GlobalMaxPooling2D) and dense:
-            steps[i], steps[i + 1] = steps[i + 1], steps[i]
-    return steps
 
 
 def _layers(where: str, layers: Any) -> tuple[Layer, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,7 +84,7 @@ class Conv2D(Layer):
     def output_shape(self, shape: Shape) -> Shape:
         """Ask the op's shape rule."""
         kernel = self.param_shapes(shape)["kernel"]
-        return ops.conv2d.shape((1, *shape), kernel, **self._how())[1:]  # type: ignore[attr-defined, no-any-return]
+        return ops.conv2d.shape((1, *shape), kernel, **self._how(), padding_mode=self.padding_mode)[1:]  # type: ignore[attr-defined, no-any-return]
 
     def init(self, rng: np.random.Generator, shape: Shape) -> Params:
         """Draw the kernel, then the bias."""
@@ -93,8 +94,12 @@ class Conv2D(Layer):
 
     def __call__(self, params: Params, x: Any, rng: np.random.Generator | None = None) -> Any:
         """Convolve a batch."""
+        return self.apply(ops.conv2d, params, x, padding_mode=self.padding_mode)
+
+    def apply(self, op: Callable[..., Any], params: Params, x: Any, **more: Any) -> Any:
+        """Call a convolution with these parameters and this layer's arguments, and more."""
         bias = leaf(self, params, "bias") if self.use_bias else None
-        return ops.conv2d(x, leaf(self, params, "kernel"), bias, **self._how())
+        return op(x, leaf(self, params, "kernel"), bias, **self._how(), **more)
 
     def multiply_adds(self, shape: Shape) -> int:
         """Return one for each tap of each window of each filter."""
@@ -108,8 +113,10 @@ class Conv2D(Layer):
     def spread(self, light: np.ndarray) -> Any:
         """Return where lit cells reach, copies in the pads included."""
         window, _, _ = check_window("Conv2D", self.kernel_size, 1)
-        return ops.conv2d(light, np.ones((*window, 1, 1), light.dtype), **{**self._how(), "groups": 1})
+        return ops.conv2d(
+            light, np.ones((*window, 1, 1), light.dtype), **{**self._how(), "groups": 1}, padding_mode=self.padding_mode
+        )
 
     def _how(self) -> dict[str, Any]:
-        names = ("strides", "padding", "dilation_rate", "groups", "padding_mode")
+        names = ("strides", "padding", "dilation_rate", "groups")
         return {name: getattr(self, name) for name in names}

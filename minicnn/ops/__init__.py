@@ -32,7 +32,7 @@ from minicnn.ops.arithmetic import (
     subtract,
 )
 from minicnn.ops.arrange import concatenate, flatten, getitem, reshape, transpose
-from minicnn.ops.conv import conv2d
+from minicnn.ops.conv import conv2d, conv2d_pool
 from minicnn.ops.loss import cross_entropy, mean_squared_error
 from minicnn.ops.norm import batch_norm
 from minicnn.ops.pad import crop2d, pad2d
@@ -71,6 +71,7 @@ __all__ = [
     "blur_pool2d",
     "concatenate",
     "conv2d",
+    "conv2d_pool",
     "crop2d",
     "cross_entropy",
     "dense",

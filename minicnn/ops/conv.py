@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from minicnn import kernels
-from minicnn.autograd import Array, op
+from minicnn.autograd import VJP, Array, op
 from minicnn.errors import ShapeError
 from minicnn.ops.pad import Mode, check_copies, check_mode, padded
-from minicnn.ops.window import Padding, Size, Windows, check_image, integer, windows
+from minicnn.ops.window import Padding, Size, Windows, check_image, integer, pair, windows
 
 Shape = tuple[int, ...]
+MOST_CELLS = 254
+"""In a pool of conv2d_pool: the kernels note the winner in a byte."""
 
 
 def conv2d_shape(
@@ -91,3 +95,80 @@ def conv2d(
         return kernel_set.conv2d_kernel_grad(g, x, kernel.shape, *how)
 
     return kernel_set.conv2d(x, kernel, bias, *how), (vjp_x, vjp_kernel, kernel_set.conv2d_bias_grad)
+
+
+def conv2d_pool_shape(
+    x: Shape,
+    kernel: Shape,
+    bias: Shape | None = None,
+    *,
+    strides: Size = 1,
+    padding: Padding = "valid",
+    dilation_rate: Size = 1,
+    groups: int = 1,
+    pool_size: Size = 1,
+    relu: bool = False,
+) -> Shape:
+    """Shape rule of conv2d_pool: (N, H, W, C) with (kh, kw, C // groups, K) -> (N, P, Q, K)."""
+    n, rows, cols, filters = conv2d_shape(
+        x, kernel, bias, strides=strides, padding=padding, dilation_rate=dilation_rate, groups=groups
+    )
+    w = windows("conv2d_pool", (rows, cols), pool_size, pool_size, "valid", pooling=True)
+    if w.rows.k * w.cols.k > MOST_CELLS:
+        fix = "Use conv2d, then max_pool2d."
+        raise ShapeError("conv2d_pool", f"a pool of {w.rows.k}x{w.cols.k} has more than {MOST_CELLS} cells", fix)
+    return n, *w.out, filters
+
+
+@op(conv2d_pool_shape)
+def conv2d_pool(
+    x: Array,
+    kernel: Array,
+    bias: Array | None = None,
+    *,
+    strides: Size = 1,
+    padding: Padding = "valid",
+    dilation_rate: Size = 1,
+    groups: int = 1,
+    pool_size: Size = 1,
+    relu: bool = False,
+) -> Any:
+    """Convolution, max pooling by windows side by side, ReLU: `relu(max_pool2d(conv2d(x, kernel, bias), pool_size))`.
+
+    The same numbers in one pass: what the convolution gives is pooled while it is in cache and never written, and
+    what no pool reads is not computed. Each pool's gradient goes to its first maximum. `Sequential` uses it for a
+    Conv2D with the MaxPooling2D and ReLU after it.
+
+    >>> conv2d_pool(np.arange(9.0).reshape(1, 3, 3, 1), np.ones((2, 2, 1, 1)), pool_size=2, relu=True).ravel()
+    array([24.])
+    """
+    w = _windows(x.shape, kernel.shape, strides, padding, dilation_rate)
+    kernel_set = kernels.implementation()
+    how = (w.strides, w.pads, w.dilation, int(groups), pair("conv2d_pool", "pool_size", pool_size))
+    y, winners = kernel_set.conv2d_pool(x, kernel, bias, *how, bool(relu))
+
+    def vjp_x(g: np.ndarray) -> Any:
+        return kernel_set.conv2d_pool_input_grad(g, winners, kernel, x.shape, *how)
+
+    def weights(g: np.ndarray) -> Any:
+        return kernel_set.conv2d_pool_weight_grads(g, winners, x, kernel.shape, *how)
+
+    return y, (vjp_x, *jointly(weights, 2))
+
+
+def jointly(gradients: Callable[[np.ndarray], tuple[Any, ...]], count: int) -> tuple[VJP, ...]:
+    """Make `count` VJPs of a function that finds that many gradients in one go; it runs once for each `g`.
+
+    >>> half, third = jointly(lambda g: (g / 2, g / 3), 2)
+    >>> g = np.array(6.0)
+    >>> float(half(g)), float(third(g))
+    (3.0, 2.0)
+    """
+    last: list[Any] = [None, ()]
+
+    def vjp(number: int, g: np.ndarray) -> Any:
+        if last[0] is not g:
+            last[:] = g, gradients(g)
+        return last[1][number]
+
+    return tuple(functools.partial(vjp, number) for number in range(count))

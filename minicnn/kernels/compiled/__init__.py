@@ -1,0 +1,33 @@
+"""The kernels of `reference`, compiled with Numba: same names, arguments and results to rounding.
+
+Every loop here works on the images `first` to `last` and gives up the interpreter's lock; `share` hands each core
+its part of the batch. A core gathers a few lines of windows (a line: the windows side by side in one image) into a
+buffer that stays in its cache and multiplies there, so that what is big (the gathered windows) never reaches memory.
+"""
+
+from minicnn.kernels.compiled.activation import relu, relu_grad
+from minicnn.kernels.compiled.conv import conv2d, conv2d_pool
+from minicnn.kernels.compiled.conv_grads import (
+    conv2d_bias_grad,
+    conv2d_input_grad,
+    conv2d_kernel_grad,
+    conv2d_pool_input_grad,
+    conv2d_pool_weight_grads,
+)
+from minicnn.kernels.compiled.pool import max_pool2d, max_pool2d_grad, sum_pool2d, sum_pool2d_grad
+
+__all__ = [
+    "conv2d",
+    "conv2d_bias_grad",
+    "conv2d_input_grad",
+    "conv2d_kernel_grad",
+    "conv2d_pool",
+    "conv2d_pool_input_grad",
+    "conv2d_pool_weight_grads",
+    "max_pool2d",
+    "max_pool2d_grad",
+    "relu",
+    "relu_grad",
+    "sum_pool2d",
+    "sum_pool2d_grad",
+]

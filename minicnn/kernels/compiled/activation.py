@@ -1,0 +1,37 @@
+"""ReLU, over any shape."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minicnn.kernels.compiled.loop import loop
+from minicnn.kernels.cores import share
+
+
+def relu(x: np.ndarray) -> np.ndarray:
+    """See `reference.relu`."""
+    x = np.asarray(x, order="C")  # unlike ascontiguousarray, it leaves a lone number without axes
+    y = np.empty_like(x)
+    share(_relu, x.size, x.size, x.reshape(-1), y.reshape(-1))
+    return y
+
+
+@loop
+def _relu(first, last, x, y):
+    for i in range(np.uintp(first), np.uintp(last)):
+        v = x[i]
+        y[i] = v if v > 0 or v != v else 0
+
+
+def relu_grad(g: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """See `reference.relu_grad`."""
+    g = np.asarray(g, order="C")
+    dx = np.empty_like(g)
+    share(_relu_grad, g.size, g.size, g.reshape(-1), np.asarray(y, order="C").reshape(-1), dx.reshape(-1))
+    return dx
+
+
+@loop
+def _relu_grad(first, last, g, y, dx):
+    for i in range(np.uintp(first), np.uintp(last)):
+        dx[i] = g[i] if y[i] > 0 else 0

@@ -1,0 +1,139 @@
+"""Convolution, with the pooling and the ReLU that follow it done before the result leaves the cache.
+
+Windows are gathered pooling cell by pooling cell: first the windows whose results are the top left cells of the pools
+of a line, then those of the next cells, and so on. The product has the same order, so the cells of one pool lie `n`
+numbers apart, and pooling is an elementwise maximum of long rows, whatever the number of filters. Of results that no
+pool reads nothing is computed. A convolution without pooling is one whose pools have one cell.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minicnn.kernels.compiled.gather import cell_windows, gather, gather_taps, lines_at_once, one_channel, spread_of
+from minicnn.kernels.compiled.loop import DEAD, NO_POOL, Pads, Pair, loop, out_size
+from minicnn.kernels.cores import share
+
+
+def conv2d(
+    x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, strides: Pair, pads: Pads, dilation: Pair, groups: int
+) -> np.ndarray:
+    """See `reference.conv2d`."""
+    return conv2d_pool(x, kernel, bias, strides, pads, dilation, groups, NO_POOL, False)[0]
+
+
+def conv2d_pool(
+    x: np.ndarray,
+    kernel: np.ndarray,
+    bias: np.ndarray | None,
+    strides: Pair,
+    pads: Pads,
+    dilation: Pair,
+    groups: int,
+    pool_size: Pair,
+    relu: bool,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """See `reference.conv2d_pool`."""
+    x, kernel = np.ascontiguousarray(x), np.ascontiguousarray(kernel, x.dtype)
+    p, q = out_size(x.shape, kernel.shape, strides, pads, dilation)
+    y = np.empty((len(x), p // pool_size[0], q // pool_size[1], kernel.shape[3]), x.dtype)
+    bias = np.zeros(kernel.shape[3], x.dtype) if bias is None else np.ascontiguousarray(bias, x.dtype)
+    pooled = relu or pool_size != NO_POOL
+    winners = np.empty(y.shape if pooled else (0, 0, 0, 0), np.uint8)
+    work = y.size * pool_size[0] * pool_size[1] * kernel[..., 0].size
+    convolve = _forward_one_channel if one_channel(kernel.shape, groups) else _forward
+    share(convolve, len(x), work, x, kernel, bias, y, winners, strides, pads, dilation, groups, pool_size, relu)
+    return y, winners if pooled else None
+
+
+@loop
+def _forward(first, last, x, kernel, bias, y, winners, strides, pads, dilation, groups, pool_size, relu):
+    kh, kw, c, filters = kernel.shape
+    _, p, q, _ = y.shape
+    k, taps, cells = filters // groups, kh * kw * c, pool_size[0] * pool_size[1]
+    step = lines_at_once(taps, k, q * cells, (last - first) * p)
+    patches = np.empty((step * q * cells, taps), x.dtype)
+    product = np.empty((step * q * cells, k), x.dtype)
+    results, won = y.reshape(y.size), winners.reshape(winners.size)
+    best, winner = np.empty(step * q * k, x.dtype), np.empty(min(step * q * k, winners.size), np.uint8)
+    for group in range(groups):
+        matrix = np.ascontiguousarray(kernel[:, :, :, group * k : (group + 1) * k]).reshape(taps, k)
+        wide = _repeat(bias[group * k : (group + 1) * k], step * q)
+        for start in range(first * p, last * p, step):
+            stop = min(last * p, start + step)
+            rows, at = (stop - start) * q, start * q * filters
+            for cell in range(cells):
+                to = patches[cell * rows : (cell + 1) * rows]
+                steps, before = cell_windows(strides, pads, pool_size, cell // pool_size[1], cell % pool_size[1])
+                gather(x, start, stop, group * c, to, kernel.shape, (p, q), steps, before, dilation, groups)
+            np.dot(patches[: rows * cells], matrix, product[: rows * cells])
+            flat = product.reshape(product.size)
+            if groups == 1:
+                _pool(flat, rows * k, cells, wide, results[at : at + rows * k], won[at : at + rows * k], relu)
+            else:
+                _pool(flat, rows * k, cells, wide, best, winner, relu)
+                _put_columns(results, at + group * k, filters, best, rows, k)
+                if len(won):
+                    _put_columns(won, at + group * k, filters, winner, rows, k)
+
+
+@loop
+def _forward_one_channel(first, last, x, kernel, bias, y, winners, strides, pads, dilation, groups, pool_size, relu):
+    # Tap by tap: rows of nine taps are too short to be copied fast.
+    kh, kw, _, k = kernel.shape
+    _, p, q, _ = y.shape
+    taps, cells = kh * kw, pool_size[0] * pool_size[1]
+    matrix = kernel.reshape(taps, k)
+    step = lines_at_once(taps, k, q * cells, (last - first) * p)
+    high, wide = spread_of(kernel.shape, strides, dilation, pool_size)
+    spots, gathered = np.empty(step * q * high * wide, x.dtype), np.empty(step * q * cells * taps, x.dtype)
+    product = np.empty((step * q * cells, k), x.dtype)
+    results, won, biases = y.reshape(y.size), winners.reshape(winners.size), _repeat(bias, step * q)
+    for start in range(first * p, last * p, step):
+        stop = min(last * p, start + step)
+        rows, at = (stop - start) * q, start * q * k
+        patches = gathered[: taps * cells * rows].reshape(taps, cells * rows)
+        gather_taps(x, start, stop, spots, patches, kernel.shape, (p, q), strides, pads, dilation, pool_size)
+        np.dot(patches.T, matrix, product[: rows * cells])
+        flat = product.reshape(product.size)
+        _pool(flat, rows * k, cells, biases, results[at : at + rows * k], won[at : at + rows * k], relu)
+
+
+@loop
+def _put_columns(to, at, width, of, rows, k):
+    for row in range(rows):
+        for f in range(k):
+            to[at + row * width + f] = of[row * k + f]
+
+
+@loop
+def _repeat(row, times):
+    wide = np.empty(times * len(row), row.dtype)
+    for at in range(0, len(wide), len(row)):
+        for t in range(len(row)):
+            wide[at + t] = row[t]
+    return wide
+
+
+@loop
+def _pool(product, n, cells, bias, best, winners, relu):
+    """Take for each of `n` pools the maximum over its cells, which lie `n` apart, and note the first winner."""
+    n = np.uintp(n)
+    for i in range(n):
+        best[i] = product[i] + bias[i]
+    if len(winners) == 0:
+        return
+    for i in range(n):
+        winners[i] = 0
+    for cell in range(1, cells):
+        at, number = np.uintp(cell) * n, np.uint8(cell)
+        for i in range(n):
+            new, old = product[at + i] + bias[i], best[i]
+            better = new > old or (new != new and old == old)
+            best[i] = new if better else old
+            winners[i] = number if better else winners[i]
+    if relu:
+        for i in range(n):
+            v = best[i]
+            winners[i] = winners[i] if v > 0 else np.uint8(DEAD)
+            best[i] = v if v > 0 or v != v else 0

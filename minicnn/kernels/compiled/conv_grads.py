@@ -1,0 +1,214 @@
+"""Back through convolution, and through the pooling and the ReLU after it.
+
+The gradient of each pool is put at its winner's place, the other cells get 0: a matrix in the order of the product of
+`conv`, line for line. Times the kernel it is what each window gives its cells; windows times it is the kernel's share.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minicnn.kernels.compiled.gather import (
+    cell_windows,
+    gather,
+    gather_taps,
+    lines_at_once,
+    one_channel,
+    scatter,
+    spread_of,
+)
+from minicnn.kernels.compiled.loop import DEAD, NO_POOL, Pads, Pair, add, loop
+from minicnn.kernels.cores import share
+
+
+def conv2d_input_grad(
+    g: np.ndarray, kernel: np.ndarray, x_shape: tuple[int, ...], strides: Pair, pads: Pads, dilation: Pair, groups: int
+) -> np.ndarray:
+    """See `reference.conv2d_input_grad`."""
+    return conv2d_pool_input_grad(g, None, kernel, x_shape, strides, pads, dilation, groups, NO_POOL)
+
+
+def conv2d_kernel_grad(
+    g: np.ndarray, x: np.ndarray, kernel_shape: tuple[int, ...], strides: Pair, pads: Pads, dilation: Pair, groups: int
+) -> np.ndarray:
+    """See `reference.conv2d_kernel_grad`."""
+    return conv2d_pool_weight_grads(g, None, x, kernel_shape, strides, pads, dilation, groups, NO_POOL)[0]
+
+
+def conv2d_bias_grad(g: np.ndarray) -> np.ndarray:
+    """See `reference.conv2d_bias_grad`."""
+    g = np.ascontiguousarray(g)
+    parts = share(_sum_rows, len(g), g.size, g)
+    return sum(parts[1:], parts[0]) if parts else np.zeros(g.shape[3], g.dtype)
+
+
+def conv2d_pool_input_grad(
+    g: np.ndarray,
+    winners: np.ndarray | None,
+    kernel: np.ndarray,
+    x_shape: tuple[int, ...],
+    strides: Pair,
+    pads: Pads,
+    dilation: Pair,
+    groups: int,
+    pool_size: Pair,
+) -> np.ndarray:
+    """See `reference.conv2d_pool_input_grad`."""
+    g, kernel = np.ascontiguousarray(g), np.ascontiguousarray(kernel, g.dtype)
+    dx = np.empty(x_shape, g.dtype)
+    work = g.size * pool_size[0] * pool_size[1] * kernel[..., 0].size
+    how = (strides, pads, dilation, groups, pool_size)
+    share(_input_grad, len(g), work, g, _or_none(winners), kernel, dx, *how)
+    return dx
+
+
+def conv2d_pool_weight_grads(
+    g: np.ndarray,
+    winners: np.ndarray | None,
+    x: np.ndarray,
+    kernel_shape: tuple[int, ...],
+    strides: Pair,
+    pads: Pads,
+    dilation: Pair,
+    groups: int,
+    pool_size: Pair,
+) -> tuple[np.ndarray, np.ndarray]:
+    """See `reference.conv2d_pool_weight_grads`."""
+    g, x, shape = np.ascontiguousarray(g), np.ascontiguousarray(x, g.dtype), tuple(kernel_shape)
+    work = g.size * pool_size[0] * pool_size[1] * shape[0] * shape[1] * shape[2]
+    correlate = _weight_grads_one_channel if one_channel(shape, groups) else _weight_grads
+    how = (strides, pads, dilation, groups, pool_size)
+    parts = share(correlate, len(g), work, g, _or_none(winners), x, shape, *how)
+    if not parts:
+        return np.zeros(shape, g.dtype), np.zeros(shape[3], g.dtype)
+    both: Any = sum(parts[1:], parts[0])
+    return both[:-1].reshape(shape), both[-1]
+
+
+def _or_none(winners: np.ndarray | None) -> np.ndarray:
+    return np.empty((0, 0, 0, 0), np.uint8) if winners is None else np.ascontiguousarray(winners)
+
+
+@loop
+def _input_grad(first, last, g, winners, kernel, dx, strides, pads, dilation, groups, pool_size):
+    kh, kw, c, filters = kernel.shape
+    _, p, q, _ = g.shape
+    k, taps, cells = filters // groups, kh * kw * c, pool_size[0] * pool_size[1]
+    step = lines_at_once(taps, k, q * cells, (last - first) * p)
+    spread = np.empty((step * q * cells, k), g.dtype)
+    shares = np.empty((step * q * cells, taps), g.dtype)
+    dx[first:last] = 0
+    for group in range(groups):
+        matrix = np.ascontiguousarray(kernel[:, :, :, group * k : (group + 1) * k]).reshape(taps, k)
+        back = np.ascontiguousarray(matrix.T)
+        for start in range(first * p, last * p, step):
+            stop = min(last * p, start + step)
+            rows = (stop - start) * q
+            gradients = _columns(g, start * q, rows, group * k, k)
+            part = _spread(gradients, _columns(winners, start * q, rows, group * k, k), cells, k, spread)
+            np.dot(part, back, shares[: len(part)])
+            for cell in range(cells):
+                of = shares[cell * rows : (cell + 1) * rows]
+                steps, before = cell_windows(strides, pads, pool_size, cell // pool_size[1], cell % pool_size[1])
+                scatter(dx, start, stop, group * c, of, kernel.shape, (p, q), steps, before, dilation, groups)
+
+
+@loop
+def _weight_grads(first, last, g, winners, x, window, strides, pads, dilation, groups, pool_size):
+    """Return the gradient of kernel and bias as the rows of one matrix, the bias last."""
+    kh, kw, c, filters = window
+    _, p, q, _ = g.shape
+    k, taps, cells = filters // groups, kh * kw * c, pool_size[0] * pool_size[1]
+    step = lines_at_once(taps, k, q * cells, (last - first) * p)
+    patches = np.empty((step * q * cells, taps), g.dtype)
+    spread = np.empty((step * q * cells, k), g.dtype)
+    product = np.empty((taps, k), g.dtype)
+    both = np.zeros((taps + 1, filters), g.dtype)
+    for group in range(groups):
+        for start in range(first * p, last * p, step):
+            stop = min(last * p, start + step)
+            rows = (stop - start) * q
+            for cell in range(cells):
+                to = patches[cell * rows : (cell + 1) * rows]
+                steps, before = cell_windows(strides, pads, pool_size, cell // pool_size[1], cell % pool_size[1])
+                gather(x, start, stop, group * c, to, window, (p, q), steps, before, dilation, groups)
+            gradients = _columns(g, start * q, rows, group * k, k)
+            won = _columns(winners, start * q, rows, group * k, k)
+            part = _spread(gradients, won, cells, k, spread)
+            np.dot(patches[: len(part)].T, part, product)
+            if groups == 1:
+                add(both.reshape(both.size), 0, product.reshape(product.size), 0, product.size)
+            else:
+                both[:-1, group * k : (group + 1) * k] += product
+            both[-1, group * k : (group + 1) * k] += _live_sums(gradients, won, k)
+    return both
+
+
+@loop
+def _weight_grads_one_channel(first, last, g, winners, x, window, strides, pads, dilation, groups, pool_size):
+    kh, kw, _, k = window
+    _, p, q, _ = g.shape
+    taps, cells = kh * kw, pool_size[0] * pool_size[1]
+    step = lines_at_once(taps, k, q * cells, (last - first) * p)
+    high, wide = spread_of(window, strides, dilation, pool_size)
+    spots, gathered = np.empty(step * q * high * wide, x.dtype), np.empty(step * q * cells * taps, x.dtype)
+    spread = np.empty((step * q * cells, k), g.dtype)
+    product = np.empty((taps, k), g.dtype)
+    both = np.zeros((taps + 1, k), g.dtype)
+    for start in range(first * p, last * p, step):
+        stop = min(last * p, start + step)
+        rows = (stop - start) * q
+        patches = gathered[: taps * cells * rows].reshape(taps, cells * rows)
+        gather_taps(x, start, stop, spots, patches, window, (p, q), strides, pads, dilation, pool_size)
+        gradients, won = _columns(g, start * q, rows, 0, k), _columns(winners, start * q, rows, 0, k)
+        part = _spread(gradients, won, cells, k, spread)
+        np.dot(patches, part, product)
+        both[:-1] += product
+        both[-1] += _live_sums(gradients, won, k)
+    return both
+
+
+@loop
+def _columns(a, start, rows, filter_, k):
+    """Return the filters of one group in some rows, one after the other."""
+    filters = a.shape[3]
+    if a.size == 0 or k == filters:
+        return a.reshape(a.size)[start * k : (start + rows) * k]
+    part = a.reshape(-1, filters)[start : start + rows, filter_ : filter_ + k]
+    return np.ascontiguousarray(part).reshape(rows * k)
+
+
+@loop
+def _spread(g, winners, cells, k, spread):
+    """Put the gradient of each pool at its winner's place among the cells, 0 at the others'."""
+    if len(winners) == 0:
+        return g.reshape(-1, k)
+    n, to = np.uintp(len(g)), spread.reshape(spread.size)
+    for cell in range(cells):
+        at, number = np.uintp(cell) * n, np.uint8(cell)
+        for i in range(n):
+            to[at + i] = g[i] if winners[i] == number else 0
+    return spread[: len(g) // k * cells]
+
+
+@loop
+def _live_sums(g, winners, k):
+    """Add up the gradients that ReLU lets through, filter by filter."""
+    # Sixteen rows at a time: a loop over six or ten filters is too short for vector instructions.
+    wide = np.zeros(16 * k, g.dtype)
+    for start in range(0, len(g), len(wide)):
+        at, length = np.uintp(start), np.uintp(min(len(wide), len(g) - start))
+        if len(winners):
+            for t in range(length):
+                wide[t] += g[at + t] if winners[at + t] != DEAD else 0
+        else:
+            for t in range(length):
+                wide[t] += g[at + t]
+    return wide.reshape(16, k).sum(axis=0)
+
+
+@loop
+def _sum_rows(first, last, g):
+    return _live_sums(g[first:last].reshape(g[first:last].size), np.empty(0, np.uint8), g.shape[3])

@@ -1,0 +1,176 @@
+"""Maximum and sum of windows, forward and backward."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minicnn.kernels.compiled.loop import Pads, Pair, add, copy, fill, loop, out_size
+from minicnn.kernels.cores import share
+
+
+def max_pool2d(x: np.ndarray, pool_size: Pair, strides: Pair, pads: Pads, dilation: Pair) -> np.ndarray:
+    """See `reference.max_pool2d`."""
+    x = np.ascontiguousarray(x)
+    y = np.empty((len(x), *out_size(x.shape, pool_size, strides, pads, dilation), x.shape[3]), x.dtype)
+    share(_max_pool, len(x), y.size * pool_size[0] * pool_size[1], x, y, pool_size, strides, pads, dilation)
+    return y
+
+
+@loop
+def _max_pool(first, last, x, y, pool_size, strides, pads, dilation):
+    _, h, w, c = x.shape
+    _, p, q, _ = y.shape
+    cells, to = x.reshape(x.size), y.reshape(y.size)
+    for n in range(first, last):
+        for row in range(p):
+            for col in range(q):
+                at = ((n * p + row) * q + col) * c
+                found = False
+                for i in range(pool_size[0]):
+                    a = row * strides[0] + i * dilation[0] - pads[0][0]
+                    if a < 0 or a >= h:
+                        continue
+                    for j in range(pool_size[1]):
+                        b = col * strides[1] + j * dilation[1] - pads[1][0]
+                        if 0 <= b < w:
+                            cell = ((n * h + a) * w + b) * c
+                            if found:
+                                _raise(to, at, cells, cell, c)
+                            else:
+                                copy(to, at, cells, cell, c)
+                            found = True
+                if not found:
+                    fill(to, at, c, -np.inf)
+
+
+@loop
+def _raise(to, at, of, start, length):
+    at, start = np.uintp(at), np.uintp(start)
+    for t in range(np.uintp(length)):
+        new, old = of[start + t], to[at + t]
+        to[at + t] = new if new > old or new != new else old
+
+
+def max_pool2d_grad(
+    g: np.ndarray, x: np.ndarray, y: np.ndarray, pool_size: Pair, strides: Pair, pads: Pads, dilation: Pair, split: bool
+) -> np.ndarray:
+    """See `reference.max_pool2d_grad`."""
+    g, x, y = np.ascontiguousarray(g), np.ascontiguousarray(x, g.dtype), np.ascontiguousarray(y, g.dtype)
+    dx = np.empty(x.shape, g.dtype)
+    work = y.size * pool_size[0] * pool_size[1]
+    give = _max_pool_split if split else _max_pool_first
+    share(give, len(g), work, g, x, y, dx, pool_size, strides, pads, dilation)
+    return dx
+
+
+@loop
+def _max_pool_first(first, last, g, x, y, dx, pool_size, strides, pads, dilation):
+    _, h, w, c = x.shape
+    _, p, q, _ = y.shape
+    cells, best, shares, to = x.reshape(x.size), y.reshape(y.size), g.reshape(g.size), dx.reshape(dx.size)
+    winner = np.empty(c, np.int64)
+    dx[first:last] = 0
+    for n in range(first, last):
+        for row in range(p):
+            for col in range(q):
+                at = ((n * p + row) * q + col) * c
+                winner[:] = -1
+                # Backwards, so that the first of equal winners has the last word.
+                for i in range(pool_size[0] - 1, -1, -1):
+                    a = row * strides[0] + i * dilation[0] - pads[0][0]
+                    if a < 0 or a >= h:
+                        continue
+                    for j in range(pool_size[1] - 1, -1, -1):
+                        b = col * strides[1] + j * dilation[1] - pads[1][0]
+                        if 0 <= b < w:
+                            _note_winners(winner, cells, ((n * h + a) * w + b) * c, best, at)
+                for t in range(c):
+                    if winner[t] >= 0:
+                        to[winner[t]] += shares[at + t]
+
+
+@loop
+def _note_winners(winner, cells, cell, best, at):
+    cell, at = np.uintp(cell), np.uintp(at)
+    for t in range(np.uintp(len(winner))):
+        v = cells[cell + t]
+        winner[t] = np.int64(cell + t) if v == best[at + t] or v != v else winner[t]
+
+
+@loop
+def _max_pool_split(first, last, g, x, y, dx, pool_size, strides, pads, dilation):
+    _, h, w, c = x.shape
+    _, p, q, _ = y.shape
+    dx[first:last] = 0
+    for n in range(first, last):
+        for row in range(p):
+            for col in range(q):
+                for t in range(c):
+                    best, winners = y[n, row, col, t], 0
+                    for counting in (True, False):
+                        for i in range(pool_size[0]):
+                            a = row * strides[0] + i * dilation[0] - pads[0][0]
+                            for j in range(pool_size[1]):
+                                b = col * strides[1] + j * dilation[1] - pads[1][0]
+                                if 0 <= a < h and 0 <= b < w:
+                                    v = x[n, a, b, t]
+                                    if v == best or v != v:
+                                        if counting:
+                                            winners += 1
+                                        else:
+                                            dx[n, a, b, t] += g[n, row, col, t] / winners
+
+
+def sum_pool2d(x: np.ndarray, pool_size: Pair, strides: Pair, pads: Pads, dilation: Pair) -> np.ndarray:
+    """See `reference.sum_pool2d`."""
+    x = np.ascontiguousarray(x)
+    y = np.empty((len(x), *out_size(x.shape, pool_size, strides, pads, dilation), x.shape[3]), x.dtype)
+    share(_sum_pool, len(x), y.size * pool_size[0] * pool_size[1], x, y, pool_size, strides, pads, dilation)
+    return y
+
+
+@loop
+def _sum_pool(first, last, x, y, pool_size, strides, pads, dilation):
+    _, h, w, c = x.shape
+    _, p, q, _ = y.shape
+    cells, sums = x.reshape(x.size), y.reshape(y.size)
+    y[first:last] = 0
+    for line in range(first * p, last * p):
+        image, row = divmod(line, p)
+        for i in range(pool_size[0]):
+            a = row * strides[0] + i * dilation[0] - pads[0][0]
+            if a < 0 or a >= h:
+                continue
+            for col in range(q):
+                for j in range(pool_size[1]):
+                    b = col * strides[1] + j * dilation[1] - pads[1][0]
+                    if 0 <= b < w:
+                        add(sums, (line * q + col) * c, cells, ((image * h + a) * w + b) * c, c)
+
+
+def sum_pool2d_grad(
+    g: np.ndarray, x_shape: tuple[int, ...], pool_size: Pair, strides: Pair, pads: Pads, dilation: Pair
+) -> np.ndarray:
+    """See `reference.sum_pool2d_grad`."""
+    g, dx = np.ascontiguousarray(g), np.empty(x_shape, g.dtype)
+    share(_sum_pool_grad, len(g), g.size * pool_size[0] * pool_size[1], g, dx, pool_size, strides, pads, dilation)
+    return dx
+
+
+@loop
+def _sum_pool_grad(first, last, g, dx, pool_size, strides, pads, dilation):
+    _, h, w, c = dx.shape
+    _, p, q, _ = g.shape
+    sums, cells = g.reshape(g.size), dx.reshape(dx.size)
+    dx[first:last] = 0
+    for line in range(first * p, last * p):
+        image, row = divmod(line, p)
+        for i in range(pool_size[0]):
+            a = row * strides[0] + i * dilation[0] - pads[0][0]
+            if a < 0 or a >= h:
+                continue
+            for col in range(q):
+                for j in range(pool_size[1]):
+                    b = col * strides[1] + j * dilation[1] - pads[1][0]
+                    if 0 <= b < w:
+                        add(cells, ((image * h + a) * w + b) * c, sums, (line * q + col) * c, c)
