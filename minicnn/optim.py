@@ -65,10 +65,10 @@ class SGD:
         rate, grads = rate_at(self.learning_rate, state["step"]), _clip(self, grads)
         velocity, move = state["velocity"], grads
         if self.momentum:
-            velocity = tree.map_leaves(lambda v, g: self.momentum * v + g, velocity, grads)
+            velocity = tree.map_leaves(lambda v, g: _times_plus(self.momentum, v, g), velocity, grads)
             move = velocity
         if self.nesterov:
-            move = tree.map_leaves(lambda g, v: g + self.momentum * v, grads, velocity)
+            move = tree.map_leaves(lambda g, v: _times_plus(self.momentum, v, g), grads, velocity)
         return _move(params, move, rate, self.weight_decay), {"step": state["step"] + 1, "velocity": velocity}
 
 
@@ -169,6 +169,13 @@ def _clip(optimizer: Optimizer, grads: Tree) -> Tree:
 
 def _move(params: Tree, move: Tree, rate: float, decay: float) -> Tree:
     def step(w: np.ndarray, m: np.ndarray) -> np.ndarray:
-        return w - rate * (m + decay * w) if decay and w.ndim > 1 else w - rate * m
+        return _times_plus(-rate, _times_plus(decay, w, m) if decay and w.ndim > 1 else m, w)
 
     return tree.map_leaves(step, params, move)
+
+
+def _times_plus(factor: float, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return factor * a + b in one new array."""
+    result: np.ndarray = np.multiply(a, factor)
+    result += b
+    return result

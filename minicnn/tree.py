@@ -18,20 +18,37 @@ def map_leaves(f: Callable[..., Any], tree: Any, *others: Any) -> Any:
     >>> map_leaves(lambda a, b: a + b, {"w": 1, "layers": [2, (3,)]}, {"w": 10, "layers": [20, (30,)]})
     {'w': 11, 'layers': [22, (33,)]}
     """
-    return _map(f, "", tree, others)
+    try:
+        return _map(f, tree, *others)
+    except _DifferError:
+        raise ValueError(next(_differences("", tree, others))) from None
 
 
-def _map(f: Callable[..., Any], path: str, tree: Any, others: tuple[Any, ...]) -> Any:
-    if not isinstance(tree, dict | list | tuple):
-        return f(tree, *others)
-    keys = _keys(tree)
-    for other in others:
-        if type(other) is not type(tree) or _keys(other) != keys:
-            raise ValueError(f"trees differ at {path or 'the root'}: {_describe(tree)} against {_describe(other)}")
-    values = [_map(f, f"{path}/{key}", tree[key], tuple(o[key] for o in others)) for key in keys]
+class _DifferError(Exception):
+    """Two trees differ somewhere; where is looked for only then."""
+
+
+def _map(f: Callable[..., Any], tree: Any, *others: Any) -> Any:
     if isinstance(tree, dict):
-        return dict(zip(keys, values, strict=True))
-    return type(tree)(*values) if hasattr(tree, "_fields") else type(tree)(values)
+        if any(type(other) is not type(tree) or list(other) != list(tree) for other in others):
+            raise _DifferError
+        branches = zip(tree.values(), *[other.values() for other in others], strict=True)
+        return {key: _map(f, *branch) for key, branch in zip(tree, branches, strict=True)}
+    if isinstance(tree, list | tuple):
+        if any(type(other) is not type(tree) or len(other) != len(tree) for other in others):
+            raise _DifferError
+        values = [_map(f, *branch) for branch in zip(tree, *others, strict=True)]
+        return type(tree)(*values) if hasattr(tree, "_fields") else type(tree)(values)
+    return f(tree, *others)
+
+
+def _differences(path: str, tree: Any, others: tuple[Any, ...]) -> Iterator[str]:
+    if isinstance(tree, dict | list | tuple):
+        for other in others:
+            if type(other) is not type(tree) or _keys(other) != _keys(tree):
+                yield f"trees differ at {path or 'the root'}: {_describe(tree)} against {_describe(other)}"
+        for key in _keys(tree):
+            yield from _differences(f"{path}/{key}", tree[key], tuple(other[key] for other in others))
 
 
 def items(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:

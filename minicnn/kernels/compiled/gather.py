@@ -15,26 +15,50 @@ PRODUCT = 1_000_000
 @loop
 def gather(x, start, stop, channel, patches, window, out, strides, before, dilation, groups):
     """Copy windows into the rows of `patches`, zeros for pads; taps that touch in memory in one go."""
-    kh, kw, c, _ = window
     _, h, w, channels = x.shape
-    runs, length = (1, kw * c) if dilation[1] == 1 and groups == 1 else (kw, c)
-    cells, to, width, at = x.reshape(x.size), patches.reshape(patches.size), w * channels, 0
-    for line in range(start, stop):
-        image, p = divmod(line, out[0])
-        for q in range(out[1]):
-            for i in range(kh):
-                a = p * strides[0] + i * dilation[0] - before[0]
-                for j in range(runs):
-                    b = (q * strides[1] + j * dilation[1] - before[1]) * channels + channel
-                    cell = (image * h + a) * width + b
-                    if 0 <= a < h and 0 <= b and b + length <= width:
-                        copy(to, at, cells, cell, length)
+    runs, length = tap_runs(window, dilation, groups)
+    cells, to, width = x.reshape(x.size), patches.reshape(patches.size), w * channels
+    step, taps, base = strides[1] * channels, window[0] * window[1] * window[2], 0
+    image, p = divmod(start, out[0])
+    for _ in range(start, stop):
+        for i in range(window[0]):
+            a = p * strides[0] + i * dilation[0] - before[0]
+            for j in range(runs):
+                b, at = (j * dilation[1] - before[1]) * channels + channel, base + (i * runs + j) * length
+                low, high = _whole(b, step, length, width, out[1], 0 <= a < h)
+                row = (image * h + a) * width + b
+                for q in range(out[1]):
+                    if low <= q < high:
+                        # Written out: for two dozen numbers a call of `copy` takes twice as long.
+                        here, there = np.uintp(at + q * taps), np.uintp(row + q * step)
+                        for t in range(np.uintp(length)):
+                            to[here + t] = cells[there + t]
                     else:
-                        fill(to, at, length, 0)
-                        low, high = max(0, -b), min(length, width - b)
-                        if 0 <= a < h and low < high:
-                            copy(to, at + low, cells, cell + low, high - low)
-                    at += length
+                        fill(to, at + q * taps, length, 0)
+                        first, last = max(0, -b - q * step), min(length, width - b - q * step)
+                        if 0 <= a < h and first < last:
+                            copy(to, at + q * taps + first, cells, row + q * step + first, last - first)
+        base += out[1] * taps
+        p += 1
+        if p == out[0]:
+            image, p = image + 1, 0
+
+
+@loop
+def tap_runs(window, dilation, groups):
+    """Return how many runs the taps of a window's row make in memory, and how long one is."""
+    if dilation[1] == 1 and groups == 1:
+        return 1, window[1] * window[2]
+    return window[1], window[2]
+
+
+@loop
+def _whole(b, step, length, width, out, inside):
+    """Return from which window to which a run lies inside the image's row; the first starts at `b`."""
+    if not inside:
+        return out, out
+    low = min(out, max(0, -(b // step)))
+    return low, max(low, min(out, (width - length - b) // step + 1))
 
 
 @loop
@@ -103,26 +127,32 @@ def _gather_spot(x, start, stop, to, at, out, strides, pads, pool_size, a, b):
 
 @loop
 def scatter(dx, start, stop, channel, shares, window, out, strides, before, dilation, groups):
-    """Add the rows of `shares` back to the cells that their windows read: the reverse of `_gather`."""
-    kh, kw, c, _ = window
+    """Add the rows of `shares` back to the cells that their windows read: the reverse of `gather`."""
     _, h, w, channels = dx.shape
-    runs, length = (1, kw * c) if dilation[1] == 1 and groups == 1 else (kw, c)
-    to, of, width, at = dx.reshape(dx.size), shares.reshape(shares.size), w * channels, 0
-    for line in range(start, stop):
-        image, p = divmod(line, out[0])
-        for q in range(out[1]):
-            for i in range(kh):
-                a = p * strides[0] + i * dilation[0] - before[0]
-                for j in range(runs):
-                    b = (q * strides[1] + j * dilation[1] - before[1]) * channels + channel
-                    low, high = max(0, -b), min(length, width - b)
-                    if 0 <= a < h and low < high:
-                        add(to, (image * h + a) * width + b + low, of, at + low, high - low)
-                    at += length
-
-
-def one_channel(kernel_shape: tuple[int, ...], groups: int) -> bool:
-    return kernel_shape[2] == 1 and groups == 1
+    runs, length = tap_runs(window, dilation, groups)
+    to, of, width = dx.reshape(dx.size), shares.reshape(shares.size), w * channels
+    step, taps, base = strides[1] * channels, window[0] * window[1] * window[2], 0
+    image, p = divmod(start, out[0])
+    for _ in range(start, stop):
+        for i in range(window[0]):
+            a = p * strides[0] + i * dilation[0] - before[0]
+            for j in range(runs):
+                b, at = (j * dilation[1] - before[1]) * channels + channel, base + (i * runs + j) * length
+                low, high = _whole(b, step, length, width, out[1], 0 <= a < h)
+                row = (image * h + a) * width + b
+                for q in range(out[1]):
+                    if low <= q < high:
+                        here, there = np.uintp(row + q * step), np.uintp(at + q * taps)
+                        for t in range(np.uintp(length)):
+                            to[here + t] += of[there + t]
+                    else:
+                        first, last = max(0, -b - q * step), min(length, width - b - q * step)
+                        if 0 <= a < h and first < last:
+                            add(to, row + q * step + first, of, at + q * taps + first, last - first)
+        base += out[1] * taps
+        p += 1
+        if p == out[0]:
+            image, p = image + 1, 0
 
 
 @loop
@@ -137,3 +167,7 @@ def cell_windows(strides, pads, pool_size, i, j):
     steps = (strides[0] * pool_size[0], strides[1] * pool_size[1])
     before = (pads[0][0] - i * strides[0], pads[1][0] - j * strides[1])
     return steps, before
+
+
+def one_channel(kernel_shape: tuple[int, ...], groups: int) -> bool:
+    return kernel_shape[2] == 1 and groups == 1
