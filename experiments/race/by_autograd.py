@@ -1,0 +1,72 @@
+"""HIPS autograd in the race: its own NumPy, windows gathered by index, since its convolution does not stride."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import autograd.numpy as anp
+import numpy as np
+from autograd import value_and_grad
+
+from minicnn import layers as L  # noqa: N812
+from minicnn import tree
+from minicnn.layers import Sequential
+
+
+def logits(net: Sequential, params: Any, x: Any) -> Any:
+    """Compute the net in NHWC."""
+    for name, layer, at in net.children(x.shape[1:]):
+        if isinstance(layer, L.Conv2D):
+            x = _convolve(x, params[name]["kernel"], layer.padding == "same") + params[name]["bias"]
+        elif isinstance(layer, L.MaxPooling2D):
+            n, (h, w, c), k = len(x), at, layer.pool_size
+            x = x[:, : h // k * k, : w // k * k].reshape(n, h // k, k, w // k, k, c).max(axis=(2, 4))  # type: ignore[operator, misc]
+        elif isinstance(layer, L.Dense):
+            x = anp.dot(x, params[name]["kernel"]) + params[name]["bias"]
+        elif isinstance(layer, L.Flatten):
+            x = x.reshape(len(x), -1)
+        elif isinstance(layer, L.GlobalAveragePooling2D):
+            x = anp.mean(x, axis=(1, 2))
+        else:
+            x = anp.maximum(x, 0)
+    return x
+
+
+def _convolve(x: Any, kernel: Any, same: bool) -> Any:
+    kh, kw, c, k = kernel.shape
+    if same:
+        x = anp.pad(x, ((0, 0), (kh // 2, kh // 2), (kw // 2, kw // 2), (0, 0)), mode="constant")
+    p, q = x.shape[1] - kh + 1, x.shape[2] - kw + 1
+    taps = [x[:, i : i + p, j : j + q] for i in range(kh) for j in range(kw)]
+    patches = anp.concatenate(taps, axis=3).reshape(-1, kh * kw * c)
+    return anp.dot(patches, kernel.reshape(-1, k)).reshape(len(x), p, q, k)
+
+
+class Racer:
+    """See `contenders.Racer`."""
+
+    def __init__(self, net: Sequential, shape: tuple[int, ...], params: Any, rate: float, momentum: float) -> None:
+        def loss(params: Any, x: Any, y: Any) -> Any:
+            z = logits(net, params, x)
+            top = anp.max(z, axis=1, keepdims=True)
+            total = anp.log(anp.sum(anp.exp(z - top), axis=1)) + top[:, 0]
+            return anp.mean(total - z[np.arange(len(y)), y])
+
+        self.net, self.params, self.rate, self.momentum = net, params, rate, momentum
+        self.velocity = tree.map_leaves(np.zeros_like, params)
+        self.gradient = value_and_grad(loss)
+
+    def batch(self, images: np.ndarray, labels: np.ndarray) -> Any:
+        """Keep the arrays."""
+        return images, labels
+
+    def learn(self, batch: Any) -> float:
+        """Take one training step."""
+        loss, grads = self.gradient(self.params, *batch)
+        self.velocity = tree.map_leaves(lambda v, g: self.momentum * v + g, self.velocity, grads)
+        self.params = tree.map_leaves(lambda w, v: w - np.float32(self.rate) * v, self.params, self.velocity)
+        return float(loss)
+
+    def infer(self, batch: Any) -> np.ndarray:
+        """Return the logits."""
+        return np.asarray(logits(self.net, self.params, batch[0]))

@@ -1,0 +1,65 @@
+"""JAX in the race: one compiled function for a training step, one for the logits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from minicnn import layers as L  # noqa: N812
+from minicnn.layers import Sequential
+
+
+def logits(net: Sequential, params: Any, x: Any) -> Any:
+    """Compute the net in NHWC."""
+    for name, layer, _ in net.children(x.shape[1:]):
+        if isinstance(layer, L.Conv2D):
+            numbers = ("NHWC", "HWIO", "NHWC")
+            padding = str(layer.padding).upper()
+            x = jax.lax.conv_general_dilated(x, params[name]["kernel"], (1, 1), padding, dimension_numbers=numbers)
+            x = x + params[name]["bias"]
+        elif isinstance(layer, L.MaxPooling2D):
+            window = (1, layer.pool_size, layer.pool_size, 1)
+            x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, window, "VALID")
+        elif isinstance(layer, L.Dense):
+            x = x @ params[name]["kernel"] + params[name]["bias"]
+        elif isinstance(layer, L.Flatten):
+            x = x.reshape(len(x), -1)
+        elif isinstance(layer, L.GlobalAveragePooling2D):
+            x = x.mean(axis=(1, 2))
+        else:
+            x = jax.nn.relu(x)
+    return x
+
+
+class Racer:
+    """See `contenders.Racer`."""
+
+    def __init__(self, net: Sequential, shape: tuple[int, ...], params: Any, rate: float, momentum: float) -> None:
+        def loss(params: Any, x: Any, y: Any) -> Any:
+            return -jnp.take_along_axis(jax.nn.log_softmax(logits(net, params, x)), y[:, None], axis=1).mean()
+
+        def step(params: Any, velocity: Any, x: Any, y: Any) -> Any:
+            value, grads = jax.value_and_grad(loss)(params, x, y)
+            velocity = jax.tree.map(lambda v, g: momentum * v + g, velocity, grads)
+            return jax.tree.map(lambda w, v: w - rate * v, params, velocity), velocity, value
+
+        self.params = jax.tree.map(jnp.asarray, params)
+        self.velocity = jax.tree.map(jnp.zeros_like, self.params)
+        self.step = jax.jit(step)
+        self.logits = jax.jit(lambda params, x: logits(net, params, x))
+
+    def batch(self, images: np.ndarray, labels: np.ndarray) -> Any:
+        """Put the arrays where JAX wants them."""
+        return jnp.asarray(images), jnp.asarray(labels)
+
+    def learn(self, batch: Any) -> float:
+        """Take one training step."""
+        self.params, self.velocity, loss = self.step(self.params, self.velocity, *batch)
+        return float(loss)
+
+    def infer(self, batch: Any) -> np.ndarray:
+        """Return the logits."""
+        return np.asarray(self.logits(self.params, batch[0]))

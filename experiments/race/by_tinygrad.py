@@ -1,0 +1,64 @@
+"""tinygrad in the race, with TinyJit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from tinygrad import Tensor, TinyJit, nn
+
+from minicnn import layers as L  # noqa: N812
+from minicnn import tree
+from minicnn.layers import Sequential
+
+
+def logits(net: Sequential, shape: tuple[int, ...], params: Any, x: Any) -> Any:
+    """Compute the net in NCHW; Flatten goes back to NHWC."""
+    for name, layer, _ in net.children(shape):
+        if isinstance(layer, L.Conv2D):
+            pad = layer.kernel_size // 2 if layer.padding == "same" else 0  # type: ignore[operator]
+            x = x.conv2d(params[name]["kernel"], params[name]["bias"], padding=pad)
+        elif isinstance(layer, L.MaxPooling2D):
+            x = x.max_pool2d(layer.pool_size)
+        elif isinstance(layer, L.Dense):
+            x = x.linear(params[name]["kernel"], params[name]["bias"])
+        elif isinstance(layer, L.Flatten):
+            x = x.permute(0, 2, 3, 1).flatten(1)
+        elif isinstance(layer, L.GlobalAveragePooling2D):
+            x = x.mean((2, 3))
+        else:
+            x = x.relu()
+    return x
+
+
+class Racer:
+    """See `contenders.Racer`."""
+
+    def __init__(self, net: Sequential, shape: tuple[int, ...], params: Any, rate: float, momentum: float) -> None:
+        def weight(w: np.ndarray) -> Any:
+            return Tensor(np.ascontiguousarray(w.transpose(3, 2, 0, 1) if w.ndim == 4 else w))
+
+        self.params = tree.map_leaves(weight, params)
+        optimizer = nn.optim.SGD(tree.leaves(self.params), lr=rate, momentum=momentum)
+
+        def step(x: Any, y: Any) -> Any:
+            Tensor.training = True
+            optimizer.zero_grad()
+            loss = logits(net, shape, self.params, x).sparse_categorical_crossentropy(y).backward()
+            return loss.realize(*optimizer.schedule_step())
+
+        self.step = TinyJit(step)
+        self.logits = TinyJit(lambda x: logits(net, shape, self.params, x).realize())
+
+    def batch(self, images: np.ndarray, labels: np.ndarray) -> Any:
+        """Make tensors (N, C, H, W)."""
+        x = Tensor(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).realize()
+        return x, Tensor(labels.astype(np.int32)).realize()
+
+    def learn(self, batch: Any) -> float:
+        """Take one training step."""
+        return float(self.step(*batch).item())
+
+    def infer(self, batch: Any) -> np.ndarray:
+        """Return the logits."""
+        return self.logits(batch[0]).numpy()  # type: ignore[no-any-return]
