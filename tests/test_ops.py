@@ -518,3 +518,40 @@ def test_crop_undoes_pad():
 def test_a_cell_picked_twice_gets_both_gradients():
     index = np.array([2, 0, 2])
     assert_array_equal(gradient(lambda x: x[index], np.zeros(4)), [1, 0, 2, 0])
+
+
+def test_defaults_are_those_of_the_documentation():
+    x = np.array([3.0, 4.0, 0.0, 0.0]).reshape(1, 2, 2, 1)
+    assert ops.lp_pool2d(x).item() == pytest.approx(5)
+    y = ops.batch_norm(np.array([[0.0], [2.0]]), np.ones(1), np.zeros(1))
+    assert_allclose(y.ravel(), np.array([-1, 1]) / math.sqrt(1 + 1e-3), rtol=1e-12)
+    assert ops.average_pool2d(np.ones((1, 2, 2, 1)), 2, padding=1).ravel().tolist() == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("p", [1.0, 1.5, 2.0, 3.0])
+def test_a_window_of_zeros_sends_back_zeros(p):
+    x = np.zeros((1, 2, 4, 1))
+    x[0, 0, 0, 0] = 0.25
+    g = grad(lambda x: ops.lp_pool2d(x, p=p).sum())(x)
+    assert_allclose(g.ravel(), [1, 0, 0, 0, 0, 0, 0, 0], atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: ops.conv2d(np.ones((1, 4, 4, 6)), np.ones((3, 3, 2, 4)), groups=2), "a kernel of (3, 3, 3, 4)"),
+        (lambda: ops.conv2d(np.ones((1, 4, 4, 1)), np.ones((3, 3, 2, 4)), groups=2), "a kernel of (3, 3, 1, 4)"),
+        (lambda: ops.conv2d(np.ones((1, 4, 4, 1)), np.ones((3, 3, 1, 4, 1))), "has 5 axes"),
+        (lambda: ops.batch_norm(np.ones((2, 4)), np.ones(3), np.ones(4)), "4 channels of (2, 4). Use (4,)."),
+        (lambda: ops.batch_norm(np.ones((2, 4)), np.ones(4), np.ones(5)), "4 channels of (2, 4). Use (4,)."),
+        (lambda: ops.batch_norm(np.ones((2, 4)), np.ones(5), np.ones(4)), "4 channels of (2, 4). Use (4,)."),
+        (lambda: ops.max_pool2d(np.ones((4, 4))), "Use reshape."),
+        (lambda: ops.max_pool2d(np.ones((1, 1, 4, 4, 1))), "Use reshape."),
+        (lambda: ops.conv2d_pool(np.ones((1, 4, 4, 1)), np.ones((3, 3, 1, 1)), pool_size=3), "conv2d_pool"),
+        (lambda: ops.conv2d_pool(np.ones((1, 20, 20, 1)), np.ones((1, 1, 1, 1)), pool_size=16), "more than 254 cells"),
+    ],
+)
+def test_what_would_fit_is_worked_out(call, said):
+    with pytest.raises(ShapeError) as caught:
+        call()
+    assert said in str(caught.value)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minicnn.errors import ShapeError
-from minicnn.ops.window import Axis, check_padding, integer, pair, windows
+from minicnn.ops.window import Axis, adaptive_windows, check_padding, integer, pair, windows
 
 
 def axis(n, k, s, d=1, padding="valid", **how):
@@ -177,3 +177,29 @@ def test_what_does_not_fit_is_said_with_its_numbers(call, kind, fragments):
         call()
     for fragment in fragments:
         assert fragment in str(caught.value)
+
+
+def test_an_adaptive_pooling_has_its_largest_window_and_its_mean_stride():
+    w = adaptive_windows((5, 8), (2, 3))
+    assert (w.out, w.strides, w.dilation, w.pads) == ((2, 3), (2, 2), (1, 1), ((0, 0), (0, 0)))
+    assert (w.rows.k, w.cols.k, w.rounding) == (3, 4, "adaptive")
+    assert w.rows.unread == w.cols.unread == ()
+    assert w.rows.formula(w.rounding) == "from floor(i * 5 / 2) up to ceil((i + 1) * 5 / 2) for i = 0 .. 1"
+    assert adaptive_windows((2, 2), (5, 5)).strides == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("padding", "said"),
+    [(0, "2x2 input: "), (((0, 0), (0, 1)), "2x2 input with its pads: "), (((1, 0), (0, 0)), "input with its pads: ")],
+)
+def test_pads_are_spoken_of_where_there_are_any(padding, said):
+    with pytest.raises(ShapeError) as caught:
+        windows("conv2d", (2, 2), 9, 1, padding)
+    assert said in str(caught.value)
+
+
+def test_dilation_is_spoken_of_where_there_is_any():
+    for dilation, said in ((1, "a 2x2 window does"), (2, "a 2x2 window (it spans 3x3) does")):
+        with pytest.raises(ShapeError) as caught:
+            windows("conv2d", (1, 1), 2, 1, dilation=dilation)
+        assert said in str(caught.value)

@@ -12,7 +12,8 @@ from torch import nn
 from minicnn import layers as L  # noqa: N812
 from minicnn.layers import Sequential
 
-torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+if "OMP_NUM_THREADS" in os.environ:
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
 def module(net: Sequential, shape: tuple[int, ...], params: Any) -> nn.Sequential:

@@ -229,8 +229,8 @@ def _does_not_fit(
 def check_image(where: str, x: Shape) -> None:
     """Raise ShapeError unless `x` is (N, H, W, C) with at least one row, column and channel."""
     if len(x) != 4:
-        fix = "Add the batch axis with x[None]." if len(x) == 3 else "Use reshape."
-        fix = "Add the channel axis with x[..., None], the batch axis with x[None]." if len(x) == 3 else fix
+        axes = "Add the channel axis with x[..., None], the batch axis with x[None]."
+        fix = axes if len(x) == 3 else "Use reshape."
         raise ShapeError(where, f"the input has {len(x)} axes {x}, it takes 4: (N, H, W, C)", fix)
     for n, name in zip(x[1:], ("rows", "columns", "channels"), strict=True):
         if n < 1:
