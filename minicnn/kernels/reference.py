@@ -4,13 +4,16 @@ Images are (N, H, W, C), convolution kernels (kh, kw, C // groups, K), pads ((to
 window's number of rows is floor((H + top + bottom - span) / stride) + 1, always at least one: the callers check
 that, the kernels do not. Results have the dtype of `x`, arguments are never written to.
 
-Every function works tap by tap: `_tap(x, i, j)` is, for all windows at once, the cell under tap (i, j), a strided
-view of the padded image. Reading forward and writing backward go through the same views.
+Pooling works tap by tap: `_tap(x, i, j)` is, for all windows at once, the cell under tap (i, j), a strided view of
+the padded image. Reading forward and writing backward go through the same views. Convolution gathers the windows of
+a few images at a time as the rows of a matrix (`_patches`), so that they are still in cache when BLAS multiplies.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -61,21 +64,16 @@ def conv2d_pool(
     Winners are uint8, of the result's shape: the number of a pool's first maximum in row order, or DEAD where ReLU
     stops the gradient; None without pooling and ReLU, where there is nothing to win.
     """
-    n, (p, q) = len(x), _pools(_out(x, kernel.shape[:2], strides, pads, dilation), pool_size)
-    best, winners = np.empty((n, p, q, kernel.shape[3]), x.dtype), np.zeros((n, p, q, kernel.shape[3]), np.uint8)
-    padded, steps = _pad(x, pads, 0), _steps(strides, pool_size)
-    for rows, channels, filters in _pieces(x, kernel, p * q, groups):
-        for number, (i, j) in enumerate(np.ndindex(*pool_size)):
-            cells = padded[rows, i * strides[0] :, j * strides[1] :, channels]
-            patches = _patches(cells, kernel.shape[:2], (p, q), steps, dilation)
-            new = (patches @ _matrix(kernel[..., filters])).reshape(-1, p, q, _width(filters))
-            if bias is not None:
-                new += bias[filters]
-            _win(best[rows, :, :, filters], winners[rows, :, :, filters], new, number)
-        if relu:
-            part = best[rows, :, :, filters]
-            np.putmask(winners[rows, :, :, filters], ~(part > 0), DEAD)
-            np.maximum(part, 0, out=part)
+    p, q = (n // cells for n, cells in zip(_out(x, kernel.shape, strides, pads, dilation), pool_size, strict=True))
+    best, winners = (np.zeros((len(x), p, q, kernel.shape[3]), dtype) for dtype in (x.dtype, np.uint8))
+    padded = _pad(x, pads, 0)
+    for rows, channels, filters in _pieces(x, kernel, p * q * math.prod(pool_size), groups):
+        patches = _patches(padded[rows, ..., channels], kernel.shape[:2], (p, q), strides, dilation, pool_size)
+        cells = patches @ kernel[..., filters].reshape(patches.shape[1], -1)
+        if bias is not None:
+            cells.reshape(len(cells) // q, -1)[...] += np.tile(bias[filters], q)  # NumPy is fast along long rows
+        here = (rows, ..., filters)
+        _win(cells.reshape(-1, *best[here].shape), best[here], winners[here], relu)
     return best, winners if relu or pool_size != NO_POOL else None
 
 
@@ -91,15 +89,15 @@ def conv2d_pool_input_grad(
     pool_size: Pair,
 ) -> np.ndarray:
     """Send the gradient of `conv2d_pool` (N, P, Q, K) back to the input: (N, H, W, C)."""
-    p, q = g.shape[1:3]
-    dx, steps = _padded_zeros(x_shape, pads, g.dtype), _steps(strides, pool_size)
-    for rows, channels, filters in _pieces(dx, kernel, p * q, groups):
-        for number, (u, v) in enumerate(np.ndindex(*pool_size)):
-            part = _won(g, winners, number, rows, filters)
-            shares = (part @ _matrix(kernel[..., filters]).T).reshape(-1, p, q, *kernel.shape[:3])
-            cells = dx[rows, u * strides[0] :, v * strides[1] :, channels]
-            for i, j in np.ndindex(*kernel.shape[:2]):
-                _tap(cells, i, j, (p, q), steps, dilation)[...] += shares[:, :, :, i, j]
+    out = g.shape[1] * pool_size[0], g.shape[2] * pool_size[1]
+    dx = _padded_zeros(x_shape, pads, g.dtype)
+    for rows, channels, filters in _pieces(dx, kernel, math.prod(out), groups):
+        part = _spread(g, winners, (rows, ..., filters), pool_size)
+        cells = part.transpose(2, 3, 0, 4, 1, 5).reshape(-1, part.shape[5])  # from pool by pool to row by row
+        back = np.ascontiguousarray(kernel[..., filters].transpose(0, 1, 3, 2))
+        shares = (cells @ back).reshape(*kernel.shape[:2], -1, *out, kernel.shape[2])
+        for i, j in np.ndindex(*kernel.shape[:2]):
+            _tap(dx[rows, ..., channels], i, j, out, strides, dilation)[...] += shares[i, j]
     return _crop(dx, pads)
 
 
@@ -115,17 +113,14 @@ def conv2d_pool_weight_grads(
     pool_size: Pair,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Send the gradient of `conv2d_pool` back to kernel and bias: (kh, kw, C // groups, K) and (K,)."""
-    p, q = g.shape[1:3]
+    out = g.shape[1], g.shape[2]
     dk, db = np.zeros(kernel_shape, g.dtype), np.zeros(kernel_shape[3], g.dtype)
-    kh, kw = kernel_shape[:2]
-    padded, steps = _pad(x, pads, 0), _steps(strides, pool_size)
-    for rows, channels, filters in _pieces(x, dk, p * q, groups):
-        for number, (i, j) in enumerate(np.ndindex(*pool_size)):
-            cells = padded[rows, i * strides[0] :, j * strides[1] :, channels]
-            part = _won(g, winners, number, rows, filters)
-            patches = _patches(cells, (kh, kw), (p, q), steps, dilation)
-            dk[..., filters] += (patches.T @ part).reshape(*kernel_shape[:3], -1)
-            db[filters] += part.sum(axis=0)
+    padded = _pad(x, pads, 0)
+    for rows, channels, filters in _pieces(x, dk, math.prod(out + pool_size), groups):
+        patches = _patches(padded[rows, ..., channels], kernel_shape[:2], out, strides, dilation, pool_size)
+        cells = _spread(g, winners, (rows, ..., filters), pool_size).reshape(patches.shape[0], -1)
+        dk[..., filters] += (patches.T @ cells).reshape(*kernel_shape[:3], -1)
+        db[filters] += np.ones(len(cells), g.dtype) @ cells
     return dk, db
 
 
@@ -211,30 +206,25 @@ def sum_pool2d_grad(
     return _crop(dx, pads)
 
 
-def _win(best: np.ndarray, winners: np.ndarray, new: np.ndarray, number: int) -> None:
-    """Let a cell of each pool win against those before it; of equals the first stays, and so does a NaN."""
-    if number == 0:
-        best[...] = new
-    else:
-        better = ~((new <= best) | np.isnan(best))
-        np.copyto(best, new, where=better)
-        np.putmask(winners, better, number)
+def _win(cells: np.ndarray, best: np.ndarray, winners: np.ndarray, relu: bool) -> None:
+    """Write each pool's maximum over `cells`, and who won: of equals the first, and the first NaN before all."""
+    np.maximum.reduce(cells, axis=0, out=best)
+    lost = np.True_
+    for cell in cells[:-1]:
+        lost &= (cell != best) & ~np.isnan(cell)
+        winners += lost
+    if relu:
+        winners |= ~(best > 0) * np.uint8(DEAD)
+        np.maximum(best, 0, out=best)
 
 
-def _won(g: np.ndarray, winners: np.ndarray | None, number: int, rows: slice, filters: slice) -> np.ndarray:
-    """Return the gradient of one cell of each pool, as rows: 0 where another won."""
-    part = g[rows, :, :, filters]
-    if winners is not None:
-        part = part * (winners[rows, :, :, filters] == number)
-    return part.reshape(-1, _width(filters))
-
-
-def _pools(size: Pair, pool_size: Pair) -> Pair:
-    return size[0] // pool_size[0], size[1] // pool_size[1]
-
-
-def _steps(strides: Pair, pool_size: Pair) -> Pair:
-    return strides[0] * pool_size[0], strides[1] * pool_size[1]
+def _spread(g: np.ndarray, winners: np.ndarray | None, where: Any, pool_size: Pair) -> np.ndarray:
+    """Return the gradient of every cell of each pool, 0 where another won: (pool rows, columns, N, P, Q, K)."""
+    if winners is None:
+        return g[None, None, *where]
+    numbers = np.arange(math.prod(pool_size), dtype=np.uint8).reshape(*pool_size, 1, 1, 1, 1)
+    won: np.ndarray = winners[where] == numbers
+    return g[where] * won
 
 
 def _winners(
@@ -254,20 +244,22 @@ def _tap(x: np.ndarray, i: int, j: int, out: Pair, strides: Pair, dilation: Pair
     return x[:, rows, cols]
 
 
-def _patches(x: np.ndarray, window: Pair, out: Pair, strides: Pair, dilation: Pair) -> np.ndarray:
-    """Gather the windows as the rows of a matrix: (N * P * Q, kh * kw * C)."""
+def _patches(
+    x: np.ndarray, window: tuple[int, ...], out: Pair, strides: Pair, dilation: Pair, pool_size: Pair
+) -> np.ndarray:
+    """Gather the windows as the rows of a matrix: (pool rows * columns * N * P * Q, kh * kw * C)."""
     n, h, w, c = x.strides
-    view = as_strided(
+    (sh, sw), (dh, dw), (ph, pw) = strides, dilation, pool_size
+    taps = math.prod(window) * x.shape[3]
+    cells = as_strided(
         x,
-        (len(x), *out, *window, x.shape[3]),
-        (n, h * strides[0], w * strides[1], h * dilation[0], w * dilation[1], c),
+        (ph, pw, len(x), *out, *window, x.shape[3]),
+        (h * sh, w * sw, n, h * sh * ph, w * sw * pw, h * dh, w * dw, c),
         writeable=False,
     )
-    return view.reshape(-1, window[0] * window[1] * x.shape[3])
-
-
-def _matrix(kernel: np.ndarray) -> np.ndarray:
-    return kernel.reshape(-1, kernel.shape[3])
+    if x.shape[3] == 1:  # copied tap by tap: NumPy is fast along long rows, and a window's have a few numbers only
+        return cells.transpose(5, 6, 7, 0, 1, 2, 3, 4).reshape(taps, -1).T
+    return cells.reshape(-1, taps)
 
 
 def _pieces(x: np.ndarray, kernel: np.ndarray, places: int, groups: int) -> Iterator[tuple[slice, slice, slice]]:
@@ -280,17 +272,18 @@ def _pieces(x: np.ndarray, kernel: np.ndarray, places: int, groups: int) -> Iter
             yield slice(start, min(start + step, len(x))), channels, filters
 
 
-def _width(part: slice) -> int:
-    return int(part.stop - part.start)
-
-
 def _out(x: np.ndarray, window: tuple[int, ...], strides: Pair, pads: Pads, dilation: Pair) -> Pair:
     p, q = ((x.shape[1 + a] + sum(pads[a]) - (window[a] - 1) * dilation[a] - 1) // strides[a] + 1 for a in (0, 1))
     return p, q
 
 
 def _pad(x: np.ndarray, pads: Pads, value: float) -> np.ndarray:
-    return np.pad(x, ((0, 0), *pads, (0, 0)), constant_values=value) if any(map(any, pads)) else x
+    if not any(map(any, pads)):
+        return x
+    (top, _), (left, _) = pads
+    padded = np.full((len(x), x.shape[1] + sum(pads[0]), x.shape[2] + sum(pads[1]), x.shape[3]), value, x.dtype)
+    padded[:, top : top + x.shape[1], left : left + x.shape[2]] = x
+    return padded
 
 
 def _padded_zeros(x_shape: tuple[int, ...], pads: Pads, dtype: np.dtype) -> np.ndarray:
