@@ -223,8 +223,8 @@ def _spread(g: np.ndarray, winners: np.ndarray | None, where: Any, pool_size: Pa
     if winners is None:
         return g[None, None, *where]
     numbers = np.arange(math.prod(pool_size), dtype=np.uint8).reshape(*pool_size, 1, 1, 1, 1)
-    won: np.ndarray = winners[where] == numbers
-    return g[where] * won
+    part: np.ndarray = g[where]
+    return part * (winners[where] == numbers)
 
 
 def _winners(
