@@ -223,8 +223,8 @@ def _spread(g: np.ndarray, winners: np.ndarray | None, where: Any, pool_size: Pa
     if winners is None:
         return g[None, None, *where]
     numbers = np.arange(math.prod(pool_size), dtype=np.uint8).reshape(*pool_size, 1, 1, 1, 1)
-    part: np.ndarray = g[where]
-    return part * (winners[where] == numbers)
+    part: np.ndarray = g[where] * (winners[where] == numbers)
+    return part
 
 
 def _winners(
