@@ -226,6 +226,31 @@ def test_pieces_of_any_size_give_the_same(monkeypatch, piece):
     close(reference.conv2d_kernel_grad(g, x, kernel.shape, *how), dk, np.float64)
 
 
+@pytest.mark.parametrize(("images", "side"), [(2, 190), (3, 95), (90, 12)])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("strides", "pool_size"), [((1, 1), (2, 2)), ((2, 1), (3, 1)), ((1, 3), (1, 1))])
+def test_pieces_begin_and_end_within_images(kernels, images, side, channels, strides, pool_size):
+    """Whole numbers again; one image at a time, in small pieces, says what is right."""
+    rng, how = np.random.default_rng(side), (strides, ((2, 1), (0, 3)), (1, 2), 1, pool_size)
+    x, kernel, bias = (
+        rng.integers(-3, 4, s) * 1.0 for s in ((images, side, side, channels), (4, 3, channels, 5), (5,))
+    )
+    y, winners = kernels.conv2d_pool(x, kernel, bias, *how, True)
+    g = rng.integers(-3, 4, y.shape) * 1.0
+    dx = kernels.conv2d_pool_input_grad(g, winners, kernel, x.shape, *how)
+    dk, db = kernels.conv2d_pool_weight_grads(g, winners, x, kernel.shape, *how)
+    for i in (0, images // 2, images - 1):
+        one = slice(i, i + 1)
+        expected = reference.conv2d_pool(x[one], kernel, bias, *how, True)
+        assert_array_equal(y[one], expected[0])
+        assert_array_equal(winners[one], expected[1])
+        assert_array_equal(dx[one], reference.conv2d_pool_input_grad(g[one], winners[one], kernel, x[one].shape, *how))
+    parts = [slice(i, i + 1) for i in range(images)]
+    grads = [reference.conv2d_pool_weight_grads(g[i], winners[i], x[i], kernel.shape, *how) for i in parts]
+    assert_array_equal(dk, sum(grad[0] for grad in grads))
+    assert_array_equal(db, sum(grad[1] for grad in grads))
+
+
 SHAPE, OUT, HOW = (3, 6, 5, 2), (3, 3, 5, 2), ((2, 1), ((1, 0), (1, 1)), (1, 1))
 
 

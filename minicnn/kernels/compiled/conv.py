@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minicnn.kernels.compiled.gather import cell_windows, gather, gather_taps, lines_at_once, one_channel, spread_of
+from minicnn.kernels.compiled.gather import cell_windows, gather, gather_taps, lines_at_once, one_channel, planes_size
 from minicnn.kernels.compiled.loop import DEAD, NO_POOL, Pads, Pair, loop, out_size
 from minicnn.kernels.cores import share
 
@@ -85,15 +85,15 @@ def _forward_one_channel(first, last, x, kernel, bias, y, winners, strides, pads
     taps, cells = kh * kw, pool_size[0] * pool_size[1]
     matrix = kernel.reshape(taps, k)
     step = lines_at_once(taps, k, q * cells, (last - first) * p)
-    high, wide = spread_of(kernel.shape, strides, dilation, pool_size)
-    spots, gathered = np.empty(step * q * high * wide, x.dtype), np.empty(step * q * cells * taps, x.dtype)
+    size = planes_size(step, kernel.shape, (p, q), strides, dilation, pool_size)
+    planes, gathered = np.empty(size, x.dtype), np.empty(step * q * cells * taps, x.dtype)
     product = np.empty((step * q * cells, k), x.dtype)
     results, won, biases = y.reshape(y.size), winners.reshape(winners.size), _repeat(bias, step * q)
     for start in range(first * p, last * p, step):
         stop = min(last * p, start + step)
         rows, at = (stop - start) * q, start * q * k
         patches = gathered[: taps * cells * rows].reshape(taps, cells * rows)
-        gather_taps(x, start, stop, spots, patches, kernel.shape, (p, q), strides, pads, dilation, pool_size)
+        gather_taps(x, start, stop, planes, patches, kernel.shape, (p, q), strides, pads, dilation, pool_size)
         np.dot(patches.T, matrix, product[: rows * cells])
         flat = product.reshape(product.size)
         _pool(flat, rows * k, cells, biases, results[at : at + rows * k], won[at : at + rows * k], relu)

@@ -16,8 +16,8 @@ from minicnn.kernels.compiled.gather import (
     gather_taps,
     lines_at_once,
     one_channel,
+    planes_size,
     scatter,
-    spread_of,
 )
 from minicnn.kernels.compiled.loop import DEAD, NO_POOL, Pads, Pair, add, loop
 from minicnn.kernels.cores import share
@@ -152,8 +152,8 @@ def _weight_grads_one_channel(first, last, g, winners, x, window, strides, pads,
     _, p, q, _ = g.shape
     taps, cells = kh * kw, pool_size[0] * pool_size[1]
     step = lines_at_once(taps, k, q * cells, (last - first) * p)
-    high, wide = spread_of(window, strides, dilation, pool_size)
-    spots, gathered = np.empty(step * q * high * wide, x.dtype), np.empty(step * q * cells * taps, x.dtype)
+    size = planes_size(step, window, (p, q), strides, dilation, pool_size)
+    planes, gathered = np.empty(size, x.dtype), np.empty(step * q * cells * taps, x.dtype)
     spread = np.empty((step * q * cells, k), g.dtype)
     product = np.empty((taps, k), g.dtype)
     both = np.zeros((taps + 1, k), g.dtype)
@@ -161,7 +161,7 @@ def _weight_grads_one_channel(first, last, g, winners, x, window, strides, pads,
         stop = min(last * p, start + step)
         rows = (stop - start) * q
         patches = gathered[: taps * cells * rows].reshape(taps, cells * rows)
-        gather_taps(x, start, stop, spots, patches, window, (p, q), strides, pads, dilation, pool_size)
+        gather_taps(x, start, stop, planes, patches, window, (p, q), strides, pads, dilation, pool_size)
         gradients, won = _columns(g, start * q, rows, 0, k), _columns(winners, start * q, rows, 0, k)
         part = _spread(gradients, won, cells, k, spread)
         np.dot(patches, part, product)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minicnn.kernels.compiled.loop import add, copy, fill, loop
+from minicnn.kernels.compiled.loop import add, copy, loop
 
 PIECE = 2**17
 """Numbers in a core's buffer of gathered windows: half a megabyte in float32."""
@@ -28,16 +28,19 @@ def gather(x, start, stop, channel, patches, window, out, strides, before, dilat
                 low, high = _whole(b, step, length, width, out[1], 0 <= a < h)
                 row = (image * h + a) * width + b
                 for q in range(out[1]):
+                    # Written out: for two dozen numbers a call of `copy` takes twice as long.
+                    here, there = np.uintp(at + q * taps), np.uintp(row + q * step)
                     if low <= q < high:
-                        # Written out: for two dozen numbers a call of `copy` takes twice as long.
-                        here, there = np.uintp(at + q * taps), np.uintp(row + q * step)
                         for t in range(np.uintp(length)):
                             to[here + t] = cells[there + t]
                     else:
-                        fill(to, at + q * taps, length, 0)
-                        first, last = max(0, -b - q * step), min(length, width - b - q * step)
-                        if 0 <= a < h and first < last:
-                            copy(to, at + q * taps + first, cells, row + q * step + first, last - first)
+                        first, last = _inside(b + q * step, length, width, 0 <= a < h)
+                        for t in range(np.uintp(first)):
+                            to[here + t] = 0
+                        for t in range(np.uintp(first), np.uintp(last)):
+                            to[here + t] = cells[there + t]
+                        for t in range(np.uintp(last), np.uintp(length)):
+                            to[here + t] = 0
         base += out[1] * taps
         p += 1
         if p == out[0]:
@@ -62,26 +65,47 @@ def _whole(b, step, length, width, out, inside):
 
 
 @loop
-def gather_taps(x, start, stop, spots, taps, window, out, strides, pads, dilation, pool_size):
+def _inside(b, length, width, inside):
+    """Return from where to where a run that starts at `b` lies inside the image's row."""
+    first = min(length, max(0, -b)) if inside else length
+    return first, max(first, min(length, width - b))
+
+
+@loop
+def gather_taps(x, start, stop, planes, taps, window, out, strides, pads, dilation, pool_size):
     """Copy the windows of images of one channel, tap by tap: row t holds the cell under tap t of every window.
 
-    Taps of neighbouring windows fall on the same spot of a pool, so each spot is gathered once, into `spots`.
+    The cells that lie in the same place of their pools, line by line, are a plane. Windows overlap, so a plane serves
+    many taps: each is a stretch of a plane for each image.
     """
-    rows, at = (stop - start) * out[1], 0
+    step = (strides[0] * pool_size[0], strides[1] * pool_size[1])
     high, wide = spread_of(window, strides, dilation, pool_size)
-    of, to = spots.reshape(spots.size), taps.reshape(taps.size)
-    for a in range(high):
+    more = (high - 1) // step[0]
+    size = (stop - start + ((stop - 1) // out[0] - start // out[0] + 1) * more) * out[1]
+    to, of, there = taps.reshape(taps.size), planes.reshape(planes.size), 0
+    for a in range(min(step[0], high)):
         for b in range(wide):
-            _gather_spot(x, start, stop, of, at, out, strides, pads, pool_size, a, b)
-            at += rows
-    at = 0
+            _gather_plane(x, start, stop, of, (a * wide + b) * size, out, step, a - pads[0][0], b - pads[1][0], more)
     for i in range(window[0]):
         for j in range(window[1]):
             for u in range(pool_size[0]):
                 for v in range(pool_size[1]):
-                    spot = (u * strides[0] + i * dilation[0]) * wide + v * strides[1] + j * dilation[1]
-                    copy(to, at, of, spot * rows, rows)
-                    at += rows
+                    a, b = u * strides[0] + i * dilation[0], v * strides[1] + j * dilation[1]
+                    here = (a % step[0] * wide + b) * size + a // step[0] * out[1]
+                    line, lines = start, min(stop - start, out[0] - start % out[0])
+                    while lines:  # an image at a time
+                        copy(to, there, of, here, lines * out[1])
+                        there, here, line = there + lines * out[1], here + (lines + more) * out[1], line + lines
+                        lines = min(stop - line, out[0])
+
+
+@loop
+def planes_size(lines, window, out, strides, dilation, pool_size):
+    """Return how many numbers the planes for so many lines take at most."""
+    high, wide = spread_of(window, strides, dilation, pool_size)
+    step = strides[0] * pool_size[0]
+    images = (lines - 2) // out[0] + 2
+    return min(step, high) * wide * (lines + images * ((high - 1) // step)) * out[1]
 
 
 @loop
@@ -93,36 +117,37 @@ def spread_of(window, strides, dilation, pool_size):
 
 
 @loop
-def _gather_spot(x, start, stop, to, at, out, strides, pads, pool_size, a, b):
-    """Copy for every pool the cell `a` rows below and `b` columns right of its first."""
+def _gather_plane(x, start, stop, to, at, out, step, top, left, more):
+    """Copy each step[0]-th row of the images, and `more` below, each step[1]-th cell of it; zeros outside the image."""
     # The loops are written out: for a dozen numbers a call of `copy` takes three times as long.
     _, h, w, _ = x.shape
-    cells, step, b = x.reshape(x.size), strides[1] * pool_size[1], b - pads[1][0]
-    low = min(out[1], max(0, -(b // step)))
-    high = max(low, min(out[1], (w - 1 - b) // step + 1))
-    width, low, high, step = np.uintp(out[1]), np.uintp(low), np.uintp(high), np.uintp(step)
+    cells = x.reshape(x.size)
+    low = min(out[1], max(0, -(left // step[1])))
+    high = max(low, min(out[1], (w - 1 - left) // step[1] + 1))
+    width, low, high, across = np.uintp(out[1]), np.uintp(low), np.uintp(high), np.uintp(step[1])
     image, p = divmod(start, out[0])
-    for _ in range(start, stop):
-        row, here = p * pool_size[0] * strides[0] + a - pads[0][0], np.uintp(at)
-        if row < 0 or row >= h:
-            for q in range(width):
-                to[here + q] = 0
-        else:
-            cell = np.uintp((image * h + row) * w + b)
+    line = start
+    while line < stop:
+        lines = min(stop - line, out[0] - p)
+        for r in range(p, p + lines + more):
+            row = r * step[0] + top
+            here, cell = np.uintp(at), np.uintp((image * h + row) * w + left)
+            at += out[1]
+            if row < 0 or row >= h:
+                for q in range(width):
+                    to[here + q] = 0
+                continue
             for q in range(low):
                 to[here + q] = 0
-            if step == 2:  # the usual pooling; a step that is known makes vector instructions
+            if across == 2:  # the usual pooling; a step that is known makes vector instructions
                 for q in range(low, high):
                     to[here + q] = cells[cell + np.uintp(2) * q]
             else:
                 for q in range(low, high):
-                    to[here + q] = cells[cell + step * q]
+                    to[here + q] = cells[cell + across * q]
             for q in range(high, width):
                 to[here + q] = 0
-        at += out[1]
-        p += 1
-        if p == out[0]:
-            image, p = image + 1, 0
+        line, image, p = line + lines, image + 1, 0
 
 
 @loop
