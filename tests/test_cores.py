@@ -52,15 +52,15 @@ def test_many_threads_at_once_get_the_same_bytes():
     x, kernel, bias = arrays()
     expected = compiled.conv2d(x, kernel, bias, *HOW)
     g = np.ones_like(expected)
-    gradient = compiled.conv2d_kernel_grad(g, x, kernel.shape, *HOW)
+    gradient = compiled.conv2d_weight_grads(g, x, kernel.shape, *HOW)[0]
     wrong = []
 
     def work():
         for _ in range(50):
             if not np.array_equal(compiled.conv2d(x, kernel, bias, *HOW), expected):
                 wrong.append("conv2d")
-            if not np.array_equal(compiled.conv2d_kernel_grad(g, x, kernel.shape, *HOW), gradient):
-                wrong.append("kernel_grad")
+            if not np.array_equal(compiled.conv2d_weight_grads(g, x, kernel.shape, *HOW)[0], gradient):
+                wrong.append("weight_grads")
 
     callers = [threading.Thread(target=work) for _ in range(4)]
     for caller in callers:
@@ -99,11 +99,11 @@ def test_threads_follow_the_environment(monkeypatch):
 def test_one_thread_and_two_agree(monkeypatch):
     x, kernel, _ = arrays()
     g = np.random.default_rng(1).standard_normal((16, 9, 9, 8))
-    two = compiled.conv2d_kernel_grad(g, x, kernel.shape, *HOW)
+    two = compiled.conv2d_weight_grads(g, x, kernel.shape, *HOW)[0]
     monkeypatch.setattr(cores, "_THREADS", 1)
-    one = compiled.conv2d_kernel_grad(g, x, kernel.shape, *HOW)
+    one = compiled.conv2d_weight_grads(g, x, kernel.shape, *HOW)[0]
     np.testing.assert_allclose(one, two, rtol=1e-12)
-    np.testing.assert_allclose(one, reference.conv2d_kernel_grad(g, x, kernel.shape, *HOW), rtol=1e-12)
+    np.testing.assert_allclose(one, reference.conv2d_weight_grads(g, x, kernel.shape, *HOW)[0], rtol=1e-12)
 
 
 def test_the_first_compilation_is_announced_once(tmp_path):

@@ -98,8 +98,9 @@ def test_convolution(kernels, case, dtype):
         expected = oracles.conv2d(x, kernel, b, *case.how, case.groups)
         close(kernels.conv2d(x, kernel, b, *case.how, case.groups), expected, dtype)
     close(kernels.conv2d_input_grad(g, kernel, x.shape, *case.how, case.groups), dx, dtype)
-    close(kernels.conv2d_kernel_grad(g, x, kernel.shape, *case.how, case.groups), dk, dtype)
-    close(kernels.conv2d_bias_grad(g), g.reshape(-1, case.filters).sum(axis=0), dtype)
+    found, db = kernels.conv2d_weight_grads(g, x, kernel.shape, *case.how, case.groups)
+    close(found, dk, dtype)
+    close(db, g.reshape(-1, case.filters).sum(axis=0), dtype)
 
 
 @several
@@ -223,7 +224,7 @@ def test_pieces_of_any_size_give_the_same(monkeypatch, piece):
     dx, dk = oracles.conv2d_grads(g, x, kernel, *how)
     close(reference.conv2d(x, kernel, None, *how), oracles.conv2d(x, kernel, None, *how), np.float64)
     close(reference.conv2d_input_grad(g, kernel, x.shape, *how), dx, np.float64)
-    close(reference.conv2d_kernel_grad(g, x, kernel.shape, *how), dk, np.float64)
+    close(reference.conv2d_weight_grads(g, x, kernel.shape, *how)[0], dk, np.float64)
 
 
 @pytest.mark.parametrize(("images", "side"), [(2, 190), (3, 95), (90, 12)])
@@ -261,8 +262,8 @@ def won(y):
 CALLS = {
     "conv2d": (lambda k, x, g, y, w, b: k.conv2d(x, w, b, *HOW, 1)),
     "conv2d_input_grad": (lambda k, x, g, y, w, b: k.conv2d_input_grad(g, w, x.shape, *HOW, 1)),
-    "conv2d_kernel_grad": (lambda k, x, g, y, w, b: k.conv2d_kernel_grad(g, x, w.shape, *HOW, 1)),
-    "conv2d_bias_grad": (lambda k, x, g, y, w, b: k.conv2d_bias_grad(g)),
+    "conv2d_weight_grads": (lambda k, x, g, y, w, b: k.conv2d_weight_grads(g, x, w.shape, *HOW, 1)[0]),
+    "conv2d_weight_grads, bias": (lambda k, x, g, y, w, b: k.conv2d_weight_grads(g, x, w.shape, *HOW, 1)[1]),
     "conv2d_pool": (lambda k, x, g, y, w, b: k.conv2d_pool(x, w, b, *HOW, 1, (1, 2), True)[0]),
     "conv2d_pool, winners": (lambda k, x, g, y, w, b: k.conv2d_pool(x, w, b, *HOW, 1, (1, 2), True)[1]),
     "conv2d_pool_input_grad": (

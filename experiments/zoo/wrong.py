@@ -13,7 +13,7 @@ import numpy as np
 
 from minicnn import kernels, ops
 from minicnn.autograd import Array, op
-from minicnn.ops.conv import conv2d_shape
+from minicnn.ops.conv import conv2d_shape, jointly
 from minicnn.ops.pool import average_pool2d_shape, max_pool2d_shape
 from minicnn.ops.window import Padding, Shape, Size, Windows, pair, windows
 
@@ -228,7 +228,7 @@ def unflipped(
         wide[:, kh - 1 : rows : down, kw - 1 : cols : across] = g
         return crop(ops.conv2d(wide, kernel.swapaxes(2, 3)), w)  # WRONG. Right: kernel[::-1, ::-1].swapaxes(2, 3)
 
-    def vjp_kernel(g: np.ndarray) -> Any:
-        return kernel_set.conv2d_kernel_grad(g, x, kernel.shape, *how)
+    def weights(g: np.ndarray) -> Any:
+        return kernel_set.conv2d_weight_grads(g, x, kernel.shape, *how)
 
-    return kernel_set.conv2d(x, kernel, bias, *how), (vjp_x, vjp_kernel, kernel_set.conv2d_bias_grad)
+    return kernel_set.conv2d(x, kernel, bias, *how), (vjp_x, *jointly(weights, 2))

@@ -41,11 +41,11 @@ def conv2d_input_grad(
     return conv2d_pool_input_grad(g, None, kernel, x_shape, strides, pads, dilation, groups, NO_POOL)
 
 
-def conv2d_kernel_grad(
+def conv2d_weight_grads(
     g: np.ndarray, x: np.ndarray, kernel_shape: tuple[int, ...], strides: Pair, pads: Pads, dilation: Pair, groups: int
-) -> np.ndarray:
-    """Send the gradient of the result back to the kernel: (kh, kw, C // groups, K)."""
-    return conv2d_pool_weight_grads(g, None, x, kernel_shape, strides, pads, dilation, groups, NO_POOL)[0]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Send the gradient of the result back to kernel and bias: (kh, kw, C // groups, K) and (K,)."""
+    return conv2d_pool_weight_grads(g, None, x, kernel_shape, strides, pads, dilation, groups, NO_POOL)
 
 
 def conv2d_pool(
@@ -122,11 +122,6 @@ def conv2d_pool_weight_grads(
         dk[..., filters] += (patches.T @ cells).reshape(*kernel_shape[:3], -1)
         db[filters] += np.ones(len(cells), g.dtype) @ cells
     return dk, db
-
-
-def conv2d_bias_grad(g: np.ndarray) -> np.ndarray:
-    """Send the gradient of the result back to the bias: (N, P, Q, K) -> (K,)."""
-    return np.asarray(g.sum(axis=(0, 1, 2)))
 
 
 def relu(x: np.ndarray) -> np.ndarray:

@@ -91,10 +91,10 @@ def conv2d(
         dx = kernel_set.conv2d_input_grad(g, kernel, x.shape, *how)
         return fold(dx) if fold else dx
 
-    def vjp_kernel(g: np.ndarray) -> Any:
-        return kernel_set.conv2d_kernel_grad(g, x, kernel.shape, *how)
+    def weights(g: np.ndarray) -> Any:
+        return kernel_set.conv2d_weight_grads(g, x, kernel.shape, *how)
 
-    return kernel_set.conv2d(x, kernel, bias, *how), (vjp_x, vjp_kernel, kernel_set.conv2d_bias_grad)
+    return kernel_set.conv2d(x, kernel, bias, *how), (vjp_x, *jointly(weights, 2))
 
 
 def conv2d_pool_shape(

@@ -8,22 +8,20 @@ buffer that stays in its cache and multiplies there, so that what is big (the ga
 from minicnn.kernels.compiled.activation import relu, relu_grad
 from minicnn.kernels.compiled.conv import conv2d, conv2d_pool
 from minicnn.kernels.compiled.conv_grads import (
-    conv2d_bias_grad,
     conv2d_input_grad,
-    conv2d_kernel_grad,
     conv2d_pool_input_grad,
     conv2d_pool_weight_grads,
+    conv2d_weight_grads,
 )
 from minicnn.kernels.compiled.pool import max_pool2d, max_pool2d_grad, sum_pool2d, sum_pool2d_grad
 
 __all__ = [
     "conv2d",
-    "conv2d_bias_grad",
     "conv2d_input_grad",
-    "conv2d_kernel_grad",
     "conv2d_pool",
     "conv2d_pool_input_grad",
     "conv2d_pool_weight_grads",
+    "conv2d_weight_grads",
     "max_pool2d",
     "max_pool2d_grad",
     "relu",

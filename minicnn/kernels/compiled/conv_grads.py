@@ -30,18 +30,11 @@ def conv2d_input_grad(
     return conv2d_pool_input_grad(g, None, kernel, x_shape, strides, pads, dilation, groups, NO_POOL)
 
 
-def conv2d_kernel_grad(
+def conv2d_weight_grads(
     g: np.ndarray, x: np.ndarray, kernel_shape: tuple[int, ...], strides: Pair, pads: Pads, dilation: Pair, groups: int
-) -> np.ndarray:
-    """See `reference.conv2d_kernel_grad`."""
-    return conv2d_pool_weight_grads(g, None, x, kernel_shape, strides, pads, dilation, groups, NO_POOL)[0]
-
-
-def conv2d_bias_grad(g: np.ndarray) -> np.ndarray:
-    """See `reference.conv2d_bias_grad`."""
-    g = np.ascontiguousarray(g)
-    parts = share(_sum_rows, len(g), g.size, g)
-    return sum(parts[1:], parts[0]) if parts else np.zeros(g.shape[3], g.dtype)
+) -> tuple[np.ndarray, np.ndarray]:
+    """See `reference.conv2d_weight_grads`."""
+    return conv2d_pool_weight_grads(g, None, x, kernel_shape, strides, pads, dilation, groups, NO_POOL)
 
 
 def conv2d_pool_input_grad(
@@ -207,8 +200,3 @@ def _live_sums(g, winners, k):
             for t in range(length):
                 wide[t] += g[at + t]
     return wide.reshape(16, k).sum(axis=0)
-
-
-@loop
-def _sum_rows(first, last, g):
-    return _live_sums(g[first:last].reshape(g[first:last].size), np.empty(0, np.uint8), g.shape[3])

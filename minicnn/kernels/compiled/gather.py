@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minicnn.kernels.compiled.loop import add, copy, loop
+from minicnn.kernels.compiled.loop import copy, loop
 
 PIECE = 2**17
 """Numbers in a core's buffer of gathered windows: half a megabyte in float32."""
@@ -166,14 +166,14 @@ def scatter(dx, start, stop, channel, shares, window, out, strides, before, dila
                 low, high = _whole(b, step, length, width, out[1], 0 <= a < h)
                 row = (image * h + a) * width + b
                 for q in range(out[1]):
+                    here, there = np.uintp(row + q * step), np.uintp(at + q * taps)
                     if low <= q < high:
-                        here, there = np.uintp(row + q * step), np.uintp(at + q * taps)
                         for t in range(np.uintp(length)):
                             to[here + t] += of[there + t]
                     else:
-                        first, last = max(0, -b - q * step), min(length, width - b - q * step)
-                        if 0 <= a < h and first < last:
-                            add(to, row + q * step + first, of, at + q * taps + first, last - first)
+                        first, last = _inside(b + q * step, length, width, 0 <= a < h)
+                        for t in range(np.uintp(first), np.uintp(last)):
+                            to[here + t] += of[there + t]
         base += out[1] * taps
         p += 1
         if p == out[0]:
