@@ -3,8 +3,9 @@
 Every contender computes the same net from the same weights in a process of its own, with the same number of threads,
 and has to find the loss that float64 finds. They take turns of half a second; a figure is the median over rounds of
 the ratio of step times in a round. Rounds in which a contender got less of the processor than it usually does are
-repeated. All processes keep the memory they free, as minicnn's kernels ask for; PyTorch gains most from that. Writes
-speed.json, speed.md and the picture speed.png (svg) after each task.
+repeated. Frameworks run as they come. minicnn's kernels have the process keep the memory it frees; PyTorch races once
+more with that setting, as "freed memory kept". Writes speed.json, speed.md and the picture speed.png (svg) after each
+task.
 """
 
 from __future__ import annotations

@@ -33,13 +33,17 @@ class Racer(Protocol):
 
 @dataclass(frozen=True)
 class Contender:
-    """`racer` is module:class in this package; `package` must be installed; a yardstick computes no net."""
+    """`racer` is module:class in this package; `package` must be installed; a yardstick computes no net.
+
+    One that `keeps_memory` is set as minicnn sets itself: what it frees stays with the process for the next step.
+    """
 
     racer: str
     package: str
     title: str
     environment: dict[str, str] = field(default_factory=dict)
     yardstick: bool = False
+    keeps_memory: bool = False
 
     def make(self) -> Callable[..., Racer]:
         """Import the framework and return what makes racers."""
@@ -54,6 +58,7 @@ CONTENDERS = {
     "torch": Contender("by_torch:Racer", "torch", "PyTorch, eager"),
     "torch-channels-last": Contender("by_torch:ChannelsLast", "torch", "PyTorch, channels_last"),
     "torch-compile": Contender("by_torch:Compiled", "torch", "PyTorch, torch.compile"),
+    "torch-kept": Contender("by_torch:ChannelsLast", "torch", "PyTorch, freed memory kept", keeps_memory=True),
     "jax": Contender("by_jax:Racer", "jax", "JAX, jit"),
     "keras": Contender("by_keras:Racer", "keras", "Keras on JAX", {"KERAS_BACKEND": "jax"}),
     "tinygrad": Contender("by_tinygrad:Racer", "tinygrad", "tinygrad, TinyJit", {"DEV": "CPU"}),
@@ -61,7 +66,7 @@ CONTENDERS = {
     SGEMM: Contender("by_sgemm:Racer", "numpy", "matrix product", yardstick=True),
 }
 TORCH = ("torch", "torch-channels-last", "torch-compile")
-"""PyTorch's modes, of which the best counts."""
+"""PyTorch's modes, of which the best counts. They run as they come; that kept memory helps them is shown apart."""
 
 
 def installed() -> list[str]:

@@ -86,8 +86,8 @@ class Worker:
 
 def main() -> None:
     """Answer requests until stdin ends."""
-    # As minicnn's kernels do: others would get their pages anew at each step, and take up to twice as long for it.
-    memory.keep()
+    if CONTENDERS[sys.argv[1]].keeps_memory:
+        memory.keep()
     worker, out = Worker(sys.argv[1]), sys.stdout
     sys.stdout = sys.stderr  # what a framework prints is no answer
     for line in sys.stdin:

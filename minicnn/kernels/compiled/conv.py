@@ -10,14 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minicnn.kernels.compiled.gather import (
-    cell_windows,
-    gather,
-    gather_taps,
-    lines_at_once,
-    one_channel,
-    planes_size,
-)
+from minicnn.kernels.compiled.gather import cell_windows, gather, gather_taps, lines_at_once, one_channel, planes_size
 from minicnn.kernels.compiled.loop import DEAD, NO_POOL, Pads, Pair, loop, out_size
 from minicnn.kernels.cores import share
 
