@@ -75,11 +75,11 @@ def _measure(found: dict[str, Any], names: list[str], rounds: int, out: Path) ->
     found["imports"] = measures.imports()
     found["memory"] = measures.memory(names, Task("keras_mnist", 28, 128))
     _write(found, out)
-    found["growth"] = measures.growth("minicnn", min(rounds, 3))
+    found["growth"] = measures.growth("minicnn", min(rounds, 5))
     _write(found, out)
     if measures.has_mnist():
         found["accuracy"] = measures.accuracy(
-            [n for n in names if n == "minicnn" or n in ("torch", "torch-channels-last")], seeds=2
+            [n for n in names if n == "minicnn" or n in ("torch", "torch-channels-last")], seeds=4
         )
         _write(found, out)
 

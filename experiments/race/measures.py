@@ -35,10 +35,11 @@ def growth(name: str, rounds: int) -> list[dict[str, Any]]:
     """Return time and memory of a training step as the batch grows (keras_mnist) and as the side grows (gap28).
 
     The side grows twice: in batches of 128, of which small images are so quickly done that what a step takes at any
-    size shows, and of 1024.
+    size shows, and in batches of the same number of pixels, which shows what the size of an image does.
     """
     tasks = [Task("keras_mnist", 28, batch) for batch in BATCHES]
-    tasks += [Task("gap28", side, batch) for batch in (128, 1024) for side in SIDES]
+    tasks += [Task("gap28", side, 128) for side in SIDES]
+    tasks += [Task("gap28", side, round(128 * (SIDES[-1] / side) ** 2)) for side in SIDES[:-1]]
     rows = []
     for task in tasks:
         step = float(np.median(race([name], task, rounds)[name].steps))
