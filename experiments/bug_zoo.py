@@ -37,6 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     """Train with every bug and with the right ops, and write the table."""
     options = _options(argv)
     try:
+        kernels.implementation()
         seeds = integer("command line", "--seeds", options.seeds)
         recipe = replace(RECIPES[options.optimizer], epochs=integer("command line", "--epochs", options.epochs))
         integer("command line", "--processes", options.processes)

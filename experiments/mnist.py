@@ -19,9 +19,8 @@ from minicnn import data, kernels, optim, schedules, train
 from minicnn.files import atomic_write, writable_folder
 from minicnn.layers import Layer, summary
 from minicnn.models import keras_mnist, lenet5, small_cnn
+from minicnn.ops.window import integer
 from minicnn.study.environment import environment
-
-RESULTS = Path(__file__).parent / "results"
 
 
 @dataclass(frozen=True)
@@ -51,17 +50,21 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--nets", default=",".join(RECIPES), metavar="A,B,...", help="which nets (all)")
     parser.add_argument("--seed", type=int, default=0, help="of weights, batches and validation split (0)")
     parser.add_argument("--epochs", type=int, metavar="N", help="instead of the recipe's own number")
-    parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR", help="where mnist.jsonl is (results)")
+    parser.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="where mnist.jsonl is (out)")
     options = parser.parse_args(argv)
     names = options.nets.split(",")
     try:
         unknown = [name for name in names if name not in RECIPES]
         if unknown:
             raise ValueError(f"--nets: {unknown[0]!r} is not known. Use {', '.join(RECIPES)}, separated by commas.")
+        kernels.implementation()
+        epochs = {n: RECIPES[n].epochs if options.epochs is None else options.epochs for n in names}
+        for count in epochs.values():
+            integer("command line", "--epochs", count)
         out = writable_folder(options.out)
         images = data.load("mnist", seed=options.seed, valid=0.05)
         for name in names:
-            row = run(name, images, options.seed, options.epochs or RECIPES[name].epochs)
+            row = run(name, images, options.seed, epochs[name])
             if row is None:
                 return 130
             _append(out / "mnist.jsonl", row)

@@ -77,6 +77,7 @@ def main(argv: list[str] | None = None) -> int:
     options = _options(argv)
     plan = PLANS[options.dataset]
     try:
+        kernels.implementation()
         study = _study(options, plan)
         out = writable_folder(options.out or Path("out") / f"pooling_heads-{options.dataset}")
         data.load(options.dataset)
@@ -112,7 +113,7 @@ def _arms(trunk: dict[str, Any]) -> dict[str, Layer]:
 
 def _study(options: argparse.Namespace, plan: Plan) -> Study:
     arms = _arms(plan.trunk)
-    names = options.heads.split(",") if options.heads else list(arms)
+    names = list(arms) if options.heads is None else options.heads.split(",")
     for name in names:
         if name not in arms:
             raise ValueError(f"--heads: {name!r} is not known. Use {', '.join(arms)}, separated by commas.")

@@ -19,13 +19,13 @@ from typing import Any
 from tqdm import tqdm
 
 from experiments.race import measures, picture, table
-from experiments.race.contenders import CONTENDERS, SGEMM, installed
+from experiments.race.contenders import CONTENDERS, SGEMM, TORCH, installed
 from experiments.race.rounds import ROUNDS, THREADS, race
 from experiments.race.tasks import MODES, NETS, SIDES, Task
+from minicnn import kernels
 from minicnn.files import atomic_write, writable_folder
+from minicnn.ops.window import integer
 from minicnn.study.environment import environment
-
-RESULTS = Path(__file__).parent / "results"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -37,17 +37,23 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--against", default=",".join(installed()), metavar="A,B,...", help="who races (all installed)")
     parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help=f"of half a second each ({ROUNDS})")
     parser.add_argument("--only-race", action="store_true", help="no memory, growth, imports and MNIST")
-    parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR", help="where the results go")
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/speed"), metavar="DIR", help="where the results go (out/speed)"
+    )
     options = parser.parse_args(argv)
     try:
+        kernels.implementation()
+        integer("command line", "--rounds", options.rounds)
         out = writable_folder(options.out)
         names = _known("--against", options.against, CONTENDERS)
         nets, modes = _known("--nets", options.nets, NETS), _known("--modes", options.modes, MODES)
-        sizes = [int(n) for n in options.batches.split(",")]
+        sizes = [_size(n) for n in options.batches.split(",")]
         tasks = [Task(net, SIDES[net], n, mode) for mode in modes for net in nets for n in sizes]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         print(f"speed: {error}", file=sys.stderr)
         return 2
+    if not set(TORCH) & set(names):
+        print("speed: PyTorch does not race; `make .venv/.peers` installs it", file=sys.stderr)
     found: dict[str, Any] = {"environment": environment(), "threads": THREADS, "rows": []}
     try:
         for task in tqdm(tasks, unit="task"):
@@ -68,6 +74,10 @@ def _known(option: str, text: str, known: Any) -> list[str]:
     if unknown:
         raise ValueError(f"{option}: {unknown[0]!r} is not known. Use {', '.join(known)}, separated by commas.")
     return names
+
+
+def _size(text: str) -> int:
+    return integer("command line", "--batches", int(text) if text.strip().isdecimal() else text)
 
 
 def _measure(found: dict[str, Any], names: list[str], rounds: int, out: Path) -> None:

@@ -75,6 +75,7 @@ def test_several_processes_get_the_accuracies_of_one(tmp_path):
         (["--seeds", "0"], "--seeds=0 is too small"),
         (["--epochs", "-1"], "--epochs=-1 is too small"),
         (["--processes", "0"], "--processes=0 is too small"),
+        (["--heads", ""], "'' is not known"),
     ],
 )
 def test_bad_arguments_are_refused_before_training(tmp_path, capsys, arguments, words):
@@ -137,3 +138,28 @@ def test_mnist_writes_a_row_with_its_provenance(tmp_path, monkeypatch):
     assert mnist.main(["--nets", "tiny", "--out", str(tmp_path)]) == 0
     row = (tmp_path / "mnist.jsonl").read_text()
     assert all(word in row for word in ('"command"', '"seed": 0', '"numpy"', '"seconds"', '"test_accuracy"'))
+
+
+@pytest.mark.parametrize("job", ["pooling_heads", "bug_zoo", "mnist", "speed"])
+def test_a_wrong_environment_is_said_before_any_work(tmp_path, job):
+    arguments = [sys.executable, "-m", f"experiments.{job}", "--out", str(tmp_path / "out")]
+    wrong = {**os.environ, "MINICNN_KERNELS": "fast"}
+    done = subprocess.run(arguments, env=wrong, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == f"{job}: MINICNN_KERNELS='fast' is not known. Use one of compiled, reference, or unset it.\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_wrong_number_of_threads_is_no_result_of_the_zoo(tmp_path):
+    pytest.importorskip("numba")
+    arguments = [sys.executable, "-m", "experiments.bug_zoo", "--seeds", "1", "--epochs", "1", "--out", str(tmp_path)]
+    wrong = {**os.environ, "MINICNN_KERNELS": "compiled", "MINICNN_THREADS": "two"}
+    done = subprocess.run(arguments, env=wrong, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "MINICNN_THREADS='two' is no number of threads" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_mnist_refuses_no_epochs_before_it_trains(tmp_path, capsys):
+    assert mnist.main(["--epochs", "0", "--out", str(tmp_path / "out")]) == 2
+    assert "--epochs=0 is too small" in capsys.readouterr().err

@@ -94,9 +94,12 @@ def test_everyone_gets_the_same_number_of_threads():
     assert environment("torch", 2)["OMP_NUM_THREADS"] == environment("minicnn", 2)["MINICNN_THREADS"] == "2"
 
 
-@pytest.mark.parametrize(
-    "wrong", [["--nets", "alexnet"], ["--against", "caffe"], ["--modes", "thinking"], ["--batches", "x"]]
-)
-def test_a_wrong_option_is_refused_before_the_race(wrong, capsys, tmp_path):
-    assert speed.main([*wrong, "--out", str(tmp_path)]) == 2
-    assert "speed:" in capsys.readouterr().err
+@pytest.mark.parametrize("option", ["--nets alexnet", "--against caffe", "--modes thinking", "--batches x",
+                                    "--batches 32,0", "--rounds 0"])  # fmt: skip
+def test_a_wrong_option_is_refused_before_the_race(option, capsys, tmp_path):
+    assert speed.main([*option.split(), "--out", str(tmp_path / "out")]) == 2
+    name, wrong = option.split()
+    error = capsys.readouterr().err
+    assert "speed:" in error
+    assert name in error
+    assert wrong.split(",")[-1] in error

@@ -23,12 +23,14 @@ CHOICES = ("compiled", "reference")
 
 @functools.cache
 def implementation() -> ModuleType:
-    """Return the module of kernels in use."""
+    """Return the module of kernels in use; ValueError if the environment asks for what there is not."""
     asked = os.environ.get("MINICNN_KERNELS", "")
     if asked and asked not in CHOICES:
         raise ValueError(f"MINICNN_KERNELS={asked!r} is not known. Use one of {', '.join(CHOICES)}, or unset it.")
     chosen = asked or ("compiled" if importlib.util.find_spec("numba") else "reference")
     memory.keep()
+    if chosen == "compiled":
+        importlib.import_module(f"{__name__}.cores").threads()  # raises what is wrong with the environment
     return importlib.import_module(f"{__name__}.{chosen}")
 
 
