@@ -79,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         kernels.implementation()
         study = _study(options, plan)
-        out = writable_folder(options.out or Path("out") / f"pooling_heads-{options.dataset}")
+        out = writable_folder(options.out or _folder(options))
         data.load(options.dataset)
     except (OSError, ValueError, TypeError) as error:
         print(f"pooling_heads: {error}", file=sys.stderr)
@@ -102,9 +102,22 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, metavar="N", help="runs of each head (digits 10, others 5)")
     parser.add_argument("--epochs", type=int, metavar="N", help="passes over the images (digits 20, others 6)")
     parser.add_argument("--heads", metavar="A,B,...", help="which heads, separated by commas (all)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where the results go (out/pooling_heads-DATASET)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="where the results go (out/pooling_heads-DATASET, and what else was asked for)",
+    )
     parser.add_argument("--processes", type=int, default=2, metavar="N", help="runs at the same time (2)")
     return parser.parse_args(argv)
+
+
+def _folder(options: argparse.Namespace) -> Path:
+    """Name a folder after what was asked for, so that a part of a study does not take the whole one's place."""
+    asked = {"seeds": options.seeds, "epochs": options.epochs}
+    words = [f"{name}-{value}" for name, value in asked.items() if value is not None]
+    heads = [options.heads.replace(",", "+")] if options.heads else []
+    return Path("out") / "-".join([f"pooling_heads-{options.dataset}", *heads, *words])
 
 
 def _arms(trunk: dict[str, Any]) -> dict[str, Layer]:

@@ -113,6 +113,12 @@ def test_one_head_alone_has_a_report_without_differences(tmp_path, capsys):
     assert "average" in (tmp_path / "report.html").read_text()
 
 
+def test_a_part_of_a_study_has_a_folder_of_its_own(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert pooling_heads.main(["--heads", "max,mlp", "--seeds", "1", "--epochs", "1"]) == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["pooling_heads-digits-max+mlp-seeds-1-epochs-1"]
+
+
 def test_help_names_the_heads():
     shown = subprocess.run(
         [sys.executable, "-m", "experiments.pooling_heads", "--help"], capture_output=True, text=True, check=True

@@ -23,8 +23,15 @@ def draw(rows: list[dict[str, Any]], title: Callable[[str], str], stem: Path) ->
         style = {"fmt": "osD^vP*X"[number % 8], "markersize": 6, "elinewidth": 1}
         axes.errorbar(middle, [i for i, _ in at], xerr=around, label=title(name), **style)
     axes.axvline(1, color="black", linewidth=1)
-    axes.set(xscale="log", yticks=range(len(rows)), yticklabels=[f"{r['net']}, {r['batch']}" for r in rows])
-    axes.set_xticks([0.5, 1, 2, 5, 10, 20, 50], ["0.5", "1", "2", "5", "10", "20", "50"])
+    most = max((spread[2] for r in rows for spread in r["minicnn"].values()), default=1)
+    axes.set(
+        xscale="log",
+        xlim=(0.5, 1.3 * most),
+        yticks=range(len(rows)),
+        yticklabels=[f"{r['net']}, {r['batch']}" for r in rows],
+    )
+    ticks = [t for t in (0.5, 1, 2, 5, 10, 20, 50) if t <= 1.3 * most]
+    axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
     axes.minorticks_off()
     axes.invert_yaxis()
     axes.grid(axis="x", linewidth=0.5, alpha=0.5)
