@@ -356,3 +356,22 @@ def test_wrong_calls_say_what_would_fit(call, kind, words):
 def test_replace_changes_one_thing():
     assert replace(L.Conv2D(4, 3), strides=2) == L.Conv2D(4, 3, strides=2)
     assert ops.conv2d.__name__ == "conv2d"
+
+
+def test_images_with_channels_first_are_told_so_although_the_pooling_would_not_fit_either():
+    net = layers.Sequential(
+        [layers.Conv2D(4, 3, padding="same"), layers.ReLU(), layers.MaxPooling2D(2), layers.Flatten(), layers.Dense(10)]
+    )
+    params = net.init(np.random.default_rng(0), (8, 8, 1))
+    with pytest.raises(
+        ValueError, match=r"^conv2d: the input \(2, 1, 8, 8\) has 8 channels.* x.transpose\(0, 2, 3, 1\)"
+    ):
+        net(params, np.zeros((2, 1, 8, 8)))
+
+
+def test_a_net_says_what_it_takes_for_images_and_for_randomness():
+    net = layers.Sequential([layers.Flatten(), layers.Dense(10)])
+    with pytest.raises(TypeError, match=r"Sequential.init: rng=7 is not a Generator. Use np.random.default_rng\(7\)"):
+        net.init(7, (2, 2, 1))
+    with pytest.raises(TypeError, match=r"is a list. Give a float32 or float64 array"):
+        net(net.init(np.random.default_rng(0), (2, 2, 1)), [[[[1.0], [2.0]], [[3.0], [4.0]]]])

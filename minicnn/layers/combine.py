@@ -25,6 +25,9 @@ class _Container(Layer):
 
     def init(self, rng: np.random.Generator, shape: Shape) -> Params:
         """Return the children's parameters by name, children without any left out."""
+        if not isinstance(rng, np.random.Generator):
+            fix = f"Use np.random.default_rng({rng if isinstance(rng, int) else 0})."
+            raise TypeError(f"{type(self).__name__}.init: rng={rng!r} is not a Generator. {fix}")
         children = self.children(shape)
         made = {
             name: child.init(place, at)
@@ -63,15 +66,23 @@ class _Chain(_Container):
 
     def __call__(self, params: Params, x: Any, rng: np.random.Generator | None = None) -> Any:
         """Apply one layer after the other."""
-        shape = x.shape[1:]
+        shape = np.shape(x)[1:]
         for name, layer in self._steps():
             try:
                 x = layer(_of(params, name), x, rng)
             except ShapeError as error:
-                self.output_shape(shape)
+                self._tell_way(shape, error)
                 error.place(name)
                 raise
         return x
+
+    def _tell_way(self, shape: Shape, error: ShapeError) -> None:
+        """Raise what the shapes alone give, which names the layer and the way there, if it is the same complaint."""
+        try:
+            self.output_shape(shape)
+        except ShapeError as found:
+            if found.what.startswith(error.what):
+                raise
 
     def calibrate(self, params: Params, x: np.ndarray) -> tuple[Params, Any]:
         """Calibrate one layer after the other."""

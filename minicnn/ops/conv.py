@@ -39,7 +39,8 @@ def conv2d_shape(
     channels, filters = x[3], kernel[3]
     if channels != kernel[2] * groups:
         what = f"the input {x} has {channels} channels, the kernel {kernel} takes {kernel[2]} x {groups} groups"
-        fix = f"Use a kernel of {(*kernel[:2], max(1, channels // groups), filters)}, or NHWC images."
+        fitting = (*kernel[:2], max(1, channels // groups), filters)
+        fix = f"Use a kernel of {fitting}, or NHWC images, as x.transpose(0, 2, 3, 1)."
         raise ShapeError("conv2d", what, fix)
     if filters % groups:
         fix = f"Use a multiple of {groups} filters."
