@@ -13,7 +13,8 @@ import numpy as np
 
 from minicnn import kernels, ops
 from minicnn.autograd import Array, op
-from minicnn.ops.conv import conv2d_shape, jointly
+from minicnn.ops.conv import conv2d_shape
+from minicnn.ops.joint import jointly
 from minicnn.ops.pool import average_pool2d_shape, max_pool2d_shape
 from minicnn.ops.window import Padding, Shape, Size, Windows, pair, windows
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from minicnn import kernels
-from minicnn.autograd import VJP, Array, op
+from minicnn.autograd import Array, op
 from minicnn.errors import ShapeError
+from minicnn.ops.joint import jointly
 from minicnn.ops.pad import Mode, check_copies, check_mode, padded
 from minicnn.ops.window import Padding, Size, Windows, check_image, integer, pair, windows
 
@@ -155,21 +154,3 @@ def conv2d_pool(
         return kernel_set.conv2d_pool_weight_grads(g, winners, x, kernel.shape, *how)
 
     return y, (vjp_x, *jointly(weights, 2))
-
-
-def jointly(gradients: Callable[[np.ndarray], tuple[Any, ...]], count: int) -> tuple[VJP, ...]:
-    """Make `count` VJPs of a function that finds that many gradients in one go; it runs once for each `g`.
-
-    >>> half, third = jointly(lambda g: (g / 2, g / 3), 2)
-    >>> g = np.array(6.0)
-    >>> float(half(g)), float(third(g))
-    (3.0, 2.0)
-    """
-    last: list[Any] = [None, ()]
-
-    def vjp(number: int, g: np.ndarray) -> Any:
-        if last[0] is not g:
-            last[:] = g, gradients(g)
-        return last[1][number]
-
-    return tuple(functools.partial(vjp, number) for number in range(count))

@@ -10,6 +10,7 @@ import numpy as np
 from minicnn.autograd import Array, op
 from minicnn.checks import number
 from minicnn.errors import ShapeError
+from minicnn.ops.joint import jointly
 from minicnn.ops.window import Shape
 
 
@@ -32,12 +33,19 @@ def batch_norm(x: Array, gamma: Array, beta: Array, *, epsilon: float = 1e-3) ->
 
     The variance is the population's (divided by the count), `epsilon` is added to it.
     """
-    axes = tuple(range(x.ndim - 1))
-    centred = x - x.mean(axis=axes)
-    scale = 1 / np.sqrt(np.square(centred).mean(axis=axes) + float(epsilon))
-    unit = centred * scale
+    # Added up as products with ones: several times as fast as `mean` and `sum`, which walk over short rows.
+    ones = np.ones(math.prod(x.shape[:-1]), x.dtype)
 
-    def vjp_x(g: np.ndarray) -> Any:
-        return gamma * scale * (g - g.mean(axis=axes) - unit * (g * unit).mean(axis=axes))
+    def total(a: np.ndarray) -> Any:
+        return ones @ a.reshape(len(ones), x.shape[-1])
 
-    return unit * gamma + beta, (vjp_x, lambda g: (g * unit).sum(axis=axes), lambda g: g.sum(axis=axes))
+    unit = x - total(x) / len(ones)
+    scale = 1 / np.sqrt(total(np.square(unit)) / len(ones) + float(epsilon))
+    unit *= scale
+
+    def gradients(g: np.ndarray) -> Any:
+        for_gamma, for_beta = total(g * unit), total(g)
+        centred = g - for_beta / len(ones) - unit * (for_gamma / len(ones))
+        return centred * (gamma * scale), for_gamma, for_beta
+
+    return unit * gamma + beta, jointly(gradients, 3)
