@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+import minicnn
 from minicnn.study.extras import need
 
-PACKAGES = ("minicnn", "numpy", "numba", "scipy", "scikit-learn")
+PACKAGES = ("numpy", "numba", "scipy", "scikit-learn")
 
 
 def environment() -> dict[str, str]:
@@ -22,6 +23,7 @@ def environment() -> dict[str, str]:
     """
     return {
         "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "minicnn": minicnn.__version__,
         **{package: _version(package) for package in PACKAGES},
         "BLAS": _blas(),
         "BLAS threads": _blas_threads(),

@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+DISTRIBUTION = "minicnn-numpy"
+"""What pip installs. The distribution called minicnn on the public index is another project."""
+
 
 def need(module: str, extra: str = "study") -> Any:
     """Import `module` by its dotted name and return it.
@@ -16,11 +19,11 @@ def need(module: str, extra: str = "study") -> Any:
     >>> need("abacus")
     Traceback (most recent call last):
         ...
-    ImportError: abacus is needed here: No module named 'abacus'. Install it with: pip install "minicnn[study]"
+    ImportError: abacus is needed here: No module named 'abacus'. Install it with: pip install "minicnn-numpy[study]"
     """
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as missing:
         raise ImportError(
-            f'{module} is needed here: {missing}. Install it with: pip install "minicnn[{extra}]"'
+            f'{module} is needed here: {missing}. Install it with: pip install "{DISTRIBUTION}[{extra}]"'
         ) from missing
