@@ -1,5 +1,7 @@
 """Formulas, pads, unread rows, receptive fields and coverage: against counting, and against gradients."""
 
+import xml.etree.ElementTree
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -222,3 +224,16 @@ def test_the_size_that_an_error_names_fits_and_the_next_does_not(size, window):
 def test_coverage_is_of_images():
     with pytest.raises(ShapeError, match="coverage"):
         coverage(L.Dense(3), (12,))
+
+
+def test_what_a_notebook_shows_is_the_table_and_not_the_record():
+    net = models.keras_mnist()
+    for found in (layers.summary(net, (28, 28, 1)), explain_shapes(net, (28, 28, 1))):
+        assert len(repr(found)) < 100 and "Conv2D(" not in repr(found)
+        page = xml.etree.ElementTree.fromstring(found._repr_html_())
+        assert "".join(page.itertext()).count("max_pooling2d_1") == 1
+    page = xml.etree.ElementTree.fromstring(layers.summary(net, (28, 28, 1))._repr_html_())
+    cells = [[cell.text or "" for cell in line] for line in page]
+    assert cells[0] == ["layer", "output shape", "parameters", "multiply-adds", "sees"]
+    assert cells[-1][2] == "34,826"  # 320 + 18,496 + 16,010, as Keras counts them
+    assert len(cells) == len(net.layers) + 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import html
 import math
 from dataclasses import dataclass
 
@@ -14,9 +15,9 @@ from minicnn.layers.walk import Step, walk
 from minicnn.ops.window import Axis, Shape, check_image
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Explanation:
-    """The way of an image through a net; `str` tells it.
+    """The sizes of an image on its way through a net: `print` it, or let a notebook display it.
 
     Attributes
     ----------
@@ -26,6 +27,16 @@ class Explanation:
 
     input_shape: Shape
     steps: tuple[Step, ...]
+
+    def __repr__(self) -> str:
+        return f"Explanation({len(self.steps)} layers, {_size(self.input_shape)} -> {_size(self._output_shape)})"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
+
+    @property
+    def _output_shape(self) -> Shape:
+        return self.steps[-1].output_shape if self.steps else self.input_shape
 
     def __str__(self) -> str:
         return "\n".join([f"input: {_size(self.input_shape)}", *(_tell(step) for step in self.steps)])

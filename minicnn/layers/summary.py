@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 from dataclasses import dataclass
 
@@ -22,9 +23,9 @@ class Row:
     receptive_field: tuple[int, int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Summary:
-    """A table of a net's layers; `str` draws it.
+    """A table of a net's layers: `print` it, or let a notebook display it.
 
     Attributes
     ----------
@@ -48,7 +49,26 @@ class Summary:
         """Sum over the layers."""
         return sum(row.multiply_adds for row in self.rows)
 
+    def __repr__(self) -> str:
+        return f"Summary({len(self.rows)} layers, {self.parameters:,} parameters, {self.multiply_adds:,} multiply-adds)"
+
     def __str__(self) -> str:
+        table = self._table()
+        widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
+        lines = [
+            "  ".join(c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True)))
+            for line in table
+        ]
+        rule = "-" * len(lines[0])
+        return "\n".join(line.rstrip() for line in (lines[0], rule, *lines[1:-1], rule, lines[-1]))
+
+    def _repr_html_(self) -> str:
+        head, *body = self._table()
+        rows = [_html_row("th", head), *(_html_row("td", line) for line in body)]
+        return f"<table>{''.join(rows)}</table>"
+
+    def _table(self) -> list[tuple[str, ...]]:
+        """Return the cells of the table, its head and its totals included."""
         head = ("layer", "output shape", "parameters", "multiply-adds", "sees")
         body = [
             (
@@ -61,14 +81,15 @@ class Summary:
             for r in self.rows
         ]
         total = ("total", "", f"{self.parameters:,}", f"{self.multiply_adds:,}", "")
-        table = [head, ("input", str(self.input_shape), "", "", ""), *body, total]
-        widths = [max(len(line[i]) for line in table) for i in range(5)]
-        lines = [
-            "  ".join(c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True)))
-            for line in table
-        ]
-        rule = "-" * len(lines[0])
-        return "\n".join(line.rstrip() for line in (lines[0], rule, *lines[1:-1], rule, lines[-1]))
+        return [head, ("input", str(self.input_shape), "", "", ""), *body, total]
+
+
+def _html_row(tag: str, line: tuple[str, ...]) -> str:
+    sides = ["left"] * 2 + ["right"] * 3
+    cells = [
+        f'<{tag} style="text-align:{side}">{html.escape(cell)}</{tag}>' for side, cell in zip(sides, line, strict=True)
+    ]
+    return f"<tr>{''.join(cells)}</tr>"
 
 
 def summary(net: Layer, input_shape: Shape) -> Summary:
