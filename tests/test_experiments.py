@@ -146,7 +146,7 @@ def test_mnist_writes_a_row_with_its_provenance(tmp_path, monkeypatch):
     assert all(word in row for word in ('"command"', '"seed": 0', '"numpy"', '"seconds"', '"test_accuracy"'))
 
 
-@pytest.mark.parametrize("job", ["pooling_heads", "bug_zoo", "mnist", "speed"])
+@pytest.mark.parametrize("job", ["pooling_heads", "known_bugs", "mnist", "benchmark"])
 def test_a_wrong_environment_is_said_before_any_work(tmp_path, job):
     arguments = [sys.executable, "-m", f"experiments.{job}", "--out", str(tmp_path / "out")]
     wrong = {**os.environ, "MINICNN_KERNELS": "fast"}
@@ -158,7 +158,8 @@ def test_a_wrong_environment_is_said_before_any_work(tmp_path, job):
 
 def test_a_wrong_number_of_threads_is_no_result_of_the_zoo(tmp_path):
     pytest.importorskip("numba")
-    arguments = [sys.executable, "-m", "experiments.bug_zoo", "--seeds", "1", "--epochs", "1", "--out", str(tmp_path)]
+    options = ["--seeds", "1", "--epochs", "1", "--out", str(tmp_path)]
+    arguments = [sys.executable, "-m", "experiments.known_bugs", *options]
     wrong = {**os.environ, "MINICNN_KERNELS": "compiled", "MINICNN_THREADS": "two"}
     done = subprocess.run(arguments, env=wrong, capture_output=True, text=True, check=False)
     assert done.returncode == 2

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from experiments import framework_differences
-from experiments.framework_answers import CEIL, DIVISOR, SAME_CONV, SAME_MAX, STRIDE, TIES, TOPICS
-from experiments.framework_differences import compare, main
+from experiments.framework_differences import __main__ as framework_differences
+from experiments.framework_differences.__main__ import compare, main
+from experiments.framework_differences.answers import CEIL, DIVISOR, SAME_CONV, SAME_MAX, STRIDE, TIES, TOPICS
 from minicnn import ops
 
 ANSWERS = [(topic, answer) for topic in TOPICS for answer in topic.answers]

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.zoo import wrong
-from experiments.zoo.checks import Op
+from experiments.known_bugs import incorrect as wrong
+from experiments.known_bugs.checks import Op
 from minicnn import layers, ops
 from minicnn.layers import Layer, Sequential
 from minicnn.layers.base import Params, leaf

@@ -16,8 +16,8 @@ from pathlib import Path
 from joblib import Parallel, delayed, parallel_config
 from tqdm import tqdm
 
-from experiments.zoo import ZOO, Bug
-from experiments.zoo.report import Row, csv_text, make_row, markdown, text
+from experiments.known_bugs import ZOO, Bug
+from experiments.known_bugs.report import Row, csv_text, make_row, markdown, text
 from minicnn import data, kernels, optim, schedules
 from minicnn.files import atomic_write, writable_folder
 from minicnn.layers import Layer
@@ -43,31 +43,31 @@ def main(argv: list[str] | None = None) -> int:
         integer("command line", "--processes", options.processes)
         out = writable_folder(options.out)
     except (OSError, ValueError, TypeError) as error:
-        print(f"bug_zoo: {error}", file=sys.stderr)
+        print(f"known_bugs: {error}", file=sys.stderr)
         return 2
     try:
         runs = _train(recipe, seeds, options.processes)
     except KeyboardInterrupt:
-        print("bug_zoo: interrupted; nothing was written.", file=sys.stderr)
+        print("known_bugs: interrupted; nothing was written.", file=sys.stderr)
         return 130
     rows = _rows(runs)
-    atomic_write(out / "bug_zoo.csv", csv_text(rows))
-    path = atomic_write(out / "bug_zoo.md", markdown(rows, _settings(recipe, options)))
+    atomic_write(out / "known_bugs.csv", csv_text(rows))
+    path = atomic_write(out / "known_bugs.md", markdown(rows, _settings(recipe, options)))
     print(f"{text(rows)}\n\nthe table with sources and settings: {path}")
     return 0
 
 
 def _options(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m experiments.bug_zoo",
+        prog="python -m experiments.known_bugs",
         description="Train a small CNN on digits with each of the known wrong versions of pooling and convolution, "
         "and with the right one; say which check catches what, and what accuracy the bug costs.",
-        epilog="Bugs: " + ", ".join(bug.name for bug in ZOO) + ". They are in experiments/zoo/wrong.py.",
+        epilog="Bugs: " + ", ".join(bug.name for bug in ZOO) + ". They are in experiments/known_bugs/incorrect.py.",
     )
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="runs with each bug (3)")
     parser.add_argument("--epochs", type=int, default=20, metavar="N", help="passes over the images (20)")
     parser.add_argument("--optimizer", choices=list(RECIPES), default="adam", help="how to train (adam)")
-    parser.add_argument("--out", type=Path, default=Path("out/bug_zoo"), metavar="DIR", help="for the table's files")
+    parser.add_argument("--out", type=Path, default=Path("out/known_bugs"), metavar="DIR", help="for the table's files")
     parser.add_argument("--processes", type=int, default=2, metavar="N", help="runs at the same time (2)")
     return parser.parse_args(argv)
 
@@ -107,10 +107,10 @@ def _rows(runs: Runs) -> list[Row]:
 def _settings(recipe: Recipe, options: argparse.Namespace) -> dict[str, str]:
     words = ["--seeds", str(options.seeds), "--epochs", str(options.epochs), "--optimizer", options.optimizer]
     return {
-        "command": f"`{shlex.join(['python', '-m', 'experiments.bug_zoo', *words])}`",
+        "command": f"`{shlex.join(['python', '-m', 'experiments.known_bugs', *words])}`",
         "optimizer": f"`{recipe.optimizer!r}`, batches of {recipe.batch_size}, {recipe.epochs} epochs",
         "images": "digits, split anew for each seed; the parameters after the last step are tested",
-        "nets": "in experiments/zoo/bugs.py: two convolutions of 8 and 16 filters, two poolings, one dense layer",
+        "nets": "in experiments/known_bugs/bugs.py: two convolutions of 8 and 16 filters, two poolings, a dense layer",
         "kernels of the right ops": kernels.name(),
         "versions": ", ".join(f"{name} {version}" for name, version in environment().items()),
     }

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from experiments.race.contenders import environment
-from experiments.race.problem import make_problem, write
-from experiments.race.tasks import Task
+from experiments.benchmark.frameworks import environment
+from experiments.benchmark.problem import make_problem, write
+from experiments.benchmark.tasks import Task
 
 SECONDS, ROUNDS, THREADS = 0.5, 9, 2
 LEAST_BUSY = 0.9
@@ -37,7 +37,7 @@ class Process:
     """A contender's process."""
 
     def __init__(self, name: str, threads: int) -> None:
-        command = [sys.executable, "-m", "experiments.race.worker", name]
+        command = [sys.executable, "-m", "experiments.benchmark.worker", name]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
         self.name = name
         self.popen = subprocess.Popen(command, env=environment(name, threads), text=True, **pipes)  # type: ignore[call-overload] # noqa: S603 - this file's own command

@@ -32,7 +32,7 @@ def logits(net: Sequential, shape: tuple[int, ...], params: Any, x: Any) -> Any:
 
 
 class Racer:
-    """See `contenders.Racer`."""
+    """See `frameworks.Racer`."""
 
     def __init__(self, net: Sequential, shape: tuple[int, ...], params: Any, rate: float, momentum: float) -> None:
         def weight(w: np.ndarray) -> Any:

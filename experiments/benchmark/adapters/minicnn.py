@@ -12,7 +12,7 @@ from minicnn.layers import Sequential
 
 
 class Racer:
-    """See `contenders.Racer`."""
+    """See `frameworks.Racer`."""
 
     def __init__(self, net: Sequential, shape: tuple[int, ...], params: Any, rate: float, momentum: float) -> None:
         self.net, self.params = net, params

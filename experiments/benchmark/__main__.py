@@ -4,8 +4,8 @@ Every contender computes the same net from the same weights in a process of its 
 and has to find the loss that float64 finds. They take turns of half a second; a figure is the median over rounds of
 the ratio of step times in a round. Rounds in which a contender got less of the processor than it usually does are
 repeated. Frameworks run as they come. minicnn's kernels have the process keep the memory it frees; PyTorch races once
-more with that setting, as "freed memory kept". Writes speed.json, speed.md and the picture speed.png (svg) after each
-task.
+more with that setting, as "freed memory kept". Writes benchmark.json, benchmark.md and the picture benchmark.png
+(svg) after each task.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from experiments.race import measures, picture, table
-from experiments.race.contenders import CONTENDERS, SGEMM, TORCH, installed
-from experiments.race.rounds import ROUNDS, THREADS, race
-from experiments.race.tasks import MODES, NETS, SIDES, Task
+from experiments.benchmark import figure, measures, table
+from experiments.benchmark.frameworks import CONTENDERS, SGEMM, TORCH, installed
+from experiments.benchmark.rounds import ROUNDS, THREADS, race
+from experiments.benchmark.tasks import MODES, NETS, SIDES, Task
 from minicnn import kernels
 from minicnn.files import atomic_write, writable_folder
 from minicnn.ops.window import integer
@@ -30,7 +30,7 @@ from minicnn.study.environment import environment
 
 def main(argv: list[str] | None = None) -> int:
     """Run the race that the command line asks for."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.speed", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m experiments.benchmark", description=__doc__)
     parser.add_argument("--nets", default=",".join(NETS), metavar="A,B,...", help="which nets (all)")
     parser.add_argument("--batches", default="32,128", metavar="N,...", help="images a step (32,128)")
     parser.add_argument("--modes", default=",".join(MODES), metavar="A,B", help="training, inference (both)")
@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help=f"of half a second each ({ROUNDS})")
     parser.add_argument("--only-race", action="store_true", help="no memory, growth, imports and MNIST")
     parser.add_argument(
-        "--out", type=Path, default=Path("out/speed"), metavar="DIR", help="where the results go (out/speed)"
+        "--out", type=Path, default=Path("out/benchmark"), metavar="DIR", help="where the results go (out/speed)"
     )
     options = parser.parse_args(argv)
     try:
@@ -50,10 +50,10 @@ def main(argv: list[str] | None = None) -> int:
         sizes = [_size(n) for n in options.batches.split(",")]
         tasks = [Task(net, SIDES[net], n, mode) for mode in modes for net in nets for n in sizes]
     except (OSError, ValueError, TypeError) as error:
-        print(f"speed: {error}", file=sys.stderr)
+        print(f"benchmark: {error}", file=sys.stderr)
         return 2
     if not set(TORCH) & set(names):
-        print("speed: PyTorch does not race; `make .venv/.peers` installs it", file=sys.stderr)
+        print("benchmark: PyTorch does not race; `make .venv/.peers` installs it", file=sys.stderr)
     found: dict[str, Any] = {"environment": environment(), "threads": THREADS, "rows": []}
     try:
         for task in tqdm(tasks, unit="task"):
@@ -62,9 +62,9 @@ def main(argv: list[str] | None = None) -> int:
         if not options.only_race:
             _measure(found, [name for name in names if name != SGEMM], options.rounds, out)
     except KeyboardInterrupt:
-        print("speed: stopped; what was measured is written", file=sys.stderr)
+        print("benchmark: stopped; what was measured is written", file=sys.stderr)
         return 130
-    print((out / "speed.md").read_text())
+    print((out / "benchmark.md").read_text())
     return 0
 
 
@@ -95,9 +95,9 @@ def _measure(found: dict[str, Any], names: list[str], rounds: int, out: Path) ->
 
 
 def _write(found: dict[str, Any], out: Path) -> None:
-    atomic_write(out / "speed.json", json.dumps(found, indent=1) + "\n")
-    atomic_write(out / "speed.md", table.report(found, measures.title))
-    picture.draw(found["rows"], measures.title, out / "speed")
+    atomic_write(out / "benchmark.json", json.dumps(found, indent=1) + "\n")
+    atomic_write(out / "benchmark.md", table.report(found, measures.title))
+    figure.draw(found["rows"], measures.title, out / "benchmark")
 
 
 if __name__ == "__main__":

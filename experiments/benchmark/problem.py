@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.race.tasks import NETS, images
+from experiments.benchmark.tasks import NETS, images
 from minicnn import ops, optim, tree, value_and_grad
 
 BATCHES = 4

@@ -1,4 +1,4 @@
-"""One contender's process: `python -m experiments.race.worker NAME`, requests and answers as lines of JSON."""
+"""One contender's process: `python -m experiments.benchmark.worker NAME`, requests and answers as lines of JSON."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from experiments.race.contenders import CONTENDERS
-from experiments.race.problem import MOMENTUM, RATE, check, read
-from experiments.race.tasks import NETS
+from experiments.benchmark.frameworks import CONTENDERS
+from experiments.benchmark.problem import MOMENTUM, RATE, check, read
+from experiments.benchmark.tasks import NETS
 from minicnn import data
 from minicnn.kernels import memory
 

@@ -35,7 +35,7 @@ def logits(net: Sequential, params: Any, x: Any) -> Any:
 
 
 class Racer:
-    """See `contenders.Racer`."""
+    """See `frameworks.Racer`."""
 
     def __init__(self, net: Sequential, shape: tuple[int, ...], params: Any, rate: float, momentum: float) -> None:
         def loss(params: Any, x: Any, y: Any) -> Any:

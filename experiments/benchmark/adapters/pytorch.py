@@ -57,7 +57,7 @@ def _fill(made: Any, weight: np.ndarray, bias: np.ndarray) -> None:
 
 
 class Racer:
-    """See `contenders.Racer`."""
+    """See `frameworks.Racer`."""
 
     layout = torch.contiguous_format
 

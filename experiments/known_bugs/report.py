@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
-from experiments.zoo.bugs import Bug
-from experiments.zoo.checks import CHECKS, Outcome
+from experiments.known_bugs.bugs import Bug
+from experiments.known_bugs.checks import CHECKS, Outcome
 from minicnn.study.run import Run
 from minicnn.study.statistics import Interval, paired_difference
 from minicnn.study.table import points

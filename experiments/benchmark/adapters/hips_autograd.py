@@ -43,7 +43,7 @@ def _convolve(x: Any, kernel: Any, same: bool) -> Any:
 
 
 class Racer:
-    """See `contenders.Racer`."""
+    """See `frameworks.Racer`."""
 
     def __init__(self, net: Sequential, shape: tuple[int, ...], params: Any, rate: float, momentum: float) -> None:
         def loss(params: Any, x: Any, y: Any) -> Any:

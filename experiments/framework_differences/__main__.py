@@ -1,6 +1,6 @@
 """Where do Keras, PyTorch and ONNX disagree on the same 4x4 image, and how is each answer had from minicnn?
 
-Every answer of a framework is a constant in experiments/framework_answers.py, worked out by its rule and, for
+Every answer of a framework is a constant in answers.py, worked out by its rule and, for
 PyTorch, asked of PyTorch itself where that is installed. minicnn's answers are computed. The exit code is 1 if
 anything disagrees.
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.framework_answers import TOPICS, Answer, Topic
+from experiments.framework_differences.answers import TOPICS, Answer, Topic
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -9,9 +9,10 @@ import sys
 import numpy as np
 import pytest
 
-from experiments import bug_zoo
-from experiments.zoo import CHECKS, ZOO, bugs, wrong
-from experiments.zoo.report import headline, make_row, markdown
+from experiments.known_bugs import CHECKS, ZOO, bugs
+from experiments.known_bugs import __main__ as bug_zoo
+from experiments.known_bugs import incorrect as wrong
+from experiments.known_bugs.report import headline, make_row, markdown
 from minicnn import data, ops, tree, value_and_grad
 from minicnn.layers import MaxPooling2D
 from minicnn.study.run import Run
@@ -196,11 +197,11 @@ def test_the_experiment_runs_and_writes_its_table(tmp_path, capsys):
     assert run(tmp_path) == 0
     printed = capsys.readouterr()
     assert "%|" not in printed.err
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["bug_zoo.csv", "bug_zoo.md"]
-    with (tmp_path / "bug_zoo.csv").open(newline="") as file:
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["known_bugs.csv", "known_bugs.md"]
+    with (tmp_path / "known_bugs.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["bug"] for row in rows] == list(BUGS)
-    page = (tmp_path / "bug_zoo.md").read_text()
+    page = (tmp_path / "known_bugs.md").read_text()
     for row in rows:
         assert row["bug"] in printed.out
         assert f"| {row['bug']} | {row['what']} | **{row['caught_by']}**" in page
@@ -241,7 +242,7 @@ def test_an_interrupted_run_writes_nothing(tmp_path, capsys, monkeypatch):
 
 
 def test_help_names_the_bugs_and_a_word_for_a_number_is_refused():
-    command = [sys.executable, "-m", "experiments.bug_zoo", "--help"]
+    command = [sys.executable, "-m", "experiments.known_bugs", "--help"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert all(name in " ".join(shown.split()) for name in BUGS)
     with pytest.raises(SystemExit) as left:

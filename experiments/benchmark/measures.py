@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from experiments.race.contenders import CONTENDERS
-from experiments.race.rounds import THREADS, Process, race, ready
-from experiments.race.tasks import Task
+from experiments.benchmark.frameworks import CONTENDERS
+from experiments.benchmark.rounds import THREADS, Process, race, ready
+from experiments.benchmark.tasks import Task
 
 BATCHES, SIDES = (32, 64, 128, 256, 512, 1024), (8, 16, 28, 32, 48, 64)
 EPOCHS = 6

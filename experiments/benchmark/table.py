@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from experiments.race.by_sgemm import SIDE
-from experiments.race.contenders import SGEMM, TORCH
-from experiments.race.rounds import Series
-from experiments.race.tasks import Task
+from experiments.benchmark.adapters.matrix_product import SIDE
+from experiments.benchmark.frameworks import SGEMM, TORCH
+from experiments.benchmark.rounds import Series
+from experiments.benchmark.tasks import Task
 
 Row = dict[str, Any]
 

@@ -48,22 +48,21 @@ class Contender:
     def make(self) -> Callable[..., Racer]:
         """Import the framework and return what makes racers."""
         module, _, name = self.racer.partition(":")
-        return getattr(importlib.import_module(f"experiments.race.{module}"), name)  # type: ignore[no-any-return]
+        return getattr(importlib.import_module(f"experiments.benchmark.adapters.{module}"), name)  # type: ignore[no-any-return]
 
 
 SGEMM = "sgemm"
 CONTENDERS = {
-    "minicnn": Contender("by_minicnn:Racer", "numba", "minicnn, compiled", {"MINICNN_KERNELS": "compiled"}),
-    "minicnn-reference": Contender("by_minicnn:Racer", "numpy", "minicnn, reference", {"MINICNN_KERNELS": "reference"}),
-    "torch": Contender("by_torch:Racer", "torch", "PyTorch, eager"),
-    "torch-channels-last": Contender("by_torch:ChannelsLast", "torch", "PyTorch, channels_last"),
-    "torch-compile": Contender("by_torch:Compiled", "torch", "PyTorch, torch.compile"),
-    "torch-kept": Contender("by_torch:ChannelsLast", "torch", "PyTorch, freed memory kept", keeps_memory=True),
-    "jax": Contender("by_jax:Racer", "jax", "JAX, jit"),
-    "keras": Contender("by_keras:Racer", "keras", "Keras on JAX", {"KERAS_BACKEND": "jax"}),
-    "tinygrad": Contender("by_tinygrad:Racer", "tinygrad", "tinygrad, TinyJit", {"DEV": "CPU"}),
-    "autograd": Contender("by_autograd:Racer", "autograd", "HIPS autograd"),
-    SGEMM: Contender("by_sgemm:Racer", "numpy", "matrix product", yardstick=True),
+    "minicnn": Contender("minicnn:Racer", "numba", "minicnn, compiled", {"MINICNN_KERNELS": "compiled"}),
+    "minicnn-reference": Contender("minicnn:Racer", "numpy", "minicnn, reference", {"MINICNN_KERNELS": "reference"}),
+    "torch": Contender("pytorch:Racer", "torch", "PyTorch, eager"),
+    "torch-channels-last": Contender("pytorch:ChannelsLast", "torch", "PyTorch, channels_last"),
+    "torch-compile": Contender("pytorch:Compiled", "torch", "PyTorch, torch.compile"),
+    "torch-kept": Contender("pytorch:ChannelsLast", "torch", "PyTorch, freed memory kept", keeps_memory=True),
+    "jax": Contender("jax:Racer", "jax", "JAX, jit"),
+    "tinygrad": Contender("tinygrad:Racer", "tinygrad", "tinygrad, TinyJit", {"DEV": "CPU"}),
+    "autograd": Contender("hips_autograd:Racer", "autograd", "HIPS autograd"),
+    SGEMM: Contender("matrix_product:Racer", "numpy", "matrix product", yardstick=True),
 }
 TORCH = ("torch", "torch-channels-last", "torch-compile")
 """PyTorch's modes, of which the best counts. They run as they come; that kept memory helps them is shown apart."""

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from experiments import speed
-from experiments.race import problem, table
-from experiments.race.by_sgemm import SIDE
-from experiments.race.contenders import CONTENDERS, SGEMM, environment
-from experiments.race.rounds import Process, Series, clean, race, ready
-from experiments.race.tasks import NETS, Task, images, multiply_adds
+from experiments.benchmark import __main__ as speed
+from experiments.benchmark import problem, table
+from experiments.benchmark.adapters.matrix_product import SIDE
+from experiments.benchmark.frameworks import CONTENDERS, SGEMM, environment
+from experiments.benchmark.rounds import Process, Series, clean, race, ready
+from experiments.benchmark.tasks import NETS, Task, images, multiply_adds
 
 TASK = Task("digits8", 8, 4)
 
@@ -100,6 +100,6 @@ def test_a_wrong_option_is_refused_before_the_race(option, capsys, tmp_path):
     assert speed.main([*option.split(), "--out", str(tmp_path / "out")]) == 2
     name, wrong = option.split()
     error = capsys.readouterr().err
-    assert "speed:" in error
+    assert "benchmark:" in error
     assert name in error
     assert wrong.split(",")[-1] in error
