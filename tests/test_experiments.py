@@ -156,7 +156,7 @@ def test_a_wrong_environment_is_said_before_any_work(tmp_path, job):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_wrong_number_of_threads_is_no_result_of_the_zoo(tmp_path):
+def test_known_bugs_rejects_a_wrong_number_of_threads(tmp_path):
     pytest.importorskip("numba")
     options = ["--seeds", "1", "--epochs", "1", "--out", str(tmp_path)]
     arguments = [sys.executable, "-m", "experiments.known_bugs", *options]

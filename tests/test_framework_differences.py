@@ -1,4 +1,4 @@
-"""The frameworks' answers are those of their rules, minicnn gives each, and a disagreement is not overlooked."""
+"""The answers of the frameworks follow from their rules, minicnn gives each, and disagreements are reported."""
 
 from dataclasses import replace
 
@@ -15,9 +15,9 @@ NAMES = [f"{topic.name}: {answer.framework} {answer.call}" for topic, answer in 
 
 
 def average(image, rows, columns, divisor=None):
-    """The average of some rows and columns, cell by cell; `divisor` instead of their number."""
-    cells = [image[i][j] for i in rows for j in columns]
-    return sum(cells) / (len(cells) if divisor is None else divisor)
+    """The average of the elements in some rows and columns, or their sum divided by `divisor`."""
+    elements = [image[i][j] for i in rows for j in columns]
+    return sum(elements) / (len(elements) if divisor is None else divisor)
 
 
 def answers(topic):
@@ -33,9 +33,9 @@ def test_minicnn_gives_every_answer(topic, answer):
 @pytest.mark.parametrize(("topic", "answer"), ANSWERS, ids=NAMES)
 def test_torch_gives_its_own(topic, answer):
     torch = pytest.importorskip("torch")
-    asked = compare(answer, topic.image, torch)
-    assert set(asked.values()) <= {None}
-    assert any(who.startswith("torch") for who in asked) == (answer.framework == "PyTorch")
+    compared = compare(answer, topic.image, torch)
+    assert set(compared.values()) <= {None}
+    assert any(name.startswith("torch") for name in compared) == (answer.framework == "PyTorch")
 
 
 PLAIN = [(topic.image, answer.minicnn) for topic, answer in ANSWERS if answer.minicnn and not answer.minicnn.gradient]
@@ -66,7 +66,7 @@ def test_same_reads_other_rows():
         assert found.tolist() == [[sum(image[i][j] for i in r for j in c) for c in rows] for r in rows]
 
 
-def test_divisor_counts_real_cells_or_nine():
+def test_divisor_counts_pixels_or_nine():
     reads = ((0, 1), (0, 1, 2), (1, 2, 3), (2, 3))
     keras, torch, onnx = answers(DIVISOR)
     excluded = [[average(DIVISOR.image, r, c) for c in reads] for r in reads]
@@ -75,8 +75,8 @@ def test_divisor_counts_real_cells_or_nine():
     np.testing.assert_allclose(torch, [[average(DIVISOR.image, r, c, 9) for c in reads] for r in reads], rtol=1e-12)
 
 
-def test_ceil_mode_counts_pads_but_never_what_hangs_over():
-    # padded rows -1 to 4: windows at -1, 1, 3 read real rows 0-1, 1-3, 3, and 3, 3, 2 padded rows
+def test_ceil_mode_counts_padding_but_never_elements_beyond_it():
+    # padded rows -1 to 4: windows at -1, 1, 3 read image rows 0-1, 1-3, 3, and 3, 3, 2 padded rows
     reads, padded = ((0, 1), (1, 2, 3), (3,)), (3, 3, 2)
     keras, torch, onnx = answers(CEIL)
     included = [
@@ -104,19 +104,19 @@ def test_everything_is_printed(capsys, monkeypatch):
     monkeypatch.setattr(framework_differences, "_torch", lambda: None)
     assert main([]) == 0
     printed = capsys.readouterr().out
-    assert "torch not installed: its column is from the rule" in printed
+    assert "not compared, torch is not installed" in printed
     for topic, answer in ANSWERS:
-        assert all(words in printed for words in (topic.name, answer.call, answer.source))
+        assert all(part in printed for part in (topic.name, answer.call, answer.source))
         assert f"= minicnn {answer.minicnn}" in printed or answer.minicnn is None
 
 
-def test_torch_s_version_is_said(capsys):
+def test_the_version_of_torch_is_printed(capsys):
     torch = pytest.importorskip("torch")
     assert main([]) == 0
-    assert f"checked against torch {torch.__version__}" in capsys.readouterr().out
+    assert f"compared with torch {torch.__version__}" in capsys.readouterr().out
 
 
-def test_a_disagreement_is_said_and_is_the_exit_code(capsys, monkeypatch):
+def test_a_disagreement_is_printed_and_sets_the_exit_code(capsys, monkeypatch):
     broken = replace(STRIDE.answers[0], rows=((6, 8), (14, 17)))
     monkeypatch.setattr(framework_differences, "TOPICS", (replace(STRIDE, answers=(broken,)),))
     assert main([]) == 1
@@ -130,7 +130,7 @@ def test_another_shape_disagrees():
     assert next(iter(compare(broken, STRIDE.image).values())).shape == (2, 2)
 
 
-def test_help_says_what_it_does(capsys):
+def test_help_describes_the_command(capsys):
     with pytest.raises(SystemExit) as left:
         main(["--help"])
     assert left.value.code == 0

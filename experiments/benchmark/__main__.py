@@ -1,11 +1,11 @@
-"""How fast is a training step, and the inference, against the frameworks that are installed here?
+"""How fast are training and inference with minicnn, compared with the other frameworks that are installed?
 
-Every contender computes the same net from the same weights in a process of its own, with the same number of threads,
-and has to find the loss that float64 finds. They take turns of half a second; a figure is the median over rounds of
-the ratio of step times in a round. Rounds in which a contender got less of the processor than it usually does are
-repeated. Frameworks run as they come. minicnn's kernels have the process keep the memory it frees; PyTorch races once
-more with that setting, as "freed memory kept". Writes benchmark.json, benchmark.md and the picture benchmark.png
-(svg) after each task.
+Each framework trains the same network from the same initial weights, in its own process and with the same number of
+threads, and must reproduce the losses of float64 arithmetic. The frameworks are measured in interleaved rounds of half
+a second; a result is the median over rounds of the ratio of step times within a round. Rounds disturbed by other
+programs are repeated. Frameworks run at their default settings. minicnn sets the memory allocator to keep freed memory
+in the process; PyTorch is also measured with this setting, as "freed memory kept". After each task the results so far
+are written to benchmark.json, benchmark.md, benchmark.png and benchmark.svg.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import Any
 from tqdm import tqdm
 
 from experiments.benchmark import figure, measures, table
-from experiments.benchmark.frameworks import CONTENDERS, SGEMM, TORCH, installed
-from experiments.benchmark.rounds import ROUNDS, THREADS, race
+from experiments.benchmark.frameworks import BASELINE, FRAMEWORKS, TORCH, installed
+from experiments.benchmark.rounds import ROUNDS, THREADS, run_rounds
 from experiments.benchmark.tasks import MODES, NETS, SIDES, Task
 from minicnn import kernels
 from minicnn.files import atomic_write, writable_folder
@@ -29,23 +29,13 @@ from minicnn.study.environment import environment
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the race that the command line asks for."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.benchmark", description=__doc__)
-    parser.add_argument("--nets", default=",".join(NETS), metavar="A,B,...", help="which nets (all)")
-    parser.add_argument("--batches", default="32,128", metavar="N,...", help="images a step (32,128)")
-    parser.add_argument("--modes", default=",".join(MODES), metavar="A,B", help="training, inference (both)")
-    parser.add_argument("--against", default=",".join(installed()), metavar="A,B,...", help="who races (all installed)")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help=f"of half a second each ({ROUNDS})")
-    parser.add_argument("--only-race", action="store_true", help="no memory, growth, imports and MNIST")
-    parser.add_argument(
-        "--out", type=Path, default=Path("out/benchmark"), metavar="DIR", help="where the results go (out/speed)"
-    )
-    options = parser.parse_args(argv)
+    """Measure what the command line asks for and return the exit code."""
+    options = _parser().parse_args(argv)
     try:
         kernels.implementation()
         integer("command line", "--rounds", options.rounds)
         out = writable_folder(options.out)
-        names = _known("--against", options.against, CONTENDERS)
+        names = _known("--frameworks", options.frameworks, FRAMEWORKS)
         nets, modes = _known("--nets", options.nets, NETS), _known("--modes", options.modes, MODES)
         sizes = [_size(n) for n in options.batches.split(",")]
         tasks = [Task(net, SIDES[net], n, mode) for mode in modes for net in nets for n in sizes]
@@ -53,26 +43,51 @@ def main(argv: list[str] | None = None) -> int:
         print(f"benchmark: {error}", file=sys.stderr)
         return 2
     if not set(TORCH) & set(names):
-        print("benchmark: PyTorch does not race; `make .venv/.peers` installs it", file=sys.stderr)
+        print("benchmark: PyTorch is not among the frameworks; `make .venv/.peers` installs it", file=sys.stderr)
     found: dict[str, Any] = {"environment": environment(), "threads": THREADS, "rows": []}
     try:
         for task in tqdm(tasks, unit="task"):
-            found["rows"].append(table.row(task, race(names, task, options.rounds)))
+            found["rows"].append(table.measurement(task, run_rounds(names, task, options.rounds)))
             _write(found, out)
-        if not options.only_race:
-            _measure(found, [name for name in names if name != SGEMM], options.rounds, out)
+        if not options.step_times_only:
+            _measure(found, [name for name in names if name != BASELINE], options.rounds, out)
     except KeyboardInterrupt:
-        print("benchmark: stopped; what was measured is written", file=sys.stderr)
+        print("benchmark: interrupted; the results so far are written", file=sys.stderr)
         return 130
     print((out / "benchmark.md").read_text())
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    frameworks = ",".join(installed())
+    parser = argparse.ArgumentParser(prog="python -m experiments.benchmark", description=__doc__)
+    add = parser.add_argument
+    add("--nets", default=",".join(NETS), metavar="A,B,...", help="networks (default: %(default)s)")
+    add("--batches", default="32,128", metavar="N,...", help="batch sizes (default: %(default)s)")
+    add("--modes", default=",".join(MODES), metavar="A,B", help="what is measured (default: %(default)s)")
+    add(
+        "--frameworks",
+        default=frameworks,
+        metavar="A,B,...",
+        help=f"frameworks to compare, of {', '.join(FRAMEWORKS)} (default: all installed, %(default)s)",
+    )
+    add("--rounds", type=int, default=ROUNDS, metavar="N", help="rounds of half a second (default: %(default)s)")
+    add(
+        "--step-times-only",
+        action="store_true",
+        help="skip the import-time, memory, scaling and MNIST measurements (default: measure them)",
+    )
+    add(
+        "--out", type=Path, default=Path("out/benchmark"), metavar="DIR", help="output directory (default: %(default)s)"
+    )
+    return parser
 
 
 def _known(option: str, text: str, known: Any) -> list[str]:
     names = text.split(",")
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise ValueError(f"{option}: {unknown[0]!r} is not known. Use {', '.join(known)}, separated by commas.")
+        raise ValueError(f"{option} must be a comma-separated list from {', '.join(known)}, got {unknown[0]!r}.")
     return names
 
 
@@ -81,14 +96,14 @@ def _size(text: str) -> int:
 
 
 def _measure(found: dict[str, Any], names: list[str], rounds: int, out: Path) -> None:
-    """Add the measures that are not races, writing after each."""
-    found["imports"] = measures.imports()
-    found["memory"] = measures.memory(names, Task("keras_mnist", 28, 128))
+    """Add the measurements besides step times, and write the results after each."""
+    found["imports"] = measures.import_seconds()
+    found["memory"] = measures.peak_memory(names, Task("keras_mnist", 28, 128))
     _write(found, out)
-    found["growth"] = measures.growth("minicnn", min(rounds, 5))
+    found["scaling"] = measures.scaling("minicnn", min(rounds, 5))
     _write(found, out)
     if measures.has_mnist():
-        found["accuracy"] = measures.accuracy(
+        found["accuracy"] = measures.time_to_accuracy(
             [n for n in names if n == "minicnn" or n in ("torch", "torch-channels-last")], seeds=4
         )
         _write(found, out)
@@ -96,8 +111,8 @@ def _measure(found: dict[str, Any], names: list[str], rounds: int, out: Path) ->
 
 def _write(found: dict[str, Any], out: Path) -> None:
     atomic_write(out / "benchmark.json", json.dumps(found, indent=1) + "\n")
-    atomic_write(out / "benchmark.md", table.report(found, measures.title))
-    figure.draw(found["rows"], measures.title, out / "benchmark")
+    atomic_write(out / "benchmark.md", table.report(found))
+    figure.draw(found["rows"], out / "benchmark")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Who can race: where each contender's code is, what has to be installed, and what its process is told."""
+"""The frameworks that can be compared: adapter, required package and environment variables of each."""
 
 from __future__ import annotations
 
@@ -12,69 +12,94 @@ from typing import Any, Protocol
 import numpy as np
 
 
-class Racer(Protocol):
-    """A net in one framework, with its weights and its SGD with momentum.
+class Adapter(Protocol):
+    """A network in one framework, with its weights and an SGD optimizer with momentum.
 
-    Made by `(net, shape, params, rate, momentum)`, where `params` are minicnn's for images of `shape`.
+    Constructed with `(net, shape, params, learning_rate, momentum)`, where `params` are the parameters of the minicnn
+    network `net` for images of `shape`, (H, W, 1).
     """
 
-    def batch(self, images: np.ndarray, labels: np.ndarray) -> Any:
-        """Return a batch (N, H, W, 1), (N,) as this framework wants it; not timed."""
+    def make_batch(self, images: np.ndarray, labels: np.ndarray) -> Any:
+        """Convert images (N, H, W, 1) and labels (N,) to the arrays of the framework; not timed."""
 
-    def learn(self, batch: Any) -> float:
-        """Take one training step and return the loss before it."""
+    def train_step(self, batch: Any) -> float:
+        """Take one training step and return the loss before the update."""
 
     def infer(self, batch: Any) -> Any:
-        """Return the logits (N, classes), as something that NumPy can read."""
+        """Return the logits (N, classes) as an array that NumPy can read."""
 
-    def set_rate(self, rate: float) -> None:
-        """Change the learning rate; only those that race to an accuracy need it."""
+    def set_learning_rate(self, learning_rate: float) -> None:
+        """Change the learning rate; only needed to measure the time to a given accuracy."""
 
 
 @dataclass(frozen=True)
-class Contender:
-    """`racer` is module:class in this package; `package` must be installed; a yardstick computes no net.
+class Framework:
+    """A framework in one configuration.
 
-    One that `keeps_memory` is set as minicnn sets itself: what it frees stays with the process for the next step.
+    Attributes
+    ----------
+    adapter : str
+        The adapter as ``module:class``, the module in `experiments.benchmark.adapters`.
+    package : str
+        The package that must be installed.
+    title : str
+        The name in tables and figures.
+    environment : dict of str to str
+        Additional environment variables of its process.
+    is_baseline : bool
+        True for the matrix product, which computes no network, so that its results are not checked.
+    keeps_freed_memory : bool
+        Whether the process keeps freed memory for the next step, as minicnn's own process does.
     """
 
-    racer: str
+    adapter: str
     package: str
     title: str
     environment: dict[str, str] = field(default_factory=dict)
-    yardstick: bool = False
-    keeps_memory: bool = False
+    is_baseline: bool = False
+    keeps_freed_memory: bool = False
 
-    def make(self) -> Callable[..., Racer]:
-        """Import the framework and return what makes racers."""
-        module, _, name = self.racer.partition(":")
-        return getattr(importlib.import_module(f"experiments.benchmark.adapters.{module}"), name)  # type: ignore[no-any-return]
+    def load(self) -> Callable[..., Adapter]:
+        """Import the framework and return the class of its adapter."""
+        module, _, name = self.adapter.partition(":")
+        return getattr(importlib.import_module(f"{ADAPTERS}.{module}"), name)  # type: ignore[no-any-return]
 
 
-SGEMM = "sgemm"
-CONTENDERS = {
-    "minicnn": Contender("minicnn:Racer", "numba", "minicnn, compiled", {"MINICNN_KERNELS": "compiled"}),
-    "minicnn-reference": Contender("minicnn:Racer", "numpy", "minicnn, reference", {"MINICNN_KERNELS": "reference"}),
-    "torch": Contender("pytorch:Racer", "torch", "PyTorch, eager"),
-    "torch-channels-last": Contender("pytorch:ChannelsLast", "torch", "PyTorch, channels_last"),
-    "torch-compile": Contender("pytorch:Compiled", "torch", "PyTorch, torch.compile"),
-    "torch-kept": Contender("pytorch:ChannelsLast", "torch", "PyTorch, freed memory kept", keeps_memory=True),
-    "jax": Contender("jax:Racer", "jax", "JAX, jit"),
-    "tinygrad": Contender("tinygrad:Racer", "tinygrad", "tinygrad, TinyJit", {"DEV": "CPU"}),
-    "autograd": Contender("hips_autograd:Racer", "autograd", "HIPS autograd"),
-    SGEMM: Contender("matrix_product:Racer", "numpy", "matrix product", yardstick=True),
+ADAPTERS = "experiments.benchmark.adapters"
+BASELINE = "matrix-product"
+FRAMEWORKS = {
+    "minicnn": Framework("minicnn:MinicnnAdapter", "numba", "minicnn, compiled", {"MINICNN_KERNELS": "compiled"}),
+    "minicnn-reference": Framework(
+        "minicnn:MinicnnAdapter", "numpy", "minicnn, reference", {"MINICNN_KERNELS": "reference"}
+    ),
+    "torch": Framework("pytorch:EagerAdapter", "torch", "PyTorch, eager"),
+    "torch-channels-last": Framework("pytorch:ChannelsLastAdapter", "torch", "PyTorch, channels_last"),
+    "torch-compile": Framework("pytorch:CompiledAdapter", "torch", "PyTorch, torch.compile"),
+    "torch-kept": Framework(
+        "pytorch:ChannelsLastAdapter", "torch", "PyTorch, freed memory kept", keeps_freed_memory=True
+    ),
+    "jax": Framework("jax:JaxAdapter", "jax", "JAX, jit"),
+    "tinygrad": Framework("tinygrad:TinygradAdapter", "tinygrad", "tinygrad, TinyJit", {"DEV": "CPU"}),
+    "autograd": Framework("hips_autograd:AutogradAdapter", "autograd", "HIPS autograd"),
+    BASELINE: Framework("matrix_product:MatrixProductAdapter", "numpy", "matrix product", is_baseline=True),
 }
 TORCH = ("torch", "torch-channels-last", "torch-compile")
-"""PyTorch's modes, of which the best counts. They run as they come; that kept memory helps them is shown apart."""
+"""The PyTorch modes at default settings; the fastest is compared with minicnn. torch-kept is reported separately."""
 
 
 def installed() -> list[str]:
-    """Return the contenders whose framework is there, the yardstick last."""
-    return [name for name, who in CONTENDERS.items() if importlib.util.find_spec(who.package)]
+    """Return the names of the frameworks whose package is installed, the baseline last."""
+    return [name for name, framework in FRAMEWORKS.items() if importlib.util.find_spec(framework.package)]
+
+
+def title(name: str) -> str:
+    """Return the name of a framework for tables and figures."""
+    return FRAMEWORKS[name].title
 
 
 def environment(name: str, threads: int) -> dict[str, str]:
-    """Return the variables of a contender's process: the same number of threads for whatever it computes with."""
-    pools = ("OMP", "OPENBLAS", "MKL", "MINICNN", "NUMEXPR", "VECLIB_MAXIMUM")
-    numbers = {f"{pool}_NUM_THREADS" if pool != "MINICNN" else "MINICNN_THREADS": str(threads) for pool in pools}
-    return {**os.environ, **numbers, "CPU_COUNT": str(threads), **CONTENDERS[name].environment}
+    """Return the environment variables of a framework's process, with the number of threads of every library set."""
+    libraries = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM")
+    numbers = {f"{library}_NUM_THREADS": str(threads) for library in libraries}
+    numbers |= {"MINICNN_THREADS": str(threads), "CPU_COUNT": str(threads)}  # CPU_COUNT is tinygrad's
+    return {**os.environ, **numbers, **FRAMEWORKS[name].environment}

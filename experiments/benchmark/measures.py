@@ -1,4 +1,4 @@
-"""What else a reader wants to know: memory, growth with batch and side, time to import, time to an accuracy."""
+"""Measurements besides step times: peak memory, scaling with batch and image size, import time, time to an accuracy."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.benchmark.frameworks import CONTENDERS
-from experiments.benchmark.rounds import THREADS, Process, race, ready
+from experiments.benchmark.rounds import THREADS, Process, prepared, run_rounds
 from experiments.benchmark.tasks import Task
 
 BATCHES, SIDES = (32, 64, 128, 256, 512, 1024), (8, 16, 28, 32, 48, 64)
@@ -20,36 +19,36 @@ EPOCHS = 6
 IMPORTS = ("numpy", "minicnn", "torch", "jax")
 
 
-def memory(names: Iterable[str], task: Task) -> dict[str, int]:
-    """Return the peak memory in bytes of a process that does nothing but the task."""
+def peak_memory(names: Iterable[str], task: Task) -> dict[str, int]:
+    """Return for each framework the peak memory in bytes of a process that runs only the task."""
     found = {}
     for name in names:
-        with ready([name], task) as processes:
+        with prepared([name], task) as processes:
             for process in processes.values():
-                process.ask("round", seconds=1.0)
-                found[name] = int(process.ask("memory")["bytes"])
+                process.request("round", seconds=1.0)
+                found[name] = int(process.request("peak_memory")["bytes"])
     return found
 
 
-def growth(name: str, rounds: int) -> list[dict[str, Any]]:
-    """Return time and memory of a training step as the batch grows (keras_mnist) and as the side grows (gap28).
+def scaling(name: str, rounds: int) -> list[dict[str, Any]]:
+    """Return time and memory of a training step for growing batches (keras_mnist) and growing images (gap28).
 
-    The side grows twice: in batches of 128, of which small images are so quickly done that what a step takes at any
-    size shows, and in batches of the same number of pixels, which shows what the size of an image does.
+    Images grow twice: with a fixed batch size of 128, where the fixed cost of a step dominates for small images, and
+    with a fixed number of pixels per batch, which shows the effect of the image size alone.
     """
     tasks = [Task("keras_mnist", 28, batch) for batch in BATCHES]
     tasks += [Task("gap28", side, 128) for side in SIDES]
     tasks += [Task("gap28", side, round(128 * (SIDES[-1] / side) ** 2)) for side in SIDES[:-1]]
     rows = []
     for task in tasks:
-        step = float(np.median(race([name], task, rounds)[name].steps))
+        step = float(np.median(run_rounds([name], task, rounds)[name].steps))
         per = {"image_us": step / task.batch * 1e6, "multiply_add_ps": step / task.multiply_adds * 1e12}
-        rows.append({**vars(task), "step_ms": step * 1e3, **per, "memory": memory([name], task)[name]})
+        rows.append({**vars(task), "step_ms": step * 1e3, **per, "memory": peak_memory([name], task)[name]})
     return rows
 
 
-def imports(repeats: int = 5) -> dict[str, float]:
-    """Return the seconds that a new process takes to import each package, the median over some."""
+def import_seconds(repeats: int = 5) -> dict[str, float]:
+    """Return the median time in seconds that a new Python process takes to import each package."""
     found: dict[str, list[float]] = {}
     for _ in range(repeats):
         for package in IMPORTS:
@@ -60,18 +59,20 @@ def imports(repeats: int = 5) -> dict[str, float]:
     return {package: float(np.median(seconds)) for package, seconds in found.items()}
 
 
-def accuracy(names: Iterable[str], seeds: int, target: float = 0.99) -> list[dict[str, Any]]:
-    """Return for each seed how long each contender trains keras_mnist until `target` of MNIST's test images are right.
+def time_to_accuracy(names: Iterable[str], seeds: int, target: float = 0.99) -> list[dict[str, Any]]:
+    """Return for each seed how long each framework trains keras_mnist to the `target` test accuracy on MNIST.
 
-    Same weights to start with, same batches, SGD with momentum: the frameworks differ in rounding alone.
+    Initial weights, batches and the optimizer (SGD with momentum) are the same: results differ only by rounding.
     """
     rows = []
     for seed in range(seeds):
         for name in names:
             process = Process(name, THREADS)
             try:
-                answer = process.ask("reach", net="keras_mnist", seed=seed, accuracy=target, epochs=EPOCHS)
-                rows.append({"contender": name, "seed": seed, **answer})
+                answer = process.request(
+                    "train_to_accuracy", net="keras_mnist", seed=seed, accuracy=target, epochs=EPOCHS
+                )
+                rows.append({"framework": name, "seed": seed, **answer})
             except RuntimeError as error:
                 print(error, file=sys.stderr)
             finally:
@@ -80,10 +81,5 @@ def accuracy(names: Iterable[str], seeds: int, target: float = 0.99) -> list[dic
 
 
 def has_mnist() -> bool:
-    """Tell whether MNIST is there without a download."""
+    """Return whether MNIST is available without a download."""
     return bool(os.environ.get("MINICNN_DATASETS"))
-
-
-def title(name: str) -> str:
-    """Return a contender's name for people."""
-    return CONTENDERS[name].title

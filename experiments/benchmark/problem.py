@@ -1,4 +1,4 @@
-"""What every contender is given for a task, and what it must compute to be one: a file of arrays."""
+"""Input and expected results of a task: every adapter must reproduce the results of float64 arithmetic."""
 
 from __future__ import annotations
 
@@ -12,16 +12,25 @@ from experiments.benchmark.tasks import NETS, images
 from minicnn import ops, optim, tree, value_and_grad
 
 BATCHES = 4
-RATE, MOMENTUM = 0.01, 0.9
-CLOSE = {"rtol": 1e-3, "atol": 1e-4}
-"""How near float32 in another order of summation must come to float64."""
+LEARNING_RATE, MOMENTUM = 0.01, 0.9
+TOLERANCE = {"rtol": 1e-3, "atol": 1e-4}
+"""Difference allowed between float32, with any order of summation, and float64."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Initial weights, batches, and what float64 finds: the logits of the first batch and the loss before each step.
+    """Initial weights and batches, and the results expected for them, computed in float64.
 
-    `images` are (batches, N, H, W, 1), `labels` (batches, N), `losses` (batches,), for a step on each batch in turn.
+    Attributes
+    ----------
+    params : dict
+        Initial parameters of the minicnn network.
+    images : array (batches, N, H, W, 1)
+    labels : array (batches, N)
+    logits : array (N, classes)
+        Logits of the first batch with the initial parameters.
+    losses : array (batches,)
+        Losses of training on the batches in order, each before its update.
     """
 
     params: dict[str, Any]
@@ -32,21 +41,21 @@ class Problem:
 
     @property
     def batches(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """The batches in turn."""
+        """The batches in order."""
         return list(zip(self.images, self.labels, strict=True))
 
 
 def make_problem(net: str, side: int, batch: int) -> Problem:
-    """Return a task's problem, with the answers worked out by minicnn in float64."""
+    """Return the problem of a task; the expected results are computed by minicnn in float64."""
     params = NETS[net].init(np.random.default_rng(0), (side, side, 1))
     pixels, labels = images(side, BATCHES, batch)
-    doubles = tree.map_leaves(np.float64, params)
-    logits = NETS[net](doubles, np.float64(pixels[0]))
-    return Problem(params, pixels, labels, logits, np.array(_losses(net, doubles, np.float64(pixels), labels)))
+    params64 = tree.map_leaves(np.float64, params)
+    logits = NETS[net](params64, np.float64(pixels[0]))
+    return Problem(params, pixels, labels, logits, np.array(_losses(net, params64, np.float64(pixels), labels)))
 
 
 def _losses(net: str, params: Any, pixels: np.ndarray, labels: np.ndarray) -> list[float]:
-    optimizer = optim.SGD(RATE, momentum=MOMENTUM)
+    optimizer = optim.SGD(LEARNING_RATE, momentum=MOMENTUM)
     state, losses = optimizer.init(params), []
     rng = np.random.default_rng(0)
 
@@ -68,14 +77,14 @@ def write(problem: Problem, path: Path) -> Path:
 
 
 def read(path: str | Path) -> Problem:
-    """Read what `write` wrote."""
+    """Read a problem from a file written by `write`."""
     with np.load(path) as file:
         arrays = {name: file[name] for name in file.files}
     return Problem(params=take_params(arrays), **arrays)
 
 
 def take_params(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Take the arrays named params/layer/leaf out of a dict and return them as a tree."""
+    """Remove the arrays named params/layer/leaf from a dict and return them as a tree."""
     params: dict[str, Any] = {}
     for name in [name for name in arrays if name.startswith("params/")]:
         _, layer, leaf = name.split("/")
@@ -84,8 +93,11 @@ def take_params(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
 
 
 def check(problem: Problem, logits: Any, losses: list[float]) -> None:
-    """Raise ValueError unless a contender found the same logits and losses."""
-    answers = (("logits", np.asarray(logits), problem.logits), ("losses", np.asarray(losses), problem.losses))
-    for what, found, right in answers:
-        if found.shape != right.shape or not np.allclose(found, right, **CLOSE):
-            raise ValueError(f"computes something else: {what} {found.ravel()[:4]}, not {right.ravel()[:4]}")
+    """Raise ValueError unless the logits and losses of an adapter agree with the expected ones."""
+    results = (("logits", np.asarray(logits), problem.logits), ("losses", np.asarray(losses), problem.losses))
+    for what, found, expected in results:
+        if found.shape != expected.shape or not np.allclose(found, expected, **TOLERANCE):
+            raise ValueError(
+                f"benchmark: {what} must agree with float64, {expected.ravel()[:4]}, got {found.ravel()[:4]}. "
+                "Correct the adapter."
+            )

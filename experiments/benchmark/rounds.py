@@ -1,4 +1,7 @@
-"""Rounds in which the contenders take turns, each for about half a second, in processes that wait meanwhile."""
+"""Interleaved rounds: in each round every framework is measured once, in its own process, while the others wait.
+
+Step times are compared within a round, so that a slow change of the machine's speed affects all frameworks alike.
+"""
 
 from __future__ import annotations
 
@@ -19,22 +22,22 @@ from experiments.benchmark.problem import make_problem, write
 from experiments.benchmark.tasks import Task
 
 SECONDS, ROUNDS, THREADS = 0.5, 9, 2
-LEAST_BUSY = 0.9
-"""Of a contender's usual processor time for a second of wall time: with less in a round, other work was in the way."""
-MOST_REPEATS = 3
-"""How many times the rounds asked for may be run before spoilt ones are taken, too."""
+MIN_CPU_SHARE = 0.9
+"""A round is disturbed if a framework got less than this fraction of the CPU time per second that it usually gets."""
+MAX_REPEATS = 3
+"""At most this many times the requested rounds are measured; after that disturbed rounds are used as well."""
 
 
 @dataclass
 class Series:
-    """A contender's rounds at one task: median step in seconds, and processor seconds for a second."""
+    """The rounds of a framework in one task: median step time in seconds, and CPU seconds per second of wall time."""
 
     steps: list[float] = field(default_factory=list)
-    busy: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
 
 
 class Process:
-    """A contender's process."""
+    """The process of a framework; see worker.py."""
 
     def __init__(self, name: str, threads: int) -> None:
         command = [sys.executable, "-m", "experiments.benchmark.worker", name]
@@ -42,9 +45,9 @@ class Process:
         self.name = name
         self.popen = subprocess.Popen(command, env=environment(name, threads), text=True, **pipes)  # type: ignore[call-overload] # noqa: S603 - this file's own command
 
-    def ask(self, what: str, **request: Any) -> dict[str, Any]:
-        """Send a request and return the answer; RuntimeError if the contender cannot."""
-        self.popen.stdin.write(json.dumps({"ask": what, **request}) + "\n")
+    def request(self, method: str, **arguments: Any) -> dict[str, Any]:
+        """Call a method of the worker and return its result; RuntimeError if it fails."""
+        self.popen.stdin.write(json.dumps({"method": method, **arguments}) + "\n")
         self.popen.stdin.flush()
         line = self.popen.stdout.readline()
         answer: dict[str, Any] = json.loads(line) if line else {"error": "the process ended"}
@@ -53,14 +56,14 @@ class Process:
         return answer
 
     def end(self) -> None:
-        """End the process."""
+        """Terminate the process."""
         self.popen.kill()
         self.popen.communicate()
 
 
 @contextmanager
-def ready(names: Iterable[str], task: Task, threads: int = THREADS) -> Iterator[dict[str, Process]]:
-    """Yield a process for each contender that has made the net and computes what it should; tell of the others."""
+def prepared(names: Iterable[str], task: Task, threads: int = THREADS) -> Iterator[dict[str, Process]]:
+    """Yield the processes of the frameworks that compute the task correctly; report the others on stderr."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()))
         problem = write(make_problem(task.net, task.side, task.batch), folder / "problem.npz")
@@ -69,30 +72,30 @@ def ready(names: Iterable[str], task: Task, threads: int = THREADS) -> Iterator[
             process = Process(name, threads)
             stack.callback(process.end)
             try:
-                process.ask("prepare", problem=str(problem), net=task.net, mode=task.mode)
+                process.request("prepare", problem=str(problem), net=task.net, mode=task.mode)
                 processes[name] = process
             except RuntimeError as error:
                 print(f"{task}: {error}", file=sys.stderr)
         yield processes
 
 
-def race(names: Iterable[str], task: Task, rounds: int = ROUNDS, seconds: float = SECONDS) -> dict[str, Series]:
-    """Return each contender's rounds at a task; a round that other work spoilt for one is repeated for all."""
-    with ready(names, task) as processes:
+def run_rounds(names: Iterable[str], task: Task, rounds: int = ROUNDS, seconds: float = SECONDS) -> dict[str, Series]:
+    """Return the rounds of each framework in a task; a round disturbed by other programs is repeated for all."""
+    with prepared(names, task) as processes:
         found: dict[str, Series] = {name: Series() for name in processes}
-        for _ in range(rounds * MOST_REPEATS):
+        for _ in range(rounds * MAX_REPEATS):
             for name, process in processes.items():
-                answer = process.ask("round", seconds=seconds)
+                answer = process.request("round", seconds=seconds)
                 found[name].steps.append(float(np.median(answer["times"])))
-                found[name].busy.append(answer["busy"])
-            if processes and len(clean(found)) >= rounds:
+                found[name].cpu.append(answer["cpu"])
+            if processes and len(undisturbed(found)) >= rounds:
                 break
-    good = clean(found)
+    good = undisturbed(found)
     chosen = good[:rounds] if len(good) >= rounds else range(rounds)
-    return {name: Series(*([s[i] for i in chosen] for s in (a.steps, a.busy))) for name, a in found.items()}
+    return {name: Series(*([s[i] for i in chosen] for s in (a.steps, a.cpu))) for name, a in found.items()}
 
 
-def clean(found: dict[str, Series]) -> list[int]:
-    """Return the numbers of the rounds in which every contender got its usual share of the processor."""
-    shares = np.array([np.array(series.busy) / np.median(series.busy) for series in found.values()])
-    return [int(i) for i in np.flatnonzero((shares >= LEAST_BUSY).all(axis=0))]
+def undisturbed(found: dict[str, Series]) -> list[int]:
+    """Return the indices of the rounds in which every framework got its usual share of CPU time."""
+    shares = np.array([np.array(series.cpu) / np.median(series.cpu) for series in found.values()])
+    return [int(i) for i in np.flatnonzero((shares >= MIN_CPU_SHARE).all(axis=0))]

@@ -1,4 +1,4 @@
-"""What is raced: nets by name, the images they get, and how many multiply-adds a step takes."""
+"""What is measured: the networks by name, their images, and the number of multiply-adds per step."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ NETS = {
     "digits8": Sequential([*TRUNK, Flatten(), Dense(10)]),
 }
 SIDES = {name: 8 if name == "digits8" else 28 for name in NETS}
-"""Rows and columns of the images that each net is made for."""
+"""Height and width of the images for each network."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """A net on square images of `side` pixels, so many at a time."""
+    """A network on batches of square images of side x side pixels."""
 
     net: str
     side: int
@@ -40,26 +40,26 @@ class Task:
 
     @property
     def multiply_adds(self) -> int:
-        """Multiplications of a step, as `multiply_adds` counts them."""
+        """Number of multiply-adds per step; see the function `multiply_adds`."""
         return self.batch * multiply_adds(self.net, self.side, self.mode)
 
 
 def multiply_adds(net: str, side: int, mode: Mode) -> int:
-    """Return the multiplications for one image, biases and pooling not counted.
+    """Return the number of multiply-adds per image, without biases and pooling.
 
-    Training takes each layer's three times: forward, for its weights' gradient and for its input's gradient, which
-    nobody needs of the first layer.
+    Training takes three times those of the forward pass: forward, gradient of the weights, gradient of the input. The
+    gradient of the input is not needed in the first layer.
     """
-    layers = [row.multiply_adds for row in summary(NETS[net], (side, side, 1)).rows if row.multiply_adds]
-    return 3 * sum(layers) - layers[0] if mode == "training" else sum(layers)
+    per_layer = [row.multiply_adds for row in summary(NETS[net], (side, side, 1)).rows if row.multiply_adds]
+    return 3 * sum(per_layer) - per_layer[0] if mode == "training" else sum(per_layer)
 
 
 def images(side: int, count: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return batches of digits enlarged to `side`, (count, batch, side, side, 1), and their labels."""
+    """Return `count` batches of enlarged digits, (count, batch, side, side, 1), and their labels, (count, batch)."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
     chosen = np.random.default_rng(0).permutation(count * batch).reshape(count, batch) % len(digits.target)
-    cells = np.arange(side) * 8 // side
-    pixels = digits.images[chosen][:, :, cells[:, None], cells, None] / 16
+    nearest = np.arange(side) * 8 // side
+    pixels = digits.images[chosen][:, :, nearest[:, None], nearest, None] / 16
     return pixels.astype(np.float32), digits.target[chosen]

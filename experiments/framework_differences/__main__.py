@@ -1,8 +1,8 @@
-"""Where do Keras, PyTorch and ONNX disagree on the same 4x4 image, and how is each answer had from minicnn?
+"""Where do Keras, PyTorch and ONNX differ for the same 4x4 image, and which call of minicnn gives each answer?
 
-Every answer of a framework is a constant in answers.py, worked out by its rule and, for
-PyTorch, asked of PyTorch itself where that is installed. minicnn's answers are computed. The exit code is 1 if
-anything disagrees.
+The answers of the frameworks are constants in answers.py, derived from their documented rules; those of PyTorch are
+also compared with PyTorch itself if it is installed. The answers of minicnn are computed. The exit code is 1 if any of
+them disagree.
 """
 
 from __future__ import annotations
@@ -19,51 +19,52 @@ from experiments.framework_differences.answers import TOPICS, Answer, Topic
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Print every topic and say whether all answers agree."""
+    """Print all topics and return the exit code: 1 if an answer disagrees, else 0."""
     parser = argparse.ArgumentParser(
         prog="python -m experiments.framework_differences",
-        description="Show, on one 4x4 image a topic, what Keras, PyTorch and ONNX answer and which minicnn call gives "
-        "each answer. PyTorch's answers are checked against PyTorch where it is installed. Exit code 1: disagreement.",
+        description="Print for each topic what Keras, PyTorch and ONNX compute for a 4x4 image, and the minicnn call "
+        "that computes the same. The answers of PyTorch are compared with PyTorch if it is installed. The exit code is "
+        "1 if an answer disagrees.",
     )
     parser.parse_args(argv)
     torch = _torch()
-    wrong = sum(_print(topic, torch) for topic in TOPICS)
-    how = f"checked against torch {torch.__version__}" if torch else "torch not installed: its column is from the rule"
-    print(f"PyTorch's answers: {how}.")
-    print(f"{wrong} DISAGREE." if wrong else "minicnn gives every answer.")
-    return 1 if wrong else 0
+    disagreements = sum(_print(topic, torch) for topic in TOPICS)
+    checked = f"compared with torch {torch.__version__}" if torch else "not compared, torch is not installed"
+    print(f"Answers of PyTorch: {checked}.")
+    print(f"{disagreements} DISAGREE." if disagreements else "minicnn gives all answers.")
+    return 1 if disagreements else 0
 
 
 def compare(answer: Answer, image: np.ndarray, torch: Any = None) -> dict[str, np.ndarray | None]:
-    """Return whom we asked, each with None if it gives the framework's answer, else with what it gives."""
+    """Return for minicnn and, if given, torch: None if it computes the expected answer, otherwise what it computes."""
     if answer.rows is None or answer.minicnn is None:
         return {}
-    golden = np.array(answer.rows)
+    expected = np.array(answer.rows)
     found = {f"minicnn {answer.minicnn}": answer.minicnn.answer(image)}
-    if torch and answer.ask:
-        y = answer.ask(torch, torch.tensor(image[None, None])).numpy()
-        found[f"torch {torch.__version__}"] = y.reshape(golden.shape) if y.size == golden.size else y.ravel()
-    return {who: None if _same(y, golden) else y for who, y in found.items()}
+    if torch and answer.compute:
+        y = answer.compute(torch, torch.tensor(image[None, None])).numpy()
+        found[f"torch {torch.__version__}"] = y.reshape(expected.shape) if y.size == expected.size else y.ravel()
+    return {name: None if _same(y, expected) else y for name, y in found.items()}
 
 
-def _same(y: np.ndarray, golden: np.ndarray) -> bool:
-    return y.shape == golden.shape and np.allclose(y, golden, rtol=1e-12, atol=0)
+def _same(y: np.ndarray, expected: np.ndarray) -> bool:
+    return y.shape == expected.shape and np.allclose(y, expected, rtol=1e-12, atol=0)
 
 
 def _print(topic: Topic, torch: Any) -> int:
-    """Print a topic and return how many disagree."""
+    """Print a topic and return the number of answers that disagree."""
     why = textwrap.fill(topic.why, 110, break_on_hyphens=False)
     print(f"{topic.name}\n{'-' * len(topic.name)}\n{why}\n\n{_matrix(topic.image)}\n")
-    wrong = 0
+    disagreements = 0
     for answer in topic.answers:
         print(f"{answer.framework:8}{answer.call}\n        {answer.source}")
         if answer.rows is not None:
             print(_matrix(np.array(answer.rows)))
-        for who, other in compare(answer, topic.image, torch).items():
-            print(f"      = {who}" if other is None else f"DISAGREES: {who} gives\n{_matrix(other)}")
-            wrong += other is not None
+        for name, other in compare(answer, topic.image, torch).items():
+            print(f"      = {name}" if other is None else f"DISAGREES: {name} gives\n{_matrix(other)}")
+            disagreements += other is not None
         print()
-    return wrong
+    return disagreements
 
 
 def _matrix(rows: np.ndarray) -> str:

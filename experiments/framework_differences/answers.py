@@ -1,8 +1,8 @@
-"""What Keras, PyTorch and ONNX answer on a 4x4 image, worked out by their rules, and the minicnn call for each.
+"""What Keras, PyTorch and ONNX compute for a 4x4 image, derived from their rules, and the minicnn call for each.
 
-On the image 1 to 16 the cell in row i and column j (from 0) is 1 + 4 i + j. So a maximum is the cell in the last row
-and column that a window reads, and an average is 1 + 4 (mean row) + (mean column). The comments say which rows the
-windows read; the columns are the same.
+In the image with the values 1 to 16, the pixel in row i and column j (from 0) is 1 + 4 i + j. The maximum of a window
+is therefore the pixel in its last row and column, and its average is 1 + 4 (mean row) + (mean column). The comments
+state which rows the windows read; the columns are the same.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from minicnn import ops, value_and_grad
 RISING = np.arange(1.0, 17.0).reshape(4, 4)
 EQUAL = np.ones((4, 4))
 ONES = np.ones((3, 3))
-Ask = Callable[[Any, Any], Any]
+Compute = Callable[[Any, Any], Any]
 
 
 @dataclass(frozen=True)
 class Call:
-    """A call of a minicnn op on the image; with `gradient`, what flows back to it if 1 flows into each result."""
+    """A call of a minicnn op on the image; with `gradient`, the gradient of the sum of its results."""
 
     op: Callable[..., Any]
     options: dict[str, Any]
@@ -31,12 +31,12 @@ class Call:
     gradient: bool = False
 
     def __str__(self) -> str:
-        words = [f"{name}={value!r}" for name, value in self.options.items()]
-        call = f"{self.op.__name__}({', '.join(['x', *(['ones(3, 3)'] if self.kernel is not None else []), *words])})"
+        options = [f"{name}={value!r}" for name, value in self.options.items()]
+        call = f"{self.op.__name__}({', '.join(['x', *(['ones(3, 3)'] if self.kernel is not None else []), *options])})"
         return f"gradient of {call}" if self.gradient else call
 
     def answer(self, image: np.ndarray) -> np.ndarray:
-        """Compute it, as a matrix."""
+        """Return the result as a matrix."""
         x = image[None, :, :, None]
         rest = () if self.kernel is None else (self.kernel[:, :, None, None],)
         if self.gradient:
@@ -48,9 +48,18 @@ class Call:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a framework answers to `call`, as rows, and the call that gets it from minicnn; None: it has no such thing.
+    """What a framework computes.
 
-    `ask` gets the answer from an installed PyTorch: (torch, image) -> matrix.
+    Attributes
+    ----------
+    framework, call, source : str
+        The framework, the call, and where the rule that it follows is documented or implemented.
+    rows : sequence of rows, or None
+        The result; None if the framework has no such operation.
+    minicnn : Call, or None
+        The call of minicnn with the same result.
+    compute : callable, or None
+        `compute(torch, image)` returns the result of an installed PyTorch.
     """
 
     framework: str
@@ -58,12 +67,12 @@ class Answer:
     source: str
     rows: Sequence[Sequence[float]] | None = None
     minicnn: Call | None = None
-    ask: Ask | None = None
+    compute: Compute | None = None
 
 
 @dataclass(frozen=True)
 class Topic:
-    """One difference on one image."""
+    """One difference between the frameworks, shown for one image."""
 
     name: str
     why: str
@@ -72,7 +81,7 @@ class Topic:
 
 
 def pool(op: Callable[..., Any], size: int, **options: Any) -> Call:
-    """Return the call of a pooling."""
+    """Return the call of a pooling op."""
     return Call(op, {"pool_size": size, **options})
 
 
@@ -88,27 +97,27 @@ def _torch_gradient(torch: Any, x: Any, f: Callable[[Any], Any]) -> Any:
 
 
 def _tiles(x: Any) -> Any:
-    """Cut a 4x4 image into 2x2 tiles: axes 3 and 5 are those within a tile."""
+    """Split a 4x4 image into 2x2 tiles; axes 3 and 5 are the rows and columns within a tile."""
     return x.reshape(1, 1, 2, 2, 2, 2)
 
 
 SAME_MAX = Topic(
     "'same' with stride 2, maximum of 3x3",
-    "4 rows under windows of 3 at stride 2 need one pad: TensorFlow puts it at the bottom, PyTorch has only pads on"
-    " both sides and so reads other windows, of which there are as many.",
+    "For 4 rows, windows of 3 with stride 2 need one row of padding: TensorFlow puts it at the bottom. PyTorch pads"
+    " both sides equally and so reads other windows, although their number is the same.",
     RISING,
     (
         Answer(
             "Keras",
             'MaxPooling2D(3, strides=2, padding="same")',
-            "TensorFlow kernel_shape_util.cc: pads (0, 1)",
+            "TensorFlow kernel_shape_util.cc: padding (0, 1)",
             ((11, 12), (15, 16)),  # rows 0-2 and 2-3
             pool(ops.max_pool2d, 3, strides=2, padding="same"),
         ),
         Answer(
             "PyTorch",
             "F.max_pool2d(x, 3, stride=2, padding=1)",
-            "ATen Pool.h: pads (1, 1), floor((4 + 2 - 3) / 2) + 1 = 2",
+            "ATen Pool.h: padding (1, 1), floor((4 + 2 - 3) / 2) + 1 = 2",
             ((6, 8), (14, 16)),  # rows 0-1 and 1-3
             pool(ops.max_pool2d, 3, strides=2, padding=1),
             lambda torch, x: torch.nn.functional.max_pool2d(x, 3, stride=2, padding=1),
@@ -116,66 +125,66 @@ SAME_MAX = Topic(
         Answer(
             "ONNX",
             'MaxPool(kernel_shape=[3, 3], strides=[2, 2], auto_pad="SAME_UPPER")',
-            "ONNX operators: the odd pad at the end",
+            "ONNX operators: odd padding goes to the end",
             ((11, 12), (15, 16)),
             pool(ops.max_pool2d, 3, strides=2, padding="same"),
         ),
         Answer(
             "ONNX",
             'MaxPool(kernel_shape=[3, 3], strides=[2, 2], auto_pad="SAME_LOWER")',
-            "ONNX operators: the odd pad at the beginning",
-            ((6, 8), (14, 16)),  # rows 0-1 and 1-3: PyTorch's pad at the bottom is read by no window
+            "ONNX operators: odd padding goes to the beginning",
+            ((6, 8), (14, 16)),  # rows 0-1 and 1-3: no window reads PyTorch's padding at the bottom
             pool(ops.max_pool2d, 3, strides=2, padding=((1, 0), (1, 0))),
         ),
     ),
 )
 SAME_CONV = Topic(
     "'same' with stride 2, convolution with a 3x3 kernel of ones",
-    "The same pads, for convolution: weights carried over from Keras to PyTorch look wrong and are not"
-    " (keras-team/keras#19291).",
+    "The same difference for convolution: results of weights copied from Keras to PyTorch differ, although the weights"
+    " are correct (keras-team/keras#19291).",
     RISING,
     (
         Answer(
             "Keras",
             'Conv2D(1, 3, strides=2, padding="same")',
-            "TensorFlow kernel_shape_util.cc: pads (0, 1)",
-            ((54, 45), (72, 54)),  # cells times average: 9 * 6, 6 * 7.5, 6 * 12, 4 * 13.5
+            "TensorFlow kernel_shape_util.cc: padding (0, 1)",
+            ((54, 45), (72, 54)),  # elements times average: 9 * 6, 6 * 7.5, 6 * 12, 4 * 13.5
             Call(ops.conv2d, {"strides": 2, "padding": "same"}, kernel=ONES),
         ),
         Answer(
             "PyTorch",
             "F.conv2d(x, ones(1, 1, 3, 3), stride=2, padding=1)",
-            "ATen Convolution.cpp: pads (1, 1); padding='same' is refused with stride 2",
-            ((14, 30), (57, 99)),  # cells times average: 4 * 3.5, 6 * 5, 6 * 9.5, 9 * 11
+            "ATen Convolution.cpp: padding (1, 1); padding='same' is not supported with stride 2",
+            ((14, 30), (57, 99)),  # elements times average: 4 * 3.5, 6 * 5, 6 * 9.5, 9 * 11
             Call(ops.conv2d, {"strides": 2, "padding": 1}, kernel=ONES),
             lambda torch, x: torch.nn.functional.conv2d(x, torch.ones_like(x[:, :, :3, :3]), stride=2, padding=1),
         ),
         Answer(
             "ONNX",
             "Conv(kernel_shape=[3, 3], strides=[2, 2], pads=[0, 0, 1, 1])",
-            "ONNX operators: pads are all beginnings, then all ends, so both of the above can be said",
+            "ONNX operators: pads lists all beginnings, then all ends, so that both of the above can be expressed",
             ((54, 45), (72, 54)),
             Call(ops.conv2d, {"strides": 2, "padding": ((0, 1), (0, 1))}, kernel=ONES),
         ),
     ),
 )
-# Average over 3x3 at stride 1 with one pad all round: real rows 0-1, 0-2, 1-3, 2-3, so mean rows .5, 1, 2, 2.5.
+# Average over 3x3 at stride 1 with padding 1 on all sides: image rows 0-1, 0-2, 1-3, 2-3, so mean rows .5, 1, 2, 2.5.
 EXCLUDED = ((3.5, 4, 5, 5.5), (5.5, 6, 7, 7.5), (9.5, 10, 11, 11.5), (11.5, 12, 13, 13.5))
-# Pads are zeros: only the divisor changes, from the real cells (2, 3, 3, 2 rows times as many columns) to 9.
+# Padding is zero: only the divisor changes, from the number of pixels (2, 3, 3, 2 rows times as many columns) to 9.
 INCLUDED = tuple(
     tuple(v * r * c / 9 for v, c in zip(row, (2, 3, 3, 2), strict=True))
     for row, r in zip(EXCLUDED, (2, 3, 3, 2), strict=True)
 )
 DIVISOR = Topic(
     "average divisor, 3x3 at stride 1",
-    "At the border a window holds fewer real cells: dividing by them keeps the brightness, dividing by 9 darkens the"
-    " border.",
+    "At the border a window contains fewer pixels of the image: dividing by their number keeps the brightness, dividing"
+    " by 9 darkens the border.",
     RISING,
     (
         Answer(
             "Keras",
             'AveragePooling2D(3, strides=1, padding="same")',
-            "TensorFlow avg_pool: pads never count, no option",
+            "TensorFlow avg_pool: padding is always excluded",
             EXCLUDED,
             pool(ops.average_pool2d, 3, strides=1, padding="same"),
         ),
@@ -197,23 +206,23 @@ DIVISOR = Topic(
     ),
 )
 CEIL = Topic(
-    "ceil mode, average of 3x3 at stride 2 with one pad",
-    "Rounding up adds a last window that hangs over the padded edge; the cells past that edge never count, and whether"
-    " the pads do is the question of the divisor again.",
+    "ceil mode, average of 3x3 at stride 2 with padding 1",
+    "Rounding up adds a last window that extends beyond the padded image; elements beyond it are never counted. Whether"
+    " padding is counted differs as in the topic on the divisor.",
     RISING,
     (
         Answer(
             "Keras",
             'AveragePooling2D(3, strides=2, padding="same")',
-            "no ceil mode; 'same' has ceil(4 / 2) = 2 windows with pads (0, 1)",
+            "no ceil mode; 'same' has ceil(4 / 2) = 2 windows with padding (0, 1)",
             ((6, 7.5), (12, 13.5)),  # mean rows 1 and 2.5
             pool(ops.average_pool2d, 3, strides=2, padding="same"),
         ),
         Answer(
             "PyTorch",
             "F.avg_pool2d(x, 3, stride=2, padding=1, ceil_mode=True)",
-            "ATen Pool.h: ceil((4 + 2 - 3) / 2) + 1 = 3; AvgPoolKernel.cpp: windows are clipped to the pads",
-            # sums of the real rows 0-1, 1-3, 3 by columns, over 3, 3, 2 padded rows by columns
+            "ATen Pool.h: ceil((4 + 2 - 3) / 2) + 1 = 3; AvgPoolKernel.cpp: windows are clipped to the padded image",
+            # sums of the image rows 0-1, 1-3, 3 by columns, divided by 3, 3, 2 padded rows by columns
             ((14 / 9, 30 / 9, 12 / 6), (57 / 9, 99 / 9, 36 / 6), (27 / 6, 45 / 6, 16 / 4)),
             pool(ops.average_pool2d, 3, strides=2, padding=1, ceil_mode=True, count_include_pad=True),
             lambda torch, x: torch.nn.functional.avg_pool2d(x, 3, stride=2, padding=1, ceil_mode=True),
@@ -221,7 +230,7 @@ CEIL = Topic(
         Answer(
             "ONNX",
             "AveragePool(kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1], ceil_mode=1)",
-            "ONNX operators, opset 22: pads do not count; a last window must start inside the image or its first pad",
+            "ONNX operators, opset 22: padding is excluded; a last window must start in the image or the first padding",
             ((3.5, 5, 6), (9.5, 11, 12), (13.5, 15, 16)),  # mean rows .5, 2, 3
             pool(ops.average_pool2d, 3, strides=2, padding=1, ceil_mode=True),
         ),
@@ -229,7 +238,7 @@ CEIL = Topic(
 )
 STRIDE = Topic(
     "default stride, maximum of 2x2",
-    "Keras and PyTorch step by the window; ONNX, like Flax, numpy-ml and DeZero, by one cell.",
+    "In Keras and PyTorch the default stride is the window size; in ONNX, as in Flax, numpy-ml and DeZero, it is 1.",
     RISING,
     (
         Answer(
@@ -260,21 +269,21 @@ FIRST = ((1, 0, 1, 0), (0, 0, 0, 0), (1, 0, 1, 0), (0, 0, 0, 0))
 SHARED = ((0.25,) * 4,) * 4
 TIES = Topic(
     "ties, the gradient of the maximum of 2x2",
-    "Four equal cells: a pooling that looks for an index has one winner, a reduction that compares with the maximum"
-    " has four, and one framework has both rules.",
+    "For four equal elements, a pooling that stores an argmax gives the gradient to one of them, a reduction that"
+    " compares with the maximum to all four. PyTorch has both rules.",
     EQUAL,
     (
         Answer(
             "Keras",
             "MaxPooling2D(2)",
-            "its backend's rule: TensorFlow, JAX and PyTorch poolings all take the first in row order",
+            "rule of the backend: poolings of TensorFlow, JAX and PyTorch all use the first maximum in row order",
             FIRST,
             gradient_of_max("first"),
         ),
         Answer(
             "PyTorch",
             "F.max_pool2d(x, 2)",
-            "ATen MaxPoolKernel.cpp: a later cell must be strictly greater",
+            "ATen MaxPoolKernel.cpp: a later element must be strictly greater",
             FIRST,
             gradient_of_max("first"),
             lambda torch, x: _torch_gradient(torch, x, lambda x: torch.nn.functional.max_pool2d(x, 2)),
@@ -282,7 +291,7 @@ TIES = Topic(
         Answer(
             "PyTorch",
             "x.reshape(1, 1, 2, 2, 2, 2).amax(dim=(3, 5))",
-            "ATen: amax shares the gradient evenly; TensorFlow's reduce_max and jnp.max do, too (tensorflow#4886)",
+            "ATen: amax distributes the gradient evenly; so do TensorFlow's reduce_max and jnp.max (tensorflow#4886)",
             SHARED,
             gradient_of_max("split"),
             lambda torch, x: _torch_gradient(torch, x, lambda x: _tiles(x).amax(dim=(3, 5))),

@@ -1,13 +1,14 @@
-"""The bug zoo: wrong versions of pooling and convolution that people publish, each beside what catches it.
+"""Known bugs: published incorrect implementations of pooling and convolution, with the check that detects each.
 
-incorrect.py  the bugs, as ops: whole, short, with the wrong line marked and the right one beside it
-checks.py      the checks that a careful author writes, from the easiest to the one that catches
-bugs.py        which bug is which check's, where it was published, and a net in which it matters
+incorrect.py   the incorrect implementations; each has one error, marked INCORRECT, with the correct line next to it
+checks.py      the checks that are run on each implementation, from the simplest to the most thorough
+bugs.py        the bugs: where each was published, the check that detects it, and a network that it affects
+report.py      the tables of results
 
-`python -m experiments.known_bugs` trains with each of them.
+``python -m experiments.known_bugs`` trains a network with each of them.
 """
 
-from experiments.known_bugs.bugs import ZOO, Bug
+from experiments.known_bugs.bugs import BUGS, Bug
 from experiments.known_bugs.checks import CHECKS, Check
 
-__all__ = ["CHECKS", "ZOO", "Bug", "Check"]
+__all__ = ["BUGS", "CHECKS", "Bug", "Check"]

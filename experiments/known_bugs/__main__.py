@@ -1,7 +1,7 @@
-"""Which published bugs still train, how well, and which check sees them?
+"""Which published bugs still train, how accurately, and which check detects them?
 
-Each wrong op is put into a small CNN in which it matters, and beside it the right op with the same weights, batches
-and split of the digits, for each seed. Nothing is tuned for either.
+For each seed, a small CNN on the digits data set is trained with the incorrect and with the correct implementation,
+with the same initial weights, mini-batches and data split. No setting is tuned for either.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 from joblib import Parallel, delayed, parallel_config
 from tqdm import tqdm
 
-from experiments.known_bugs import ZOO, Bug
-from experiments.known_bugs.report import Row, csv_text, make_row, markdown, text
+from experiments.known_bugs import BUGS, Bug
+from experiments.known_bugs.report import Result, csv_text, make_result, markdown, text
 from minicnn import data, kernels, optim, schedules
 from minicnn.files import atomic_write, writable_folder
 from minicnn.layers import Layer
@@ -34,7 +34,7 @@ Runs = dict[str, list[Run | str]]
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Train with every bug and with the right ops, and write the table."""
+    """Train with each bug and with the correct ops, write the tables and return the exit code."""
     options = _options(argv)
     try:
         kernels.implementation()
@@ -50,31 +50,41 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("known_bugs: interrupted; nothing was written.", file=sys.stderr)
         return 130
-    rows = _rows(runs)
-    atomic_write(out / "known_bugs.csv", csv_text(rows))
-    path = atomic_write(out / "known_bugs.md", markdown(rows, _settings(recipe, options)))
-    print(f"{text(rows)}\n\nthe table with sources and settings: {path}")
+    results = _results(runs)
+    atomic_write(out / "known_bugs.csv", csv_text(results))
+    path = atomic_write(out / "known_bugs.md", markdown(results, _settings(recipe, options)))
+    print(f"{text(results)}\n\ntable with sources and settings: {path}")
     return 0
 
 
 def _options(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m experiments.known_bugs",
-        description="Train a small CNN on digits with each of the known wrong versions of pooling and convolution, "
-        "and with the right one; say which check catches what, and what accuracy the bug costs.",
-        epilog="Bugs: " + ", ".join(bug.name for bug in ZOO) + ". They are in experiments/known_bugs/incorrect.py.",
+        description="Train a small CNN on the digits data set with each known bug of pooling and convolution and with "
+        "the correct implementation. Report which checks detect the bug and how it changes the test accuracy.",
+        epilog="Bugs: " + ", ".join(bug.name for bug in BUGS) + ". They are in experiments/known_bugs/incorrect.py.",
     )
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="runs with each bug (3)")
-    parser.add_argument("--epochs", type=int, default=20, metavar="N", help="passes over the images (20)")
-    parser.add_argument("--optimizer", choices=list(RECIPES), default="adam", help="how to train (adam)")
-    parser.add_argument("--out", type=Path, default=Path("out/known_bugs"), metavar="DIR", help="for the table's files")
-    parser.add_argument("--processes", type=int, default=2, metavar="N", help="runs at the same time (2)")
+    parser.add_argument(
+        "--seeds", type=int, default=3, metavar="N", help="number of seeds per bug (default: %(default)s)"
+    )
+    parser.add_argument("--epochs", type=int, default=20, metavar="N", help="training epochs (default: %(default)s)")
+    parser.add_argument("--optimizer", choices=list(RECIPES), default="adam", help="optimizer (default: %(default)s)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("out/known_bugs"),
+        metavar="DIR",
+        help="output directory (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--processes", type=int, default=2, metavar="N", help="number of parallel runs (default: %(default)s)"
+    )
     return parser.parse_args(argv)
 
 
 def _train(recipe: Recipe, seeds: int, processes: int) -> Runs:
-    """Return the runs of each arm; bugs that share their right net share its runs."""
-    nets = {bug.name: bug.net(bug.wrong) for bug in ZOO} | {_control(bug): bug.net(bug.right) for bug in ZOO}
+    """Return the runs of each arm; bugs with the same correct network share its runs."""
+    nets = {bug.name: bug.net(bug.incorrect) for bug in BUGS} | {_control(bug): bug.net(bug.correct) for bug in BUGS}
     jobs = [(arm, seed) for seed in range(seeds) for arm in nets]
     runs: Runs = defaultdict(list)
     with parallel_config("loky", inner_max_num_threads=1):
@@ -87,7 +97,7 @@ def _train(recipe: Recipe, seeds: int, processes: int) -> Runs:
 
 
 def _attempt(recipe: Recipe, arm: str, net: Layer, seed: int) -> Run | str:
-    """Train and test once, or return the words with which it failed."""
+    """Train and test once; return the error message if training fails."""
     try:
         return run_one(recipe, arm, net, seed)
     except (ValueError, FloatingPointError) as error:
@@ -95,23 +105,23 @@ def _attempt(recipe: Recipe, arm: str, net: Layer, seed: int) -> Run | str:
 
 
 def _control(bug: Bug) -> str:
-    return f"{bug.right.__name__}, {bug.net.__name__}"
+    return f"{bug.correct.__name__}, {bug.net.__name__}"
 
 
-def _rows(runs: Runs) -> list[Row]:
+def _results(runs: Runs) -> list[Result]:
     digits = data.load("digits")
-    share = len(digits.test) / len(digits.train)
-    return [make_row(bug, runs[bug.name], runs[_control(bug)], share) for bug in ZOO]
+    test_share = len(digits.test) / len(digits.train)
+    return [make_result(bug, runs[bug.name], runs[_control(bug)], test_share) for bug in BUGS]
 
 
 def _settings(recipe: Recipe, options: argparse.Namespace) -> dict[str, str]:
-    words = ["--seeds", str(options.seeds), "--epochs", str(options.epochs), "--optimizer", options.optimizer]
+    arguments = ["--seeds", str(options.seeds), "--epochs", str(options.epochs), "--optimizer", options.optimizer]
     return {
-        "command": f"`{shlex.join(['python', '-m', 'experiments.known_bugs', *words])}`",
+        "command": f"`{shlex.join(['python', '-m', 'experiments.known_bugs', *arguments])}`",
         "optimizer": f"`{recipe.optimizer!r}`, batches of {recipe.batch_size}, {recipe.epochs} epochs",
-        "images": "digits, split anew for each seed; the parameters after the last step are tested",
-        "nets": "in experiments/known_bugs/bugs.py: two convolutions of 8 and 16 filters, two poolings, a dense layer",
-        "kernels of the right ops": kernels.name(),
+        "data": "digits, split at random by seed; the parameters after the last epoch are evaluated",
+        "networks": "in experiments/known_bugs/bugs.py: convolutions of 8 and 16 filters, two poolings, a dense layer",
+        "kernels of the correct ops": kernels.name(),
         "versions": ", ".join(f"{name} {version}" for name, version in environment().items()),
     }
 

@@ -1,4 +1,4 @@
-"""The animals: what is wrong, where it was published, which check is its own, and a net in which it matters."""
+"""The known bugs: description, source, the check that detects each, and a network that it affects."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.known_bugs import incorrect as wrong
+from experiments.known_bugs import incorrect
 from experiments.known_bugs.checks import Op
 from minicnn import layers, ops
 from minicnn.layers import Layer, Sequential
@@ -19,7 +19,7 @@ from minicnn.ops.window import Padding, Shape, Size
 
 @dataclass(frozen=True, repr=False)
 class Pool(Layer):
-    """Any op over windows as a layer, right or wrong."""
+    """A layer that applies any pooling op, correct or incorrect."""
 
     op: Op
     pool_size: Size = 2
@@ -27,9 +27,9 @@ class Pool(Layer):
     padding: Padding = "valid"
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Ask the op's shape rule, which may be wrong."""
-        how = {"strides": self.strides, "padding": self.padding}
-        return self.op.shape((1, *shape), self.pool_size, **how)[1:]  # type: ignore[attr-defined, no-any-return]
+        """Return the shape given by the shape rule of the op, which may be incorrect."""
+        options = {"strides": self.strides, "padding": self.padding}
+        return self.op.shape((1, *shape), self.pool_size, **options)[1:]  # type: ignore[attr-defined, no-any-return]
 
     def __call__(self, params: Params, x: Any, rng: np.random.Generator | None = None) -> Any:
         """Apply the op."""
@@ -38,7 +38,7 @@ class Pool(Layer):
 
 @dataclass(frozen=True, repr=False)
 class Convolve(layers.Conv2D):
-    """A convolution by any op, right or wrong."""
+    """A convolution layer that applies any op, correct or incorrect."""
 
     op: Op = field(default=ops.conv2d)
 
@@ -47,14 +47,14 @@ class Convolve(layers.Conv2D):
         return self.op(x, leaf(self, params, "kernel"), leaf(self, params, "bias"), padding=self.padding)
 
 
-def bare(pool: Layer) -> Layer:
-    """Return a net whose only bends are its poolings: negative numbers and ties reach them, and gradient all cells."""
+def without_relu(pool: Layer) -> Layer:
+    """Return a network without ReLU: negative values reach the pooling, and the gradient reaches all elements."""
     conv, conv_1 = (layers.Conv2D(filters, 3, padding="same") for filters in (8, 16))
     return Sequential([conv, pool, conv_1, pool, layers.Flatten(), layers.Dense(10)])
 
 
-def rectified(pool: Layer, conv: Callable[..., Layer] = layers.Conv2D) -> Layer:
-    """Return the net of every tutorial: convolution, ReLU, pooling, twice."""
+def with_relu(pool: Layer, conv: Callable[..., Layer] = layers.Conv2D) -> Layer:
+    """Return the common small network: convolution, ReLU and pooling, twice, then a dense layer."""
     first, second = (conv(filters, 3, padding="same") for filters in (8, 16))
     return Sequential([
         first, layers.ReLU(), pool, second, layers.ReLU(), pool, layers.Flatten(), layers.Dense(10),
@@ -62,141 +62,158 @@ def rectified(pool: Layer, conv: Callable[..., Layer] = layers.Conv2D) -> Layer:
 
 
 def overlapping(op: Op) -> Layer:
-    """Return a net with 3x3 windows, stride 2, same."""
-    return bare(Pool(op, 3, 2, "same"))
+    """Return a network with overlapping 3x3 windows: stride 2, same padding."""
+    return without_relu(Pool(op, 3, 2, "same"))
 
 
-def tiling(op: Op) -> Layer:
-    """Return a net with 2x2 windows."""
-    return bare(Pool(op))
+def non_overlapping(op: Op) -> Layer:
+    """Return a network with non-overlapping 2x2 windows."""
+    return without_relu(Pool(op))
 
 
 def averaging(op: Op) -> Layer:
-    """Return a net with 2x2 averages."""
-    return rectified(Pool(op))
+    """Return a network with 2x2 average pooling."""
+    return with_relu(Pool(op))
 
 
-def narrow(op: Op) -> Layer:
-    """Return a net with 1x2 averages, stride 2: windows that are not square, and swapped still fit."""
-    return rectified(Pool(op, (1, 2), 2))
+def non_square(op: Op) -> Layer:
+    """Return a network with 1x2 average pooling, stride 2: windows that still fit with height and width swapped."""
+    return with_relu(Pool(op, (1, 2), 2))
 
 
 def convolving(op: Op) -> Layer:
-    """Return a net of tutorials with the op as its convolution."""
-    return rectified(layers.MaxPooling2D(2), partial(Convolve, op=op))
+    """Return the common small network with `op` as its convolution."""
+    return with_relu(layers.MaxPooling2D(2), partial(Convolve, op=op))
 
 
 @dataclass(frozen=True)
 class Bug:
-    """A wrong op beside the right one, the name of the check that catches it, and a net for either."""
+    """A published bug.
+
+    Attributes
+    ----------
+    name : str
+    incorrect, correct : callable
+        The incorrect implementation and the op of minicnn that is correct.
+    description : str
+        What is incorrect.
+    why_it_trains : str
+        Why training does not show the bug.
+    published : str
+        Where the bug was published.
+    detected_by : str
+        Name of the check that detects it.
+    net : callable
+        Returns a network that the bug affects, given one of the two implementations.
+    """
 
     name: str
-    wrong: Op
-    right: Op
-    what: str
-    why: str
+    incorrect: Op
+    correct: Op
+    description: str
+    why_it_trains: str
     published: str
-    caught_by: str
+    detected_by: str
     net: Callable[[Op], Layer]
 
 
-ZOO = (
+BUGS = (
     Bug(
-        "zeros win",
-        wrong.zeros_win,
+        "zero padding",
+        incorrect.zero_padding,
         ops.max_pool2d,
-        "maximum with pads of 0 instead of -inf: they beat negative numbers",
-        "forward and backward agree, so the net learns around it",
+        "max pooling pads with 0 instead of -inf, so that padding exceeds negative values",
+        "forward and backward pass are consistent, so the network adapts to it",
         "Deep Learning from Scratch, DeZero, numpy-ml; ZeroPadding2D before any valid max pooling",
         "padded values",
         overlapping,
     ),
     Bug(
-        "= for +=",
-        wrong.assigned,
+        "overwritten gradient",
+        incorrect.overwritten_gradient,
         ops.max_pool2d,
-        "a cell that wins in several windows keeps one gradient instead of their sum",
-        "what is left still points much the same way",
+        "gradients are assigned instead of accumulated: the maximum of several windows gets only one of its gradients",
+        "the remaining gradient still has about the same direction",
         "0809zheng/CS231n-assignment2019#19, FluxML/NNlib.jl#205",
         "gradient 3x3",
         overlapping,
     ),
     Bug(
-        "all ties",
-        wrong.all_ties,
+        "gradient to all ties",
+        incorrect.gradient_to_all_ties,
         ops.max_pool2d,
-        "every cell that equals the maximum gets the whole gradient",
-        "digits tie on the empty background, where the pixels are 0 and only the bias gets too much",
+        "every element equal to the maximum gets the whole gradient",
+        "in digits, ties occur in the background, where pixels are 0 and only the bias gets too large a gradient",
         "Theano/Theano#5248, DeZero F.max",
         "gradient at ties",
-        tiling,
+        non_overlapping,
     ),
     Bug(
-        "returns early",
-        wrong.returns_early,
+        "early return",
+        incorrect.early_return,
         ops.max_pool2d,
-        "return stands inside the loop: only the first window of an image gets gradient",
-        "the dense layer is above the bug and learns on features that hardly move",
+        "the return statement is inside the loop: only the first window of an image gets a gradient",
+        "the dense layer comes after the bug and learns from features that hardly change",
         "riccardoandreoni0/CNN-from-scratch#1",
         "gradient 2x2",
-        tiling,
+        non_overlapping,
     ),
     Bug(
-        "pads not in the shape",
-        wrong.pads_not_in_shape,
+        "padding missing in shape",
+        incorrect.padding_missing_in_shape,
         ops.max_pool2d,
-        "the output size is computed without the pads, the windows with them",
-        "it does not: the windows do not fill the shape, or fill another than the next layer was made for",
+        "the output size is computed without padding, the windows with padding",
+        "it does not: the results do not fit the computed shape, or the next layer expects another shape",
         "Deep Learning from Scratch (oreilly-japan#38), p2irc/deepplantphenomics#20",
         "shape",
         overlapping,
     ),
     Bug(
-        "pads not in the loop",
-        wrong.pads_not_in_loop,
+        "padding missing in loop",
+        incorrect.padding_missing_in_loop,
         ops.max_pool2d,
-        "the same mistake in a loop: the last row and column of windows are never looked at",
-        "forward and backward agree on a smaller map; what is lost is the border",
-        "as above, wherever windows are visited one by one",
+        "the same error in a loop over windows: the last row and column of windows are never computed",
+        "forward and backward pass are consistent for a smaller feature map; only the border is lost",
+        "as above, wherever code loops over windows",
         "shape",
         overlapping,
     ),
     Bug(
-        "far cells",
-        wrong.far_cells,
+        "reshape axis order",
+        incorrect.reshape_axis_order,
         ops.max_pool2d,
-        "pooling by reshape with the axes in the wrong order: right shape, wrong content",
-        "forward and backward agree, and every pixel is still in one window",
+        "pooling by reshape with the axes in the wrong order: correct shape, incorrect values",
+        "forward and backward pass are consistent, and every pixel is still in exactly one window",
         "HIPS/autograd#245",
         "values",
-        tiling,
+        non_overlapping,
     ),
     Bug(
-        "divisor forgotten",
-        wrong.undivided,
+        "missing divisor",
+        incorrect.missing_divisor,
         ops.average_pool2d,
         "the gradient of an average is that of a sum",
-        "it points the right way, 4 and 16 times too long: Adam divides that out, SGD takes longer steps",
-        "from lists of common mistakes; no thread found",
+        "it has the correct direction but is 4 or 16 times too large: Adam rescales it, SGD takes larger steps",
+        "from lists of common mistakes; no issue found",
         "gradient 2x2",
         averaging,
     ),
     Bug(
         "swapped axes",
-        wrong.swapped_axes,
+        incorrect.swapped_axes,
         ops.average_pool2d,
-        "the backward pass takes height for width: right for square windows only",
-        "one cell of two gets its gradient, the other half goes to a row that is never read",
+        "the backward pass swaps height and width of the window, which is correct only for square windows",
+        "one of two elements gets its gradient, the other half goes to a row that no window reads",
         "DeZero AveragePooling; of the same kind deeplearning4j#964, mlpack#3376, NNPACK#15",
         "gradient 1x2",
-        narrow,
+        non_square,
     ),
     Bug(
-        "kernel not flipped",
-        wrong.unflipped,
+        "unflipped kernel",
+        incorrect.unflipped_kernel,
         ops.conv2d,
-        "the input gradient correlates with the kernel instead of convolving: right for symmetric kernels only",
-        "the centre of the kernel is right, and only the first convolution is below the bug",
+        "the input gradient is a correlation instead of a convolution, which is correct only for symmetric kernels",
+        "the center of the kernel is correct, and only the first convolution comes before the bug",
         "from lists of common mistakes; asked about in numpy-ml#27",
         "gradient 3x3",
         convolving,

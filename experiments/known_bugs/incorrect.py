@@ -1,7 +1,7 @@
-"""Wrong twins of `max_pool2d`, `average_pool2d` and `conv2d`, each with exactly one mistake, marked WRONG.
+"""Incorrect implementations of `max_pool2d`, `average_pool2d` and `conv2d`, each with one error, marked INCORRECT.
 
-All are read tap by tap: `taps(x, w)[t]` is, for all windows at once, the cell under tap t, as a view. Reading
-forward and writing backward go through the same views.
+All of them use `taps(x, w)`: entry t is a view of the elements at position t of all windows. The forward pass reads
+and the backward pass writes through the same views.
 """
 
 from __future__ import annotations
@@ -19,92 +19,96 @@ from minicnn.ops.pool import average_pool2d_shape, max_pool2d_shape
 from minicnn.ops.window import Padding, Shape, Size, Windows, pair, windows
 
 
-def lay(shape: Shape, pool_size: Size, strides: Size | None, padding: Padding) -> Windows:
-    """Return how the windows lie on images of this shape."""
+def window_geometry(shape: Shape, pool_size: Size, strides: Size | None, padding: Padding) -> Windows:
+    """Return the windows of a pooling over images of this shape."""
     steps = pool_size if strides is None else strides
-    return windows("zoo", (shape[1], shape[2]), pool_size, steps, padding, pooling=True)
+    return windows("known_bugs", (shape[1], shape[2]), pool_size, steps, padding, pooling=True)
 
 
 def pad(x: np.ndarray, w: Windows, value: float) -> np.ndarray:
-    """Put the pads of the windows around images."""
+    """Pad images as the windows require."""
     return np.pad(x, ((0, 0), *w.pads, (0, 0)), constant_values=value)
 
 
 def crop(x: np.ndarray, w: Windows) -> np.ndarray:
-    """Take the pads off again."""
+    """Remove the padding."""
     (top, bottom), (left, right) = w.pads
     return x[:, top : x.shape[1] - bottom, left : x.shape[2] - right]
 
 
 def taps(x: np.ndarray, w: Windows) -> list[np.ndarray]:
-    """Return, tap by tap in row order, the cells under it for all windows, as views: each (N, P, Q, C)."""
+    """Return a view (N, P, Q, C) for each position in a window, in row order: its element in each window."""
     (p, q), (down, across) = w.out, w.strides
-    corners = np.ndindex(w.rows.k, w.cols.k)
-    return [x[:, i : i + down * (p - 1) + 1 : down, j : j + across * (q - 1) + 1 : across] for i, j in corners]
+    positions = np.ndindex(w.rows.k, w.cols.k)
+    return [x[:, i : i + down * (p - 1) + 1 : down, j : j + across * (q - 1) + 1 : across] for i, j in positions]
 
 
-def to_first(g: np.ndarray, y: np.ndarray, cells: list[np.ndarray], shares: list[np.ndarray]) -> None:
-    """Add the gradient of each maximum to the share of the first cell that holds it: the right way."""
-    free = np.ones(y.shape, bool)
-    for cell, share in zip(cells, shares, strict=True):
-        wins = free & (cell == y)
-        share[...] += np.where(wins, g, 0)
-        free &= ~wins
+def add_to_first_maximum(g: np.ndarray, y: np.ndarray, values: list[np.ndarray], grads: list[np.ndarray]) -> None:
+    """Add the gradient `g` of each maximum `y` to the gradient of its first occurrence in the window (correct)."""
+    unassigned = np.ones(y.shape, bool)
+    for value, grad in zip(values, grads, strict=True):
+        first = unassigned & (value == y)
+        grad[...] += np.where(first, g, 0)
+        unassigned &= ~first
 
 
 @op(max_pool2d_shape)
-def zeros_win(x: Array, pool_size: Size = 2, *, strides: Size | None = None, padding: Padding = "valid") -> Any:
-    """Maximum, with pads that beat every negative number beside them."""
-    w = lay(x.shape, pool_size, strides, padding)
-    padded = pad(x, w, 0)  # WRONG. Right: pad(x, w, -np.inf)
+def zero_padding(x: Array, pool_size: Size = 2, *, strides: Size | None = None, padding: Padding = "valid") -> Any:
+    """Max pooling with zero padding, which exceeds all negative values in the window."""
+    w = window_geometry(x.shape, pool_size, strides, padding)
+    padded = pad(x, w, 0)  # INCORRECT. Correct: pad(x, w, -np.inf)
     y = np.max(taps(padded, w), axis=0)
 
     def vjp_x(g: np.ndarray) -> np.ndarray:
         dx = np.zeros_like(padded)
-        to_first(g, y, taps(padded, w), taps(dx, w))
+        add_to_first_maximum(g, y, taps(padded, w), taps(dx, w))
         return crop(dx, w)
 
     return y, (vjp_x,)
 
 
 @op(max_pool2d_shape)
-def assigned(x: Array, pool_size: Size = 2, *, strides: Size | None = None, padding: Padding = "valid") -> Any:
-    """Maximum; a cell that wins in several windows keeps the gradient of one of them."""
-    w = lay(x.shape, pool_size, strides, padding)
+def overwritten_gradient(
+    x: Array, pool_size: Size = 2, *, strides: Size | None = None, padding: Padding = "valid"
+) -> Any:
+    """Max pooling; an element that is the maximum of several windows gets the gradient of only one of them."""
+    w = window_geometry(x.shape, pool_size, strides, padding)
     padded = pad(x, w, -np.inf)
     y = np.max(taps(padded, w), axis=0)
 
     def vjp_x(g: np.ndarray) -> np.ndarray:
-        dx, free = np.zeros_like(padded), np.ones(y.shape, bool)
-        for cell, share in zip(taps(padded, w), taps(dx, w), strict=True):
-            wins = free & (cell == y)
-            share[wins] = g[wins]  # WRONG. Right: share[wins] += g[wins]
-            free &= ~wins
+        dx, unassigned = np.zeros_like(padded), np.ones(y.shape, bool)
+        for value, grad in zip(taps(padded, w), taps(dx, w), strict=True):
+            first = unassigned & (value == y)
+            grad[first] = g[first]  # INCORRECT. Correct: grad[first] += g[first]
+            unassigned &= ~first
         return crop(dx, w)
 
     return y, (vjp_x,)
 
 
 @op(max_pool2d_shape)
-def all_ties(x: Array, pool_size: Size = 2, *, strides: Size | None = None, padding: Padding = "valid") -> Any:
-    """Maximum; every cell that equals it gets the whole gradient, so four ties get four times too much."""
-    w = lay(x.shape, pool_size, strides, padding)
+def gradient_to_all_ties(
+    x: Array, pool_size: Size = 2, *, strides: Size | None = None, padding: Padding = "valid"
+) -> Any:
+    """Max pooling; every element equal to the maximum gets the whole gradient, four times too much for four ties."""
+    w = window_geometry(x.shape, pool_size, strides, padding)
     padded = pad(x, w, -np.inf)
     y = np.max(taps(padded, w), axis=0)
 
     def vjp_x(g: np.ndarray) -> np.ndarray:
         dx = np.zeros_like(padded)
-        for cell, share in zip(taps(padded, w), taps(dx, w), strict=True):
-            share[...] += g * (cell == y)  # WRONG. Right: only the first, or g divided by the number of ties
+        for value, grad in zip(taps(padded, w), taps(dx, w), strict=True):
+            grad[...] += g * (value == y)  # INCORRECT. Correct: only the first, or g divided by the number of ties
         return crop(dx, w)
 
     return y, (vjp_x,)
 
 
 @op(max_pool2d_shape)
-def returns_early(x: Array, pool_size: Size = 2, *, strides: Size | None = None, padding: Padding = "valid") -> Any:
-    """Maximum; the backward loop over windows ends with the first."""
-    w = lay(x.shape, pool_size, strides, padding)
+def early_return(x: Array, pool_size: Size = 2, *, strides: Size | None = None, padding: Padding = "valid") -> Any:
+    """Max pooling; the backward loop over windows returns after the first."""
+    w = window_geometry(x.shape, pool_size, strides, padding)
     padded = pad(x, w, -np.inf)
     y = np.max(taps(padded, w), axis=0)
 
@@ -112,85 +116,95 @@ def returns_early(x: Array, pool_size: Size = 2, *, strides: Size | None = None,
         dx = np.zeros_like(padded)
         for p, q in np.ndindex(w.out):
             one = (slice(None), slice(p, p + 1), slice(q, q + 1))
-            to_first(g[one], y[one], [c[one] for c in taps(padded, w)], [s[one] for s in taps(dx, w)])
-            return crop(dx, w)  # WRONG by one indent: the loop is left after one window
+            values, grads = ([tap[one] for tap in taps(a, w)] for a in (padded, dx))
+            add_to_first_maximum(g[one], y[one], values, grads)
+            return crop(dx, w)  # INCORRECT: indented too far, the loop ends after one window
         return crop(dx, w)
 
     return y, (vjp_x,)
 
 
-def shape_without_pads(
+def shape_without_padding(
     x: Shape, pool_size: Size = 2, *, strides: Size | None = None, padding: Padding = "valid"
 ) -> Shape:
-    """WRONG shape rule: floor((H - k) / s) + 1. Right: floor((H + top + bottom - k) / s) + 1."""
-    return x[0], *lay(x, pool_size, strides, "valid").out, x[3]
+    """INCORRECT shape rule: floor((H - k) / s) + 1. Correct: floor((H + top + bottom - k) / s) + 1."""
+    return x[0], *window_geometry(x, pool_size, strides, "valid").out, x[3]
 
 
-@op(shape_without_pads)
-def pads_not_in_shape(x: Array, pool_size: Size = 2, *, strides: Size | None = None, padding: Padding = "valid") -> Any:
-    """Maximum over all windows, put into the shape that the wrong rule says."""
-    w = lay(x.shape, pool_size, strides, padding)
+@op(shape_without_padding)
+def padding_missing_in_shape(
+    x: Array, pool_size: Size = 2, *, strides: Size | None = None, padding: Padding = "valid"
+) -> Any:
+    """Max pooling over all windows, reshaped to the shape of the incorrect rule."""
+    w = window_geometry(x.shape, pool_size, strides, padding)
     padded = pad(x, w, -np.inf)
     y = np.max(taps(padded, w), axis=0)
 
     def vjp_x(g: np.ndarray) -> np.ndarray:
         dx = np.zeros_like(padded)
-        to_first(g.reshape(y.shape), y, taps(padded, w), taps(dx, w))
+        add_to_first_maximum(g.reshape(y.shape), y, taps(padded, w), taps(dx, w))
         return crop(dx, w)
 
-    return y.reshape(shape_without_pads(x.shape, pool_size, strides=strides)), (vjp_x,)  # WRONG by the rule
+    return y.reshape(shape_without_padding(x.shape, pool_size, strides=strides)), (vjp_x,)  # INCORRECT by the rule
 
 
-@op(shape_without_pads)
-def pads_not_in_loop(x: Array, pool_size: Size = 2, *, strides: Size | None = None, padding: Padding = "valid") -> Any:
-    """Maximum over as many windows as the wrong rule says: those at the bottom and at the right are left out."""
-    w = lay(x.shape, pool_size, strides, padding)
+@op(shape_without_padding)
+def padding_missing_in_loop(
+    x: Array, pool_size: Size = 2, *, strides: Size | None = None, padding: Padding = "valid"
+) -> Any:
+    """Max pooling over as many windows as the incorrect rule gives: those at the bottom and right are left out."""
+    w = window_geometry(x.shape, pool_size, strides, padding)
     padded = pad(x, w, -np.inf)
-    _, p, q, _ = shape_without_pads(x.shape, pool_size, strides=strides)
-    fewer = Windows(replace(w.rows, out=p), replace(w.cols, out=q))  # WRONG. Right: w
+    _, p, q, _ = shape_without_padding(x.shape, pool_size, strides=strides)
+    fewer = Windows(replace(w.rows, out=p), replace(w.cols, out=q))  # INCORRECT. Correct: w
     y = np.max(taps(padded, fewer), axis=0)
 
     def vjp_x(g: np.ndarray) -> np.ndarray:
         dx = np.zeros_like(padded)
-        to_first(g, y, taps(padded, fewer), taps(dx, fewer))
+        add_to_first_maximum(g, y, taps(padded, fewer), taps(dx, fewer))
         return crop(dx, w)
 
     return y, (vjp_x,)
 
 
 @op(max_pool2d_shape)
-def far_cells(x: Array, pool_size: Size = 2, *, strides: Size | None = None, padding: Padding = "valid") -> Any:
-    """Maximum by reshape, for windows that tile the image; its windows gather cells from all over it."""
+def reshape_axis_order(
+    x: Array, pool_size: Size = 2, *, strides: Size | None = None, padding: Padding = "valid"
+) -> Any:
+    """Max pooling by reshape, for non-overlapping windows; a window has elements from distant parts of the image."""
     n, h, w, c = x.shape
-    kh, kw = pair("far_cells", "pool_size", pool_size)
+    kh, kw = pair("reshape_axis_order", "pool_size", pool_size)
     if padding != "valid" or strides not in (None, pool_size, kh if kh == kw else None) or h % kh or w % kw:
-        raise ValueError("far_cells: it takes only windows that tile the image")
+        raise ValueError(
+            "reshape_axis_order: windows must tile the image without overlap or padding, got a "
+            f"{h}x{w} image, pool_size={pool_size}, strides={strides}, padding={padding!r}. Use ops.max_pool2d."
+        )
 
     def blocks(a: np.ndarray) -> list[np.ndarray]:
-        split = a.reshape(n, kh, h // kh, kw, w // kw, c)  # WRONG. Right: a.reshape(n, h // kh, kh, w // kw, kw, c)
+        split = a.reshape(n, kh, h // kh, kw, w // kw, c)  # INCORRECT. Correct: (n, h // kh, kh, w // kw, kw, c)
         return [split[:, i, :, j] for i, j in np.ndindex(kh, kw)]  # and split[:, :, i, :, j]
 
     y = np.max(blocks(x), axis=0)
 
     def vjp_x(g: np.ndarray) -> Any:
         dx = np.zeros_like(x)
-        to_first(g, y, blocks(x), blocks(dx))
+        add_to_first_maximum(g, y, blocks(x), blocks(dx))
         return dx
 
     return y, (vjp_x,)
 
 
 @op(average_pool2d_shape)
-def undivided(x: Array, pool_size: Size = 2, *, strides: Size | None = None, padding: Padding = "valid") -> Any:
-    """Average, with the gradient of a sum: as many times too large as a window has cells."""
-    w = lay(x.shape, pool_size, strides, padding)
+def missing_divisor(x: Array, pool_size: Size = 2, *, strides: Size | None = None, padding: Padding = "valid") -> Any:
+    """Average pooling with the gradient of a sum, which is too large by the number of elements in a window."""
+    w = window_geometry(x.shape, pool_size, strides, padding)
     count = sum(taps(pad(np.ones_like(x), w, 0), w))
     y = sum(taps(pad(x, w, 0), w)) / count
 
     def vjp_x(g: np.ndarray) -> np.ndarray:
         dx = np.zeros_like(pad(x, w, 0))
-        for share in taps(dx, w):
-            share[...] += g  # WRONG. Right: share[...] += g / count
+        for grad in taps(dx, w):
+            grad[...] += g  # INCORRECT. Correct: grad[...] += g / count
         return crop(dx, w)
 
     return y, (vjp_x,)
@@ -198,27 +212,27 @@ def undivided(x: Array, pool_size: Size = 2, *, strides: Size | None = None, pad
 
 @op(average_pool2d_shape)
 def swapped_axes(x: Array, pool_size: Size = 2, *, strides: Size | None = None, padding: Padding = "valid") -> Any:
-    """Average; the gradient of a window of 1x2 cells goes to 2x1 cells."""
-    w = lay(x.shape, pool_size, strides, padding)
+    """Average pooling; the gradient of a 1x2 window is written to 2x1 elements."""
+    w = window_geometry(x.shape, pool_size, strides, padding)
     count = sum(taps(pad(np.ones_like(x), w, 0), w))
     y = sum(taps(pad(x, w, 0), w)) / count
 
     def vjp_x(g: np.ndarray) -> np.ndarray:
         dx = np.zeros_like(pad(x, w, 0))
-        kw, kh = w.rows.k, w.cols.k  # WRONG. Right: kh, kw = w.rows.k, w.cols.k
-        for share in taps(dx, Windows(replace(w.rows, k=kh), replace(w.cols, k=kw))):
-            share[...] += g / count
+        kw, kh = w.rows.k, w.cols.k  # INCORRECT. Correct: kh, kw = w.rows.k, w.cols.k
+        for grad in taps(dx, Windows(replace(w.rows, k=kh), replace(w.cols, k=kw))):
+            grad[...] += g / count
         return crop(dx, w)
 
     return y, (vjp_x,)
 
 
 @op(conv2d_shape)
-def unflipped(
+def unflipped_kernel(
     x: Array, kernel: Array, bias: Array | None = None, *, strides: Size = 1, padding: Padding = "valid"
 ) -> Any:
-    """Convolution; the gradient of the input correlates the gradient of the result with the kernel as it stands."""
-    w = windows("zoo", x.shape[1:3], kernel.shape[:2], strides, padding)
+    """Convolution; the input gradient is the cross-correlation of the output gradient with the unflipped kernel."""
+    w = windows("known_bugs", x.shape[1:3], kernel.shape[:2], strides, padding)
     kernel_set = kernels.implementation()
     how = (w.strides, w.pads, w.dilation, 1)
 
@@ -227,7 +241,7 @@ def unflipped(
         (_, rows, cols, _), (down, across) = pad(x, w, 0).shape, w.strides
         wide = np.zeros((len(x), rows + kh - 1, cols + kw - 1, g.shape[3]), g.dtype)
         wide[:, kh - 1 : rows : down, kw - 1 : cols : across] = g
-        return crop(ops.conv2d(wide, kernel.swapaxes(2, 3)), w)  # WRONG. Right: kernel[::-1, ::-1].swapaxes(2, 3)
+        return crop(ops.conv2d(wide, kernel.swapaxes(2, 3)), w)  # INCORRECT. Correct: kernel[::-1, ::-1].swapaxes(2, 3)
 
     def weights(g: np.ndarray) -> Any:
         return kernel_set.conv2d_weight_grads(g, x, kernel.shape, *how)

@@ -1,4 +1,4 @@
-"""What the zoo's table says: one row a bug, for a terminal, as Markdown and as CSV."""
+"""Tables of the known bugs for the terminal, as Markdown and as CSV, with one row per bug."""
 
 from __future__ import annotations
 
@@ -15,139 +15,168 @@ from minicnn.study.statistics import Interval, paired_difference
 from minicnn.study.table import points
 
 LOSS_FALLS = "loss falls"
-LEGEND = {check.name: check.legend for check in CHECKS} | {
+DESCRIPTIONS = {check.name: check.description for check in CHECKS} | {
     LOSS_FALLS: "with the bug, the training loss of the last epoch is below that of the first, for every seed"
 }
-RAISES = "raises: the op ends with an error, which needs no check (far cells takes only windows that tile the image)"
-MARKS = {"passes": ".", "caught": "CAUGHT", "raises": "raises"}
+RAISES = (
+    "raises: the op raises an error, which is noticed without a check (reshape axis order requires windows that tile "
+    "the image)"
+)
+MARKS = {"passes": ".", "fails": "FAILS", "raises": "raises"}
 
 
 @dataclass(frozen=True)
-class Row:
-    """One bug: what each check says of it, and test accuracies by seed with it and with the right op.
+class Result:
+    """The results of one bug.
 
-    `failure` is the message of the error with which training ended, if it did.
+    Attributes
+    ----------
+    bug : Bug
+    outcomes : dict
+        Outcome of each check by name.
+    incorrect, correct : dict
+        Test accuracy by seed, with the incorrect and with the correct implementation.
+    failure : str
+        Message of the error that ended training, or "".
+    test_share : float
+        Number of test images divided by number of training images, for the confidence interval.
     """
 
     bug: Bug
     outcomes: Mapping[str, Outcome]
-    wrong: Mapping[int, float]
-    right: Mapping[int, float]
+    incorrect: Mapping[int, float]
+    correct: Mapping[int, float]
     failure: str
     test_share: float
 
     @property
     def difference(self) -> Interval | None:
-        """The paired difference, wrong minus right, if there is one."""
-        if not set(self.wrong) & set(self.right):
+        """The paired difference of accuracies, incorrect minus correct; None without a common seed."""
+        if not set(self.incorrect) & set(self.correct):
             return None
-        return paired_difference(self.wrong, self.right, test_share=self.test_share)
+        return paired_difference(self.incorrect, self.correct, test_share=self.test_share)
 
     def checks(self, outcome: Outcome) -> list[str]:
-        """Return the checks with this outcome, the bug's own first."""
+        """Return the names of the checks with this outcome, `bug.detected_by` first."""
         names = [name for name, found in self.outcomes.items() if found == outcome]
-        return sorted(names, key=lambda name: name != self.bug.caught_by)
+        return sorted(names, key=lambda name: name != self.bug.detected_by)
 
 
-def make_row(bug: Bug, wrong: Sequence[Run | str], right: Sequence[Run | str], test_share: float) -> Row:
-    """Return the row of a bug from its runs and those with the right op; a string is why there is no run."""
-    runs = [run for run in wrong if isinstance(run, Run)]
-    failures = [message for message in wrong if isinstance(message, str)]
-    outcomes: dict[str, Outcome] = {check.name: check.outcome(bug.wrong, bug.right) for check in CHECKS}
+def make_result(bug: Bug, incorrect: Sequence[Run | str], correct: Sequence[Run | str], test_share: float) -> Result:
+    """Return the result of a bug from its runs and those of the correct op; a run that failed is an error message."""
+    runs = _completed(incorrect)
+    failures = [message for message in incorrect if isinstance(message, str)]
+    outcomes: dict[str, Outcome] = {check.name: check.outcome(bug.incorrect, bug.correct) for check in CHECKS}
     falls = all(run.curve[-1]["loss"] <= run.curve[0]["loss"] for run in runs)
-    outcomes[LOSS_FALLS] = "raises" if failures else "passes" if falls else "caught"
-    return Row(bug, outcomes, _accuracies(wrong), _accuracies(right), next(iter(failures), ""), test_share)
+    outcomes[LOSS_FALLS] = "raises" if failures else "passes" if falls else "fails"
+    return Result(bug, outcomes, _accuracies(incorrect), _accuracies(correct), next(iter(failures), ""), test_share)
 
 
 def _accuracies(runs: Iterable[Run | str]) -> dict[int, float]:
-    return {run.seed: run.test_accuracy for run in sorted(_only(runs), key=lambda run: run.seed)}
+    return {run.seed: run.test_accuracy for run in sorted(_completed(runs), key=lambda run: run.seed)}
 
 
-def _only(runs: Iterable[Run | str]) -> list[Run]:
+def _completed(runs: Iterable[Run | str]) -> list[Run]:
     return [run for run in runs if isinstance(run, Run)]
 
 
-def headline(rows: Sequence[Row]) -> str:
-    """Say in a sentence how well the bugs train."""
-    trained = {row.bug.name: mean(row.wrong.values()) for row in rows if row.wrong and not row.failure}
-    silent = sum(row.outcomes[LOSS_FALLS] == "passes" for row in rows)
+def headline(results: Sequence[Result]) -> str:
+    """Return a sentence on how many bugs train unnoticed, and with which test accuracies."""
+    trained = {r.bug.name: mean(r.incorrect.values()) for r in results if r.incorrect and not r.failure}
+    unnoticed = sum(r.outcomes[LOSS_FALLS] == "passes" for r in results)
     if not trained:
-        return f"None of {len(rows)} bugs trains."
+        return f"None of {len(results)} bugs trains."
     worst = min(trained, key=lambda name: trained[name])
     return (
-        f"{silent} of {len(rows)} bugs train without a sign: the loss falls, and a net with them reads "
-        f"{100 * trained[worst]:.1f} % ({worst}) to {100 * max(trained.values()):.1f} % of the test digits."
+        f"{unnoticed} of {len(results)} bugs train without any visible symptom: the loss decreases, and the test "
+        f"accuracy is {100 * trained[worst]:.1f} % ({worst}) to {100 * max(trained.values()):.1f} %."
     )
 
 
-def text(rows: Sequence[Row]) -> str:
-    """Return two tables for a terminal: what each bug does to training, and what each check sees of it."""
+def text(results: Sequence[Result]) -> str:
+    """Return two tables for the terminal: training with each bug, and the outcome of each check."""
     training = [
-        ("bug", "with it, %", "right, %", "difference, points", "caught by"),
-        *((row.bug.name, *_numbers(row), row.bug.caught_by) for row in rows),
+        ("bug", "with it, %", "correct, %", "difference, points", "detected by"),
+        *((r.bug.name, *_numbers(r), r.bug.detected_by) for r in results),
     ]
-    seen = [("bug", *LEGEND), *((row.bug.name, *(MARKS[row.outcomes[name]] for name in LEGEND)) for row in rows)]
-    wrong = [f"{row.bug.name}: {row.bug.what}{_failure(row)}\n    why it trains: {row.bug.why}" for row in rows]
-    legend = [*(f"{name}: {words}" for name, words in LEGEND.items()), RAISES]
-    parts = ([headline(rows)], _aligned(training), wrong, _aligned(seen), legend)
+    bugs = [
+        f"{r.bug.name}: {r.bug.description}{_failure(r)}\n    why it trains: {r.bug.why_it_trains}" for r in results
+    ]
+    outcomes = [
+        ("bug", *DESCRIPTIONS),
+        *((r.bug.name, *(MARKS[r.outcomes[name]] for name in DESCRIPTIONS)) for r in results),
+    ]
+    legend = [*(f"{name}: {description}" for name, description in DESCRIPTIONS.items()), RAISES]
+    parts = ([headline(results)], _aligned(training), bugs, _aligned(outcomes), legend)
     return "\n\n".join("\n".join(part) for part in parts)
 
 
-def markdown(rows: Sequence[Row], settings: Mapping[str, str]) -> str:
-    """Return the whole story as a Markdown page."""
+def markdown(results: Sequence[Result], settings: Mapping[str, str]) -> str:
+    """Return all results as a Markdown page; `settings` says how the networks were trained."""
     head = (
-        *("bug", "what is wrong", "caught by", "not caught by"),
-        *("test accuracy with it, %", "with the right op, %", "difference, points [95 % interval]"),
+        *("bug", "what is incorrect", "detected by", "not detected by"),
+        *("test accuracy with it, %", "with the correct op, %", "difference, points [95 % interval]"),
     )
-    body = [(row.bug.name, row.bug.what, _caught(row), ", ".join(row.checks("passes")), *_numbers(row)) for row in rows]
+    body = [(r.bug.name, r.bug.description, _detected(r), ", ".join(r.checks("passes")), *_numbers(r)) for r in results]
     marks = ("---",) * 4 + ("---:",) * 3
-    failures = [f"- {row.bug.name}{_failure(row)}" for row in rows if row.failure]
+    failures = [f"- {r.bug.name}{_failure(r)}" for r in results if r.failure]
     parts = [
-        ["# The bug zoo"],
-        [headline(rows)],
+        ["# Known bugs"],
+        [headline(results)],
         ["| " + " | ".join(cells) + " |" for cells in (head, marks, *body)],
-        ["Differences are paired by seed; the interval is widened for overlapping splits (Nadeau and Bengio 2003)."],
+        ["Differences are paired by seed; the interval is corrected for overlapping splits (Nadeau and Bengio 2003)."],
         failures,
-        ["The checks:", "", *(f"- **{name}**: {words}" for name, words in LEGEND.items()), "", RAISES],
-        ["Why they train:", "", *(f"- {row.bug.name}: {row.bug.why}" for row in rows)],
-        ["Where they were published:", "", *(f"- {row.bug.name}: {row.bug.published}" for row in rows)],
-        ["How they were trained:", "", *(f"- {name}: {words}" for name, words in settings.items())],
+        [
+            "The checks:",
+            "",
+            *(f"- **{name}**: {description}" for name, description in DESCRIPTIONS.items()),
+            "",
+            RAISES,
+        ],
+        ["Why they train:", "", *(f"- {r.bug.name}: {r.bug.why_it_trains}" for r in results)],
+        ["Where they were published:", "", *(f"- {r.bug.name}: {r.bug.published}" for r in results)],
+        ["How the networks were trained:", "", *(f"- {name}: {value}" for name, value in settings.items())],
     ]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 
-def csv_text(rows: Sequence[Row]) -> str:
-    """Return one line a bug with everything in it; accuracies by seed are fractions, separated by spaces."""
+def csv_text(results: Sequence[Result]) -> str:
+    """Return the results as CSV, one row per bug; accuracies by seed are fractions, separated by spaces."""
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")
     intervals = ("difference", "low", "high")
-    by_seed = ("seeds", "accuracies_wrong", "accuracies_right")
-    writer.writerow(["bug", "what", "published", "caught_by", *LEGEND, *by_seed, *intervals, "failure"])
-    for row in rows:
-        bug, d = row.bug, row.difference
+    by_seed = ("seeds", "accuracies_incorrect", "accuracies_correct")
+    columns = ("bug", "description", "published", "detected_by", *DESCRIPTIONS, *by_seed, *intervals, "failure")
+    writer.writerow(columns)
+    for result in results:
+        bug, d = result.bug, result.difference
+        accuracies = (result.correct, result.incorrect.values(), result.correct.values())
         writer.writerow([
-            *(bug.name, bug.what, bug.published, bug.caught_by),
-            *(row.outcomes[name] for name in LEGEND),
-            *(" ".join(map(repr, each)) for each in (row.right, row.wrong.values(), row.right.values())),
+            *(bug.name, bug.description, bug.published, bug.detected_by),
+            *(result.outcomes[name] for name in DESCRIPTIONS),
+            *(" ".join(map(repr, each)) for each in accuracies),
             *((d.mean, d.low, d.high) if d else ("", "", "")),
-            row.failure,
+            result.failure,
         ])  # fmt: skip
     return out.getvalue()
 
 
-def _numbers(row: Row) -> tuple[str, str, str]:
-    wrong, right = (f"{100 * mean(each.values()):.2f}" if each else "-" for each in (row.wrong, row.right))
-    return "does not train" if row.failure else wrong, right, points(row.difference) if row.difference else "-"
+def _numbers(result: Result) -> tuple[str, str, str]:
+    incorrect, correct = (
+        f"{100 * mean(each.values()):.2f}" if each else "-" for each in (result.incorrect, result.correct)
+    )
+    difference = points(result.difference) if result.difference else "-"
+    return "does not train" if result.failure else incorrect, correct, difference
 
 
-def _caught(row: Row) -> str:
-    own, *others = [*row.checks("caught"), *row.checks("raises")]
+def _detected(result: Result) -> str:
+    first, *others = [*result.checks("fails"), *result.checks("raises")]
     also = f" (also {', '.join(others)})" if others else ""
-    return f"**{own}**{also}"
+    return f"**{first}**{also}"
 
 
-def _failure(row: Row) -> str:
-    return f". Training ended with: {row.failure}" if row.failure else ""
+def _failure(result: Result) -> str:
+    return f". Training ended with: {result.failure}" if result.failure else ""
 
 
 def _aligned(lines: Sequence[tuple[str, ...]]) -> list[str]:

@@ -1,4 +1,4 @@
-"""HIPS autograd in the race: its own NumPy, windows gathered by index, since its convolution does not stride."""
+"""HIPS autograd: layers written with its NumPy, convolution as a matrix product over gathered patches."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from minicnn.layers import Sequential
 
 
 def logits(net: Sequential, params: Any, x: Any) -> Any:
-    """Compute the net in NHWC."""
-    for name, layer, at in net.children(x.shape[1:]):
+    """Return the logits of the network, computed in NHWC."""
+    for name, layer, input_shape in net.children(x.shape[1:]):
         if isinstance(layer, L.Conv2D):
             x = _convolve(x, params[name]["kernel"], layer.padding == "same") + params[name]["bias"]
         elif isinstance(layer, L.MaxPooling2D):
-            n, (h, w, c), k = len(x), at, layer.pool_size
+            n, (h, w, c), k = len(x), input_shape, layer.pool_size
             x = x[:, : h // k * k, : w // k * k].reshape(n, h // k, k, w // k, k, c).max(axis=(2, 4))  # type: ignore[operator, misc]
         elif isinstance(layer, L.Dense):
             x = anp.dot(x, params[name]["kernel"]) + params[name]["bias"]
@@ -42,29 +42,31 @@ def _convolve(x: Any, kernel: Any, same: bool) -> Any:
     return anp.dot(patches, kernel.reshape(-1, k)).reshape(len(x), p, q, k)
 
 
-class Racer:
-    """See `frameworks.Racer`."""
+class AutogradAdapter:
+    """See `frameworks.Adapter`."""
 
-    def __init__(self, net: Sequential, shape: tuple[int, ...], params: Any, rate: float, momentum: float) -> None:
+    def __init__(
+        self, net: Sequential, shape: tuple[int, ...], params: Any, learning_rate: float, momentum: float
+    ) -> None:
         def loss(params: Any, x: Any, y: Any) -> Any:
             z = logits(net, params, x)
-            top = anp.max(z, axis=1, keepdims=True)
-            total = anp.log(anp.sum(anp.exp(z - top), axis=1)) + top[:, 0]
-            return anp.mean(total - z[np.arange(len(y)), y])
+            largest = anp.max(z, axis=1, keepdims=True)
+            log_sum = anp.log(anp.sum(anp.exp(z - largest), axis=1)) + largest[:, 0]
+            return anp.mean(log_sum - z[np.arange(len(y)), y])
 
-        self.net, self.params, self.rate, self.momentum = net, params, rate, momentum
+        self.net, self.params, self.learning_rate, self.momentum = net, params, learning_rate, momentum
         self.velocity = tree.map_leaves(np.zeros_like, params)
         self.gradient = value_and_grad(loss)
 
-    def batch(self, images: np.ndarray, labels: np.ndarray) -> Any:
-        """Keep the arrays."""
+    def make_batch(self, images: np.ndarray, labels: np.ndarray) -> Any:
+        """Return the arrays themselves."""
         return images, labels
 
-    def learn(self, batch: Any) -> float:
+    def train_step(self, batch: Any) -> float:
         """Take one training step."""
         loss, grads = self.gradient(self.params, *batch)
         self.velocity = tree.map_leaves(lambda v, g: self.momentum * v + g, self.velocity, grads)
-        self.params = tree.map_leaves(lambda w, v: w - np.float32(self.rate) * v, self.params, self.velocity)
+        self.params = tree.map_leaves(lambda w, v: w - np.float32(self.learning_rate) * v, self.params, self.velocity)
         return float(loss)
 
     def infer(self, batch: Any) -> np.ndarray:

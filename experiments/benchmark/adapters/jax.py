@@ -1,4 +1,4 @@
-"""JAX in the race: one compiled function for a training step, one for the logits."""
+"""JAX: one jit-compiled function for the training step and one for the logits."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from minicnn.layers import Sequential
 
 
 def logits(net: Sequential, params: Any, x: Any) -> Any:
-    """Compute the net in NHWC."""
+    """Return the logits of the network, computed in NHWC."""
     for name, layer, _ in net.children(x.shape[1:]):
         if isinstance(layer, L.Conv2D):
-            numbers = ("NHWC", "HWIO", "NHWC")
+            layouts = ("NHWC", "HWIO", "NHWC")
             padding = str(layer.padding).upper()
-            x = jax.lax.conv_general_dilated(x, params[name]["kernel"], (1, 1), padding, dimension_numbers=numbers)
+            x = jax.lax.conv_general_dilated(x, params[name]["kernel"], (1, 1), padding, dimension_numbers=layouts)
             x = x + params[name]["bias"]
         elif isinstance(layer, L.MaxPooling2D):
             window = (1, layer.pool_size, layer.pool_size, 1)
@@ -34,28 +34,30 @@ def logits(net: Sequential, params: Any, x: Any) -> Any:
     return x
 
 
-class Racer:
-    """See `frameworks.Racer`."""
+class JaxAdapter:
+    """See `frameworks.Adapter`."""
 
-    def __init__(self, net: Sequential, shape: tuple[int, ...], params: Any, rate: float, momentum: float) -> None:
+    def __init__(
+        self, net: Sequential, shape: tuple[int, ...], params: Any, learning_rate: float, momentum: float
+    ) -> None:
         def loss(params: Any, x: Any, y: Any) -> Any:
             return -jnp.take_along_axis(jax.nn.log_softmax(logits(net, params, x)), y[:, None], axis=1).mean()
 
         def step(params: Any, velocity: Any, x: Any, y: Any) -> Any:
             value, grads = jax.value_and_grad(loss)(params, x, y)
             velocity = jax.tree.map(lambda v, g: momentum * v + g, velocity, grads)
-            return jax.tree.map(lambda w, v: w - rate * v, params, velocity), velocity, value
+            return jax.tree.map(lambda w, v: w - learning_rate * v, params, velocity), velocity, value
 
         self.params = jax.tree.map(jnp.asarray, params)
         self.velocity = jax.tree.map(jnp.zeros_like, self.params)
         self.step = jax.jit(step)
         self.logits = jax.jit(lambda params, x: logits(net, params, x))
 
-    def batch(self, images: np.ndarray, labels: np.ndarray) -> Any:
-        """Put the arrays where JAX wants them."""
+    def make_batch(self, images: np.ndarray, labels: np.ndarray) -> Any:
+        """Return JAX arrays."""
         return jnp.asarray(images), jnp.asarray(labels)
 
-    def learn(self, batch: Any) -> float:
+    def train_step(self, batch: Any) -> float:
         """Take one training step."""
         self.params, self.velocity, loss = self.step(self.params, self.velocity, *batch)
         return float(loss)

@@ -1,4 +1,4 @@
-"""minicnn in the race, with whichever kernels MINICNN_KERNELS asks for."""
+"""minicnn, with the kernels that the environment variable MINICNN_KERNELS selects."""
 
 from __future__ import annotations
 
@@ -11,28 +11,30 @@ from minicnn import ops, optim, value_and_grad
 from minicnn.layers import Sequential
 
 
-class Racer:
-    """See `frameworks.Racer`."""
+class MinicnnAdapter:
+    """See `frameworks.Adapter`."""
 
-    def __init__(self, net: Sequential, shape: tuple[int, ...], params: Any, rate: float, momentum: float) -> None:
+    def __init__(
+        self, net: Sequential, shape: tuple[int, ...], params: Any, learning_rate: float, momentum: float
+    ) -> None:
         self.net, self.params = net, params
-        self.optimizer = optim.SGD(rate, momentum=momentum)
+        self.optimizer = optim.SGD(learning_rate, momentum=momentum)
         self.state, self.rng = self.optimizer.init(params), np.random.default_rng(0)
 
-    def batch(self, images: np.ndarray, labels: np.ndarray) -> Any:
-        """Keep the arrays."""
+    def make_batch(self, images: np.ndarray, labels: np.ndarray) -> Any:
+        """Return the arrays themselves."""
         return images, labels
 
-    def learn(self, batch: Any) -> float:
+    def train_step(self, batch: Any) -> float:
         """Take one training step."""
         images, labels = batch
         loss, grads = value_and_grad(lambda p: ops.cross_entropy(self.net(p, images, self.rng), labels))(self.params)
         self.params, self.state = self.optimizer.update(grads, self.state, self.params)
         return float(loss)
 
-    def set_rate(self, rate: float) -> None:
+    def set_learning_rate(self, learning_rate: float) -> None:
         """Change the learning rate."""
-        self.optimizer = replace(self.optimizer, learning_rate=rate)
+        self.optimizer = replace(self.optimizer, learning_rate=learning_rate)
 
     def infer(self, batch: Any) -> np.ndarray:
         """Return the logits."""

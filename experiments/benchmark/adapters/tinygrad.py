@@ -1,4 +1,4 @@
-"""tinygrad in the race, with TinyJit."""
+"""tinygrad: training step and logits compiled with TinyJit."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from minicnn.layers import Sequential
 
 
 def logits(net: Sequential, shape: tuple[int, ...], params: Any, x: Any) -> Any:
-    """Compute the net in NCHW; Flatten goes back to NHWC."""
+    """Return the logits of the network, computed in NCHW; Flatten transposes to NHWC, the order of the weights."""
     for name, layer, _ in net.children(shape):
         if isinstance(layer, L.Conv2D):
-            pad = layer.kernel_size // 2 if layer.padding == "same" else 0  # type: ignore[operator]
-            x = x.conv2d(params[name]["kernel"], params[name]["bias"], padding=pad)
+            padding = layer.kernel_size // 2 if layer.padding == "same" else 0  # type: ignore[operator]
+            x = x.conv2d(params[name]["kernel"], params[name]["bias"], padding=padding)
         elif isinstance(layer, L.MaxPooling2D):
             x = x.max_pool2d(layer.pool_size)
         elif isinstance(layer, L.Dense):
@@ -31,15 +31,17 @@ def logits(net: Sequential, shape: tuple[int, ...], params: Any, x: Any) -> Any:
     return x
 
 
-class Racer:
-    """See `frameworks.Racer`."""
+class TinygradAdapter:
+    """See `frameworks.Adapter`."""
 
-    def __init__(self, net: Sequential, shape: tuple[int, ...], params: Any, rate: float, momentum: float) -> None:
+    def __init__(
+        self, net: Sequential, shape: tuple[int, ...], params: Any, learning_rate: float, momentum: float
+    ) -> None:
         def weight(w: np.ndarray) -> Any:
             return Tensor(np.ascontiguousarray(w.transpose(3, 2, 0, 1) if w.ndim == 4 else w))
 
         self.params = tree.map_leaves(weight, params)
-        optimizer = nn.optim.SGD(tree.leaves(self.params), lr=rate, momentum=momentum)
+        optimizer = nn.optim.SGD(tree.leaves(self.params), lr=learning_rate, momentum=momentum)
 
         def step(x: Any, y: Any) -> Any:
             Tensor.training = True
@@ -50,12 +52,12 @@ class Racer:
         self.step = TinyJit(step)
         self.logits = TinyJit(lambda x: logits(net, shape, self.params, x).realize())
 
-    def batch(self, images: np.ndarray, labels: np.ndarray) -> Any:
-        """Make tensors (N, C, H, W)."""
+    def make_batch(self, images: np.ndarray, labels: np.ndarray) -> Any:
+        """Return tensors, the images as (N, C, H, W)."""
         x = Tensor(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).realize()
         return x, Tensor(labels.astype(np.int32)).realize()
 
-    def learn(self, batch: Any) -> float:
+    def train_step(self, batch: Any) -> float:
         """Take one training step."""
         return float(self.step(*batch).item())
 
