@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from tqdm import tqdm
 
 from minicnn import data, kernels, optim, schedules
-from minicnn.files import atomic_write, writable_folder
+from minicnn.files import atomic_write, only_writer, writable_folder
 from minicnn.layers import Layer
 from minicnn.models import HEADS, mlp, small_cnn
 from minicnn.ops.window import integer
@@ -76,19 +77,20 @@ def main(argv: list[str] | None = None) -> int:
     """Run the study that the command line describes and write its table, pictures and report."""
     options = _options(argv)
     plan = PLANS[options.dataset]
-    try:
-        kernels.implementation()
-        study = _study(options, plan)
-        out = writable_folder(options.out or _folder(options))
-        data.load(options.dataset)
-    except (OSError, ValueError, TypeError) as error:
-        print(f"pooling_heads: {error}", file=sys.stderr)
-        return 2
-    runs = _run(study, options.processes, out)
-    if not runs:
-        print("pooling_heads: interrupted before the first run was done; nothing to report.", file=sys.stderr)
-        return 130
-    print(_report(study, plan, runs, out))
+    with ExitStack() as stack:
+        try:
+            kernels.implementation()
+            study = _study(options, plan)
+            out = stack.enter_context(only_writer(writable_folder(options.out or _folder(options))))
+            data.load(options.dataset)
+        except (OSError, ValueError, TypeError) as error:
+            print(f"pooling_heads: {error}", file=sys.stderr)
+            return 2
+        runs = _run(study, options.processes, out)
+        if not runs:
+            print("pooling_heads: interrupted before the first run was done; nothing to report.", file=sys.stderr)
+            return 130
+        print(_report(study, plan, runs, out))
     return 0 if len(runs) == len(study.jobs()) else 130
 
 

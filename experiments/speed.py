@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from experiments.race.contenders import CONTENDERS, SGEMM, TORCH, installed
 from experiments.race.rounds import ROUNDS, THREADS, race
 from experiments.race.tasks import MODES, NETS, SIDES, Task
 from minicnn import kernels
-from minicnn.files import atomic_write, writable_folder
+from minicnn.files import atomic_write, only_writer, writable_folder
 from minicnn.ops.window import integer
 from minicnn.study.environment import environment
 
@@ -41,29 +42,30 @@ def main(argv: list[str] | None = None) -> int:
         "--out", type=Path, default=Path("out/speed"), metavar="DIR", help="where the results go (out/speed)"
     )
     options = parser.parse_args(argv)
-    try:
-        kernels.implementation()
-        integer("command line", "--rounds", options.rounds)
-        out = writable_folder(options.out)
-        names = _known("--against", options.against, CONTENDERS)
-        nets, modes = _known("--nets", options.nets, NETS), _known("--modes", options.modes, MODES)
-        sizes = [_size(n) for n in options.batches.split(",")]
-        tasks = [Task(net, SIDES[net], n, mode) for mode in modes for net in nets for n in sizes]
-    except (OSError, ValueError, TypeError) as error:
-        print(f"speed: {error}", file=sys.stderr)
-        return 2
-    if not set(TORCH) & set(names):
-        print("speed: PyTorch does not race; `make .venv/.peers` installs it", file=sys.stderr)
-    found: dict[str, Any] = {"environment": environment(), "threads": THREADS, "rows": []}
-    try:
-        for task in tqdm(tasks, unit="task"):
-            found["rows"].append(table.row(task, race(names, task, options.rounds)))
-            _write(found, out)
-        if not options.only_race:
-            _measure(found, [name for name in names if name != SGEMM], options.rounds, out)
-    except KeyboardInterrupt:
-        print("speed: stopped; what was measured is written", file=sys.stderr)
-        return 130
+    with ExitStack() as stack:
+        try:
+            kernels.implementation()
+            integer("command line", "--rounds", options.rounds)
+            out = stack.enter_context(only_writer(writable_folder(options.out)))
+            names = _known("--against", options.against, CONTENDERS)
+            nets, modes = _known("--nets", options.nets, NETS), _known("--modes", options.modes, MODES)
+            sizes = [_size(n) for n in options.batches.split(",")]
+            tasks = [Task(net, SIDES[net], n, mode) for mode in modes for net in nets for n in sizes]
+        except (OSError, ValueError, TypeError) as error:
+            print(f"speed: {error}", file=sys.stderr)
+            return 2
+        if not set(TORCH) & set(names):
+            print("speed: PyTorch does not race; `make .venv/.peers` installs it", file=sys.stderr)
+        found: dict[str, Any] = {"environment": environment(), "threads": THREADS, "rows": []}
+        try:
+            for task in tqdm(tasks, unit="task"):
+                found["rows"].append(table.row(task, race(names, task, options.rounds)))
+                _write(found, out)
+            if not options.only_race:
+                _measure(found, [name for name in names if name != SGEMM], options.rounds, out)
+        except KeyboardInterrupt:
+            print("speed: stopped; what was measured is written", file=sys.stderr)
+            return 130
     print((out / "speed.md").read_text())
     return 0
 

@@ -2,17 +2,20 @@
 
 import csv
 import html.parser
+import json
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
 for package in ("matplotlib", "jinja2", "statsmodels"):
     pytest.importorskip(package)
 
-from experiments import mnist, pooling_heads
+from experiments import bug_zoo, mnist, pooling_heads, speed
 from minicnn import data, models
+from minicnn.files import only_writer
 from minicnn.layers import Classifier, summary
 
 
@@ -89,6 +92,28 @@ def test_a_folder_that_cannot_be_written_is_said_before_training(tmp_path, capsy
     (tmp_path / "file").write_text("in the way")
     assert run(tmp_path / "file") == 2
     assert "file" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no file locks for this")
+@pytest.mark.parametrize("job", [pooling_heads, bug_zoo, speed], ids=lambda job: job.__name__.split(".")[1])
+def test_a_folder_that_another_process_fills_is_refused_before_training(tmp_path, capsys, job):
+    with only_writer(tmp_path):
+        assert job.main(["--out", str(tmp_path)]) == 2
+    assert f"another process is writing its results there: '{tmp_path}'" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_runs_of_mnist_at_the_same_time_keep_all_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr(mnist.data, "load", lambda *_, **__: None)
+    monkeypatch.setattr(mnist, "run", lambda name, *_: {"net": name, "test_accuracy": 0.5, "seconds": 1.0})
+    arguments = ["--nets", ",".join(["lenet5"] * 50), "--out", str(tmp_path)]
+    threads = [threading.Thread(target=mnist.main, args=[arguments]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    rows = [json.loads(line) for line in (tmp_path / "mnist.jsonl").read_text().splitlines()]
+    assert [row["net"] for row in rows] == ["lenet5"] * 200
 
 
 def test_an_interrupted_study_reports_what_is_done(tmp_path, monkeypatch, capsys):
