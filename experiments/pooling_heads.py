@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from tqdm import tqdm
 
@@ -118,7 +119,8 @@ def _folder(options: argparse.Namespace) -> Path:
     """Name a folder after what was asked for, so that a part of a study does not take the whole one's place."""
     asked = {"seeds": options.seeds, "epochs": options.epochs}
     words = [f"{name}-{value}" for name, value in asked.items() if value is not None]
-    heads = [options.heads.replace(",", "+")] if options.heads else []
+    # percent-encoded where a name could lead out of the folder: two different names stay two folders
+    heads = [quote(options.heads.replace(",", "+"), safe="+ ")] if options.heads else []
     return Path("out") / "-".join([f"pooling_heads-{options.dataset}", *heads, *words])
 
 
@@ -157,7 +159,7 @@ def _report(study: Study, plan: Plan, runs: list[Run], out: Path) -> str:
     parts = data.load(plan.recipe.dataset)
     # Resplits of the same images overlap, an official test set does not: see study.statistics.
     share = len(parts.test) / len(parts.train) if plan.recipe.dataset == "digits" else None
-    rows = summarize(runs, control=CONTROL, test_share=share, rope=plan.rope)
+    rows = summarize(runs, control=CONTROL, test_share=share, rope=plan.rope, test_images=len(parts.test))
     figures = {
         "learning_curves": pictures.learning_curves(runs),
         "accuracy_against_cost": pictures.accuracy_against_cost(rows),

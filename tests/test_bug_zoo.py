@@ -199,6 +199,10 @@ def test_the_experiment_runs_and_writes_its_table(tmp_path, capsys):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["bug_zoo.csv", "bug_zoo.md"]
     with (tmp_path / "bug_zoo.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
+    # "= for +=" must not become a formula in a spreadsheet
+    assert not [cell for row in rows for cell in row.values() if cell.startswith("=")]
+    for row in rows:
+        row["bug"] = row["bug"].removeprefix("'")
     assert [row["bug"] for row in rows] == list(BUGS)
     page = (tmp_path / "bug_zoo.md").read_text()
     for row in rows:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -142,6 +143,21 @@ def test_a_part_of_a_study_has_a_folder_of_its_own(tmp_path, monkeypatch, capsys
     monkeypatch.chdir(tmp_path)
     assert pooling_heads.main(["--heads", "max,mlp", "--seeds", "1", "--epochs", "1"]) == 0
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["pooling_heads-digits-max+mlp-seeds-1-epochs-1"]
+
+
+@pytest.mark.parametrize(
+    ("heads", "expected"),
+    [
+        ("max,mlp", "pooling_heads-digits-max+mlp"),
+        ("../../etc,a/b", "pooling_heads-digits-..%2F..%2Fetc+a%2Fb"),
+        ("..", "pooling_heads-digits-.."),
+        ("a\\b:c\0", "pooling_heads-digits-a%5Cb%3Ac%00"),
+    ],
+)
+def test_names_of_heads_do_not_lead_out_of_the_folder(heads, expected):
+    folder = pooling_heads._folder(pooling_heads._options(["--heads", heads]))
+    assert folder == Path("out", expected)
+    assert folder.parent == Path("out")
 
 
 def test_help_names_the_heads():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
@@ -11,6 +9,7 @@ from statistics import mean
 from experiments.zoo.bugs import Bug
 from experiments.zoo.checks import CHECKS, Outcome
 from minicnn.study.run import Run
+from minicnn.study.run import csv_text as table_text
 from minicnn.study.statistics import Interval, paired_difference
 from minicnn.study.table import points
 
@@ -118,21 +117,21 @@ def markdown(rows: Sequence[Row], settings: Mapping[str, str]) -> str:
 
 def csv_text(rows: Sequence[Row]) -> str:
     """Return one line a bug with everything in it; accuracies by seed are fractions, separated by spaces."""
-    out = io.StringIO(newline="")
-    writer = csv.writer(out, lineterminator="\n")
     intervals = ("difference", "low", "high")
     by_seed = ("seeds", "accuracies_wrong", "accuracies_right")
-    writer.writerow(["bug", "what", "published", "caught_by", *LEGEND, *by_seed, *intervals, "failure"])
-    for row in rows:
-        bug, d = row.bug, row.difference
-        writer.writerow([
-            *(bug.name, bug.what, bug.published, bug.caught_by),
-            *(row.outcomes[name] for name in LEGEND),
-            *(" ".join(map(repr, each)) for each in (row.right, row.wrong.values(), row.right.values())),
-            *((d.mean, d.low, d.high) if d else ("", "", "")),
-            row.failure,
-        ])  # fmt: skip
-    return out.getvalue()
+    header = ["bug", "what", "published", "caught_by", *LEGEND, *by_seed, *intervals, "failure"]
+    return table_text(header, map(_line, rows))
+
+
+def _line(row: Row) -> list[str | float]:
+    bug, d = row.bug, row.difference
+    return [
+        *(bug.name, bug.what, bug.published, bug.caught_by),
+        *(row.outcomes[name] for name in LEGEND),
+        *(" ".join(map(repr, each)) for each in (row.right, row.wrong.values(), row.right.values())),
+        *((d.mean, d.low, d.high) if d else ("", "", "")),
+        row.failure,
+    ]
 
 
 def _numbers(row: Row) -> tuple[str, str, str]:
