@@ -334,6 +334,11 @@ def test_names_are_no_markup_in_markdown():
     assert not [name for name in bare if set(name) & set("\\`*_{}[]<>$|~&#")]
 
 
+def test_pictures_display_themselves():
+    for figure in drawn(study(heads=("max", "average"), seeds=3)).values():
+        assert figure._repr_png_().startswith(b"\x89PNG")
+
+
 def test_drawing_leaves_the_reader_s_settings_alone():
     before = dict(matplotlib.rcParams)
     drawn(study(heads=("max", "average"), seeds=2))

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.files import atomic_write
+from minicnn.notebook import shown
 from minicnn.study.extras import need
 from minicnn.study.labels import apart, name_lines, name_points
 from minicnn.study.run import Run, by_head
@@ -162,7 +163,7 @@ def image(figure: Figure, kind: str) -> bytes:
 
 
 def _panels(title: str, count: int, height: float) -> tuple[Figure, Sequence[Axes]]:
-    figure: Figure = need("matplotlib.figure").Figure(figsize=(9, height), layout="constrained")
+    figure: Figure = shown(need("matplotlib.figure").Figure(figsize=(9, height), layout="constrained"))
     figure.get_layout_engine().set(w_pad=0.1)  # type: ignore[union-attr, call-arg]
     # an Agg canvas measures text, which the labels need
     need("matplotlib.backends.backend_agg").FigureCanvasAgg(figure)
