@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass, field
 from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -74,6 +74,12 @@ class Dataset:
     valid: Split
     test: Split
     classes: tuple[str, ...]
+
+    def __iter__(self) -> NoReturn:
+        raise TypeError(
+            "Dataset: its parts are named: .train, .valid and .test, each with .images and .labels; "
+            "it cannot be unpacked into tuples."
+        )
 
 
 def load(

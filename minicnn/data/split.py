@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -57,6 +57,12 @@ class Split:
         if not isinstance(index, slice):
             index = _indices(index, len(self))
         return Split(self.images[index], self.labels[index])
+
+    def __iter__(self) -> NoReturn:
+        raise TypeError(
+            "Split: it must be walked in batches, by `for images, labels in data.batches(split, 32)`; "
+            "its parts are split.images and split.labels."
+        )
 
     def __repr__(self) -> str:
         size = "x".join(map(str, self.images.shape[1:]))
