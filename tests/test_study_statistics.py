@@ -280,6 +280,14 @@ def test_runs_come_back_from_a_file_to_the_last_bit(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["runs.csv"]
 
 
+def test_numpy_numbers_keep_every_bit_in_a_file(tmp_path):
+    third = np.float32(1) / np.float32(3)
+    write_csv(tmp_path / "runs.csv", [run("max", np.int64(3), third, seconds=np.float64(0.1))])
+    (again,) = read_csv(tmp_path / "runs.csv")
+    # 11184811 / 2**25 is the float32 nearest to 1/3
+    assert (again.seed, again.test_accuracy, again.seconds_per_epoch) == (3, 11184811 / 2**25, 0.1)
+
+
 NASTY = [
     *("=1+1", "+1", "-1", "-0.5", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\uff1d1", "'=1", "'", "''", "'quoted'"),
     *(

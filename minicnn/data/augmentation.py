@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import checks
-from minicnn.data.split import check_generator, check_images
+from minicnn.data.split import as_array, check_generator, check_images
 
 MOST = {"elastic_sigma": 1_000}
 """The Gaussian is cut off at four times its standard deviation, and takes time in proportion."""
@@ -158,9 +158,9 @@ def warp(
 
 
 def _motion(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
-    motion = np.asarray(values)
+    motion = as_array("warp", name, values)
     if motion.dtype.kind not in "iuf":
-        raise TypeError(f"warp: {name} must be an array of numbers, got {motion.dtype}. Use shape {shape}.")
+        raise TypeError(f"warp: {name} must be one array of numbers, got {motion.dtype}. Use shape {shape}.")
     if motion.shape != shape:
         raise ValueError(f"warp: {name} must have shape {shape} for these images, got {motion.shape}.")
     if not np.isfinite(motion).all():

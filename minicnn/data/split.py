@@ -41,7 +41,7 @@ class Split:
     labels: np.ndarray
 
     def __post_init__(self) -> None:
-        labels = _as_array("labels", self.labels)
+        labels = as_array("Split", "labels", self.labels)
         check_images("Split", self.images)
         _check_labels(labels, len(self.images))
         object.__setattr__(self, "labels", labels.astype(np.int64, copy=False))
@@ -69,15 +69,24 @@ class Split:
         return f"Split({len(self)} images of {size}, {self.images.dtype})"
 
 
-def _as_array(name: str, values: Any) -> np.ndarray:
-    try:
-        return np.asarray(values)
-    except ValueError:  # lists of different lengths
-        raise TypeError(f"Split: {name} must be one array of integers, got {values!r:.60}.") from None
+def as_array(who: str, name: str, values: Any) -> np.ndarray:
+    """Return an array, a list or a tuple of numbers as an array; raise TypeError for anything else.
+
+    NumPy would walk through other objects by their indices, which may never end.
+    """
+    if isinstance(values, list | tuple | int | float) or hasattr(values, "__array__"):
+        try:
+            return np.asarray(values)
+        except ValueError:  # lists of different lengths
+            pass
+    raise TypeError(f"{who}: {name} must be one array of numbers, got {values!r:.60}.")
 
 
 def _indices(index: Any, count: int) -> np.ndarray:
-    row = _as_array("an index", index)
+    try:
+        row = as_array("Split", "an index", index)
+    except TypeError:
+        row = np.zeros(())
     if row.ndim != 1 or (row.size and row.dtype.kind not in "iub"):
         raise TypeError(
             f"Split: {index!r:.60} is neither a slice nor one row of indices. "

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -120,8 +121,8 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[str | float]]) -> st
 
 def _cell(value: str | float) -> str:
     if not isinstance(value, str):
-        # float() first: NumPy's scalars print their type in their repr
-        return repr(float(value)) if isinstance(value, float) else str(value)
+        # float() first: NumPy's scalars print their type in their repr, and float32 fewer digits than it has
+        return str(int(value)) if isinstance(value, Integral) else repr(float(value))
     text = f"'{value}" if value.startswith(FORMULA) else value
     return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\r\n') else text
 
