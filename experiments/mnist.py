@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minicnn import data, kernels, optim, schedules, train
-from minicnn.files import atomic_write, writable_folder
+from minicnn.files import append_line, writable_folder
 from minicnn.layers import Layer, summary
 from minicnn.models import keras_mnist, lenet5, small_cnn
 from minicnn.ops.window import integer
@@ -67,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
             row = run(name, images, options.seed, epochs[name])
             if row is None:
                 return 130
-            _append(out / "mnist.jsonl", row)
+            append_line(out / "mnist.jsonl", json.dumps(row))
             print(f"{name}: {row['test_accuracy']:.2%} of the test images, {row['seconds']:.0f} s of training")
     except (OSError, ValueError, TypeError) as error:
         print(f"mnist: {error}", file=sys.stderr)
@@ -111,11 +111,6 @@ def run(name: str, images: data.Dataset, seed: int, epochs: int) -> dict[str, ob
         "date": time.strftime("%Y-%m-%d"),
         **environment(),
     }
-
-
-def _append(path: Path, row: dict[str, object]) -> None:
-    before = path.read_text(encoding="utf-8") if path.exists() else ""
-    atomic_write(path, before + json.dumps(row) + "\n")
 
 
 if __name__ == "__main__":

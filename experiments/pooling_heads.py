@@ -9,14 +9,16 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from tqdm import tqdm
 
 from minicnn import data, kernels, optim, schedules
-from minicnn.files import atomic_write, writable_folder
+from minicnn.files import atomic_write, only_writer, writable_folder
 from minicnn.layers import Layer
 from minicnn.models import HEADS, mlp, small_cnn
 from minicnn.ops.window import integer
@@ -76,19 +78,20 @@ def main(argv: list[str] | None = None) -> int:
     """Run the study that the command line describes and write its table, pictures and report."""
     options = _options(argv)
     plan = PLANS[options.dataset]
-    try:
-        kernels.implementation()
-        study = _study(options, plan)
-        out = writable_folder(options.out or _folder(options))
-        data.load(options.dataset)
-    except (OSError, ValueError, TypeError) as error:
-        print(f"pooling_heads: {error}", file=sys.stderr)
-        return 2
-    runs = _run(study, options.processes, out)
-    if not runs:
-        print("pooling_heads: interrupted before the first run was done; nothing to report.", file=sys.stderr)
-        return 130
-    print(_report(study, plan, runs, out))
+    with ExitStack() as stack:
+        try:
+            kernels.implementation()
+            study = _study(options, plan)
+            out = stack.enter_context(only_writer(writable_folder(options.out or _folder(options))))
+            data.load(options.dataset)
+        except (OSError, ValueError, TypeError) as error:
+            print(f"pooling_heads: {error}", file=sys.stderr)
+            return 2
+        runs = _run(study, options.processes, out)
+        if not runs:
+            print("pooling_heads: interrupted before the first run was done; nothing to report.", file=sys.stderr)
+            return 130
+        print(_report(study, plan, runs, out))
     return 0 if len(runs) == len(study.jobs()) else 130
 
 
@@ -116,7 +119,8 @@ def _folder(options: argparse.Namespace) -> Path:
     """Name a folder after what was asked for, so that a part of a study does not take the whole one's place."""
     asked = {"seeds": options.seeds, "epochs": options.epochs}
     words = [f"{name}-{value}" for name, value in asked.items() if value is not None]
-    heads = [options.heads.replace(",", "+")] if options.heads else []
+    # percent-encoded where a name could lead out of the folder: two different names stay two folders
+    heads = [quote(options.heads.replace(",", "+"), safe="+ ")] if options.heads else []
     return Path("out") / "-".join([f"pooling_heads-{options.dataset}", *heads, *words])
 
 
@@ -155,7 +159,7 @@ def _report(study: Study, plan: Plan, runs: list[Run], out: Path) -> str:
     parts = data.load(plan.recipe.dataset)
     # Resplits of the same images overlap, an official test set does not: see study.statistics.
     share = len(parts.test) / len(parts.train) if plan.recipe.dataset == "digits" else None
-    rows = summarize(runs, control=CONTROL, test_share=share, rope=plan.rope)
+    rows = summarize(runs, control=CONTROL, test_share=share, rope=plan.rope, test_images=len(parts.test))
     figures = {
         "learning_curves": pictures.learning_curves(runs),
         "accuracy_against_cost": pictures.accuracy_against_cost(rows),

@@ -97,6 +97,41 @@ def test_split_index_is_a_row(index):
         numbered(5)[index]
 
 
+@pytest.mark.parametrize(
+    ("index", "error", "message"),
+    [
+        ([5], ValueError, "indices must be from -5 to 4, got 5"),
+        ([0, -6], ValueError, "indices must be from -5 to 4, got -6"),
+        (np.array([2**63], np.uint64), ValueError, "got 9223372036854775808"),
+        ([True], ValueError, "one for each of 5 images, got 1"),
+        ([0.0], TypeError, r"split\[3:4\]"),
+        (["a"], TypeError, r"split\[3:4\]"),
+        ([[1], [1, 2]], TypeError, r"split\[3:4\]"),
+        (None, TypeError, r"split\[3:4\]"),
+    ],
+)
+def test_split_refuses_an_index_without_an_index_error(index, error, message):
+    with pytest.raises(error, match=message):
+        numbered(5)[index]
+
+
+def test_split_refuses_labels_that_would_wrap_around_or_have_no_shape():
+    images = np.zeros((2, 1, 1, 1), np.float32)
+    with pytest.raises(ValueError, match="Split: labels must be class indices, got 18446744073709551615"):
+        data.Split(images, np.array([0, 2**64 - 1], np.uint64))
+    with pytest.raises(TypeError, match="Split: labels must be one array of numbers"):
+        data.Split(images, [[0], [1, 2]])
+    assert data.Split(images, np.array([0, 2**63 - 1], np.uint64)).labels[1] == 2**63 - 1
+
+
+@pytest.mark.parametrize(
+    "split", [(np.zeros((2, 1, 1, 1), np.float32), [0, 1]), None, np.zeros((2, 1, 1, 1)), "digits"]
+)
+def test_batches_are_of_a_split(split):
+    with pytest.raises(TypeError, match=r"batches: split must be a data\.Split, got a .*data\.Split\(images, labels\)"):
+        data.batches(split, 2)
+
+
 # batches
 
 
@@ -275,11 +310,34 @@ def test_the_official_test_set_stays(name):
         ("fashion", "Did you mean 'fashion-mnist'"),
         ("cifar10", "no data set 'cifar10'. Use one of 'digits', 'mnist', 'fashion-mnist'"),
         (None, "no data set None"),
+        (["mnist"], "no data set ['mnist']"),
+        ({}, "no data set {}"),
     ],
 )
 def test_unknown_names_list_the_known_ones(name, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         data.load(name)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"download": "False"}, "load: download must be True or False, got 'False'"),
+        ({"download": 0}, "load: download must be True or False, got 0"),
+        ({"download": None}, "load: download must be True or False, got None"),
+        ({"root": 3}, "load: root must be a string, a Path or None, got 3"),
+        ({"root": b"here"}, "load: root must be a string, a Path or None, got b'here'"),
+    ],
+)
+def test_load_refuses_before_it_looks_for_files(monkeypatch, arguments, message):
+    monkeypatch.setattr(sets, "_read", None)
+    with pytest.raises(TypeError, match=re.escape(message)):
+        data.load("mnist", **arguments)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint8, np.int32])
+def test_numpy_numbers_are_numbers(kind):
+    assert rows(data.load("digits", seed=kind(3), valid=np.float32(0.25)).train) == rows(digits(3, valid=0.25).train)
 
 
 # Files, with a small data set in the official format
@@ -362,6 +420,25 @@ def test_a_missing_file_says_where_was_looked(small, monkeypatch, tmp_path):
         assert part in str(caught.value)
 
 
+def test_the_home_of_a_user_who_is_not_known_is_named(small):
+    with pytest.raises(ValueError, match=r"load: ~no-such-user/sets must be a folder"):
+        data.load("mnist", root="~no-such-user/sets", download=False)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_links_to_files_and_folders_are_followed(small, tmp_path):
+    _, files = small
+    put(tmp_path / "real", files)
+    (tmp_path / "here" / "mnist").mkdir(parents=True)
+    for name in files:
+        (tmp_path / "here" / "mnist" / name).symlink_to(tmp_path / "real" / "mnist" / name)
+    (tmp_path / "folder").symlink_to(tmp_path / "here")
+    assert len(data.load("mnist", root=tmp_path / "folder", download=False).test) == 20
+    (tmp_path / "real" / "mnist" / next(iter(files))).unlink()
+    with pytest.raises(FileNotFoundError, match="train-images"):
+        data.load("mnist", root=tmp_path / "folder", download=False)
+
+
 def altered(content):
     middle = len(content) // 2
     return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
@@ -396,6 +473,27 @@ def test_a_damaged_file_is_refused(small, tmp_path, damage, which):
 def test_what_is_not_idx_is_refused(content, message):
     with pytest.raises(ValueError, match=f"some.idx: .*{message}"):
         idx.parse_idx(content, "some.idx")
+
+
+@pytest.mark.parametrize(
+    "sizes", [[1] * 255, [1] * 65, [0, 2**32 - 1, 2**32 - 1, 2**32 - 1], [0, 2**31, 2**31], [2**32 - 1] * 8]
+)
+def test_sizes_that_cannot_be_meant_are_refused_with_the_file(sizes):
+    content = bytes([0, 0, 8, len(sizes)]) + b"".join(size.to_bytes(4, "big") for size in sizes) + b"x"
+    with pytest.raises(ValueError, match=r"some\.idx: the header"):
+        idx.parse_idx(content, "some.idx")
+
+
+GZIPPED = gzip.compress(idx_bytes(np.arange(200)), mtime=0)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"not gzip", GZIPPED[:-1], GZIPPED[:30], GZIPPED[:20] + b"\0\0\0\0" + GZIPPED[24:], GZIPPED + b"x"]
+)
+def test_what_is_no_whole_gzip_file_is_refused_with_the_path(tmp_path, content):
+    (tmp_path / "some.gz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"some\.gz"):
+        idx.read(tmp_path / "some.gz", hashlib.md5(content, usedforsecurity=False).hexdigest())
 
 
 @given(shape=st.lists(st.integers(0, 5), min_size=1, max_size=4), seed=st.integers(0, 9))
@@ -674,6 +772,50 @@ def test_augmentation_is_a_value():
         value(images, np.random.default_rng(5)),
         data.augment(images, np.random.default_rng(5), shift=2, rotate=10.0, elastic=8.0, elastic_sigma=3.0),
     )
+
+
+def test_numpy_amounts_are_python_s_and_promote_nothing():
+    amounts = {
+        "shift": np.float64(1.5),
+        "rotate": np.float32(10),
+        "elastic": np.int64(3),
+        "elastic_sigma": np.float64(2),
+    }
+    value, plain = data.Augmentation(**amounts), data.Augmentation(1.5, 10.0, 3.0, 2.0)
+    assert repr(value) == repr(plain) == "Augmentation(shift=1.5, rotate=10.0, elastic=3.0, elastic_sigma=2.0)"
+    assert (value, hash(value)) == (plain, hash(plain))
+    images = photos()
+    changed = data.augment(images, np.random.default_rng(0), **amounts)
+    np.testing.assert_array_equal(changed, plain(images, np.random.default_rng(0)), strict=True)
+    assert changed.dtype == np.float32
+
+
+@pytest.mark.parametrize("name", ["shift", "rotate", "elastic", "elastic_sigma"])
+@pytest.mark.parametrize("amount", [1e308, 2e6, np.float64(1e300)])
+def test_amounts_that_cannot_be_meant_are_refused(name, amount):
+    with pytest.raises(ValueError, match=rf"augment: {name}="):
+        data.augment(photos(), np.random.default_rng(0), **{name: amount})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((photos()[0], np.zeros((4, 2)), np.zeros(4)), ValueError, r"warp: the images are \(9, 7, 2\)"),
+        ((photos().astype(int), np.zeros((4, 2)), np.zeros(4)), TypeError, "warp: the images are int64"),
+        ((photos(), np.zeros((3, 2)), np.zeros(4)), ValueError, r"warp: shifts must have shape \(4, 2\)"),
+        ((photos(), np.zeros(2), np.zeros(4)), ValueError, r"warp: shifts must have shape \(4, 2\).*got \(2,\)"),
+        ((photos(), np.zeros((4, 2)), 0.0), ValueError, r"warp: angles must have shape \(4,\)"),
+        ((photos(), "down", np.zeros(4)), TypeError, "warp: shifts must be one array of numbers"),
+        ((photos(), None, None), TypeError, "warp: shifts must be one array of numbers"),
+        ((photos(), np.full((4, 2), np.inf), np.zeros(4)), ValueError, "warp: shifts must be finite, got inf"),
+        ((photos(), np.zeros((4, 2)), np.full(4, np.nan)), ValueError, "warp: angles must be finite, got nan"),
+        ((photos(), np.zeros((4, 2)), np.zeros(4), np.zeros((9, 7))), ValueError, r"displacements .*\(4, 2, 9, 7\)"),
+        ((photos(), np.zeros((4, 2)), np.zeros(4), "far"), TypeError, "displacements='far'"),
+    ],
+)
+def test_warp_refuses(arguments, error, message):
+    with pytest.raises(error, match=message):
+        data.warp(*arguments)
 
 
 def test_a_batch_of_no_images_stays_one():

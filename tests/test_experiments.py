@@ -2,9 +2,12 @@
 
 import csv
 import html.parser
+import json
 import os
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +15,10 @@ for package in ("matplotlib", "jinja2", "statsmodels"):
     pytest.importorskip(package)
 
 from experiments import mnist, pooling_heads
+from experiments.benchmark import __main__ as benchmark
+from experiments.known_bugs import __main__ as known_bugs
 from minicnn import data, models
+from minicnn.files import only_writer
 from minicnn.layers import Classifier, summary
 
 
@@ -91,6 +97,28 @@ def test_a_folder_that_cannot_be_written_is_said_before_training(tmp_path, capsy
     assert "file" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no file locks for this")
+@pytest.mark.parametrize("job", [pooling_heads, known_bugs, benchmark], ids=lambda job: job.__name__.split(".")[1])
+def test_a_folder_that_another_process_fills_is_refused_before_training(tmp_path, capsys, job):
+    with only_writer(tmp_path):
+        assert job.main(["--out", str(tmp_path)]) == 2
+    assert f"another process is writing its results there: '{tmp_path}'" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_runs_of_mnist_at_the_same_time_keep_all_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr(mnist.data, "load", lambda *_, **__: None)
+    monkeypatch.setattr(mnist, "run", lambda name, *_: {"net": name, "test_accuracy": 0.5, "seconds": 1.0})
+    arguments = ["--nets", ",".join(["lenet5"] * 50), "--out", str(tmp_path)]
+    threads = [threading.Thread(target=mnist.main, args=[arguments]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    rows = [json.loads(line) for line in (tmp_path / "mnist.jsonl").read_text().splitlines()]
+    assert [row["net"] for row in rows] == ["lenet5"] * 200
+
+
 def test_an_interrupted_study_reports_what_is_done(tmp_path, monkeypatch, capsys):
     real = pooling_heads.run_all
 
@@ -117,6 +145,21 @@ def test_a_part_of_a_study_has_a_folder_of_its_own(tmp_path, monkeypatch, capsys
     monkeypatch.chdir(tmp_path)
     assert pooling_heads.main(["--heads", "max,mlp", "--seeds", "1", "--epochs", "1"]) == 0
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["pooling_heads-digits-max+mlp-seeds-1-epochs-1"]
+
+
+@pytest.mark.parametrize(
+    ("heads", "expected"),
+    [
+        ("max,mlp", "pooling_heads-digits-max+mlp"),
+        ("../../etc,a/b", "pooling_heads-digits-..%2F..%2Fetc+a%2Fb"),
+        ("..", "pooling_heads-digits-.."),
+        ("a\\b:c\0", "pooling_heads-digits-a%5Cb%3Ac%00"),
+    ],
+)
+def test_names_of_heads_do_not_lead_out_of_the_folder(heads, expected):
+    folder = pooling_heads._folder(pooling_heads._options(["--heads", heads]))
+    assert folder == Path("out", expected)
+    assert folder.parent == Path("out")
 
 
 def test_help_names_the_heads():

@@ -240,6 +240,8 @@ def test_the_experiment_runs_and_writes_its_tables(tmp_path, capsys):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["known_bugs.csv", "known_bugs.md"]
     with (tmp_path / "known_bugs.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
+    # no cell may become a formula in a spreadsheet
+    assert not [cell for row in rows for cell in row.values() if cell.startswith("=")]
     assert [row["bug"] for row in rows] == list(BY_NAME)
     page = (tmp_path / "known_bugs.md").read_text()
     for row in rows:

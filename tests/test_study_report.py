@@ -1,5 +1,7 @@
 import base64
+import html
 import math
+import re
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -158,6 +160,36 @@ def test_one_seed_decides_nothing():
     assert "undecided: one seed gives no interval" in finding
 
 
+def test_equal_differences_are_undecided_and_the_sentence_says_why():
+    runs = [
+        Run(head, seed, accuracy + 0.01 * seed, 1, 1, 0.1, 1, 0.1, 0.9, curve(head, seed, 2))
+        for head, accuracy in (("max", 0.90), ("average", 0.93), ("flat", 0.9 + 1e-12))
+        for seed in range(3)
+    ]
+    rows = summarize(runs)
+    average, flat = findings(rows)
+    assert average == (
+        "average against max is undecided: the differences of its 3 seeds are equal or vary by less than can be "
+        "measured, so their spread is not known and there is no interval (+3.00 points)."
+    )
+    assert "flat against max is undecided" in flat
+    assert "(+0.00 points)" in flat
+    table = format_table(rows)
+    assert "< 0.001" not in table
+    assert "± 0.00" not in table
+    assert "+3.00 [n/a]" in table
+    assert headline(rows) == "2 heads compared with max over 3 seeds: 2 undecided."
+    for figure in drawn(runs).values():
+        assert pictures.image(figure, "svg")
+
+
+def test_two_seeds_are_too_few_and_the_sentence_says_so():
+    (finding,) = findings([row(0.006, 0.010, "undecided", n=2)])
+    assert finding == (
+        "average against max is undecided: +0.80 points [+0.60, +1.00], but a verdict needs 3 seeds or more."
+    )
+
+
 def test_the_headline_counts_the_verdicts():
     rows = [row(0.006, 0.01, "better"), row(-0.1, 0.1, "undecided"), row(-0.2, 0.1, "undecided")]
     assert headline(rows) == "3 heads compared with max over 10 seeds: 1 better, 2 undecided."
@@ -245,6 +277,66 @@ def test_a_picture_is_saved_twice_the_same_without_a_date(tmp_path):
     assert "<dc:date>" not in first[1].read_text()
     # a PNG's width stands in bytes 16 to 20
     assert int.from_bytes(first[0].read_bytes()[16:20], "big") == 1800
+
+
+NAMES = (
+    *("max", "$x_1^2$", r"$\frac{a}{b}$", r"$\nonsense$", "$one", r"\$two\$", "a_b^c", r"\alpha\n", "{#%&~}"),
+    *("<b>&amp;</b>", "'\"quoted\"'", "=1+1", "-5", "two\nlines", "NUL\0ESC\x1b[31m", "../up/..\\x", "été"),
+)
+
+
+def written(figure):
+    """The texts of a picture with the number of glyphs that are drawn for each, from its SVG.
+
+    In typeset mathematics "$", "_" and "^" have no glyphs.
+    """
+    _, *parts = re.split(r"<!-- (.*) -->", pictures.image(figure, "svg").decode())
+    return [
+        (html.unescape(text), drawn.count('<use xlink:href="#DejaVu'))
+        for text, drawn in zip(parts[::2], parts[1::2], strict=True)
+    ]
+
+
+def test_names_are_drawn_as_they_are():
+    runs = study(heads=NAMES, seeds=3)
+    shown = [name.replace("\n", "\\n").replace("\0", "\\x00").replace("\x1b", "\\x1b") for name in NAMES]
+    for picture, figure in drawn(runs).items():
+        texts = written(figure)
+        there = shown if picture != "differences" else shown[1:]
+        assert not [name for name in there if (name, len(name)) not in texts], picture
+    control = summarize(runs, control="$x_1^2$")
+    title = "Test accuracy minus that of $x_1^2$, paired by seed"
+    assert (title, len(title)) in written(pictures.differences(control, runs))
+
+
+def test_names_are_written_as_they_are(tmp_path):
+    runs = study(heads=NAMES, seeds=3)
+    rows = summarize(runs, control="$x_1^2$")
+    shown = [name.replace("\n", "\\n").replace("\0", "\\x00").replace("\x1b", "\\x1b") for name in NAMES]
+    page = Page(report(tmp_path / "report.html", runs, rows=rows))
+    assert not [name for name in shown if page.text.count(name) != 1 + 3], "the table and three runs"
+    sentences = " ".join(page.text)
+    for name in (*shown[:1], *shown[2:]):
+        assert f"{name} against $x_1^2$ is " in sentences or f"{name} is " in sentences
+    lines = format_table(rows).split("\n\n")[0].splitlines()
+    assert [line.split("  ")[0] for line in lines[2:]] == shown
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_names_are_no_markup_in_markdown():
+    runs = study(heads=NAMES, seeds=3)
+    lines = markdown_table(summarize(runs, control="$x_1^2$")).split("\n\n")[0].splitlines()
+    assert len(lines) == 2 + len(NAMES)
+    # CommonMark: a backslash before ASCII punctuation stands for the character itself
+    names = [re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", line.split(" | ")[0].removeprefix("| ")) for line in lines[2:]]
+    assert names[:13] == list(NAMES[:13])
+    bare = [re.sub(r"\\.", "", line.split(" | ")[0].removeprefix("| ")) for line in lines[2:]]
+    assert not [name for name in bare if set(name) & set("\\`*_{}[]<>$|~&#")]
+
+
+def test_pictures_display_themselves():
+    for figure in drawn(study(heads=("max", "average"), seeds=3)).values():
+        assert figure._repr_png_().startswith(b"\x89PNG")
 
 
 def test_drawing_leaves_the_reader_s_settings_alone():

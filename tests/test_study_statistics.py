@@ -90,11 +90,67 @@ def test_one_value_has_no_interval():
     assert math.isnan(p_value([0.5]))
 
 
-def test_equal_values_have_a_width_of_zero():
-    # 0.1 three times over does not sum to 0.3 in floating point
-    assert mean_interval([0.1, 0.1, 0.1]) == Interval(0.1, 0.1, 0.1, 3)
-    assert p_value([0.0, 0.0, 0.0]) == 1
-    assert p_value([0.1, 0.1, 0.1]) == 0
+@pytest.mark.parametrize("share", [None, 0.25])
+@pytest.mark.parametrize(
+    "values",
+    [
+        [0.1, 0.1],
+        [0.1, 0.1, 0.1],  # do not sum to 0.3 in floating point
+        [0.0] * 10,
+        [0.1, 0.1 + 1e-12],
+        [0.1, 0.1 + 1e-12, 0.1 - 1e-12],
+        [0.9 - 0.8, 0.8 - 0.7, 0.7 - 0.6, 0.6 - 0.5],
+    ],
+)
+def test_values_that_do_not_vary_have_no_interval_and_no_p(values, share):
+    interval = mean_interval(values, test_share=share)
+    assert interval.mean == pytest.approx(values[0], abs=1e-11)
+    assert math.isnan(interval.low)
+    assert math.isnan(interval.high)
+    assert math.isnan(p_value(values, test_share=share))
+    assert verdict(interval, rope=0.005) == "undecided"
+
+
+def test_values_that_vary_by_less_than_the_resolution_have_no_interval():
+    image = 1 / 10_000
+    nearly, enough = [0.01, 0.01, 0.01 + image], [0.01, 0.01 + image, 0.01 + 2 * image]
+    # standard deviations of image / sqrt(3) and of one image
+    assert math.isnan(mean_interval(nearly, resolution=image).low)
+    assert math.isnan(p_value(nearly, resolution=image))
+    assert mean_interval(enough, resolution=0.999 * image) == mean_interval(enough)
+    assert p_value(enough, resolution=0.999 * image) == p_value(enough) < 0.001
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.01, 0.02), (-0.02, -0.01), (-0.001, 0.001)])
+def test_two_seeds_give_no_verdict(low, high):
+    assert verdict(Interval((low + high) / 2, low, high, 2), rope=0.005) == "undecided"
+    assert verdict(Interval((low + high) / 2, low, high, 3), rope=0.005) != "undecided"
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+@pytest.mark.parametrize("shake", [0, 1e-12])
+def test_equal_differences_are_undecided_and_still_count_as_comparisons(seeds, shake):
+    control = {seed: 0.9 + 0.01 * seed for seed in range(seeds)}
+    better = {seed: value + 0.05 + shake * seed for seed, value in control.items()}
+    other = {seed: value + (0.01 if seed % 2 else 0.03) for seed, value in control.items()}
+    _, equal, varied = summarize(study(max=control, equal=better, varied=other))
+    assert equal.verdict == "undecided"
+    assert equal.difference.mean == pytest.approx(0.05)
+    assert math.isnan(equal.difference.half)
+    assert math.isnan(equal.holm_p)
+    p = stats.ttest_1samp([0.01 if seed % 2 else 0.03 for seed in range(seeds)], 0).pvalue
+    assert varied.holm_p == pytest.approx(min(1, 2 * p))
+
+
+def test_differences_within_an_image_of_the_test_set_are_undecided():
+    control = dict.fromkeys(range(4), 0.9)
+    nearly = {seed: 0.95 + (seed == 0) / 1000 for seed in range(4)}
+    runs = study(max=control, average=nearly)
+    assert summarize(runs, test_images=100_000)[1].verdict == "better"
+    assert summarize(runs, test_images=1000)[1].verdict == "undecided"
+    assert math.isnan(summarize(runs, test_images=1000)[1].holm_p)
+    with pytest.raises(ValueError, match="test_images must be 1 or more, got 0"):
+        summarize(runs, test_images=0)
 
 
 @pytest.mark.parametrize(
@@ -222,6 +278,66 @@ def test_runs_come_back_from_a_file_to_the_last_bit(tmp_path):
     write_csv(tmp_path / "runs.csv", runs)
     assert read_csv(tmp_path / "runs.csv") == tuple(runs)
     assert [path.name for path in tmp_path.iterdir()] == ["runs.csv"]
+
+
+def test_numpy_numbers_keep_every_bit_in_a_file(tmp_path):
+    third = np.float32(1) / np.float32(3)
+    write_csv(tmp_path / "runs.csv", [run("max", np.int64(3), third, seconds=np.float64(0.1))])
+    (again,) = read_csv(tmp_path / "runs.csv")
+    # 11184811 / 2**25 is the float32 nearest to 1/3
+    assert (again.seed, again.test_accuracy, again.seconds_per_epoch) == (3, 11184811 / 2**25, 0.1)
+
+
+NASTY = [
+    *("=1+1", "+1", "-1", "-0.5", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\uff1d1", "'=1", "'", "''", "'quoted'"),
+    *(
+        "a,b",
+        'a"b',
+        '"',
+        "a\nb",
+        "a\rb",
+        "a\r\nb",
+        "a;=1",
+        "",
+        " ",
+        " =1",
+        "a\\b",
+        "$x_1^2$",
+        "<b>&amp;</b>",
+        "\0",
+        "é",
+    ),
+]
+
+
+def test_names_come_back_from_a_file_and_none_is_a_formula(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    runs = [run(name, seed, 0.5) for seed, name in enumerate(NASTY)]
+    write_csv(tmp_path / "runs.csv", runs)
+    assert read_csv(tmp_path / "runs.csv") == tuple(runs)
+    curve = ({"epoch": 1, "loss": -0.5, "accuracy": 0, "valid_loss": 0, "valid_accuracy": 0, "seconds": 0},)
+    write_curves_csv(tmp_path / "curves.csv", [run(name, -7, 0.5, curve=curve) for name in NASTY])
+    for file in ("runs.csv", "curves.csv"):
+        # an independent reader, which sees what a spreadsheet sees
+        cells = pandas.read_csv(tmp_path / file, dtype=str, keep_default_na=False, engine="python")["head"]
+        assert [cell.removeprefix("'") if cell[:1] == "'" else cell for cell in cells] == NASTY
+        assert not [cell for cell in cells if cell[:1] and cell[0] in "=+-@\t\r\n\uff1d"]
+    numbers = pandas.read_csv(tmp_path / "curves.csv", engine="python")
+    assert set(numbers["loss"]) == {-0.5}
+    assert set(numbers["seed"]) == {-7}
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\0", b'head,seed\n"max,0', b"\0", b"head\n" + b"x" * 200_000, b""])
+def test_what_is_no_table_is_refused_with_the_path(tmp_path, content):
+    path = tmp_path / "runs.csv"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"runs\.csv"):
+        read_csv(path)
+    write_csv(path, [run("max", 0, 0.5)])
+    path.write_bytes(path.read_bytes() + content)
+    if content:
+        with pytest.raises(ValueError, match=r"runs\.csv"):
+            read_csv(path)
 
 
 def test_the_columns_are_in_their_order(tmp_path):

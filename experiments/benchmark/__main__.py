@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from experiments.benchmark.frameworks import BASELINE, FRAMEWORKS, TORCH, instal
 from experiments.benchmark.rounds import ROUNDS, THREADS, run_rounds
 from experiments.benchmark.tasks import MODES, NETS, SIDES, Task
 from minicnn import kernels
-from minicnn.files import atomic_write, writable_folder
+from minicnn.files import atomic_write, only_writer, writable_folder
 from minicnn.ops.window import integer
 from minicnn.study.environment import environment
 
@@ -31,29 +32,30 @@ from minicnn.study.environment import environment
 def main(argv: list[str] | None = None) -> int:
     """Measure what the command line asks for and return the exit code."""
     options = _parser().parse_args(argv)
-    try:
-        kernels.implementation()
-        integer("command line", "--rounds", options.rounds)
-        out = writable_folder(options.out)
-        names = _known("--frameworks", options.frameworks, FRAMEWORKS)
-        nets, modes = _known("--nets", options.nets, NETS), _known("--modes", options.modes, MODES)
-        sizes = [_size(n) for n in options.batches.split(",")]
-        tasks = [Task(net, SIDES[net], n, mode) for mode in modes for net in nets for n in sizes]
-    except (OSError, ValueError, TypeError) as error:
-        print(f"benchmark: {error}", file=sys.stderr)
-        return 2
-    if not set(TORCH) & set(names):
-        print("benchmark: PyTorch is not among the frameworks; `make .venv/.peers` installs it", file=sys.stderr)
-    found: dict[str, Any] = {"environment": environment(), "threads": THREADS, "rows": []}
-    try:
-        for task in tqdm(tasks, unit="task"):
-            found["rows"].append(table.measurement(task, run_rounds(names, task, options.rounds)))
-            _write(found, out)
-        if not options.step_times_only:
-            _measure(found, [name for name in names if name != BASELINE], options.rounds, out)
-    except KeyboardInterrupt:
-        print("benchmark: interrupted; the results so far are written", file=sys.stderr)
-        return 130
+    with ExitStack() as stack:
+        try:
+            kernels.implementation()
+            integer("command line", "--rounds", options.rounds)
+            out = stack.enter_context(only_writer(writable_folder(options.out)))
+            names = _known("--frameworks", options.frameworks, FRAMEWORKS)
+            nets, modes = _known("--nets", options.nets, NETS), _known("--modes", options.modes, MODES)
+            sizes = [_size(n) for n in options.batches.split(",")]
+            tasks = [Task(net, SIDES[net], n, mode) for mode in modes for net in nets for n in sizes]
+        except (OSError, ValueError, TypeError) as error:
+            print(f"benchmark: {error}", file=sys.stderr)
+            return 2
+        if not set(TORCH) & set(names):
+            print("benchmark: PyTorch is not among the frameworks; `make .venv/.peers` installs it", file=sys.stderr)
+        found: dict[str, Any] = {"environment": environment(), "threads": THREADS, "rows": []}
+        try:
+            for task in tqdm(tasks, unit="task"):
+                found["rows"].append(table.measurement(task, run_rounds(names, task, options.rounds)))
+                _write(found, out)
+            if not options.step_times_only:
+                _measure(found, [name for name in names if name != BASELINE], options.rounds, out)
+        except KeyboardInterrupt:
+            print("benchmark: interrupted; the results so far are written", file=sys.stderr)
+            return 130
     print((out / "benchmark.md").read_text())
     return 0
 

@@ -10,6 +10,7 @@ import argparse
 import shlex
 import sys
 from collections import defaultdict
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from tqdm import tqdm
 from experiments.known_bugs import BUGS, Bug
 from experiments.known_bugs.report import Result, csv_text, make_result, markdown, text
 from minicnn import data, kernels, optim, schedules
-from minicnn.files import atomic_write, writable_folder
+from minicnn.files import atomic_write, only_writer, writable_folder
 from minicnn.layers import Layer
 from minicnn.ops.window import integer
 from minicnn.study.environment import environment
@@ -36,23 +37,24 @@ Runs = dict[str, list[Run | str]]
 def main(argv: list[str] | None = None) -> int:
     """Train with each bug and with the correct ops, write the tables and return the exit code."""
     options = _options(argv)
-    try:
-        kernels.implementation()
-        seeds = integer("command line", "--seeds", options.seeds)
-        recipe = replace(RECIPES[options.optimizer], epochs=integer("command line", "--epochs", options.epochs))
-        integer("command line", "--processes", options.processes)
-        out = writable_folder(options.out)
-    except (OSError, ValueError, TypeError) as error:
-        print(f"known_bugs: {error}", file=sys.stderr)
-        return 2
-    try:
-        runs = _train(recipe, seeds, options.processes)
-    except KeyboardInterrupt:
-        print("known_bugs: interrupted; nothing was written.", file=sys.stderr)
-        return 130
-    results = _results(runs)
-    atomic_write(out / "known_bugs.csv", csv_text(results))
-    path = atomic_write(out / "known_bugs.md", markdown(results, _settings(recipe, options)))
+    with ExitStack() as stack:
+        try:
+            kernels.implementation()
+            seeds = integer("command line", "--seeds", options.seeds)
+            recipe = replace(RECIPES[options.optimizer], epochs=integer("command line", "--epochs", options.epochs))
+            integer("command line", "--processes", options.processes)
+            out = stack.enter_context(only_writer(writable_folder(options.out)))
+        except (OSError, ValueError, TypeError) as error:
+            print(f"known_bugs: {error}", file=sys.stderr)
+            return 2
+        try:
+            runs = _train(recipe, seeds, options.processes)
+        except KeyboardInterrupt:
+            print("known_bugs: interrupted; nothing was written.", file=sys.stderr)
+            return 130
+        results = _results(runs)
+        atomic_write(out / "known_bugs.csv", csv_text(results))
+        path = atomic_write(out / "known_bugs.md", markdown(results, _settings(recipe, options)))
     print(f"{text(results)}\n\ntable with sources and settings: {path}")
     return 0
 

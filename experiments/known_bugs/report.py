@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
@@ -11,6 +9,7 @@ from statistics import mean
 from experiments.known_bugs.bugs import Bug
 from experiments.known_bugs.checks import CHECKS, Outcome
 from minicnn.study.run import Run
+from minicnn.study.run import csv_text as table_text
 from minicnn.study.statistics import Interval, paired_difference
 from minicnn.study.table import points
 
@@ -142,23 +141,22 @@ def markdown(results: Sequence[Result], settings: Mapping[str, str]) -> str:
 
 def csv_text(results: Sequence[Result]) -> str:
     """Return the results as CSV, one row per bug; accuracies by seed are fractions, separated by spaces."""
-    out = io.StringIO(newline="")
-    writer = csv.writer(out, lineterminator="\n")
     intervals = ("difference", "low", "high")
     by_seed = ("seeds", "accuracies_incorrect", "accuracies_correct")
     columns = ("bug", "description", "published", "detected_by", *DESCRIPTIONS, *by_seed, *intervals, "failure")
-    writer.writerow(columns)
-    for result in results:
-        bug, d = result.bug, result.difference
-        accuracies = (result.correct, result.incorrect.values(), result.correct.values())
-        writer.writerow([
-            *(bug.name, bug.description, bug.published, bug.detected_by),
-            *(result.outcomes[name] for name in DESCRIPTIONS),
-            *(" ".join(map(repr, each)) for each in accuracies),
-            *((d.mean, d.low, d.high) if d else ("", "", "")),
-            result.failure,
-        ])  # fmt: skip
-    return out.getvalue()
+    return table_text(columns, map(_row, results))
+
+
+def _row(result: Result) -> list[str | float]:
+    bug, d = result.bug, result.difference
+    accuracies = (result.correct, result.incorrect.values(), result.correct.values())
+    return [
+        *(bug.name, bug.description, bug.published, bug.detected_by),
+        *(result.outcomes[name] for name in DESCRIPTIONS),
+        *(" ".join(map(repr, each)) for each in accuracies),
+        *((d.mean, d.low, d.high) if d else ("", "", "")),
+        result.failure,
+    ]
 
 
 def _numbers(result: Result) -> tuple[str, str, str]:

@@ -7,12 +7,17 @@ columns, positive downwards and to the right.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
 from minicnn import checks
-from minicnn.data.split import check_generator, check_images
+from minicnn.data.split import as_array, check_generator, check_images
+
+MOST = {"elastic_sigma": 1_000}
+"""The Gaussian is cut off at four times its standard deviation, and takes time in proportion."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Augmentation:
     TypeError
         An amount is not a number.
     ValueError
-        An amount is negative or not finite.
+        An amount is negative, not finite, or beyond a million (`elastic_sigma`: a thousand).
 
     References
     ----------
@@ -60,7 +65,10 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            checks.number("augment", field.name, getattr(self, field.name), least=0)
+            amount = getattr(self, field.name)
+            found = checks.number("augment", field.name, amount, least=0, most=MOST.get(field.name, 1_000_000))
+            # a NumPy scalar becomes Python's number, so that equal amounts are equal values with one repr
+            object.__setattr__(self, field.name, amount if type(amount) is int else found)
 
     def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return the images (N, H, W, C) distorted, each by its own draw from `rng`; same shape and dtype."""
@@ -69,7 +77,7 @@ class Augmentation:
         count, height, width, _ = images.shape
         shifts = rng.uniform(-self.shift, self.shift, (count, 2))
         angles = rng.uniform(-self.rotate, self.rotate, (count,))
-        return warp(images, shifts, angles, self._displacements(rng, (count, 2, height, width)))
+        return _warp(images, shifts, angles, self._displacements(rng, (count, 2, height, width)))
 
     def _displacements(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray | float:
         if self.elastic == 0:
@@ -126,6 +134,11 @@ def warp(
     ndarray of shape (N, H, W, C)
         Bilinear interpolation of the images, 0 outside them; same dtype.
 
+    Raises
+    ------
+    TypeError, ValueError
+        An argument that is not of numbers, has another shape, or is not finite.
+
     Examples
     --------
     >>> image = np.array([[1.0, 2.0], [3.0, 4.0]]).reshape(1, 2, 2, 1)
@@ -133,6 +146,29 @@ def warp(
     array([[0., 1.],
            [0., 3.]])
     """
+    check_images("warp", images)
+    count, height, width, _ = images.shape
+    shifts = _motion("shifts", shifts, (count, 2))
+    angles = _motion("angles", angles, (count,))
+    if np.ndim(displacements):
+        displacements = _motion("displacements", displacements, (count, 2, height, width))
+    else:
+        displacements = checks.number("warp", "displacements", displacements, least=-math.inf)
+    return _warp(images, shifts, angles, displacements)
+
+
+def _motion(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
+    motion = as_array("warp", name, values)
+    if motion.dtype.kind not in "iuf":
+        raise TypeError(f"warp: {name} must be one array of numbers, got {motion.dtype}. Use shape {shape}.")
+    if motion.shape != shape:
+        raise ValueError(f"warp: {name} must have shape {shape} for these images, got {motion.shape}.")
+    if not np.isfinite(motion).all():
+        raise ValueError(f"warp: {name} must be finite, got {motion[~np.isfinite(motion)][0]}.")
+    return motion
+
+
+def _warp(images: np.ndarray, shifts: np.ndarray, angles: np.ndarray, displacements: np.ndarray | float) -> np.ndarray:
     from scipy.ndimage import map_coordinates
 
     sources = _sources(images.shape[1:3], shifts, np.radians(angles)) + displacements

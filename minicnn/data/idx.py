@@ -10,10 +10,13 @@ import hashlib
 import math
 import os
 import struct
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+
+MOST_AXES = 8
 
 
 def places(root: str | os.PathLike[str] | None = None) -> Iterator[Path]:
@@ -22,7 +25,14 @@ def places(root: str | os.PathLike[str] | None = None) -> Iterator[Path]:
 
     for place in (root, os.environ.get("MINICNN_DATASETS"), "datasets", pooch.os_cache("minicnn")):
         if place:
-            yield Path(place).expanduser()
+            yield _expanded(Path(place))
+
+
+def _expanded(place: Path) -> Path:
+    try:
+        return place.expanduser()
+    except RuntimeError as error:  # "~name" of a user that is not known
+        raise ValueError(f"load: {place} must be a folder that can be found: {error}") from None
 
 
 def find(file: str, folders: list[Path]) -> Path | None:
@@ -54,16 +64,19 @@ def download(url: str, md5: str, folder: Path) -> Path:
 def read(path: Path, md5: str) -> np.ndarray:
     """Return the array in a gzipped IDX file, after comparing the file's MD5.
 
-    Raises ValueError if the MD5 is another one: the file was truncated or altered.
+    Raises ValueError if the MD5 is another one (the file was truncated or altered), or the content of another kind.
     """
     content = path.read_bytes()
     found = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if found != md5:
         raise ValueError(
             f"load: {path} is truncated or altered: the MD5 of its {len(content):,} bytes is {found}, "
-            f"that of the published file is {md5}. Delete it, and load downloads it afresh; or put a good copy there."
+            f"that of the published file is {md5}. Delete it, and load downloads it again; or put a good copy there."
         )
-    return parse_idx(gzip.decompress(content), str(path))
+    try:
+        return parse_idx(gzip.decompress(content), str(path))
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"load: {path} must be a whole gzip file, got {error}.") from error
 
 
 def parse_idx(content: bytes, who: str) -> np.ndarray:
@@ -86,6 +99,9 @@ def parse_idx(content: bytes, who: str) -> np.ndarray:
     if len(content) < start:
         raise ValueError(f"{who}: {len(content)} bytes do not hold the {start}-byte header of rank {content[3]}")
     shape = struct.unpack(f">{content[3]}I", content[4:start])
+    # NumPy refuses these in words that do not name the file, even where a size is 0
+    if len(shape) > MOST_AXES or math.prod(max(size, 1) for size in shape) >= 2**62:
+        raise ValueError(f"{who}: the header must have up to {MOST_AXES} sizes that can be meant, got {shape[:9]}")
     if len(content) != start + math.prod(shape):
         raise ValueError(
             f"{who}: the header promises {shape}, which is {math.prod(shape)} bytes; {len(content) - start} follow it"

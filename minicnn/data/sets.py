@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass, field
 from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -75,6 +75,12 @@ class Dataset:
     test: Split
     classes: tuple[str, ...]
 
+    def __iter__(self) -> NoReturn:
+        raise TypeError(
+            "Dataset: its parts are named: .train, .valid and .test, each with .images and .labels; "
+            "it cannot be unpacked into tuples."
+        )
+
 
 def load(
     name: str,
@@ -111,7 +117,8 @@ def load(
     Raises
     ------
     TypeError
-        A fraction that is not a number, a seed that is not an integer.
+        A fraction that is not a number, a seed that is not an integer, a root that is not a path, a `download` that is
+        not a bool.
     ValueError
         An unknown name, an impossible fraction or seed; a file whose MD5 is not the published one.
     FileNotFoundError
@@ -128,6 +135,7 @@ def load(
      Split(359 images of 8x8x1, float32))
     """
     source = _source(name)
+    _check_kinds(root, download)
     sizes = _held_out(name, source, test, valid)
     _check_seed(seed)
     pixels, labels, official = _read(name, source, root, download)
@@ -142,7 +150,7 @@ def load(
 
 
 def _source(name: str) -> Source:
-    if name not in SOURCES:
+    if not isinstance(name, str) or name not in SOURCES:
         close = difflib.get_close_matches(str(name).lower(), SOURCES, n=1)
         hint = f"Did you mean {close[0]!r}? " if close else ""
         raise ValueError(f"load: there is no data set {name!r}. {hint}Use one of {', '.join(map(repr, SOURCES))}.")
@@ -175,6 +183,13 @@ def _size(name: str, source: Source, part: str, fraction: float) -> int:
             f"{len(source.classes)} classes. Use 0, or {len(source.classes)} / {source.count} and more."
         )
     return size
+
+
+def _check_kinds(root: Any, download: Any) -> None:
+    if root is not None and not isinstance(root, str | os.PathLike):
+        raise TypeError(f"load: root must be a string, a Path or None, got {root!r:.60}.")
+    if not isinstance(download, bool | np.bool_):
+        raise TypeError(f"load: download must be True or False, got {download!r:.60}.")
 
 
 def _check_seed(seed: Any) -> None:

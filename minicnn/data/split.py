@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -41,7 +41,7 @@ class Split:
     labels: np.ndarray
 
     def __post_init__(self) -> None:
-        labels = np.asarray(self.labels)
+        labels = as_array("Split", "labels", self.labels)
         check_images("Split", self.images)
         _check_labels(labels, len(self.images))
         object.__setattr__(self, "labels", labels.astype(np.int64, copy=False))
@@ -50,17 +50,56 @@ class Split:
         return len(self.images)
 
     def __getitem__(self, index: Any) -> Split:
-        """Return the images and labels at a slice (views), or at an array of indices or booleans (copies)."""
-        if not isinstance(index, slice) and np.ndim(index) != 1:
-            raise TypeError(
-                f"Split: {index!r} is neither a slice nor one row of indices. "
-                "Use split[3:4] for a split of one image, split.images[3] for the image."
-            )
+        """Return the images and labels at a slice (views), or at an array of indices or booleans (copies).
+
+        Raises TypeError for anything else, ValueError for indices that are out of range.
+        """
+        if not isinstance(index, slice):
+            index = _indices(index, len(self))
         return Split(self.images[index], self.labels[index])
+
+    def __iter__(self) -> NoReturn:
+        raise TypeError(
+            "Split: it must be walked in batches, by `for images, labels in data.batches(split, 32)`; "
+            "its parts are split.images and split.labels."
+        )
 
     def __repr__(self) -> str:
         size = "x".join(map(str, self.images.shape[1:]))
         return f"Split({len(self)} images of {size}, {self.images.dtype})"
+
+
+def as_array(who: str, name: str, values: Any) -> np.ndarray:
+    """Return an array, a list or a tuple of numbers as an array; raise TypeError for anything else.
+
+    NumPy would walk through other objects by their indices, which may never end.
+    """
+    if isinstance(values, list | tuple | int | float) or hasattr(values, "__array__"):
+        try:
+            return np.asarray(values)
+        except ValueError:  # lists of different lengths
+            pass
+    raise TypeError(f"{who}: {name} must be one array of numbers, got {values!r:.60}.")
+
+
+def _indices(index: Any, count: int) -> np.ndarray:
+    try:
+        row = as_array("Split", "an index", index)
+    except TypeError:
+        row = np.zeros(())
+    if row.ndim != 1 or (row.size and row.dtype.kind not in "iub"):
+        raise TypeError(
+            f"Split: {index!r:.60} is neither a slice nor one row of indices. "
+            "Use split[3:4] for a split of one image, split.images[3] for the image."
+        )
+    if row.dtype.kind == "b":
+        if len(row) != count:
+            raise ValueError(f"Split: booleans must be one for each of {count} images, got {len(row)}.")
+        return row
+    outside = row[(row < -count) | (row >= count)]
+    if outside.size:
+        raise ValueError(f"Split: indices must be from {-count} to {count - 1}, got {outside[0]}.")
+    return row.astype(np.intp)
 
 
 def _check_labels(labels: np.ndarray, count: int) -> None:
@@ -69,6 +108,8 @@ def _check_labels(labels: np.ndarray, count: int) -> None:
     if labels.ndim != 1:
         hint = "; one-hot rows become indices by labels.argmax(axis=1)" if labels.ndim == 2 else ""
         raise ValueError(f"Split: the labels are {labels.shape}, rank {labels.ndim}. Use rank 1, (N,){hint}.")
+    if labels.dtype == np.uint64 and labels.size and labels.max() >= 2**63:
+        raise ValueError(f"Split: labels must be class indices, got {labels.max()}. Use integers from 0.")
     if len(labels) != count:
         raise ValueError(f"Split: there are {count} images, but {len(labels)} labels. Use one label for each image.")
 
@@ -80,7 +121,8 @@ def batches(
 
     With `rng` the images (not merely the batches) are permuted, and the permutation is drawn at the call, not at the
     first batch; without it they come in order, as views.
-    Raises TypeError or ValueError, also at the call, if `batch_size` is not an integer of at least 1.
+    Raises TypeError or ValueError, also at the call, if `split` is not a Split or `batch_size` not an integer of at
+    least 1.
 
     Examples
     --------
@@ -88,6 +130,10 @@ def batches(
     >>> [labels.tolist() for _, labels in batches(split, 2)]
     [[0, 1], [2, 3], [4]]
     """
+    if not isinstance(split, Split):
+        raise TypeError(
+            f"batches: split must be a data.Split, got a {type(split).__name__}. Use data.Split(images, labels)."
+        )
     size = _batch_size(batch_size, len(split))
     slices = [slice(start, start + size) for start in range(0, len(split), size)]
     if rng is None:

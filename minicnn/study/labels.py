@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from minicnn.study.extras import need
+from minicnn.study.table import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +47,7 @@ def name_lines(axes: Axes, ends: Mapping[str, tuple[float, float]], colours: Map
     shares = (apart(heights, gap=15 * _pixels_per_point(axes)) - box.y0) / box.height
     for (name, end), share in zip(ends.items(), shares, strict=True):
         axes.annotate(
-            name,
+            printable(name),
             end,
             (1.05, share),
             textcoords="axes fraction",
@@ -81,7 +82,7 @@ def name_points(
 
 def _places(axes: Axes, name: str, point: tuple[float, float]) -> Floats:
     """Return for each of PLACES the boxes (x0, y0, x1, y1), in pixels, of the words and along the leader."""
-    text = axes.text(0, 0, name)
+    text = axes.text(0, 0, printable(name))
     size = text.get_window_extent()
     text.remove()
     spot = axes.transData.transform(point)
@@ -122,7 +123,7 @@ def _extent(axes: Axes) -> Floats:
 def _write(axes: Axes, name: str, point: tuple[float, float], place: Sequence[float] | Floats, colour: str) -> None:
     leader = {**LEADER, "color": colour, "relpos": (0, 0.5) if place[0] > 0 else (1, 0.5)}
     axes.annotate(
-        name,
+        printable(name),
         point,
         (place[0], place[1]),
         textcoords="offset points",

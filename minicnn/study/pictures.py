@@ -7,6 +7,7 @@ same data gives the same bytes. Accuracies are shown in percent and differences 
 from __future__ import annotations
 
 import io
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
@@ -17,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.files import atomic_write
+from minicnn.notebook import shown
 from minicnn.study.extras import need
 from minicnn.study.labels import apart, name_lines, name_points
 from minicnn.study.run import Run, by_head
 from minicnn.study.statistics import Interval, Row, accuracy_differences
-from minicnn.study.table import points
+from minicnn.study.table import points, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,6 +56,9 @@ STYLE = {
     "ytick.labelcolor": INK,
     "legend.frameon": False,
     "svg.hashsalt": "minicnn",
+    # names are not formulas: "$" is a dollar sign, "_" and "^" lower and raise nothing
+    "text.parse_math": False,
+    "text.usetex": False,
 }
 
 
@@ -127,14 +132,14 @@ def differences(rows: Sequence[Row], runs: Sequence[Run]) -> Figure:
     compared.sort(key=lambda pair: pair[0].mean)
     control, rope = rows[0].control, 100 * rows[0].rope
     pairs, colours = accuracy_differences(runs, control), _colours([row.head for row in rows], control)
-    title = f"Test accuracy minus that of {control}, paired by seed"
+    title = f"Test accuracy minus that of {printable(control)}, paired by seed"
     figure, (axes,) = _panels(title, 1, height=1.5 + 0.5 * len(compared))
     for height, (difference, row) in enumerate(compared):
         _dots(axes, height - 0.14, list(pairs[row.head].values()), colours[row.head])
         bar = 100 * _half(difference)
         axes.errorbar(100 * difference.mean, height + 0.12, xerr=bar, color=colours[row.head], **MEAN)
         _margin(axes, height, points(difference), str(row.verdict))
-    axes.set_yticks(range(len(compared)), [row.head for _, row in compared])
+    axes.set_yticks(range(len(compared)), [printable(row.head) for _, row in compared])
     axes.set(xlabel="points of test accuracy", ylim=(-0.6, len(compared) - 0.4))
     axes.grid(visible=False, axis="y")
     _explain(figure, axes, rope)
@@ -158,7 +163,7 @@ def image(figure: Figure, kind: str) -> bytes:
 
 
 def _panels(title: str, count: int, height: float) -> tuple[Figure, Sequence[Axes]]:
-    figure: Figure = need("matplotlib.figure").Figure(figsize=(9, height), layout="constrained")
+    figure: Figure = shown(need("matplotlib.figure").Figure(figsize=(9, height), layout="constrained"))
     figure.get_layout_engine().set(w_pad=0.1)  # type: ignore[union-attr, call-arg]
     # an Agg canvas measures text, which the labels need
     need("matplotlib.backends.backend_agg").FigureCanvasAgg(figure)
@@ -226,7 +231,7 @@ def _cost_axis(axes: Axes, costs: Floats) -> Floats:
 
 
 def _half(interval: Interval) -> float:
-    return 0.0 if interval.n == 1 else interval.half
+    return 0.0 if math.isnan(interval.half) else interval.half
 
 
 def _dots(axes: Axes, height: float, pairs: Sequence[float], colour: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -14,7 +15,7 @@ from minicnn.study.extras import need
 from minicnn.study.pictures import image
 from minicnn.study.run import Run
 from minicnn.study.statistics import Row
-from minicnn.study.table import cells, footnote, header, seconds
+from minicnn.study.table import cells, footnote, header, printable, seconds
 from minicnn.study.words import findings, headline
 
 if TYPE_CHECKING:
@@ -84,9 +85,9 @@ def write_report(
 def _shown(rows: Sequence[Row], runs: Sequence[Run], figures: Mapping[str, Figure]) -> dict[str, Any]:
     return {
         "headline": headline(rows),
-        "findings": [_typeset(finding) for finding in findings(rows)],
+        "findings": [_typeset(finding, [row.head for row in rows]) for finding in findings(rows)],
         "header": header(rows),
-        "rows": [[_typeset(cell) for cell in cells(row)] for row in rows],
+        "rows": [[name, *map(_typeset, numbers)] for name, *numbers in map(cells, rows)],
         "verdicts": [row.verdict or "none" for row in rows],
         "footnote": footnote(rows),
         "figures": [_picture(name, figure) for name, figure in figures.items()],
@@ -113,7 +114,7 @@ def _picture(name: str, figure: Figure) -> dict[str, str]:
 
 def _run_cells(run: Run) -> tuple[str, ...]:
     return (
-        run.head,
+        printable(run.head),
         str(run.seed),
         f"{100 * run.test_accuracy:.2f}",
         f"{run.test_loss:.4f}",
@@ -123,8 +124,10 @@ def _run_cells(run: Run) -> tuple[str, ...]:
     )
 
 
-def _typeset(text: str) -> str:
+def _typeset(text: str, names: Sequence[str] = ()) -> str:
     """Give negative numbers a real minus sign; hyphens in names stay."""
-    for before in (" ", "[", "("):
-        text = text.replace(f"{before}-", f"{before}\N{MINUS SIGN}")
-    return "\N{MINUS SIGN}" + text[1:] if text[:1] == "-" else text
+    known = "|".join(re.escape(printable(name)) for name in sorted(names, key=len, reverse=True) if name)
+    parts = re.split(f"({known})", text) if known else [text]
+    # split at a group: what lies between the names, and the names, take turns
+    parts[::2] = [re.sub(r"(?<![^\s\[(])-(?=\d)", "\N{MINUS SIGN}", part) for part in parts[::2]]
+    return "".join(parts)

@@ -6,10 +6,11 @@ Accuracies are printed in percent and differences in points (hundredths), with t
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from minicnn.study.statistics import Interval, Row
+from minicnn.study.statistics import LEAST_SEEDS, Interval, Row
 
 
 def format_table(rows: Sequence[Row]) -> str:
@@ -24,20 +25,21 @@ def format_table(rows: Sequence[Row]) -> str:
 def markdown_table(rows: Sequence[Row]) -> str:
     """Return `rows` as a Markdown table, the footnote below it."""
     marks = ("---", *("---:" for _ in header(rows)[1:]))
-    lines = [header(rows), marks, *(cells(row) for row in rows)]
-    return "\n".join([*(_piped(line) for line in lines), "", footnote(rows)])
+    body = [(unmarked(name), *numbers) for name, *numbers in map(cells, rows)]
+    lines = [tuple(map(unmarked, header(rows))), marks, *body]
+    return "\n".join([*(_piped(line) for line in lines), "", unmarked(footnote(rows))])
 
 
 def header(rows: Sequence[Row]) -> tuple[str, ...]:
     """Return the column heads that go with `cells`."""
-    against = f"against {rows[0].control}, points" if rows else "difference, points"
+    against = f"against {printable(rows[0].control)}, points" if rows else "difference, points"
     return ("head", "parameters", "multiply-adds", "test accuracy, %", against, "verdict", "p (Holm)", "s/epoch")
 
 
 def cells(row: Row) -> tuple[str, ...]:
     """Return one row in words, in the order of `header`."""
     return (
-        row.head,
+        printable(row.head),
         f"{row.parameters:,}",
         f"{row.multiply_adds:,}",
         percent(row.accuracy),
@@ -57,10 +59,29 @@ def footnote(rows: Sequence[Row]) -> str:
     if not compared:
         return accuracy + "."
     return (
-        f"{accuracy}; differences are head minus {rows[0].control}, paired by seed; better, worse and equivalent "
-        f"mean that the whole interval is above, below or within ±{100 * rows[0].rope:.2f} points; p is adjusted for "
+        f"{accuracy}; differences are head minus {printable(rows[0].control)}, paired by seed; better, worse and "
+        f"equivalent mean that the whole interval is above, below or within ±{100 * rows[0].rope:.2f} points, for "
+        f"which {LEAST_SEEDS} seeds are needed, and differences that vary; p is adjusted for "
         f"{compared} comparison{'s' * (compared > 1)}."
     )
+
+
+def printable(name: str) -> str:
+    r"""Return a name on one line: what cannot be printed, as Python escapes it in a string.
+
+    >>> printable("a_1 = $x^2$, é"), printable("two\nlines")
+    ('a_1 = $x^2$, é', 'two\\nlines')
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in name)
+
+
+def unmarked(text: str) -> str:
+    r"""Return text for Markdown that is shown as it is.
+
+    >>> print(unmarked("a_1|*b* $x$ <i>"))
+    a\_1\|\*b\* \$x\$ \<i\>
+    """
+    return re.sub(r"([\\`*_{}\[\]<>$|~&#])", r"\\\1", text)
 
 
 def percent(interval: Interval) -> str:
@@ -139,4 +160,4 @@ def _aligned(line: Iterable[str], widths: Sequence[int]) -> str:
 
 
 def _piped(line: Iterable[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |"
+    return "| " + " | ".join(line) + " |"

@@ -6,8 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from minicnn.study.statistics import Interval, Row
-from minicnn.study.table import points, probability
+from minicnn.study.statistics import LEAST_SEEDS, Interval, Row
+from minicnn.study.table import points, printable, probability
 
 SIGNIFICANCE = 0.05
 
@@ -20,7 +20,7 @@ def headline(rows: Sequence[Row]) -> str:
     counts = Counter(row.verdict for row in compared)
     parts = [f"{counts[v]} {v}" for v in ("better", "worse", "equivalent", "undecided") if counts[v]]
     heads = "1 head" if len(compared) == 1 else f"{len(compared)} heads"
-    return f"{heads} compared with {compared[0].control} over {_seeds(compared)}: {', '.join(parts)}."
+    return f"{heads} compared with {printable(compared[0].control)} over {_seeds(compared)}: {', '.join(parts)}."
 
 
 def findings(rows: Sequence[Row]) -> tuple[str, ...]:
@@ -30,17 +30,29 @@ def findings(rows: Sequence[Row]) -> tuple[str, ...]:
 
 
 def _finding(row: Row, difference: Interval) -> str:
-    pair, region = f"{row.head} against {row.control}", f"{100 * row.rope:.2f} points"
+    head, control = printable(row.head), printable(row.control)
     if row.verdict in {"better", "worse"}:
-        return f"{row.head} is {row.verdict} than {row.control} by {_size(difference)}."
+        return f"{head} is {row.verdict} than {control} by {_size(difference)}."
     if row.verdict == "equivalent":
-        return f"{row.head} is equivalent to {row.control}: {_signed(difference)} lies within ±{region}."
+        return f"{head} is equivalent to {control}: {_signed(difference)} lies within ±{100 * row.rope:.2f} points."
+    return f"{head} against {control} is undecided: {_doubt(difference, row.rope)}."
+
+
+def _doubt(difference: Interval, rope: float) -> str:
+    mean = f"{100 * difference.mean:+z.2f} points"
+    if difference.n == 1:
+        return f"one seed gives no interval ({mean})"
     if math.isnan(difference.low):
-        return f"{pair} is undecided: one seed gives no interval ({100 * difference.mean:+z.2f} points)."
+        return (
+            f"the differences of its {difference.n} seeds are equal or vary by less than can be measured, so their "
+            f"spread is not known and there is no interval ({mean})"
+        )
+    if difference.n < LEAST_SEEDS:
+        return f"{_signed(difference)}, but a verdict needs {LEAST_SEEDS} seeds or more"
     if difference.low > 0 or difference.high < 0:
         side = "above" if difference.low > 0 else "below"
-        return f"{pair} is undecided: {side} by {_size(difference)}, which may or may not be more than {region}."
-    return f"{pair} is undecided: {_signed(difference)}."
+        return f"{side} by {_size(difference)}, which may or may not be more than {100 * rope:.2f} points"
+    return _signed(difference)
 
 
 def _caution(row: Row, comparisons: int) -> str:
