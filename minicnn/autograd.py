@@ -16,6 +16,7 @@ from typing import Any, ParamSpec, TypeAlias
 import numpy as np
 
 from minicnn import tree
+from minicnn.arrays import disjoint, promote
 from minicnn.errors import ShapeError
 
 Array: TypeAlias = Any
@@ -72,8 +73,8 @@ class Tensor:
         self.grad: np.ndarray | None = None
 
     def backward(self) -> None:
-        """Set `.grad` on every tensor that this scalar was made from (set, not add: calling twice is harmless)."""
-        for tensor, g in _walk(self):
+        """Set `.grad`, an array of its own, on every tensor that this scalar was made from; twice is harmless."""
+        for tensor, g in _gradients(self).items():
             tensor.grad = g
 
     shape = property(lambda self: self.data.shape)
@@ -142,10 +143,12 @@ def op(shape_rule: Callable[..., Any], *, composed: bool = False) -> Callable[[C
     """Make an op of a function that returns `(result, vjps)`.
 
     The parameters annotated `Array` are its array arguments, and `vjps` has one entry for each (None: no
-    derivative). `shape_rule` takes shapes in their place and all other arguments as they are; it runs first and
-    is the only source of shape errors. It stays reachable as `the_op.shape`.
+    derivative): it returns a new array, or its argument or a view of it. The function gets arrays of one dtype
+    (float32 with float64 gives float64; numbers, NumPy's too, promote no array). `shape_rule` takes shapes in their
+    place and all other arguments as they are; it runs first and is the only source of shape errors. It stays
+    reachable as `the_op.shape`.
 
-    A `composed` op is a function made of other ops: it gets its arguments as they are, and returns their result alone.
+    A `composed` op is a function made of other ops: it gets its Tensors as they are, and returns their result alone.
     """
 
     def decorate(forward: Callable[P, Any]) -> Callable[P, Any]:
@@ -175,8 +178,9 @@ def op(shape_rule: Callable[..., Any], *, composed: bool = False) -> Callable[[C
                 _check_call(where, signature, args, kwargs)
                 raise
             if composed:
-                return forward(*given, *rest, **options)
-            return _record(where, given, *forward(*values, *rest, **options))
+                tensors = [a if isinstance(a, Tensor) else v for a, v in zip(given, values, strict=False)]
+                return forward(*tensors, *rest, **options)  # type: ignore[arg-type]
+            return _record(where, given, *forward(*promote(values), *rest, **options))
 
         call.shape = shape_rule  # type: ignore[attr-defined]
         return call
@@ -188,7 +192,8 @@ def value_and_grad(f: Callable[..., Any], *, has_aux: bool = False) -> Callable[
     """Make of `f(params, *rest)`, a scalar, a function that returns `(value, gradients)`.
 
     `params` is a tree (dict, list, tuple) of float arrays; the gradients come in the same tree. A parameter that
-    `f` does not use gets zeros. With `has_aux`, `f` returns `(scalar, anything)` and the value is that pair.
+    `f` does not use gets zeros; each gradient is writable and shares memory with nothing else. With `has_aux`, `f`
+    returns `(scalar, anything)` and the value is that pair.
 
     >>> value_and_grad(lambda p, x: (p["w"] * x).sum())({"w": np.array([2.0])}, np.array([3.0]))
     (np.float64(6.0), {'w': array([3.])})
@@ -203,8 +208,7 @@ def value_and_grad(f: Callable[..., Any], *, has_aux: bool = False) -> Callable[
         y, aux = result if has_aux else (result, None)
         if not isinstance(y, Tensor):
             y = Tensor(_float_array("value_and_grad", "the result", y))
-        wanted = set(tree.leaves(tensors))
-        grads = {t: g for t, g in _walk(y) if t in wanted}
+        grads = _gradients(y, set(tree.leaves(tensors)))
         gradients = tree.map_leaves(lambda t: grads[t] if t in grads else np.zeros_like(t.data), tensors)
         value = y.data[()]
         return ((value, tree.map_leaves(_plain, aux)) if has_aux else value), gradients
@@ -221,12 +225,10 @@ def grad(f: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *args, **kwargs: value_and_grad(f)(*args, **kwargs)[1]
 
 
-def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
-    """Sum `g` over the axes along which an argument of this shape was broadcast."""
-    if np.shape(g) == shape:
-        return g
-    g = np.sum(g, axis=tuple(range(np.ndim(g) - len(shape))))
-    return np.sum(g, axis=tuple(i for i, n in enumerate(shape) if n == 1), keepdims=True)
+def _gradients(y: Tensor, wanted: set[Tensor] | None = None) -> dict[Tensor, np.ndarray]:
+    """Return the gradients of the wanted tensors, or of all, each an array of its own."""
+    found = {t: g for t, g in _walk(y) if wanted is None or t in wanted}
+    return dict(zip(found, disjoint(found.values()), strict=True))
 
 
 def _walk(y: Tensor) -> Iterator[tuple[Tensor, np.ndarray]]:
