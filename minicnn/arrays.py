@@ -14,8 +14,7 @@ def promote(values: list[Any]) -> list[Any]:
     >>> [a.dtype.name for a in promote([np.ones(2, np.float32), np.ones(2), 3.0])]
     ['float64', 'float64', 'float64']
     """
-    dtypes = {getattr(value, "dtype", None) for value in values} - {None}
-    if len(dtypes) == 1:
+    if len(values) == 1 or len({v.dtype for v in values if hasattr(v, "dtype")}) == 1:
         return values
     return [v if v is None else v.astype(np.float64) if isinstance(v, np.ndarray) else np.float64(v) for v in values]
 
@@ -59,6 +58,6 @@ def disjoint(arrays: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         while isinstance(owner.base, np.ndarray):
             owner = owner.base
         others = views.setdefault(id(owner), [])
-        alone = array.flags.writeable and not any(np.may_share_memory(array, other) for other in others)
+        alone = array.flags.writeable and not (others and any(np.may_share_memory(array, a) for a in others))
         others.append(array)  # kept, so that no other array takes its place and its id
         yield array if alone else array.copy()

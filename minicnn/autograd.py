@@ -168,9 +168,10 @@ def op(shape_rule: Callable[..., Any], *, composed: bool = False) -> Callable[[C
                 if p.name not in options and p.default is p.empty:
                     break
                 given.append(options.pop(p.name, p.default))
-            values: list[Any] = [_value(where, p, a, alone) for p, a in zip(slots, given, strict=False)]
+            pairs = zip(slots, given, strict=False)
+            values: list[Any] = [a.data if type(a) is Tensor else _value(where, p, a, alone) for p, a in pairs]
             try:
-                shape_rule(*[None if v is None else np.shape(v) for v in values], *rest, **options)
+                shape_rule(*[None if v is None else getattr(v, "shape", ()) for v in values], *rest, **options)
             except ShapeError as error:
                 error.where = where
                 raise
@@ -240,11 +241,11 @@ def _walk(y: Tensor) -> Iterator[tuple[Tensor, np.ndarray]]:
     ready = [y]
     while ready:
         tensor = ready.pop()
-        g = np.asarray(gradients.pop(tensor), dtype=tensor.dtype)
+        g = np.asarray(gradients.pop(tensor), dtype=tensor.data.dtype)
         yield tensor, g
         for parent, vjp in tensor.edges:
             part = vjp(g)
-            if np.shape(part) != parent.shape:
+            if getattr(part, "shape", ()) != parent.data.shape:
                 who = getattr(vjp, "__qualname__", vjp)
                 raise ValueError(f"{who} gives shape {np.shape(part)} for an argument of shape {parent.shape}.")
             gradients[parent] = gradients[parent] + part if parent in gradients else part
@@ -307,6 +308,8 @@ def _check_call(where: str, signature: inspect.Signature, args: Any, kwargs: Any
 
 
 def _float_array(where: str, name: str, a: Any) -> np.ndarray:
+    if isinstance(a, np.ndarray) and a.dtype in FLOATS:
+        return a
     if isinstance(a, float | np.floating):
         a = np.asarray(a)
     if not isinstance(a, np.ndarray):
