@@ -16,8 +16,8 @@ from typing import Any, ParamSpec, TypeAlias
 import numpy as np
 
 from minicnn import tree
-from minicnn.arrays import disjoint, promote
 from minicnn.errors import ShapeError
+from minicnn.kernels.arrays import disjoint, promote
 
 Array: TypeAlias = Any
 """An array argument of an op: inside the op an ndarray; for its caller an ndarray, a Tensor or a number."""
@@ -308,8 +308,6 @@ def _check_call(where: str, signature: inspect.Signature, args: Any, kwargs: Any
 
 
 def _float_array(where: str, name: str, a: Any) -> np.ndarray:
-    if isinstance(a, np.ndarray) and a.dtype in FLOATS:
-        return a
     if isinstance(a, float | np.floating):
         a = np.asarray(a)
     if not isinstance(a, np.ndarray):

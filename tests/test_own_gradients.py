@@ -6,8 +6,8 @@ from numpy.testing import assert_array_equal
 from tables import every_row, kernels  # noqa: F401 - the fixture
 
 from minicnn import Tensor, grad, layers, models, ops, tree
-from minicnn.arrays import disjoint
 from minicnn.autograd import _walk
+from minicnn.kernels.arrays import disjoint
 
 LOSSES = {
     "sum": lambda y: y.sum(),

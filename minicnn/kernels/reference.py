@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from minicnn.arrays import comparable, scale
+from minicnn.kernels.arrays import comparable, scale
 
 Pair = tuple[int, int]
 Pads = tuple[Pair, Pair]

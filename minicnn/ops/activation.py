@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from minicnn import kernels
-from minicnn.arrays import scale
 from minicnn.autograd import Array, op
 from minicnn.errors import ShapeError
+from minicnn.kernels.arrays import scale
 from minicnn.ops.arithmetic import same_shape
 
 Shape = tuple[int, ...]

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.arrays import scale, unbroadcast
 from minicnn.autograd import Array, op
 from minicnn.errors import ShapeError
+from minicnn.kernels.arrays import scale, unbroadcast
 
 Shape = tuple[int, ...]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.arrays import scale
 from minicnn.autograd import Array, op
 from minicnn.errors import ShapeError
+from minicnn.kernels.arrays import scale
 from minicnn.ops.window import integer
 
 Shape = tuple[int, ...]

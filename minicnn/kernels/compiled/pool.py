@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minicnn.arrays import comparable
+from minicnn.kernels.arrays import comparable
 from minicnn.kernels.compiled.loop import Pads, Pair, add, copy, fill, loop, out_size
 from minicnn.kernels.cores import share
 
