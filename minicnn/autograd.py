@@ -74,7 +74,7 @@ class Tensor:
 
     def backward(self) -> None:
         """Set `.grad`, an array of its own, on every tensor that this scalar was made from; twice is harmless."""
-        for tensor, g in _gradients(self).items():
+        for tensor, g in disjoint(_walk(self)):
             tensor.grad = g
 
     shape = property(lambda self: self.data.shape)
@@ -209,7 +209,8 @@ def value_and_grad(f: Callable[..., Any], *, has_aux: bool = False) -> Callable[
         y, aux = result if has_aux else (result, None)
         if not isinstance(y, Tensor):
             y = Tensor(_float_array("value_and_grad", "the result", y))
-        grads = _gradients(y, set(tree.leaves(tensors)))
+        wanted = set(tree.leaves(tensors))
+        grads = dict(disjoint((t, g) for t, g in _walk(y) if t in wanted))
         gradients = tree.map_leaves(lambda t: grads[t] if t in grads else np.zeros_like(t.data), tensors)
         value = y.data[()]
         return ((value, tree.map_leaves(_plain, aux)) if has_aux else value), gradients
@@ -226,10 +227,12 @@ def grad(f: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *args, **kwargs: value_and_grad(f)(*args, **kwargs)[1]
 
 
-def _gradients(y: Tensor, wanted: set[Tensor] | None = None) -> dict[Tensor, np.ndarray]:
-    """Return the gradients of the wanted tensors, or of all, each an array of its own."""
-    found = {t: g for t, g in _walk(y) if wanted is None or t in wanted}
-    return dict(zip(found, disjoint(found.values()), strict=True))
+def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
+    """Sum `g` over the axes along which an argument of this shape was broadcast."""
+    if np.shape(g) == shape:
+        return g
+    g = np.sum(g, axis=tuple(range(np.ndim(g) - len(shape))))
+    return np.sum(g, axis=tuple(i for i, n in enumerate(shape) if n == 1), keepdims=True)
 
 
 def _walk(y: Tensor) -> Iterator[tuple[Tensor, np.ndarray]]:

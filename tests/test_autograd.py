@@ -10,9 +10,8 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from minicnn import Tensor, grad, ops, tree, value_and_grad
-from minicnn.autograd import Array, op
+from minicnn.autograd import Array, op, unbroadcast
 from minicnn.errors import ShapeError
-from minicnn.kernels.arrays import unbroadcast
 
 # Graphs
 

@@ -36,28 +36,20 @@ def scale(x: Any, factor: Any) -> Any:
     return np.where(np.equal(factor, 0), 0, x) * factor
 
 
-def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
-    """Sum `g` over the axes along which an argument of this shape was broadcast."""
-    if np.shape(g) == shape:
-        return g
-    g = np.sum(g, axis=tuple(range(np.ndim(g) - len(shape))))
-    return np.sum(g, axis=tuple(i for i, n in enumerate(shape) if n == 1), keepdims=True)
-
-
-def disjoint(arrays: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yield the arrays, with a copy for each that is read-only or shares memory with one before it.
+def disjoint(named: Iterable[tuple[Any, np.ndarray]]) -> Iterator[tuple[Any, np.ndarray]]:
+    """Yield names with their arrays, with a copy for each that is read-only or shares memory with one before it.
 
     >>> x = np.zeros(3)
-    >>> first, second, third = disjoint([x[:2], x[2:], x])
-    >>> first.base is second.base is x, third is x
-    (True, False)
+    >>> arrays = dict(disjoint([("start", x[:2]), ("end", x[2:]), ("whole", x)]))
+    >>> [np.shares_memory(a, x) for a in arrays.values()]
+    [True, True, False]
     """
     views: dict[int, list[np.ndarray]] = {}  # by the array that owns the memory: only views of one can overlap
-    for array in arrays:
+    for name, array in named:
         owner = array
         while isinstance(owner.base, np.ndarray):
             owner = owner.base
         others = views.setdefault(id(owner), [])
         alone = array.flags.writeable and not (others and any(np.may_share_memory(array, a) for a in others))
         others.append(array)  # kept, so that no other array takes its place and its id
-        yield array if alone else array.copy()
+        yield name, array if alone else array.copy()

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.autograd import Array, op
+from minicnn.autograd import Array, op, unbroadcast
 from minicnn.errors import ShapeError
-from minicnn.kernels.arrays import scale, unbroadcast
+from minicnn.kernels.arrays import scale
 
 Shape = tuple[int, ...]
 
