@@ -1,4 +1,7 @@
-"""Element by element, and matrix products. Shapes broadcast as in NumPy; numbers take the arrays' dtype."""
+"""Element by element, and matrix products. Shapes broadcast as in NumPy; float32 with float64 gives float64.
+
+Numbers, of Python or of NumPy, take the dtype of the arrays.
+"""
 
 from __future__ import annotations
 
