@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -31,7 +32,7 @@ def scale(x: Any, factor: Any) -> Any:
     >>> scale(np.array([1.0, np.inf, np.nan]), np.array([2.0, 0.0, 0.0]))
     array([2., 0., 0.])
     """
-    if np.isfinite(x).all():  # the usual case; NumPy multiplies ten times as fast as it chooses
+    if math.isfinite(np.vdot(x, x)):  # then all are; NumPy multiplies ten times as fast as it chooses
         return x * factor
     return np.where(np.equal(factor, 0), 0, x) * factor
 
