@@ -17,6 +17,7 @@ import numpy as np
 
 from minicnn import tree
 from minicnn.errors import ShapeError
+from minicnn.kernels.arrays import disjoint, promote
 
 Array: TypeAlias = Any
 """An array argument of an op: inside the op an ndarray; for its caller an ndarray, a Tensor or a number."""
@@ -72,8 +73,8 @@ class Tensor:
         self.grad: np.ndarray | None = None
 
     def backward(self) -> None:
-        """Set `.grad` on every tensor that this scalar was made from (set, not add: calling twice is harmless)."""
-        for tensor, g in _walk(self):
+        """Set `.grad`, an array of its own, on every tensor that this scalar was made from; twice is harmless."""
+        for tensor, g in disjoint(_walk(self)):
             tensor.grad = g
 
     shape = property(lambda self: self.data.shape)
@@ -142,10 +143,12 @@ def op(shape_rule: Callable[..., Any], *, composed: bool = False) -> Callable[[C
     """Make an op of a function that returns `(result, vjps)`.
 
     The parameters annotated `Array` are its array arguments, and `vjps` has one entry for each (None: no
-    derivative). `shape_rule` takes shapes in their place and all other arguments as they are; it runs first and
-    is the only source of shape errors. It stays reachable as `the_op.shape`.
+    derivative): it returns a new array, or its argument or a view of it. The function gets arrays of one dtype
+    (float32 with float64 gives float64; numbers, NumPy's too, promote no array). `shape_rule` takes shapes in their
+    place and all other arguments as they are; it runs first and is the only source of shape errors. It stays
+    reachable as `the_op.shape`.
 
-    A `composed` op is a function made of other ops: it gets its arguments as they are, and returns their result alone.
+    A `composed` op is a function made of other ops: it gets its Tensors as they are, and returns their result alone.
     """
 
     def decorate(forward: Callable[P, Any]) -> Callable[P, Any]:
@@ -165,9 +168,10 @@ def op(shape_rule: Callable[..., Any], *, composed: bool = False) -> Callable[[C
                 if p.name not in options and p.default is p.empty:
                     break
                 given.append(options.pop(p.name, p.default))
-            values: list[Any] = [_value(where, p, a, alone) for p, a in zip(slots, given, strict=False)]
+            pairs = zip(slots, given, strict=False)
+            values: list[Any] = [a.data if type(a) is Tensor else _value(where, p, a, alone) for p, a in pairs]
             try:
-                shape_rule(*[None if v is None else np.shape(v) for v in values], *rest, **options)
+                shape_rule(*[None if v is None else getattr(v, "shape", ()) for v in values], *rest, **options)
             except ShapeError as error:
                 error.where = where
                 raise
@@ -175,8 +179,9 @@ def op(shape_rule: Callable[..., Any], *, composed: bool = False) -> Callable[[C
                 _check_call(where, signature, args, kwargs)
                 raise
             if composed:
-                return forward(*given, *rest, **options)
-            return _record(where, given, *forward(*values, *rest, **options))
+                tensors = [a if isinstance(a, Tensor) else v for a, v in zip(given, values, strict=False)]
+                return forward(*tensors, *rest, **options)  # type: ignore[arg-type]
+            return _record(where, given, *forward(*promote(values), *rest, **options))
 
         call.shape = shape_rule  # type: ignore[attr-defined]
         return call
@@ -188,7 +193,8 @@ def value_and_grad(f: Callable[..., Any], *, has_aux: bool = False) -> Callable[
     """Make of `f(params, *rest)`, a scalar, a function that returns `(value, gradients)`.
 
     `params` is a tree (dict, list, tuple) of float arrays; the gradients come in the same tree. A parameter that
-    `f` does not use gets zeros. With `has_aux`, `f` returns `(scalar, anything)` and the value is that pair.
+    `f` does not use gets zeros; each gradient is writable and shares memory with nothing else. With `has_aux`, `f`
+    returns `(scalar, anything)` and the value is that pair.
 
     >>> value_and_grad(lambda p, x: (p["w"] * x).sum())({"w": np.array([2.0])}, np.array([3.0]))
     (np.float64(6.0), {'w': array([3.])})
@@ -204,7 +210,7 @@ def value_and_grad(f: Callable[..., Any], *, has_aux: bool = False) -> Callable[
         if not isinstance(y, Tensor):
             y = Tensor(_float_array("value_and_grad", "the result", y))
         wanted = set(tree.leaves(tensors))
-        grads = {t: g for t, g in _walk(y) if t in wanted}
+        grads = dict(disjoint((t, g) for t, g in _walk(y) if t in wanted))
         gradients = tree.map_leaves(lambda t: grads[t] if t in grads else np.zeros_like(t.data), tensors)
         value = y.data[()]
         return ((value, tree.map_leaves(_plain, aux)) if has_aux else value), gradients
@@ -238,11 +244,11 @@ def _walk(y: Tensor) -> Iterator[tuple[Tensor, np.ndarray]]:
     ready = [y]
     while ready:
         tensor = ready.pop()
-        g = np.asarray(gradients.pop(tensor), dtype=tensor.dtype)
+        g = np.asarray(gradients.pop(tensor), dtype=tensor.data.dtype)
         yield tensor, g
         for parent, vjp in tensor.edges:
             part = vjp(g)
-            if np.shape(part) != parent.shape:
+            if getattr(part, "shape", ()) != parent.data.shape:
                 who = getattr(vjp, "__qualname__", vjp)
                 raise ValueError(f"{who} gives shape {np.shape(part)} for an argument of shape {parent.shape}.")
             gradients[parent] = gradients[parent] + part if parent in gradients else part
@@ -305,7 +311,7 @@ def _check_call(where: str, signature: inspect.Signature, args: Any, kwargs: Any
 
 
 def _float_array(where: str, name: str, a: Any) -> np.ndarray:
-    if isinstance(a, float | np.floating):
+    if type(a) is not np.ndarray and isinstance(a, float | np.floating):
         a = np.asarray(a)
     if not isinstance(a, np.ndarray):
         raise TypeError(f"{where}: {name} is a {type(a).__name__}. Give a float32 or float64 array or a Tensor.")

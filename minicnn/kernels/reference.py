@@ -2,7 +2,8 @@
 
 Images are (N, H, W, C), convolution kernels (kh, kw, C // groups, K), pads ((top, bottom), (left, right)). A
 window's number of rows is floor((H + top + bottom - span) / stride) + 1, always at least one: the callers check
-that, the kernels do not. Results have the dtype of `x`, arguments are never written to.
+that, the kernels do not. The arrays of one call have one dtype, as the ops see to; a kernel converts others to that
+of its first argument, which is that of the result. Arguments are never written to.
 
 Pooling works tap by tap: `_tap(x, i, j)` is, for all windows at once, the cell under tap (i, j), a strided view of
 the padded image. Reading forward and writing backward go through the same views. Convolution gathers the windows of
@@ -17,6 +18,8 @@ from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
+
+from minicnn.kernels.arrays import comparable, scale
 
 Pair = tuple[int, int]
 Pads = tuple[Pair, Pair]
@@ -64,6 +67,7 @@ def conv2d_pool(
     Winners are uint8, of the result's shape: the number of a pool's first maximum in row order, or DEAD where ReLU
     stops the gradient; None without pooling and ReLU, where there is nothing to win.
     """
+    kernel = np.asarray(kernel, x.dtype)
     p, q = (n // cells for n, cells in zip(_out(x, kernel.shape, strides, pads, dilation), pool_size, strict=True))
     best, winners = (np.zeros((len(x), p, q, kernel.shape[3]), dtype) for dtype in (x.dtype, np.uint8))
     padded = _pad(x, pads, 0)
@@ -89,6 +93,7 @@ def conv2d_pool_input_grad(
     pool_size: Pair,
 ) -> np.ndarray:
     """Send the gradient of `conv2d_pool` (N, P, Q, K) back to the input: (N, H, W, C)."""
+    kernel = np.asarray(kernel, g.dtype)
     out = g.shape[1] * pool_size[0], g.shape[2] * pool_size[1]
     dx = _padded_zeros(x_shape, pads, g.dtype)
     for rows, channels, filters in _pieces(dx, kernel, math.prod(out), groups):
@@ -115,7 +120,7 @@ def conv2d_pool_weight_grads(
     """Send the gradient of `conv2d_pool` back to kernel and bias: (kh, kw, C // groups, K) and (K,)."""
     out = g.shape[1], g.shape[2]
     dk, db = np.zeros(kernel_shape, g.dtype), np.zeros(kernel_shape[3], g.dtype)
-    padded = _pad(x, pads, 0)
+    padded = _pad(np.asarray(x, g.dtype), pads, 0)
     for rows, channels, filters in _pieces(x, dk, math.prod(out + pool_size), groups):
         patches = _patches(padded[rows, ..., channels], kernel_shape[:2], out, strides, dilation, pool_size)
         cells = _spread(g, winners, (rows, ..., filters), pool_size).reshape(patches.shape[0], -1)
@@ -131,7 +136,7 @@ def relu(x: np.ndarray) -> np.ndarray:
 
 def relu_grad(g: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Let the gradient through where the result is positive."""
-    return g * (y > 0)
+    return np.asarray(scale(g, y > 0))
 
 
 def max_pool2d(x: np.ndarray, pool_size: Pair, strides: Pair, pads: Pads, dilation: Pair) -> np.ndarray:
@@ -155,13 +160,13 @@ def max_pool2d_grad(
     split: bool,
 ) -> np.ndarray:
     """Send the gradient of each maximum to the first cell in row order that holds it, or split it over all."""
-    out = y.shape[1:3]
+    (x, y), out = comparable(x, y, g.dtype), y.shape[1:3]
     padded, dx = _pad(x, pads, 0), _padded_zeros(x.shape, pads, g.dtype)
     winners = list(_winners(padded, y, _real(x.shape, pads), pool_size, strides, dilation))
     share = g / np.maximum(sum(w.astype(g.dtype) for w in winners), 1) if split else g
     free = np.ones(y.shape, bool)
     for (i, j), wins in zip(np.ndindex(*pool_size), winners, strict=True):
-        _tap(dx, i, j, out, strides, dilation)[...] += np.where(wins & free, share, 0)
+        _tap(dx, i, j, out, strides, dilation)[...] += scale(share, wins & free)
         if not split:
             free &= ~wins
     return _crop(dx, pads)
@@ -218,7 +223,7 @@ def _spread(g: np.ndarray, winners: np.ndarray | None, where: Any, pool_size: Pa
     if winners is None:
         return g[None, None, *where]
     numbers = np.arange(math.prod(pool_size), dtype=np.uint8).reshape(*pool_size, 1, 1, 1, 1)
-    part: np.ndarray = g[where] * (winners[where] == numbers)
+    part: np.ndarray = scale(g[where], winners[where] == numbers)
     return part
 
 

@@ -10,9 +10,12 @@ import numpy as np
 from minicnn import kernels
 from minicnn.autograd import Array, op
 from minicnn.errors import ShapeError
+from minicnn.kernels.arrays import scale
 from minicnn.ops.arithmetic import same_shape
 
 Shape = tuple[int, ...]
+SATURATED = 40.0
+"""From here on the normal distribution function is 0 or 1 to the last bit, also in float64."""
 
 
 @op(same_shape)
@@ -32,6 +35,8 @@ def slope_shape(x: Shape, negative_slope: float = 0.3) -> Shape:
 def leaky_relu(x: Array, negative_slope: float = 0.3) -> Any:
     """x where positive, else negative_slope * x; the slope at 0 is negative_slope."""
     slope = float(negative_slope)
+    if not slope:  # 0 * inf would be NaN
+        return np.maximum(x, 0), (lambda g: scale(g, x > 0),)
     return np.where(x > 0, x, slope * x), (lambda g: np.where(x > 0, g, slope * g),)
 
 
@@ -43,8 +48,9 @@ def elu_shape(x: Shape, alpha: float = 1.0) -> Shape:
 @op(elu_shape)
 def elu(x: Array, alpha: float = 1.0) -> Any:
     """x where positive, else alpha * (exp(x) - 1)."""
-    low = float(alpha) * np.expm1(np.minimum(x, 0))
-    return np.where(x > 0, x, low), (lambda g: np.where(x > 0, g, g * (low + float(alpha))),)
+    alpha = float(alpha)
+    low = alpha * np.expm1(np.minimum(x, 0))
+    return np.where(x > 0, x, low), (lambda g: np.where(x > 0, g, g * (low + alpha) if alpha else 0),)
 
 
 @op(same_shape)
@@ -77,15 +83,16 @@ def gelu(x: Array, approximate: bool = False) -> Any:
 
     Hendrycks and Gimpel, "Gaussian error linear units", 2016.
     """
+    z = np.clip(x, -SATURATED, SATURATED)  # x**3 would overflow
     if approximate:
-        inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
+        inner = math.sqrt(2 / math.pi) * (z + 0.044715 * z**3)
         half = 0.5 * (1 + np.tanh(inner))
-        steep = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x**2)
-        return x * half, (lambda g: g * (half + x * 2 * half * (1 - half) * steep),)
+        steep = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * z**2)
+        return np.maximum(x, -SATURATED) * half, (lambda g: g * (half + z * 2 * half * (1 - half) * steep),)
     from scipy.special import ndtr
 
-    phi = ndtr(x)
-    return x * phi, (lambda g: g * (phi + x * np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)),)
+    phi = ndtr(z)
+    return np.maximum(x, -SATURATED) * phi, (lambda g: g * (phi + z * np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)),)
 
 
 @op(same_shape)
@@ -109,14 +116,14 @@ def softmax(x: Array) -> Any:
     array([0., 0., 1.])
     """
     y = np.exp(_log_softmax(x))
-    return y, (lambda g: y * (g - np.sum(g * y, axis=-1, keepdims=True)),)
+    return y, (lambda g: scale(g - np.sum(scale(g, y), axis=-1, keepdims=True), y),)
 
 
 @op(softmax_shape)
 def log_softmax(x: Array) -> Any:
     """Logarithm of the softmax along the last axis, never through exp and log of a small number."""
     y = _log_softmax(x)
-    return y, (lambda g: g - np.exp(y) * np.sum(g, axis=-1, keepdims=True),)
+    return y, (lambda g: g - scale(np.sum(g, axis=-1, keepdims=True), np.exp(y)),)
 
 
 def _log_softmax(x: np.ndarray) -> Any:
@@ -141,7 +148,7 @@ def dropout(x: Array, rate: float, rng: np.random.Generator | None = None) -> An
     if rng is None or not rate:
         return x, (lambda g: g,)
     keep = (rng.random(x.shape, dtype=np.float32) >= rate).astype(x.dtype) / (1 - float(rate))
-    return x * keep, (lambda g: g * keep,)
+    return scale(x, keep), (lambda g: scale(g, keep),)
 
 
 def _finite(where: str, name: str, value: Any, shape: Shape) -> Shape:

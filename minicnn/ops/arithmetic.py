@@ -1,4 +1,7 @@
-"""Element by element, and matrix products. Shapes broadcast as in NumPy; numbers take the arrays' dtype."""
+"""Element by element, and matrix products. Shapes broadcast as in NumPy; float32 with float64 gives float64.
+
+Numbers, of Python or of NumPy, take the dtype of the arrays.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import numpy as np
 
 from minicnn.autograd import Array, op, unbroadcast
 from minicnn.errors import ShapeError
+from minicnn.kernels.arrays import scale
 
 Shape = tuple[int, ...]
 
@@ -55,14 +59,14 @@ def divide(x: Array, y: Array) -> Any:
 def power(x: Array, exponent: Array) -> Any:
     """x ** exponent. The slope is 0 for an exponent of 0; the exponent's own is 0 wherever x <= 0."""
     y = x**exponent
-
-    p = np.asarray(exponent, np.result_type(y))
+    p = np.asarray(exponent, y.dtype)
 
     def vjp_x(g: np.ndarray) -> Any:
-        return unbroadcast(g * p * x ** np.where(p == 0, 0, p - 1), np.shape(x))
+        return unbroadcast(scale(g, p) * x ** np.where(p == 0, 0, p - 1), np.shape(x))
 
     def vjp_exponent(g: np.ndarray) -> Any:
-        return unbroadcast(g * y * np.log(np.where(np.greater(x, 0), x, 1)), np.shape(exponent))
+        flat = np.less_equal(x, 0) | (y == 0)
+        return unbroadcast(scale(g * y, ~flat) * np.log(np.where(flat, 1, x), dtype=y.dtype), np.shape(exponent))
 
     return y, (vjp_x, vjp_exponent)
 
@@ -96,7 +100,7 @@ def sqrt(x: Array) -> Any:
 @op(same_shape)
 def abs(x: Array) -> Any:
     """|x|, with slope 0 at 0."""
-    return np.abs(x), (lambda g: g * np.sign(x),)
+    return np.abs(x), (lambda g: scale(g, np.sign(x)),)
 
 
 @op(broadcast_shape)
@@ -105,8 +109,8 @@ def maximum(x: Array, y: Array) -> Any:
     z = np.maximum(x, y)
     first = (z == x) | np.isnan(x)
     return z, (
-        lambda g: unbroadcast(np.where(first, g, 0), np.shape(x)),
-        lambda g: unbroadcast(np.where(first, 0, g), np.shape(y)),
+        lambda g: unbroadcast(scale(g, first), np.shape(x)),
+        lambda g: unbroadcast(scale(g, ~first), np.shape(y)),
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from minicnn.autograd import Array, op
 from minicnn.errors import ShapeError
+from minicnn.kernels.arrays import scale
 from minicnn.ops.window import Shape
 
 
@@ -58,7 +59,7 @@ def cross_entropy(logits: Array, labels: np.ndarray, *, label_smoothing: float =
         d = np.exp(shifted - total[:, None])
         d -= s / d.shape[1]
         d[rows, labels] -= 1 - s
-        return d * (g / len(rows))
+        return scale(g / len(rows), d)
 
     return losses.mean(), (vjp_logits,)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from minicnn.autograd import Array, op
 from minicnn.errors import ShapeError
+from minicnn.kernels.arrays import scale
 from minicnn.ops.window import integer
 
 Shape = tuple[int, ...]
@@ -88,6 +89,6 @@ def logsumexp(x: Array, axis: Axes = None, keepdims: bool = False) -> Any:
         y = np.log(total) + shift
 
     def vjp_x(g: np.ndarray) -> Any:
-        return _spread(g, x, axis) * np.exp(x - np.where(np.isfinite(y), y, 0))
+        return scale(_spread(g, x, axis), np.exp(x - np.where(y == -np.inf, 0, y)))
 
     return np.reshape(y, reduce_shape(x.shape, axis, keepdims)), (vjp_x,)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from minicnn.kernels.arrays import comparable
 from minicnn.kernels.compiled.loop import Pads, Pair, add, copy, fill, loop, out_size
 from minicnn.kernels.cores import share
 
@@ -55,7 +56,7 @@ def max_pool2d_grad(
     g: np.ndarray, x: np.ndarray, y: np.ndarray, pool_size: Pair, strides: Pair, pads: Pads, dilation: Pair, split: bool
 ) -> np.ndarray:
     """See `reference.max_pool2d_grad`."""
-    g, x, y = np.ascontiguousarray(g), np.ascontiguousarray(x, g.dtype), np.ascontiguousarray(y, g.dtype)
+    g, x, y = map(np.ascontiguousarray, (g, *comparable(x, y, g.dtype)))
     dx = np.empty(x.shape, g.dtype)
     work = y.size * pool_size[0] * pool_size[1]
     give = _max_pool_split if split else _max_pool_first
