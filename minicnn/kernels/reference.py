@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from minicnn.kernels.sums import wide
+
 Pair = tuple[int, int]
 Pads = tuple[Pair, Pair]
 NO_POOL: Pair = (1, 1)
@@ -182,23 +184,23 @@ def max_pool2d_indices(
 
 
 def sum_pool2d(x: np.ndarray, pool_size: Pair, strides: Pair, pads: Pads, dilation: Pair) -> np.ndarray:
-    """Add up each window: (N, H, W, C) -> (N, P, Q, C)."""
+    """Add up each window, in float64 if it is large: (N, H, W, C) -> (N, P, Q, C)."""
     out = _out(x, pool_size, strides, pads, dilation)
-    y = np.zeros((len(x), *out, x.shape[3]), x.dtype)
+    y = np.zeros((len(x), *out, x.shape[3]), wide(x.dtype, math.prod(pool_size)))
     padded = _pad(x, pads, 0)
     for i, j in np.ndindex(*pool_size):
         y += _tap(padded, i, j, out, strides, dilation)
-    return y
+    return y.astype(x.dtype, copy=False)
 
 
 def sum_pool2d_grad(
     g: np.ndarray, x_shape: tuple[int, ...], pool_size: Pair, strides: Pair, pads: Pads, dilation: Pair
 ) -> np.ndarray:
-    """Send the gradient of each sum to every cell of its window."""
-    dx = _padded_zeros(x_shape, pads, g.dtype)
+    """Send the gradient of each sum to every cell of its window; those of many windows add up in float64."""
+    dx = _padded_zeros(x_shape, pads, wide(g.dtype, math.prod(map(min, pool_size, g.shape[1:3]))))
     for i, j in np.ndindex(*pool_size):
         _tap(dx, i, j, g.shape[1:3], strides, dilation)[...] += g
-    return _crop(dx, pads)
+    return _crop(dx, pads).astype(g.dtype, copy=False)
 
 
 def _win(cells: np.ndarray, best: np.ndarray, winners: np.ndarray, relu: bool) -> None:

@@ -48,7 +48,7 @@ def _spread(g: Any, x: np.ndarray, axis: Axes) -> Any:
 
 @op(reduce_shape)
 def sum(x: Array, axis: Axes = None, keepdims: bool = False) -> Any:
-    """Sum over the axes, in float32 right to 6e-5 of the sum of absolute values for any count (float64: 1e-12).
+    """Sum over the axes, in float32 right to 2e-5 of the sum of absolute values for any count.
 
     >>> sum(np.full((1000, 1000, 3), 0.1, np.float32), axis=(0, 1)).round(2)
     array([100000., 100000., 100000.], dtype=float32)
