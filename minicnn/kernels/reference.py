@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from minicnn.kernels.sums import wide
+from minicnn.kernels.sums import sum_rows, wide
 
 Pair = tuple[int, int]
 Pads = tuple[Pair, Pair]
@@ -116,14 +116,14 @@ def conv2d_pool_weight_grads(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Send the gradient of `conv2d_pool` back to kernel and bias: (kh, kw, C // groups, K) and (K,)."""
     out = g.shape[1], g.shape[2]
-    dk, db = np.zeros(kernel_shape, g.dtype), np.zeros(kernel_shape[3], g.dtype)
+    dk, db = np.zeros(kernel_shape, g.dtype), np.zeros(kernel_shape[3])
     padded = _pad(x, pads, 0)
     for rows, channels, filters in _pieces(x, dk, math.prod(out + pool_size), groups):
         patches = _patches(padded[rows, ..., channels], kernel_shape[:2], out, strides, dilation, pool_size)
         cells = _spread(g, winners, (rows, ..., filters), pool_size).reshape(patches.shape[0], -1)
         dk[..., filters] += (patches.T @ cells).reshape(*kernel_shape[:3], -1)
-        db[filters] += np.ones(len(cells), g.dtype) @ cells
-    return dk, db
+        db[filters] += sum_rows(cells)
+    return dk, db.astype(g.dtype)
 
 
 def relu(x: np.ndarray) -> np.ndarray:
