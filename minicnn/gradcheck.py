@@ -205,14 +205,15 @@ class _Function:
         Steps are in multiples of `unit`. Where the output is smooth both ends are the same number.
         """
         low, high, noise = np.zeros((3, self.y.size))
-        rough = np.ones(self.y.shape, bool)
+        rough, moved = np.ones(self.y.shape, bool), np.zeros(self.y.shape, bool)
         for t in (step * unit for step in STEPS):
             ahead, near_ahead = ((self(self.x + h * d) - self.y) / h for h in (t, t / 2))
             behind, near_behind = ((self.y - self(self.x - h * d)) / h for h in (t, t / 2))
             right, left = 2 * near_ahead - ahead, 2 * near_behind - behind
             wide, narrow = (ahead + behind) / 2, (near_ahead + near_behind) / 2
             sides = np.stack([ahead, near_ahead, behind, near_behind, right, left])
-            rounding = ROUNDING * self.size / t * sides.any(axis=0)
+            moved |= sides.any(axis=0)
+            rounding = ROUNDING * self.size / t * moved
             allowed = SETTLED * np.abs(sides).max(axis=0) + rounding
             smooth = rough & (np.abs(right - left) <= allowed) & (np.abs(wide - narrow) <= allowed)
             low[rough], high[rough], noise[rough] = (a[rough] for a in (sides.min(axis=0), sides.max(axis=0), rounding))
