@@ -18,6 +18,7 @@ import numpy as np
 from minicnn import tree
 from minicnn.errors import ShapeError
 from minicnn.kernels.arrays import disjoint, promote
+from minicnn.kernels.sums import add_up
 
 Array: TypeAlias = Any
 """An array argument of an op: inside the op an ndarray; for its caller an ndarray, a Tensor or a number."""
@@ -231,8 +232,8 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     """Sum `g` over the axes along which an argument of this shape was broadcast."""
     if np.shape(g) == shape:
         return g
-    g = np.sum(g, axis=tuple(range(np.ndim(g) - len(shape))))
-    return np.sum(g, axis=tuple(i for i, n in enumerate(shape) if n == 1), keepdims=True)
+    g = add_up(g, tuple(range(np.ndim(g) - len(shape))))
+    return add_up(g, tuple(i for i, n in enumerate(shape) if n == 1), keepdims=True)
 
 
 def _walk(y: Tensor) -> Iterator[tuple[Tensor, np.ndarray]]:

@@ -506,3 +506,128 @@ def test_what_is_handed_in_is_not_written_to():
     before = x.copy()
     gradcheck(ops.tanh, x, mode="elements")
     assert (x == before).all()
+
+
+# Ties and saturation
+
+SATURATED = [0.0, 0.0, 1.0, 1.0, -1.0, -28.0, 28.0, -36.0, 1e-9, -1e-9, 1e-3, 3.0, -40.0, 20.0]
+IMAGES = {
+    "lp 1": lambda x: ops.lp_pool2d(x, p=1),
+    "lp 2": ops.lp_pool2d,
+    "lp 30": lambda x: ops.lp_pool2d(x, p=30),
+    "log-mean-exp": ops.log_mean_exp_pool2d,
+    "log-mean-exp, sharp": lambda x: ops.log_mean_exp_pool2d(x, r=50),
+    "log-mean-exp, soft": lambda x: ops.log_mean_exp_pool2d(x, r=1e-2),
+    "soft": ops.soft_pool2d,
+    "gem": ops.gem_pool2d,
+    "stochastic": ops.stochastic_pool2d,
+    "max": ops.max_pool2d,
+    "max, split": lambda x: ops.max_pool2d(x, ties="split"),
+    "global max": ops.global_max_pool2d,
+    "max + average": ops.max_average_pool2d,
+}
+AT_TIES = {
+    "logsumexp": ops.logsumexp,
+    "logsumexp of rows": lambda x: ops.logsumexp(x.reshape(2, 2), axis=1),
+    "softmax": ops.softmax,
+    "log_softmax": ops.log_softmax,
+    "softmax of relu": lambda x: ops.softmax(ops.relu(x)),
+    "sigmoid": ops.sigmoid,
+    "tanh": ops.tanh,
+    "softplus": ops.softplus,
+    "gelu": ops.gelu,
+    "gelu, tanh": lambda x: ops.gelu(x, approximate=True),
+    "elu": ops.elu,
+    "relu": ops.relu,
+    "leaky_relu": ops.leaky_relu,
+    "abs": ops.abs,
+    "exp": ops.exp,
+    "square": lambda x: x**2.0,
+    "product": lambda x: x[:2] * x[2:],
+    "max": ops.max,
+    "maximum": lambda x: ops.maximum(x[:2], x[2:]),
+    "mean": ops.mean,
+    "mean squared error": lambda x: ops.mean_squared_error(x, np.zeros(4)),
+    "batch norm": lambda x: ops.batch_norm(x.reshape(4, 1), np.ones(1), np.zeros(1)),
+    **{f"{name} pooling": lambda x, pool=pool: pool(x.reshape(1, 2, 2, 1)) for name, pool in IMAGES.items()},
+}
+
+
+@MODES
+@pytest.mark.parametrize("name", AT_TIES)
+def test_right_gradients_at_ties_and_saturation_are_accepted(mode, name):
+    rng = np.random.default_rng(sum(map(ord, name)))
+    for _ in range(30):
+        x = rng.choice(SATURATED, 4)
+        report = gradcheck(AT_TIES[name], x, mode=mode)
+        assert report.ok, (x, report)
+
+
+@pytest.mark.parametrize("name", AT_TIES)
+def test_gradients_wrong_by_a_thousandth_at_ties_are_rejected(name):
+    """In the element with the largest gradient, where it is smooth."""
+    rng = np.random.default_rng(sum(map(ord, name)))
+    f, rejected = AT_TIES[name], 0
+
+    def off(x):
+        y = f(x)
+        if not isinstance(x, Tensor):
+            return y
+        inner = Tensor(x.data)
+        inside = f(inner)
+
+        def vjp(g):
+            Tensor(np.float64(0), ((inside, lambda _: g),)).backward()
+            gradient = np.zeros(4) if inner.grad is None else inner.grad.copy()
+            gradient[np.abs(gradient).argmax()] *= 1.001
+            return gradient
+
+        return Tensor(y.data, ((x, vjp),))
+
+    for _ in range(10):
+        x = rng.permutation([0.5, -1.5, 3.0, 1.2])
+        assert gradcheck(f, x, mode="elements")
+        rejected += not gradcheck(off, x, mode="elements")
+    assert rejected == 10
+
+
+def test_saturated_logsumexp_is_accepted_and_its_bugs_are_not():
+    """The slope for the second number, 7e-13, drowns in the rounding of 1 + exp(-28); the other one does not."""
+
+    def scaled(*factors):
+        @op(total)
+        def off(x: Array) -> Any:
+            return ops.logsumexp(x), (lambda g: g * np.exp(x - ops.logsumexp(x)) * factors,)
+
+        return off
+
+    for numbers in ([0.0, -28.0], [5.0, -23.0], [-28.0, 0.0], [0.0, -36.0], [0.0, -800.0]):
+        x = np.array(numbers)
+        big = int(x.argmax())
+        for mode in ("direction", "elements"):
+            assert gradcheck(ops.logsumexp, x, mode=mode)
+            assert gradcheck(scaled(1, 1), x, mode=mode)
+            assert not gradcheck(scaled(*np.where(np.arange(2) == big, 1.001, 1)), x, mode=mode)
+        assert not gradcheck(scaled(*np.where(np.arange(2) == big, 1, 1e9)), np.array([0.0, -28.0])[:: 1 - 2 * big])
+
+
+def test_a_gradient_of_a_constant_is_rejected_though_nothing_moves():
+    @op(same)
+    def busy(x: Array) -> Any:
+        return np.full(x.shape, 3.0), (lambda g: np.full(x.shape, 1e-9),)
+
+    for mode in ("direction", "elements"):
+        assert not gradcheck(busy, normal(5), mode=mode)
+
+
+def test_zeros_before_a_relu_that_one_output_sees_together():
+    """Neither one-sided slope along a direction brackets the gradient; element by element they do."""
+    x = np.array([0.0, 0.0, 1.0, 0.0])
+    report = gradcheck(lambda x: ops.softmax(ops.relu(x)), x)
+    assert report.ok, report
+
+    @op(same)
+    def relu_wrong(x: Array) -> Any:
+        return np.maximum(x, 0), (lambda g: g * np.where(x == 0, -0.2, x > 0),)
+
+    assert not gradcheck(lambda x: ops.softmax(relu_wrong(x)), x)

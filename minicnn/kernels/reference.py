@@ -20,6 +20,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from minicnn.kernels.arrays import comparable, scale
+from minicnn.kernels.sums import sum_rows, wide
 
 Pair = tuple[int, int]
 Pads = tuple[Pair, Pair]
@@ -119,14 +120,14 @@ def conv2d_pool_weight_grads(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Send the gradient of `conv2d_pool` back to kernel and bias: (kh, kw, C // groups, K) and (K,)."""
     out = g.shape[1], g.shape[2]
-    dk, db = np.zeros(kernel_shape, g.dtype), np.zeros(kernel_shape[3], g.dtype)
+    dk, db = np.zeros(kernel_shape, g.dtype), np.zeros(kernel_shape[3])
     padded = _pad(np.asarray(x, g.dtype), pads, 0)
     for rows, channels, filters in _pieces(x, dk, math.prod(out + pool_size), groups):
         patches = _patches(padded[rows, ..., channels], kernel_shape[:2], out, strides, dilation, pool_size)
         cells = _spread(g, winners, (rows, ..., filters), pool_size).reshape(patches.shape[0], -1)
         dk[..., filters] += (patches.T @ cells).reshape(*kernel_shape[:3], -1)
-        db[filters] += np.ones(len(cells), g.dtype) @ cells
-    return dk, db
+        db[filters] += sum_rows(cells)
+    return dk, db.astype(g.dtype)
 
 
 def relu(x: np.ndarray) -> np.ndarray:
@@ -187,23 +188,23 @@ def max_pool2d_indices(
 
 
 def sum_pool2d(x: np.ndarray, pool_size: Pair, strides: Pair, pads: Pads, dilation: Pair) -> np.ndarray:
-    """Add up each window: (N, H, W, C) -> (N, P, Q, C)."""
+    """Add up each window, in float64 if it is large: (N, H, W, C) -> (N, P, Q, C)."""
     out = _out(x, pool_size, strides, pads, dilation)
-    y = np.zeros((len(x), *out, x.shape[3]), x.dtype)
+    y = np.zeros((len(x), *out, x.shape[3]), wide(x.dtype, math.prod(pool_size)))
     padded = _pad(x, pads, 0)
     for i, j in np.ndindex(*pool_size):
         y += _tap(padded, i, j, out, strides, dilation)
-    return y
+    return y.astype(x.dtype, copy=False)
 
 
 def sum_pool2d_grad(
     g: np.ndarray, x_shape: tuple[int, ...], pool_size: Pair, strides: Pair, pads: Pads, dilation: Pair
 ) -> np.ndarray:
-    """Send the gradient of each sum to every cell of its window."""
-    dx = _padded_zeros(x_shape, pads, g.dtype)
+    """Send the gradient of each sum to every cell of its window; those of many windows add up in float64."""
+    dx = _padded_zeros(x_shape, pads, wide(g.dtype, math.prod(map(min, pool_size, g.shape[1:3]))))
     for i, j in np.ndindex(*pool_size):
         _tap(dx, i, j, g.shape[1:3], strides, dilation)[...] += g
-    return _crop(dx, pads)
+    return _crop(dx, pads).astype(g.dtype, copy=False)
 
 
 def _win(cells: np.ndarray, best: np.ndarray, winners: np.ndarray, relu: bool) -> None:

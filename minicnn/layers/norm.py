@@ -15,6 +15,7 @@ import numpy as np
 from minicnn import ops
 from minicnn.errors import ShapeError
 from minicnn.layers.base import Layer, Params, leaf
+from minicnn.ops.norm import moments
 from minicnn.ops.window import Shape
 
 LEAVES = ("gamma", "beta", "moving_mean", "moving_variance")
@@ -61,8 +62,7 @@ class BatchNormalization(Layer):
         return x * scale + (beta - mean * scale)
 
     def calibrate(self, params: Params, x: np.ndarray) -> tuple[Params, Any]:
-        """Store mean and (population) variance of this batch."""
-        axes = tuple(range(x.ndim - 1))
-        found = {"moving_mean": x.mean(axis=axes), "moving_variance": x.var(axis=axes)}
-        params = {**params, **found}
+        """Store mean and (population) variance of this batch, as right as those of `ops.batch_norm`."""
+        _, pivot, mean, variance = moments(x)
+        params = {**params, "moving_mean": pivot + mean, "moving_variance": variance}
         return params, self(params, x)

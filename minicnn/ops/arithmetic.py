@@ -12,6 +12,7 @@ import numpy as np
 from minicnn.autograd import Array, op, unbroadcast
 from minicnn.errors import ShapeError
 from minicnn.kernels.arrays import scale
+from minicnn.kernels.sums import add_up
 
 Shape = tuple[int, ...]
 
@@ -167,4 +168,4 @@ def dense(x: Array, kernel: Array, bias: Array | None = None) -> Any:
     y = x @ kernel
     if bias is not None:
         y += bias
-    return y, (lambda g: g @ kernel.T, lambda g: x.T @ g, lambda g: g.sum(axis=0))
+    return y, (lambda g: g @ kernel.T, lambda g: x.T @ g, lambda g: add_up(g, 0))

@@ -10,6 +10,7 @@ import numpy as np
 from minicnn.autograd import Array, op
 from minicnn.checks import number
 from minicnn.errors import ShapeError
+from minicnn.kernels.sums import BLOCK, sum_rows
 from minicnn.ops.joint import jointly
 from minicnn.ops.window import Shape
 
@@ -27,25 +28,49 @@ def batch_norm_shape(x: Shape, gamma: Shape, beta: Shape, *, epsilon: float = 1e
     return x
 
 
+def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return rows about a pivot (R, C), and pivot, their mean from there and their variance: (..., C) -> (C,) each.
+
+    The mean of `x` is pivot + mean, the variance the population's. Both come from sums about the pivot, a mean of the
+    first rows, so that neither many rows nor a large mean costs digits: in float32 the mean is right to 1e-5
+    deviations plus the rounding of the pivot, the variance to a relative 1e-4.
+    """
+    rows = x.reshape(-1, x.shape[-1])
+    first = rows[:BLOCK]
+    pivot = rows[0] + sum_rows(first - rows[0]) / len(first)  # a constant channel is its pivot, exactly
+    offset = rows - pivot
+    mean = sum_rows(offset) / len(rows)
+    variance = sum_rows(np.square(offset)) / len(rows) - np.square(mean)
+    return offset, pivot, mean, np.maximum(variance, 0)
+
+
 @op(batch_norm_shape)
 def batch_norm(x: Array, gamma: Array, beta: Array, *, epsilon: float = 1e-3) -> Any:
     """Scale each channel of this batch to mean beta and deviation gamma: (..., C) -> (..., C).
 
-    The variance is the population's (divided by the count), `epsilon` is added to it.
+    The variance is the population's (divided by the count), `epsilon` is added to it. In float32 the result and its
+    gradients are right to 1e-4 deviations for any number of rows; a constant channel gives beta.
+
+    >>> batch_norm(np.full((60_000, 1), 1000.1, np.float32), np.ones(1, np.float32), np.zeros(1, np.float32)).max()
+    np.float32(0.0)
     """
-    # Added up as products with ones: several times as fast as `mean` and `sum`, which walk over short rows.
-    ones = np.ones(math.prod(x.shape[:-1]), x.dtype)
-
-    def total(a: np.ndarray) -> Any:
-        return ones @ a.reshape(len(ones), x.shape[-1])
-
-    unit = x - total(x) / len(ones)
-    scale = 1 / np.sqrt(total(np.square(unit)) / len(ones) + float(epsilon))
-    unit *= scale
+    offset, _, mean, variance = moments(x)
+    count = len(offset)
+    inverse = 1 / np.sqrt(variance + float(epsilon))
+    # The normalised batch is (offset - mean) * inverse. It is never stored: its two constants for each channel join
+    # gamma and beta here and the means of the gradients below, which saves a pass over the batch in either direction.
+    scale = gamma * inverse
+    y = offset * scale
+    y += beta - mean * scale
 
     def gradients(g: np.ndarray) -> Any:
-        for_gamma, for_beta = total(g * unit), total(g)
-        centred = g - for_beta / len(ones) - unit * (for_gamma / len(ones))
-        return centred * (gamma * scale), for_gamma, for_beta
+        rows = g.reshape(offset.shape)
+        for_beta = sum_rows(rows)
+        for_gamma = (sum_rows(rows * offset) - mean * for_beta) * inverse
+        slope = inverse * for_gamma / count
+        dx = rows - offset * slope
+        dx -= for_beta / count - mean * slope
+        dx *= scale
+        return dx.reshape(x.shape), for_gamma, for_beta
 
-    return unit * gamma + beta, jointly(gradients, 3)
+    return y.reshape(x.shape), jointly(gradients, 3)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from minicnn.autograd import Array, op
+from minicnn.ops.cells import gather, scatter
 from minicnn.ops.pool import pool_windows
-from minicnn.ops.window import Padding, Shape, Size, Windows
+from minicnn.ops.window import Padding, Shape, Size
 
 
 def patches2d_shape(
@@ -45,25 +45,6 @@ def patches2d(
            [2., 3., 6., 7.]])
     """
     w = pool_windows("patches2d", x.shape, pool_size, strides, padding, dilation_rate, ceil_mode)
-    n, h, width, c = x.shape
-    around = ((0, 0), *w.pads, (0, 0))
-    padded = np.pad(x, around)
-    y = np.empty((n, *w.out, w.rows.k * w.cols.k, c), x.dtype)
-    for tap, cells in enumerate(_taps(w)):
-        y[:, :, :, tap] = padded[cells]
-
-    def vjp_x(g: np.ndarray) -> Any:
-        dx = np.zeros(padded.shape, g.dtype)
-        for tap, cells in enumerate(_taps(w)):
-            dx[cells] += g[:, :, :, tap]
-        (top, _), (left, _) = w.pads
-        return dx[:, top : top + h, left : left + width]
-
-    return y, (vjp_x,)
-
-
-def _taps(w: Windows) -> Iterator[tuple[slice, ...]]:
-    """Yield, tap by tap, where in the padded images it lies in all windows."""
-    for at in np.ndindex(w.rows.k, w.cols.k):
-        starts = [(tap * axis.d, axis) for tap, axis in zip(at, (w.rows, w.cols), strict=True)]
-        yield (slice(None), *(slice(a, a + (axis.out - 1) * axis.s + 1, axis.s) for a, axis in starts))
+    y = np.empty((len(x), *w.out, w.rows.k * w.cols.k, x.shape[3]), x.dtype)
+    gather(x, w, np.moveaxis(y, 3, 0))
+    return y, (lambda g: scatter(np.moveaxis(g, 3, 0), w),)

@@ -13,6 +13,9 @@ import numpy as np
 
 from minicnn import kernels
 from minicnn.autograd import Array, op
+from minicnn.kernels.sums import add_up, sum_rows
+from minicnn.ops.cells import gather, scatter
+from minicnn.ops.power_means import relative
 from minicnn.ops.window import Padding, Shape, Size, Windows, check_image, windows
 
 Ties = Literal["first", "split"]
@@ -115,7 +118,8 @@ def average_pool2d(
     """Average of each window: (N, H, W, C) -> (N, P, Q, C). `strides` defaults to the window.
 
     The divisor is the number of cells of the input in the window; with `count_include_pad` padded cells count
-    too, but never what hangs over past them in ceil mode (PyTorch's rule).
+    too, but never what hangs over past them in ceil mode (PyTorch's rule). In float32 the result is right to 2e-5 of
+    the average of absolute values for windows of any size.
 
     >>> average_pool2d(np.arange(1.0, 10.0).reshape(1, 3, 3, 1), 2, strides=2, padding="same").ravel()
     array([3. , 4.5, 7.5, 9. ])
@@ -164,23 +168,56 @@ def lp_pool2d(
 ) -> Any:
     """Lp norm of each window, (sum |x|^p)^(1/p), the sum and not the mean: (N, H, W, C) -> (N, P, Q, C).
 
-    p = 1 adds up absolute values, a large p comes near the maximum. The gradient at a window of zeros is zero.
+    p = 1 adds up absolute values, a large p comes near the maximum. The gradient at a window of zeros is zero. An
+    infinite cell makes the result infinite and, for p above 1, gets the gradient, in equal parts if there are several;
+    NaN comes out.
+
+    For any p and any numbers the result y is right to a relative 8 eps (1 + |log y|), the gradient to p times that (eps
+    is 1.2e-7 in float32). That is for windows of up to 16 cells; sums of more cost at most a relative 2e-5.
 
     >>> lp_pool2d(np.array([3.0, 4.0, 0.0, 0.0]).reshape(1, 2, 2, 1)).ravel()
     array([5.])
+    >>> lp_pool2d(np.array([3.0, 4.0, 0.0, 0.0]).reshape(1, 2, 2, 1), p=1e4).ravel()
+    array([4.])
     """
     w = pool_windows("lp_pool2d", x.shape, pool_size, strides, padding, dilation_rate, ceil_mode)
-    kernel_set = kernels.implementation()
-    p = float(p)
+    kernel_set, p = kernels.implementation(), float(p)
     size = np.abs(x)
-    y = kernel_set.sum_pool2d(size**p, *_how(w)) ** (1 / p)
+    if not _powers_fit(size, p):
+        return _scaled_norm(x, w, p)
+    powers = np.square(size) if p == 2 else size**p  # the usual power: `**` takes four times as long
+    y = kernel_set.sum_pool2d(powers, *_how(w))
+    y **= 1 / p
 
     def vjp_x(g: np.ndarray) -> Any:
         share = g * np.where(y > 0, y, 1) ** (1 - p)
         share[y == 0] = 0
-        return kernel_set.sum_pool2d_grad(share, x.shape, *_how(w)) * size ** (p - 1) * np.sign(x)
+        slope = x if p == 2 else size ** (p - 1) * np.sign(x)
+        return kernel_set.sum_pool2d_grad(share, x.shape, *_how(w)) * slope
 
     return y, (vjp_x,)
+
+
+def _powers_fit(size: np.ndarray, p: float) -> bool:
+    """Tell whether the p-th powers of numbers >= 0 are far from overflow and, but for those of 0, from underflow."""
+    limit = float(np.finfo(size.dtype).max) ** (0.75 / p)
+    # The bits of floats >= 0, read as integers, are in the order of the floats; 0 - 1 wraps to the largest integer.
+    bits, least = (a.view(f"u{a.itemsize}") for a in (size, np.array(1 / limit, size.dtype)))
+    return bool(size.max(initial=0) < limit) and bool((bits - 1 >= least).all())
+
+
+def _scaled_norm(x: np.ndarray, w: Windows, p: float) -> Any:
+    """Return the largest number of each window times the norm of the window divided by it: slower, but safe."""
+    cells = gather(np.abs(x), w)
+    top = cells.max(axis=0)
+    # Of square roots, because a quotient of 1e-60 would vanish, and its power for p near 1 would not.
+    roots = relative(np.sqrt(cells), np.sqrt(top)[None])
+    total = np.maximum(add_up(roots ** (2 * p), 0), 1)
+
+    def vjp_x(g: np.ndarray) -> Any:
+        return scatter(g * total ** (1 / p - 1) * roots ** (2 * (p - 1)), w) * np.sign(x)
+
+    return top * total ** (1 / p), (vjp_x,)
 
 
 def global_pool_shape(where: str, x: Shape, keepdims: bool) -> Shape:
@@ -215,10 +252,15 @@ def global_average_pool2d_shape(x: Shape, *, keepdims: bool = False) -> Shape:
 
 @op(global_average_pool2d_shape)
 def global_average_pool2d(x: Array, *, keepdims: bool = False) -> Any:
-    """Average of each channel: (N, H, W, C) -> (N, C)."""
+    """Average of each channel: (N, H, W, C) -> (N, C).
+
+    In float32 right to 6e-5 of the average of absolute values for an image of any size.
+
+    >>> global_average_pool2d(np.full((1, 1000, 1000, 1), 0.1, np.float32)).ravel().round(5)
+    array([0.1], dtype=float32)
+    """
     n, h, w, c = x.shape
-    # A product with ones adds up seven times as fast as `mean`, which walks over short rows.
-    y = np.ones(h * w, x.dtype) @ x.reshape(n, h * w, c) / (h * w)
+    y = sum_rows(x.reshape(n, h * w, c)) / (h * w)
 
     def vjp_x(g: np.ndarray) -> Any:
         return np.repeat(g.reshape(n, c) / (h * w), h * w, axis=0).reshape(x.shape)

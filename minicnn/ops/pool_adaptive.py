@@ -13,6 +13,7 @@ import numpy as np
 
 from minicnn import kernels
 from minicnn.autograd import Array, op
+from minicnn.kernels.sums import add_up
 from minicnn.ops.pool import Ties, check_ties
 from minicnn.ops.window import Shape, Size, check_image, pair, spans
 
@@ -41,7 +42,7 @@ def adaptive_average_pool2d_shape(x: Shape, output_size: Size) -> Shape:
 
 @op(adaptive_average_pool2d_shape)
 def adaptive_average_pool2d(x: Array, output_size: Size) -> Any:
-    """Average of each of P x Q windows: (N, H, W, C) -> (N, P, Q, C) for any H and W.
+    """Average of each of P x Q windows: (N, H, W, C) -> (N, P, Q, C) for any H and W, as right as average_pool2d.
 
     >>> adaptive_average_pool2d(np.arange(5.0).reshape(1, 1, 5, 1), (1, 3)).ravel()
     array([0.5, 2. , 3.5])
@@ -49,7 +50,8 @@ def adaptive_average_pool2d(x: Array, output_size: Size) -> Any:
     y = np.empty(adaptive_average_pool2d_shape(x.shape, output_size), x.dtype)
     places = list(_windows(x.shape, y.shape))
     for at, window in places:
-        y[at] = x[window].mean(axis=(1, 2), keepdims=True)
+        part = x[window]
+        y[at] = add_up(part, (1, 2), True) / (part.shape[1] * part.shape[2])
 
     def vjp_x(g: np.ndarray) -> Any:
         dx = np.zeros(x.shape, g.dtype)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from minicnn.kernels.arrays import comparable
 from minicnn.kernels.compiled.loop import Pads, Pair, add, copy, fill, loop, out_size
 from minicnn.kernels.cores import share
+from minicnn.kernels.sums import wide
 
 
 def max_pool2d(x: np.ndarray, pool_size: Pair, strides: Pair, pads: Pads, dilation: Pair) -> np.ndarray:
@@ -125,9 +128,10 @@ def _max_pool_split(first, last, g, x, y, dx, pool_size, strides, pads, dilation
 def sum_pool2d(x: np.ndarray, pool_size: Pair, strides: Pair, pads: Pads, dilation: Pair) -> np.ndarray:
     """See `reference.sum_pool2d`."""
     x = np.ascontiguousarray(x)
-    y = np.empty((len(x), *out_size(x.shape, pool_size, strides, pads, dilation), x.shape[3]), x.dtype)
+    out, dtype = out_size(x.shape, pool_size, strides, pads, dilation), wide(x.dtype, math.prod(pool_size))
+    y = np.empty((len(x), *out, x.shape[3]), dtype)
     share(_sum_pool, len(x), y.size * pool_size[0] * pool_size[1], x, y, pool_size, strides, pads, dilation)
-    return y
+    return y.astype(x.dtype, copy=False)
 
 
 @loop
@@ -153,9 +157,10 @@ def sum_pool2d_grad(
     g: np.ndarray, x_shape: tuple[int, ...], pool_size: Pair, strides: Pair, pads: Pads, dilation: Pair
 ) -> np.ndarray:
     """See `reference.sum_pool2d_grad`."""
-    g, dx = np.ascontiguousarray(g), np.empty(x_shape, g.dtype)
+    g = np.ascontiguousarray(g)
+    dx = np.empty(x_shape, wide(g.dtype, math.prod(map(min, pool_size, g.shape[1:3]))))
     share(_sum_pool_grad, len(g), g.size * pool_size[0] * pool_size[1], g, dx, pool_size, strides, pads, dilation)
-    return dx
+    return dx.astype(g.dtype, copy=False)
 
 
 @loop

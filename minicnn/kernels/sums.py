@@ -1,0 +1,68 @@
+"""Sums of many float32 numbers that stay right to about six digits, however many there are.
+
+A running sum in float32 loses a digit with every tenfold of its length: a million equal numbers come out one per cent
+wrong. NumPy adds up in pairs, but only along the last axes, and a product with ones runs on in float32, too. So short
+sums stay as they are, and long ones run in float64, or are products of blocks whose results are added up in float64.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import numpy as np
+
+RUN = 256
+"""Terms that are added up one after the other in float32: off by at most RUN / 2 eps (1.5e-5) if all have one sign."""
+BLOCK = 1024
+"""Terms that one product adds up: off by at most BLOCK / 2 eps (6e-5), in practice by a tenth of that."""
+
+
+def wide(dtype: np.dtype, terms: int) -> np.dtype:
+    """Return the dtype in which to add up this many terms, one after the other: float64 for more than a RUN.
+
+    >>> wide(np.dtype(np.float32), 9), wide(np.dtype(np.float32), 784)
+    (dtype('float32'), dtype('float64'))
+    """
+    return np.dtype(np.float64) if terms > RUN else np.dtype(dtype)
+
+
+def add_up(x: Any, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Any:
+    """Return `np.sum` in the dtype of `x`, off by at most RUN / 2 eps of the sum of absolute values.
+
+    >>> float(add_up(np.full((10**6, 3), 1000.1, np.float32), axis=0)[0] / 1e6)
+    1000.1
+    """
+    x = np.asarray(x)
+    axes = range(x.ndim) if axis is None else {a % x.ndim for a in (axis if isinstance(axis, tuple) else (axis,))}
+    in_pairs = x.flags.c_contiguous and all(a in axes for a in range(x.ndim - len(axes), x.ndim))
+    terms = 1 if in_pairs else math.prod(x.shape[a] for a in axes)
+    total = np.sum(x, axis=axis, keepdims=keepdims, dtype=wide(x.dtype, terms))
+    return total.astype(x.dtype, copy=False)
+
+
+def sum_rows(x: np.ndarray) -> Any:
+    """Add up the last axis but one: (..., R, C) -> (..., C).
+
+    It is off by at most BLOCK / 2 eps of the sum of absolute values. Products with ones are several times as fast as
+    `np.sum`, which walks over short rows.
+
+    >>> sum_rows(np.full((2, 3000, 3), 0.1, np.float32)).round(2)
+    array([[300., 300., 300.],
+           [300., 300., 300.]], dtype=float32)
+    """
+    *batch, rows, width = x.shape
+    if rows <= BLOCK:
+        return _ones(rows, x.dtype) @ x
+    whole = rows - rows % BLOCK
+    blocks = _ones(BLOCK, x.dtype) @ x[..., :whole, :].reshape(*batch, whole // BLOCK, BLOCK, width)
+    rest = _ones(rows - whole, x.dtype) @ x[..., whole:, :]
+    return (blocks.sum(axis=-2, dtype=np.float64) + rest).astype(x.dtype)
+
+
+@functools.lru_cache(maxsize=64)
+def _ones(count: int, dtype: np.dtype) -> Any:
+    ones = np.ones(count, dtype)
+    ones.setflags(write=False)
+    return ones

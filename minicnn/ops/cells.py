@@ -1,0 +1,60 @@
+"""The cells of each window on an axis of their own, and the way back, on plain arrays.
+
+That axis, T cells in row order, is the first one: NumPy is fast along the long rows that follow it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from minicnn.ops.window import Windows
+
+
+def gather(x: np.ndarray, w: Windows, out: np.ndarray | None = None) -> np.ndarray:
+    """Copy the windows, with 0 for pads: (N, H, W, C) -> (T, N, P, Q, C)."""
+    padded = np.pad(x, ((0, 0), *w.pads, (0, 0))) if np.any(w.pads) else x
+    if out is None:
+        out = np.empty((w.rows.k * w.cols.k, len(x), *w.out, x.shape[3]), x.dtype)
+    for cells, image in _pieces(out, padded, w):
+        cells[...] = image
+    return out
+
+
+def scatter(cells: np.ndarray, w: Windows) -> np.ndarray:
+    """Add up in each cell of the image what the windows hold of it: (T, N, P, Q, C) -> (N, H, W, C)."""
+    rows, cols = (axis.n + sum(pads) for axis, pads in zip((w.rows, w.cols), w.pads, strict=True))
+    padded = np.zeros((cells.shape[1], rows, cols, cells.shape[4]), cells.dtype)
+    for piece, image in _pieces(cells, padded, w):
+        np.add(image, piece, out=image)
+    (top, _), (left, _) = w.pads
+    return padded[:, top : top + w.rows.n, left : left + w.cols.n]
+
+
+def real_cells(w: Windows) -> np.ndarray:
+    """Tell the cells of the image from pads: (T, 1, P, Q, 1)."""
+    return gather(np.ones((1, w.rows.n, w.cols.n, 1), bool), w)
+
+
+def only(real: np.ndarray, cells: np.ndarray, pad: float = 0) -> np.ndarray:
+    """Return the cells with `pad` in the place of pads."""
+    return cells if real.all() else np.where(real, cells, cells.dtype.type(pad))
+
+
+def _pieces(cells: np.ndarray, padded: np.ndarray, w: Windows) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield views of the gathered cells, each beside the view of the padded images that it is copied from.
+
+    A piece is one tap of all windows or all taps of one window, whichever makes fewer pieces: a window over a whole
+    image of 28x28 has 784 taps.
+    """
+    windows = cells.reshape(w.rows.k, w.cols.k, *cells.shape[1:])
+    axes = w.rows, w.cols
+    if w.rows.k * w.cols.k <= w.rows.out * w.cols.out:
+        for taps in np.ndindex(w.rows.k, w.cols.k):
+            at = (slice(i * a.d, i * a.d + (a.out - 1) * a.s + 1, a.s) for i, a in zip(taps, axes, strict=True))
+            yield windows[taps], padded[:, *at]
+    else:
+        for p, q in np.ndindex(*w.out):
+            at = (slice(i * a.s, i * a.s + a.span, a.d) for i, a in zip((p, q), axes, strict=True))
+            yield windows[:, :, :, p, q], padded[:, *at].transpose(1, 2, 0, 3)

@@ -1,0 +1,93 @@
+"""Means by powers and exponentials over the cells of each window, on plain arrays: right at both ends of their range.
+
+Cells are (T, N, P, Q, C), `real` (T, 1, P, Q, 1) is false for pads, what is reduced keeps its first axis with size 1.
+All is computed about the largest cell, so that nothing overflows, and gradients come from the same differences, so that
+no large number is subtracted from another.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn.kernels.sums import add_up
+from minicnn.ops.cells import only
+from minicnn.ops.reduce import below_maximum
+
+
+class LogMeanExp(NamedTuple):
+    """(1 / r) log(mean(exp(r v))) of each window, and what its gradients are made of.
+
+    Attributes
+    ----------
+    value : ndarray
+    below : ndarray
+        v minus the largest cell of its window, 0 for a pad.
+    log_mean : ndarray
+        log(mean(exp(r below))).
+    r : ndarray
+        At least as large as makes a difference to this window.
+    reals : ndarray
+        Real cells of the window, at least 1.
+    """
+
+    value: np.ndarray
+    below: np.ndarray
+    log_mean: np.ndarray
+    r: np.ndarray
+    reals: np.ndarray
+
+
+def below_largest(v: np.ndarray, real: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the largest real cell of each window (-inf if it has none), and `v` minus it, finite, 0 for a pad."""
+    top, below = below_maximum(only(real, v, -np.inf), 0)
+    lowest = -np.finfo(v.dtype).max  # finite, so that its product with a weight of 0 is 0
+    return top, only(real, np.maximum(below, lowest))
+
+
+def log_mean_exp(v: np.ndarray, real: np.ndarray, r: Any) -> LogMeanExp:
+    """Return the log-mean-exp of each window's real cells, r > 0: (T, N, P, Q, C) -> (1, N, P, Q, C).
+
+    Where the exponents are small, log(1 + mean(exp - 1)) keeps the digits that log(mean(exp)) loses. An r so small that
+    only the mean is left of it is raised to where it still is: a smaller one would underflow.
+    """
+    kind = np.finfo(v.dtype)
+    top, below = below_largest(v, real)
+    extent = np.maximum(-below.min(axis=0, keepdims=True), kind.tiny)
+    r = np.maximum(np.minimum(r, float(kind.max)).astype(v.dtype), kind.eps / extent)
+    reals = np.maximum(real.sum(axis=0, keepdims=True), 1).astype(v.dtype)
+    with np.errstate(over="ignore", divide="ignore"):
+        exponents = r * below
+        mean = add_up(only(real, np.exp(exponents)), 0, True) / reals
+        excess = add_up(np.expm1(exponents), 0, True) / reals
+        log_mean = np.where(excess > -0.5, np.log1p(excess), np.log(mean))
+    return LogMeanExp(top + log_mean / r, below, log_mean, r, reals)
+
+
+def softmax_weights(below: np.ndarray, real: np.ndarray, r: Any = 1) -> Any:
+    """Return the share of each cell in a window's sum of exp(r below), 0 for a pad."""
+    with np.errstate(over="ignore"):
+        shares = only(real, np.exp(r * below))
+    return shares / np.maximum(add_up(shares, 0, True), 1)
+
+
+def slope_in_r(found: LogMeanExp, real: np.ndarray) -> Any:
+    """Return the derivative of the log-mean-exp with respect to r, of each window: (1, N, P, Q, C).
+
+    It is K / r^2, K the divergence of the softmax weights from equal ones: the mean of b exp(b) - exp(b) + 1 with b the
+    logarithm of weight times count. For small b that is its series: the terms cancel.
+    """
+    with np.errstate(over="ignore"):
+        b = np.maximum(found.r * found.below - found.log_mean, -1e3)  # exp gives 0 there, and -inf * 0 would give NaN
+    small = np.abs(b) < np.finfo(b.dtype).eps ** 0.2
+    series = b * b * (1 / 2 + b * (1 / 3 + b * (1 / 8 + b / 30)))
+    terms = only(real, np.where(small, series, b * np.exp(b) - np.expm1(b)))
+    return add_up(terms, 0, True) / found.reals / found.r / found.r
+
+
+def relative(cells: np.ndarray, top: np.ndarray) -> np.ndarray:
+    """Return cells >= 0 as shares of their window's largest: 0 where that is 0, 1 for each infinite one."""
+    if not np.isfinite(top).all():
+        cells, top = np.where(top == np.inf, cells == np.inf, cells), np.where(top == np.inf, 1, top)
+    return cells / np.where(top > 0, top, 1)
