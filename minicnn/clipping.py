@@ -50,7 +50,7 @@ def _scaled_norm(grads: Tree) -> tuple[float, float]:
     leaves = tree.leaves(grads)
     try:
         total = sum(float(np.vdot(g, g)) for g in leaves)
-    except TypeError:
+    except (AttributeError, TypeError):
         check_floats("global_norm", "grads", grads)
         raise
     if 1e-30 < total < math.inf:

@@ -111,11 +111,17 @@ def check_loss(loss: float, images: np.ndarray, place: str) -> None:
         raise FloatingPointError(f"fit: the loss became {loss} at {place}. {ADVICE}")
 
 
-def check_learned(params: Any, epoch: int) -> None:
-    """Raise FloatingPointError where parameters are not finite: a last step has no loss after it that would show it."""
-    for path, leaf in tree.items(params):
-        if not np.isfinite(leaf).all():
-            raise FloatingPointError(f"fit: {path} became NaN or infinite in the last step of epoch {epoch}. {ADVICE}")
+def check_learned(params: Any, state: Any, epoch: int) -> None:
+    """Raise FloatingPointError where the last step of an epoch, which no loss follows, made numbers not finite.
+
+    An infinite average square of Adam's is among them: every later step of its parameter would be 0.
+    """
+    squares = state.get("square", {}) if isinstance(state, dict) else {}
+    for name, leaves in (("params", params), ("the optimizer's square", squares)):
+        for path, leaf in tree.items(leaves):
+            if not np.isfinite(leaf).all():
+                what = f"{name}/{path} became NaN or infinite by the end of epoch {epoch}"
+                raise FloatingPointError(f"fit: {what}. {ADVICE}")
 
 
 def _last_layer(layer: Layer, shape: Shape) -> Layer:

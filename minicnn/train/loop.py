@@ -171,12 +171,12 @@ def fit(
                     bar.update(len(labels))
                     bar.set_postfix(loss=f"{sums.loss:.4f}", accuracy=f"{sums.accuracy:.2%}", refresh=False)
                 row = {"epoch": epoch, "learning_rate": rate, **sums.row()}
-                params = _usable(net, params, train.images, epoch)
+                params = _usable(net, params, state, train.images, epoch)
                 history.rows.append(row | _validation(net, params, valid))
                 if _told_to_stop(callbacks, Moment(params, history)):
                     break
     except KeyboardInterrupt:
-        interrupted, params = True, _usable(net, params, train.images, len(history) + 1)
+        interrupted, params = True, _usable(net, params, state, train.images, len(history) + 1)
     return Result(params, history, interrupted)
 
 
@@ -215,9 +215,9 @@ def _augmented(augment: Augment | None, images: np.ndarray, rng: np.random.Gener
     return result.astype(images.dtype, copy=False)
 
 
-def _usable(net: Layer, params: Params, images: np.ndarray, epoch: int) -> Params:
+def _usable(net: Layer, params: Params, state: optim.State, images: np.ndarray, epoch: int) -> Params:
     """Return parameters fit for evaluation: finite, and with population statistics."""
-    check_learned(params, epoch)
+    check_learned(params, state, epoch)
     return calibrate(net, params, images)
 
 
