@@ -48,11 +48,9 @@ def clip_by_global_norm(grads: Tree, limit: float) -> Tree:
 def _scaled_norm(grads: Tree) -> tuple[float, float]:
     """Return two factors of the norm: the first is 1, or the largest magnitude if squares would overflow or vanish."""
     leaves = tree.leaves(grads)
-    try:
-        total = sum(float(np.vdot(g, g)) for g in leaves)
-    except (AttributeError, TypeError):
+    if not all(map(is_float, leaves)):
         check_floats("global_norm", "grads", grads)
-        raise
+    total = sum(float(np.vdot(g, g)) for g in leaves)
     if 1e-30 < total < math.inf:
         return 1.0, math.sqrt(total)
     largest = float(np.max([np.max(np.abs(g), initial=0) for g in leaves], initial=0))

@@ -171,6 +171,8 @@ def rate_at(learning_rate: Rate, step: int) -> float:
 
 def over(optimizer: Optimizer, steps: int) -> Optimizer:
     """Return the optimizer with its schedule stretched over a training, where the schedule leaves that open."""
+    if not hasattr(optimizer, "learning_rate"):
+        raise TypeError(f"over: optimizer must be a value such as Adam(1e-3), got {describe(optimizer)}.")
     rate = optimizer.learning_rate
     stretched = schedules.over(rate, steps) if callable(rate) else rate
     return optimizer if stretched is rate else replace(optimizer, learning_rate=stretched)

@@ -49,8 +49,9 @@ class Step:
         >>> [Step(1.0, every=2, factor=0.5)(i) for i in range(5)]
         [1.0, 1.0, 0.5, 0.5, 0.25]
         """
+        times = min(integer("Step", "step", step, least=0) // self.every, 10**300)
         try:
-            return self.rate * self.factor ** int(step // self.every)
+            return self.rate * self.factor**times
         except OverflowError:  # Python's powers of floats raise it instead of returning infinity
             return math.inf if self.rate else 0.0
 
@@ -77,7 +78,8 @@ class Cosine:
         >>> round(Cosine(1.0, steps=10)(5), 6)
         0.5
         """
-        done = min(step / _known(self, self.steps), 1.0)
+        steps = _known(self, self.steps)
+        done = min(integer("Cosine", "step", step, least=0), steps) / steps
         return self.final + (self.rate - self.final) * (1 + math.cos(math.pi * done)) / 2
 
 
@@ -107,9 +109,10 @@ class OneCycle:
         [0.5, 1.0, 1.0, 0.5, 0.0]
         """
         steps = _known(self, self.steps)
+        step = min(integer("OneCycle", "step", step, least=0), steps)
         rising = self.warmup * steps
         if step < rising:
-            return self.peak * float(min((step + 1) / rising, 1.0))
+            return self.peak * min((step + 1) / rising, 1.0)
         done = min((step - rising) / max(steps - rising, 1), 1.0)
         return self.peak * (1 + math.cos(math.pi * done)) / 2
 

@@ -246,7 +246,14 @@ SOFT = layers.Classifier(layers.Flatten(), layers.Sequential([layers.Dense(10), 
 BYTES = (FEW.images * 255).astype(np.uint8)
 WATCH = type("WATCH", (), {"monitor": "val_accuracy", "__call__": lambda self, moment: None})
 COLUMNS = "epoch, learning_rate, loss, accuracy, seconds, valid_loss, valid_accuracy"
+STEP = (PARAMS, SGD.init(PARAMS), FEW.images, FEW.labels)
+take_step = train.train_step  # the real one, which the test below replaces
 WRONG = [
+    (lambda: take_step(None, SGD, *STEP, rng=RNG), TypeError, ["train_step: net", "None", "Sequential"]),
+    (lambda: take_step(NET, optim.SGD, *STEP, rng=RNG), TypeError, ["train_step: optimizer", "class SGD itself"]),
+    (lambda: take_step(NET, "sgd", *STEP, rng=RNG), TypeError, ["train_step: optimizer", "'sgd'"]),
+    (lambda: train.History([{"epoch": 1}]).best(None), ValueError, ["the column", "epoch", "None"]),
+    (lambda: train.History([{"epoch": 1}])[{}], ValueError, ["the column", "epoch", "{}"]),
     (lambda: fit(callbacks=[train.EarlyStopping(2, monitor="val_loss")], valid=FEW), ValueError,
      ["EarlyStopping: monitor", COLUMNS, "'val_loss'", "Did you mean 'valid_loss'?"]),
     (lambda: fit(callbacks=[train.BestWeights("val_acc")], valid=FEW), ValueError,

@@ -262,6 +262,12 @@ def test_numpy_integers_in_schedules_are_pythons_integers():
         assert ours(np.int64(2)) == expected(2)
 
 
+def test_steps_of_any_size_are_fine():
+    assert schedules.Cosine(0.1, steps=10, final=0.05)(10**400) == pytest.approx(0.05)
+    assert schedules.OneCycle(0.1, steps=10)(10**400) == 0.0
+    assert schedules.Step(0.1, every=10)(10**400) == 0.0
+
+
 def test_a_schedule_that_grows_beyond_floats_is_infinite_and_refused():
     assert schedules.Step(1.0, every=1, factor=10.0)(400) == math.inf
     with pytest.raises(ValueError, match=r"learning_rate\(step=400\)=inf"):
@@ -334,6 +340,11 @@ ADAM, MOMENTUM = optim.Adam(0.1), optim.SGD(0.1, momentum=0.9)
         (lambda: optim.global_norm({"a": {"b": None}}), TypeError, ["grads/a/b", "NoneType"]),
         (lambda: optim.clip_by_global_norm(GRADS[0], -1.0), ValueError, ["limit=-1.0"]),
         (lambda: optim.clip_by_global_norm(GRADS[0], "1"), TypeError, ["limit='1'"]),
+        (lambda: optim.global_norm({"a": [range(3)]}), TypeError, ["grads/a/0", "range"]),
+        (lambda: optim.over(0.1, 10), TypeError, ["over: optimizer", "float"]),
+        (lambda: schedules.Cosine(0.1, 10)(0.5), TypeError, ["Cosine", "step=0.5"]),
+        (lambda: schedules.OneCycle(0.1, 10)("a"), TypeError, ["OneCycle", "step='a'"]),
+        (lambda: schedules.Step(0.1, 10)(-1), ValueError, ["Step", "step=-1"]),
         (lambda: optim.SGD(schedules.Cosine), TypeError, ["learning_rate", "class Cosine", "Cosine(0.1)"]),
         (lambda: optim.SGD(0.1, momentum=0.9, nesterov="False"), TypeError, ["nesterov", "'False'"]),
         (lambda: schedules.Step(0.1, every=2.5), TypeError, ["every=2.5"]),

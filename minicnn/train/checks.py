@@ -58,6 +58,14 @@ def check_fit(
         check_finite("fit", "valid.images", valid.images, "image")
 
 
+def check_step(net: Any, optimizer: Any) -> None:
+    """Raise TypeError for what cannot take a step; quick, as it is asked at each step."""
+    if not callable(net):
+        raise TypeError(f"train_step: net must be a layer such as Sequential, got {_named(net)}.")
+    if isinstance(optimizer, type) or not hasattr(optimizer, "update"):
+        raise TypeError(f"train_step: optimizer must be a value such as optim.Adam(1e-3), got {_named(optimizer)}.")
+
+
 def check_split(where: str, net: Any, split: Any) -> int:
     """Return the number of classes of a net, or raise what keeps it from being trained or evaluated on a split."""
     if not isinstance(net, Layer) or not isinstance(split, data.Split):

@@ -46,7 +46,7 @@ class History:
 
     def __getitem__(self, name: str) -> list[float]:
         """Return one column."""
-        if not all(name in row for row in self.rows):
+        if not isinstance(name, str) or not all(name in row for row in self.rows):
             raise ValueError(f"History: {unknown('the column', name, self.columns)}")
         return [row[name] for row in self.rows]
 
@@ -62,8 +62,9 @@ class History:
         """
         if not self.rows:
             raise ValueError("History.best: there must be at least one epoch, got none. Train first.")
+        values = self[monitor]
         sign = 1 if monitor.endswith("loss") else -1
-        ranks = [(math.isnan(value), sign * value) for value in self[monitor]]
+        ranks = [(math.isnan(value), sign * value) for value in values]
         return self.rows[ranks.index(min(ranks))]
 
     def write_csv(self, path: str | Path) -> Path:

@@ -19,7 +19,15 @@ from minicnn.notebook import html_table, progress_bar
 from minicnn.ops.window import integer
 from minicnn.optim import Optimizer
 from minicnn.train.callbacks import Callback, Moment
-from minicnn.train.checks import check_finite, check_fit, check_images, check_learned, check_loss, check_split
+from minicnn.train.checks import (
+    check_finite,
+    check_fit,
+    check_images,
+    check_learned,
+    check_loss,
+    check_split,
+    check_step,
+)
 from minicnn.train.history import History, Row
 
 Params: TypeAlias = Any
@@ -85,6 +93,7 @@ def train_step(
 
     Nothing is checked that costs a pass over the images or the net: that is done once, by `fit`.
     """
+    check_step(net, optimizer)
 
     def loss(params: Params) -> tuple[Any, Any]:
         logits = net(params, images, rng=rng)
