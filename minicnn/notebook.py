@@ -1,22 +1,90 @@
-"""What a result needs to be shown in a notebook."""
+"""What a notebook needs of results: a progress bar that is seen, figures that show themselves, tables in HTML.
+
+Nothing here imports IPython: it is looked for among the modules that are there, as a notebook's kernel has it.
+"""
 
 from __future__ import annotations
 
+import html
+import importlib
 import io
-from typing import Any
+import sys
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
-def shown(figure: Any) -> Any:
-    """Return a matplotlib Figure that displays itself when it is the last line of a cell.
+def in_notebook() -> bool:
+    """Tell whether this process is the kernel of a notebook, as Jupyter and its relatives run it."""
+    get_shell = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    shell = get_shell() if callable(get_shell) else None
+    return any(kind.__name__ == "ZMQInteractiveShell" for kind in type(shell).__mro__)
 
-    Figures that were made without pyplot have no display of their own until ``%matplotlib inline`` was run; from
-    then on IPython prefers its own, so that a figure is displayed once in any case.
+
+def progress_bar(total: int, *, unit: str, shown: bool | None = None) -> Any:
+    """Return a tqdm bar: on stderr if that is a terminal or a notebook's, as a widget if ipywidgets is installed.
+
+    `shown` decides instead if it is True or False. Without a stderr that can be written to there is no bar.
     """
+    notebook = in_notebook()
+    if shown is None:
+        shown = notebook or _is_terminal(sys.stderr)
+    bar = _widget_bar() if notebook and shown else _text_bar()
+    disable = not shown or not hasattr(sys.stderr, "write") or getattr(sys.stderr, "closed", False)
+    return bar(total=total, disable=disable, unit=unit, unit_scale=True, dynamic_ncols=True)
 
-    def as_png() -> bytes:
-        file = io.BytesIO()
-        figure.savefig(file, format="png")
-        return file.getvalue()
 
-    figure._repr_png_ = as_png
+def shown(figure: Figure) -> Figure:
+    """Return the figure, made to display itself as the result of a notebook's cell, with or without pyplot.
+
+    Figures that pyplot does not know are else displayed only after `%matplotlib inline`.
+    """
+    if not hasattr(figure, "_repr_png_"):
+        figure._repr_png_ = partial(_png, figure)  # type: ignore[attr-defined]
     return figure
+
+
+def html_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table as HTML, with all text escaped.
+
+    >>> html_table(["a<b"], [[1]])
+    '<table><thead><tr><th>a&lt;b</th></tr></thead><tbody><tr><td>1</td></tr></tbody></table>'
+    """
+    body = "".join(_table_row("td", row) for row in rows)
+    return f"<table><thead>{_table_row('th', head)}</thead><tbody>{body}</tbody></table>"
+
+
+def _table_row(cell: str, values: Sequence[object]) -> str:
+    return f"<tr>{''.join(f'<{cell}>{html.escape(str(value))}</{cell}>' for value in values)}</tr>"
+
+
+def _is_terminal(stream: Any) -> bool:
+    try:
+        return bool(stream.isatty())
+    except (AttributeError, ValueError):  # None, an object that only writes, or a closed file
+        return False
+
+
+def _text_bar() -> Any:
+    from tqdm import tqdm
+
+    return tqdm
+
+
+def _widget_bar() -> Any:
+    """Return the bar made of ipywidgets, or of text where they are missing: tqdm.auto would warn of that."""
+    try:
+        importlib.import_module("ipywidgets")
+        from tqdm.notebook import tqdm
+    except ImportError:
+        return _text_bar()
+    return tqdm
+
+
+def _png(figure: Figure) -> bytes:
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()

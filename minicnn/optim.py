@@ -3,19 +3,29 @@
 Both trees come back new, nothing is written to. Weight decay is decoupled (Loshchilov and Hutter, 2019): each step
 takes learning rate times `weight_decay` off the weights themselves, and only off those with two or more axes, so
 biases, and the scales of normalisation, are left alone.
+
+New parameters and new state have the dtype of the parameters. A state that was saved and loaded again works: its `step`
+may be an array without axes. Gradients or a state that belong to other parameters are a ValueError or a TypeError that
+names the leaf.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from minicnn import schedules, tree
 from minicnn.checks import number
-from minicnn.schedules import Schedule
+from minicnn.clipping import check_floats, clip_by_global_norm, describe, global_norm, is_float, place
+from minicnn.ops.window import integer
+from minicnn.schedules import Schedule, keep
+
+__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "clip_by_global_norm", "global_norm", "over", "rate_at"]
 
 Tree: TypeAlias = Any
 State: TypeAlias = dict[str, Any]
@@ -51,25 +61,32 @@ class SGD:
     global_clipnorm: float | None = None
 
     def __post_init__(self) -> None:
-        _check(self)
-        number("SGD", "momentum", self.momentum, least=0, below=1)
+        _keep_common(self)
+        if not isinstance(self.nesterov, bool | np.bool_):
+            raise TypeError(f"SGD: nesterov must be True or False, got {self.nesterov!r}.")
+        momentum = number("SGD", "momentum", self.momentum, least=0, below=1)
+        keep(self, momentum=momentum, nesterov=bool(self.nesterov))
         if self.nesterov and not self.momentum:
             raise ValueError("SGD: nesterov looks ahead along a momentum of 0. Give momentum=0.9, or nesterov=False.")
 
     def init(self, params: Tree) -> State:
-        """Return the state before the first step."""
-        return {"step": 0, "velocity": tree.map_leaves(np.zeros_like, params) if self.momentum else {}}
+        """Return the state before the first step: `step`, and with a momentum `velocity`, a tree like `params`."""
+        return {"step": 0, "velocity": _zeros("SGD", params)} if self.momentum else {"step": 0}
 
     def update(self, grads: Tree, state: State, params: Tree) -> tuple[Tree, State]:
         """Take one step."""
-        rate, grads = rate_at(self.learning_rate, state["step"]), _clip(self, grads)
-        velocity, move = state["velocity"], grads
-        if self.momentum:
-            velocity = tree.map_leaves(lambda v, g: _times_plus(self.momentum, v, g), velocity, grads)
-            move = velocity
-        if self.nesterov:
-            move = tree.map_leaves(lambda g, v: _times_plus(self.momentum, v, g), grads, velocity)
-        return _move(params, move, rate, self.weight_decay), {"step": state["step"] + 1, "velocity": velocity}
+        step, slots = _read(self, state, ("velocity",) if self.momentum else ())
+        rate, grads = rate_at(self.learning_rate, step), _clip(self, grads)
+
+        def move(w: np.ndarray, g: np.ndarray) -> np.ndarray:
+            return _moved(w, g, rate, self.weight_decay)
+
+        if not self.momentum:
+            return _map(self, move, params, gradients=grads), {"step": step + 1}
+        add = partial(_times_plus, self.momentum)
+        velocity = _map(self, lambda w, v, g: add(v, g), params, **slots, gradients=grads)
+        direction = tree.map_leaves(add, velocity, grads) if self.nesterov else velocity
+        return tree.map_leaves(move, params, direction), {"step": step + 1, "velocity": velocity}
 
 
 @dataclass(frozen=True)
@@ -82,7 +99,7 @@ class Adam:
     beta_1, beta_2 : float
         How much of the averages is kept at each step; both are corrected for their start at 0.
     epsilon : float
-        Added to the root of the average square.
+        Added to the root of the average square; above 0, so that a gradient of 0 gives a step of 0, not 0 / 0.
     weight_decay : float
     global_clipnorm : float, optional
     """
@@ -95,25 +112,36 @@ class Adam:
     global_clipnorm: float | None = None
 
     def __post_init__(self) -> None:
-        _check(self)
+        _keep_common(self)
         for name in ("beta_1", "beta_2"):
-            number("Adam", name, getattr(self, name), least=0, below=1)
-        number("Adam", "epsilon", self.epsilon, least=0)
+            keep(self, **{name: number("Adam", name, getattr(self, name), least=0, below=1)})
+        keep(self, epsilon=number("Adam", "epsilon", self.epsilon, least=0))
+        if not np.float32(self.epsilon):  # beside float32 arrays 1e-50 is 0, too
+            raise ValueError(f"Adam: epsilon={self.epsilon!r} must be above 0 in float32. Use 1e-7.")
 
     def init(self, params: Tree) -> State:
-        """Return the state before the first step."""
-        zeros = tree.map_leaves(np.zeros_like, params)
-        return {"step": 0, "mean": zeros, "square": zeros}
+        """Return the state before the first step: `step`, and `mean` and `square`, trees like `params`."""
+        return {"step": 0, "mean": _zeros("Adam", params), "square": _zeros("Adam", params)}
 
     def update(self, grads: Tree, state: State, params: Tree) -> tuple[Tree, State]:
         """Take one step."""
-        rate, grads = rate_at(self.learning_rate, state["step"]), _clip(self, grads)
-        step = state["step"] + 1
-        mean = tree.map_leaves(lambda m, g: self.beta_1 * m + (1 - self.beta_1) * g, state["mean"], grads)
-        square = tree.map_leaves(lambda s, g: self.beta_2 * s + (1 - self.beta_2) * g * g, state["square"], grads)
+        step, slots = _read(self, state, ("mean", "square"))
+        rate, grads = rate_at(self.learning_rate, step), _clip(self, grads)
+        step += 1
         first, second = 1 - self.beta_1**step, math.sqrt(1 - self.beta_2**step)
-        move = tree.map_leaves(lambda m, s: m / first / (np.sqrt(s) / second + self.epsilon), mean, square)
-        return _move(params, move, rate, self.weight_decay), {"step": step, "mean": mean, "square": square}
+
+        def average(w: np.ndarray, m: np.ndarray, g: np.ndarray) -> Any:
+            return self.beta_1 * m + (1 - self.beta_1) * g
+
+        def average_square(w: np.ndarray, s: np.ndarray, g: np.ndarray) -> Any:
+            return self.beta_2 * s + (1 - self.beta_2) * g * g
+
+        def move(w: np.ndarray, m: np.ndarray, s: np.ndarray) -> np.ndarray:
+            return _moved(w, m / first / (np.sqrt(s) / second + self.epsilon), rate, self.weight_decay)
+
+        mean = _map(self, average, params, mean=slots["mean"], gradients=grads)
+        square = _map(self, average_square, params, square=slots["square"], gradients=grads)
+        return tree.map_leaves(move, params, mean, square), {"step": step, "mean": mean, "square": square}
 
 
 def AdamW(learning_rate: Rate = 1e-3, *, weight_decay: float = 4e-3, **others: Any) -> Adam:  # noqa: N802
@@ -129,37 +157,56 @@ Optimizer: TypeAlias = SGD | Adam
 
 
 def rate_at(learning_rate: Rate, step: int) -> float:
-    """Return the learning rate at a step, counted from 0."""
-    return learning_rate(step) if callable(learning_rate) else learning_rate
+    """Return the learning rate at a step, counted from 0, as a Python float.
+
+    A schedule is any callable that returns a finite number of at least 0, or an array without axes that holds one.
+
+    >>> rate_at(lambda step: np.float64(0.5) ** step, 2)
+    0.25
+    """
+    rate = learning_rate(step) if callable(learning_rate) else learning_rate
+    rate = rate.item() if isinstance(rate, np.ndarray) and rate.ndim == 0 else rate
+    return number("optimizer", f"learning_rate(step={step})", rate, least=0)
 
 
 def over(optimizer: Optimizer, steps: int) -> Optimizer:
     """Return the optimizer with its schedule stretched over a training, where the schedule leaves that open."""
+    if not hasattr(optimizer, "learning_rate"):
+        raise TypeError(f"over: optimizer must be a value such as Adam(1e-3), got {describe(optimizer)}.")
     rate = optimizer.learning_rate
-    return replace(optimizer, learning_rate=schedules.over(rate, steps)) if callable(rate) else optimizer
+    stretched = schedules.over(rate, steps) if callable(rate) else rate
+    return optimizer if stretched is rate else replace(optimizer, learning_rate=stretched)
 
 
-def global_norm(grads: Tree) -> float:
-    """Return the Euclidean norm over all leaves.
-
-    >>> global_norm({"a": np.array([3.0]), "b": np.array([4.0])})
-    5.0
-    """
-    return math.sqrt(sum(float(np.vdot(g, g)) for g in tree.leaves(grads)))
-
-
-def clip_by_global_norm(grads: Tree, limit: float) -> Tree:
-    """Scale all gradients by the same factor, so that their global norm is at most `limit`."""
-    norm = global_norm(grads)
-    return grads if norm <= limit else tree.map_leaves(lambda g: g * (limit / norm), grads)
+def _keep_common(optimizer: Optimizer) -> None:
+    where, rate, clipnorm = type(optimizer).__name__, optimizer.learning_rate, optimizer.global_clipnorm
+    if isinstance(rate, type):
+        fix = f"Use a value such as {rate.__name__}(0.1)."
+        raise TypeError(f"{where}: learning_rate must be a number or a schedule, got the class {rate.__name__}. {fix}")
+    keep(
+        optimizer,
+        learning_rate=rate if callable(rate) else number(where, "learning_rate", rate, least=0),
+        weight_decay=number(where, "weight_decay", optimizer.weight_decay, least=0),
+        global_clipnorm=None if clipnorm is None else number(where, "global_clipnorm", clipnorm, least=0),
+    )
 
 
-def _check(optimizer: Optimizer) -> None:
-    where = type(optimizer).__name__
-    if not callable(optimizer.learning_rate):
-        number(where, "learning_rate", optimizer.learning_rate, least=0)
-    number(where, "weight_decay", optimizer.weight_decay, least=0)
-    number(where, "global_clipnorm", 1 if optimizer.global_clipnorm is None else optimizer.global_clipnorm, least=0)
+def _zeros(where: str, params: Tree) -> Tree:
+    check_floats(f"{where}.init", "params", params)
+    return tree.map_leaves(np.zeros_like, params)
+
+
+def _read(optimizer: Optimizer, state: Any, names: tuple[str, ...]) -> tuple[int, dict[str, Tree]]:
+    """Return the step as a Python int, and the trees of the state by name."""
+    where, wanted = type(optimizer).__name__, ("step", *names)
+    if not isinstance(state, dict):
+        raise TypeError(f"{where}: state must be a dict, got {describe(state)}. Use the result of init(params).")
+    more = [name for name in state if name not in wanted and tree.leaves(state[name])]
+    if more or any(name not in state for name in wanted):
+        found = ", ".join(map(str, state)) or "nothing"
+        fix = "Use the result of this optimizer's init(params) or update."
+        raise ValueError(f"{where}: state must hold {', '.join(wanted)}, got {found}. {fix}")
+    return integer(where, "state['step']", state["step"], least=0), {name: state[name] for name in names}
 
 
 def _clip(optimizer: Optimizer, grads: Tree) -> Tree:
@@ -167,11 +214,44 @@ def _clip(optimizer: Optimizer, grads: Tree) -> Tree:
     return grads if limit is None else clip_by_global_norm(grads, limit)
 
 
-def _move(params: Tree, move: Tree, rate: float, decay: float) -> Tree:
-    def step(w: np.ndarray, m: np.ndarray) -> np.ndarray:
-        return _times_plus(-rate, _times_plus(decay, w, m) if decay and w.ndim > 1 else m, w)
+class _MisfitError(Exception):
+    """A leaf does not belong to its parameter; which one is looked for only then."""
 
-    return tree.map_leaves(step, params, move)
+
+def _map(optimizer: Optimizer, f: Callable[..., np.ndarray], params: Tree, **others: Tree) -> Tree:
+    """Apply `f` to each parameter and its leaves in the other trees, which must have its shape and get its dtype."""
+
+    def checked(w: np.ndarray, *leaves: Any) -> np.ndarray:
+        for a in leaves:
+            if type(a) is not np.ndarray or a.dtype != w.dtype or a.shape != w.shape:
+                leaves = tuple(_cast(name, a, w) for name, a in zip(others, leaves, strict=True))
+                break
+        return f(w, *leaves)
+
+    where = f"{type(optimizer).__name__}.update"
+    try:
+        return tree.map_leaves(checked, params, *others.values())
+    except _MisfitError as misfit:
+        name, a, w = misfit.args
+        leaf_place = place(name, next(path for path, leaf in tree.items(params) if leaf is w))
+        kind, wanted = (ValueError, f" of shape {w.shape}") if is_float(a) and is_float(w) else (TypeError, "")
+        fix = "Gradients and state must belong to params."
+        raise kind(f"{where}: {leaf_place} must be a float array{wanted}, got {describe(a)}. {fix}") from None
+    except ValueError as error:
+        raise ValueError(f"{where}: params, {' and '.join(others)} must be equal trees: {error}.") from None
+
+
+def _cast(name: str, a: Any, w: Any) -> Any:
+    """Return a leaf of another float type as the parameter's, so that float32 stays float32."""
+    if not is_float(w):
+        raise _MisfitError("params", w, w)
+    if not (is_float(a) and a.shape == w.shape):
+        raise _MisfitError(name, a, w)
+    return a.astype(w.dtype, copy=False)
+
+
+def _moved(w: np.ndarray, direction: np.ndarray, rate: float, decay: float) -> np.ndarray:
+    return _times_plus(-rate, _times_plus(decay, w, direction) if decay and w.ndim > 1 else direction, w)
 
 
 def _times_plus(factor: float, a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from minicnn.checks import number
+from minicnn.ops.window import integer
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Constant:
     rate: float
 
     def __post_init__(self) -> None:
-        number("Constant", "rate", self.rate, least=0)
+        keep(self, rate=number("Constant", "rate", self.rate, least=0))
 
     def __call__(self, step: int) -> float:
         """Return the rate at a step."""
@@ -35,9 +36,12 @@ class Step:
     factor: float = 0.1
 
     def __post_init__(self) -> None:
-        number("Step", "rate", self.rate, least=0)
-        number("Step", "every", self.every, least=1)
-        number("Step", "factor", self.factor, least=0)
+        keep(
+            self,
+            rate=number("Step", "rate", self.rate, least=0),
+            every=integer("Step", "every", self.every),
+            factor=number("Step", "factor", self.factor, least=0),
+        )
 
     def __call__(self, step: int) -> float:
         """Return the rate at a step.
@@ -45,7 +49,11 @@ class Step:
         >>> [Step(1.0, every=2, factor=0.5)(i) for i in range(5)]
         [1.0, 1.0, 0.5, 0.5, 0.25]
         """
-        return self.rate * self.factor ** (step // self.every)
+        times = min(integer("Step", "step", step, least=0) // self.every, 10**300)
+        try:
+            return self.rate * self.factor**times
+        except OverflowError:  # Python's powers of floats raise it instead of returning infinity
+            return math.inf if self.rate else 0.0
 
 
 @dataclass(frozen=True)
@@ -57,9 +65,12 @@ class Cosine:
     final: float = 0.0
 
     def __post_init__(self) -> None:
-        number("Cosine", "rate", self.rate, least=0)
-        number("Cosine", "final", self.final, least=0)
-        number("Cosine", "steps", 1 if self.steps is None else self.steps, least=1)
+        keep(
+            self,
+            rate=number("Cosine", "rate", self.rate, least=0),
+            steps=None if self.steps is None else integer("Cosine", "steps", self.steps),
+            final=number("Cosine", "final", self.final, least=0),
+        )
 
     def __call__(self, step: int) -> float:
         """Return the rate at a step.
@@ -67,7 +78,8 @@ class Cosine:
         >>> round(Cosine(1.0, steps=10)(5), 6)
         0.5
         """
-        done = min(step / _known(self, self.steps), 1.0)
+        steps = _known(self, self.steps)
+        done = min(integer("Cosine", "step", step, least=0), steps) / steps
         return self.final + (self.rate - self.final) * (1 + math.cos(math.pi * done)) / 2
 
 
@@ -83,9 +95,12 @@ class OneCycle:
     warmup: float = 0.2
 
     def __post_init__(self) -> None:
-        number("OneCycle", "peak", self.peak, least=0)
-        number("OneCycle", "warmup", self.warmup, least=0, most=1)
-        number("OneCycle", "steps", 1 if self.steps is None else self.steps, least=1)
+        keep(
+            self,
+            peak=number("OneCycle", "peak", self.peak, least=0),
+            steps=None if self.steps is None else integer("OneCycle", "steps", self.steps),
+            warmup=number("OneCycle", "warmup", self.warmup, least=0, most=1),
+        )
 
     def __call__(self, step: int) -> float:
         """Return the rate at a step.
@@ -94,11 +109,23 @@ class OneCycle:
         [0.5, 1.0, 1.0, 0.5, 0.0]
         """
         steps = _known(self, self.steps)
+        step = min(integer("OneCycle", "step", step, least=0), steps)
         rising = self.warmup * steps
         if step < rising:
             return self.peak * min((step + 1) / rising, 1.0)
         done = min((step - rising) / max(steps - rising, 1), 1.0)
         return self.peak * (1 + math.cos(math.pi * done)) / 2
+
+
+def keep(record: Any, **values: Any) -> None:
+    """Store checked values in a frozen record; numbers are Python's, which never change the dtype of an array.
+
+    >>> import numpy as np
+    >>> repr(Constant(np.float64(0.1))), Constant(np.float64(0.1)) == Constant(0.1)
+    ('Constant(rate=0.1)', True)
+    """
+    for name, value in values.items():
+        object.__setattr__(record, name, value)
 
 
 Schedule: TypeAlias = Constant | Step | Cosine | OneCycle

@@ -16,7 +16,7 @@ FLOORS = [
     {"kernels"},
     {"autograd"},
     {"ops"},
-    {"layers", "schedules", "optim", "data"},
+    {"layers", "schedules", "clipping", "optim", "data"},
     {"models", "train"},
     {"gradcheck", "study"},
     {"experiments"},

@@ -52,6 +52,10 @@ def run_one(recipe: Recipe, arm: str, net: Layer, seed: int, tick: Callable[[], 
 
     Raises KeyboardInterrupt if Ctrl-C cut the training short: half a run is no run.
     """
+
+    def ticked(moment: train.Moment) -> None:
+        tick()  # its result, such as tqdm's True for a bar that it drew, must not end the training
+
     parts = _load(recipe.dataset, seed)
     _warm_up(recipe, net, parts.train[: recipe.batch_size])
     result = train.fit(
@@ -64,7 +68,7 @@ def run_one(recipe: Recipe, arm: str, net: Layer, seed: int, tick: Callable[[], 
         label_smoothing=recipe.label_smoothing,
         augment=recipe.augment,
         seed=seed,
-        callbacks=[lambda moment: bool(tick())],
+        callbacks=[ticked],
         progress=False,
     )
     if result.interrupted:

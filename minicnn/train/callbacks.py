@@ -1,9 +1,13 @@
-"""What can happen after each epoch: callables that get a Moment and return True to end the training."""
+"""What can happen after each epoch: callables that get a Moment and return True to end the training.
+
+Any other result than True, False and None is a TypeError. A callback with an attribute `monitor` names a column of the
+history; `fit` checks it before training.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,7 +20,7 @@ from minicnn.train.history import History, Row
 class Moment:
     """The end of an epoch: the parameters as they are now, and the history up to this epoch."""
 
-    params: Any
+    params: Any = field(repr=False)
     history: History
 
 
@@ -27,14 +31,16 @@ Callback: TypeAlias = Callable[[Moment], bool | None]
 class EarlyStopping:
     """End the training when `monitor` has not improved for `patience` epochs.
 
-    Names that end in "loss" improve downward, others upward. Keep the weights of the best epoch with BestWeights.
+    Names that end in "loss" improve downward, others upward; NaN does not count as an improvement. Keep the weights of
+    the best epoch with BestWeights.
     """
 
     patience: int
     monitor: str = "valid_loss"
 
     def __post_init__(self) -> None:
-        integer("EarlyStopping", "patience", self.patience)
+        object.__setattr__(self, "patience", integer("EarlyStopping", "patience", self.patience))
+        _check_name("EarlyStopping", self.monitor)
 
     def __call__(self, moment: Moment) -> bool:
         """Say whether to end."""
@@ -43,7 +49,7 @@ class EarlyStopping:
 
 
 class BestWeights:
-    """Keep the parameters of the epoch with the best `monitor`, the earlier one at a tie.
+    """Keep the parameters of the epoch with the best `monitor`, the earlier one at a tie; NaN is never best.
 
     Attributes
     ----------
@@ -54,6 +60,7 @@ class BestWeights:
     """
 
     def __init__(self, monitor: str = "valid_accuracy") -> None:
+        _check_name("BestWeights", monitor)
         self.monitor = monitor
         self.params: Any = None
         self.row: Row = {}
@@ -63,6 +70,9 @@ class BestWeights:
         best = moment.history.best(self.monitor)
         if best is moment.history.rows[-1]:
             self.params, self.row = moment.params, best
+
+    def __repr__(self) -> str:
+        return f"BestWeights(monitor={self.monitor!r})"
 
 
 class CSVLog:
@@ -75,3 +85,11 @@ class CSVLog:
     def __call__(self, moment: Moment) -> None:
         """Write all rows so far."""
         moment.history.write_csv(self.path)
+
+    def __repr__(self) -> str:
+        return f"CSVLog({str(self.path)!r})"
+
+
+def _check_name(where: str, monitor: Any) -> None:
+    if not isinstance(monitor, str):
+        raise TypeError(f"{where}: monitor must be the name of a column such as 'valid_loss', got {monitor!r}.")

@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import io
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from minicnn.files import atomic_write
+from minicnn.notebook import html_table, shown
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Row = dict[str, float]
 
+COLUMNS = ("epoch", "learning_rate", "loss", "accuracy", "seconds")
+VALID_COLUMNS = ("valid_loss", "valid_accuracy")
+FORMATS = {"epoch": "g", "learning_rate": ".3g", "accuracy": ".2%", "valid_accuracy": ".2%", "seconds": ".2f"}
+MOST_SHOWN = 30
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class History:
-    """One row an epoch: epoch, learning_rate, loss, accuracy, seconds, and valid_loss, valid_accuracy if validated.
+    """One row per epoch: epoch, learning_rate, loss, accuracy, seconds, and valid_loss, valid_accuracy if validated.
 
     Losses and accuracies (0 to 1) of training are means over the epoch's batches while they were trained on;
     seconds are those of training in this epoch, without validation.
 
-    >>> History([{"epoch": 1, "loss": 2.5}, {"epoch": 2, "loss": 0.5}])["loss"]
+    >>> history = History([{"epoch": 1, "loss": 2.5}, {"epoch": 2, "loss": 0.5}])
+    >>> history["loss"]
     [2.5, 0.5]
+    >>> history
+    History(2 epochs; last: loss=0.5)
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -31,32 +46,50 @@ class History:
 
     def __getitem__(self, name: str) -> list[float]:
         """Return one column."""
-        if self.rows and name not in self.rows[0]:
-            raise ValueError(f"History: there is no {name!r}. Use one of {', '.join(self.rows[0])}.")
+        if not isinstance(name, str) or not all(name in row for row in self.rows):
+            raise ValueError(f"History: {unknown('the column', name, self.columns)}")
         return [row[name] for row in self.rows]
 
+    @property
+    def columns(self) -> list[str]:
+        """The names of all columns, in the order in which they appeared."""
+        return list(dict.fromkeys(name for row in self.rows for name in row))
+
     def best(self, monitor: str) -> Row:
-        """Return the row with the best value: the smallest if `monitor` is a loss, else the largest; first at ties."""
+        """Return the row with the best value: the smallest if `monitor` is a loss, else the largest; first at ties.
+
+        NaN is worse than every number; if all values are NaN, the first row is returned.
+        """
+        if not self.rows:
+            raise ValueError("History.best: there must be at least one epoch, got none. Train first.")
+        values = self[monitor]
         sign = 1 if monitor.endswith("loss") else -1
-        return min(self.rows, key=lambda row: sign * row[monitor])
+        ranks = [(math.isnan(value), sign * value) for value in values]
+        return self.rows[ranks.index(min(ranks))]
 
     def write_csv(self, path: str | Path) -> Path:
-        """Write the rows as a table with a head line."""
+        """Write the rows as a table with a head line; a value that a row lacks is left empty."""
         text = io.StringIO()
-        writer = csv.DictWriter(text, list(self.rows[0]) if self.rows else ["epoch"], lineterminator="\n")
+        writer = csv.DictWriter(text, self.columns or ["epoch"], lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
         return atomic_write(path, text.getvalue())
 
-    def plot(self, path: str | Path | None = None) -> Any:
-        """Draw loss and accuracy against the epoch, return the matplotlib Figure, and save it if asked."""
-        from matplotlib.figure import Figure
+    def plot(self, path: str | Path | None = None) -> Figure:
+        """Draw loss and accuracy against the epoch, return the matplotlib Figure, and save it if asked.
+
+        The figure shows itself as the result of a notebook's cell. Raises ImportError without matplotlib.
+        """
+        try:
+            from matplotlib.figure import Figure
+        except ModuleNotFoundError as missing:
+            raise ImportError(f"History.plot needs matplotlib: {missing}. Use pip install matplotlib.") from missing
 
         figure = Figure(figsize=(9, 3.6), layout="constrained")
         axes = figure.subplots(1, 2)
         for axis, name in zip(axes, ("loss", "accuracy"), strict=True):
             for column, label in ((name, "training"), (f"valid_{name}", "validation")):
-                if self.rows and column in self.rows[0]:
+                if column in self.columns:
                     axis.plot(self["epoch"], self[column], marker=".", label=label)
             axis.set(xlabel="epoch", ylabel=name)
             axis.grid(alpha=0.3)
@@ -65,4 +98,35 @@ class History:
         if path is not None:
             kind = Path(path).suffix.removeprefix(".") or "png"
             atomic_write(path, lambda file: figure.savefig(file, format=kind, dpi=120))
-        return figure
+        return shown(figure)
+
+    def __repr__(self) -> str:
+        if not self.rows:
+            return "History(0 epochs)"
+        last = {name: value for name, value in self.rows[-1].items() if name.endswith(("loss", "accuracy"))}
+        shown = ", ".join(f"{name}={_format(name, value)}" for name, value in last.items())
+        return f"History({len(self)} epoch{'s' if len(self) > 1 else ''}; last: {shown})"
+
+    def _repr_html_(self) -> str:
+        """Return the table that a notebook shows; of a long history its beginning and its end."""
+        half = MOST_SHOWN // 2
+        rows = [[_format(name, row[name]) if name in row else "" for name in self.columns] for row in self.rows]
+        if len(rows) > MOST_SHOWN:
+            rows = [*rows[:half], ["..."] * len(self.columns), *rows[-half:]]
+        return html_table(self.columns or ["epoch"], rows)
+
+
+def unknown(argument: str, name: object, columns: Iterable[str]) -> str:
+    """Return what to say of a column that is not there, with the nearest that is.
+
+    >>> unknown("monitor", "val_loss", ["loss", "valid_loss"])
+    "monitor must be one of loss, valid_loss, got 'val_loss'. Did you mean 'valid_loss'?"
+    """
+    columns = list(columns)
+    close = difflib.get_close_matches(str(name), columns, n=1, cutoff=0.5)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return f"{argument} must be one of {', '.join(columns)}, got {name!r}.{hint}"
+
+
+def _format(name: str, value: float) -> str:
+    return format(value, FORMATS.get(name, ".4g")) if isinstance(value, int | float) else str(value)
