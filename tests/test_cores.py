@@ -26,7 +26,7 @@ def arrays(n=16):
 
 
 def test_parts_cover_the_batch_once_and_come_back_in_order():
-    spans = cores.share(lambda first, last: list(range(first, last)), 7, cores.LITTLE)
+    spans = cores.share(lambda first, last: list(range(first, last)), 7, cores.MIN_WORK)
     assert len(spans) == 2
     assert [i for span in spans for i in span] == list(range(7))
 
