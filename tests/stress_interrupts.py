@@ -11,7 +11,6 @@ import argparse
 import gc
 import json
 import os
-import random
 import selectors
 import signal
 import subprocess
@@ -67,7 +66,9 @@ class Interrupts:
         self.rng, self.left, self.count = rng, 0, 0
         self.helper = None
         if by == "process":
-            self.helper = subprocess.Popen([sys.executable, __file__, "--send", str(os.getpid())], stdin=subprocess.PIPE)
+            self.helper = subprocess.Popen(
+                [sys.executable, __file__, "--send", str(os.getpid())], stdin=subprocess.PIPE
+            )
         signal.signal(signal.SIGALRM, self.handle)
         signal.signal(signal.SIGINT, self.handle)
 
@@ -88,7 +89,7 @@ class Interrupts:
 
     def hit(self, job):
         """Interrupt `job` and return the exception, which still refers to all frames."""
-        self.left = self.rng.choice([1, 1, 1, 2, 3])
+        self.left = int(self.rng.choice([1, 1, 1, 2, 3]))
         delay = self.rng.random() * LONGEST
         if self.helper:
             self.helper.stdin.write(f"{delay}\n".encode())
@@ -128,7 +129,7 @@ def threads():
 
 
 def child(interrupts, by, seed):
-    rng = random.Random(seed)
+    rng = np.random.default_rng(seed)
     todo = jobs()
     expected = {name: content(job()) for name, job in todo.items()}
     sharing, before, most = take_part(), threads(), 0

@@ -3,9 +3,9 @@
 The compiled loops release the GIL, so plain Python threads run at the same time. The caller's own thread takes the
 first part. Threads share nothing but the arrays that the loops write into at different places.
 
-Why a pool of its own: handing a part over costs 10 to 20 microseconds here and about 70 with
-`concurrent.futures.ThreadPoolExecutor`, which wakes a sleeping thread for each part, and a loop of a small net takes
-less than that. So a worker without work spins for a moment before it sleeps, as the threads of BLAS and OpenMP do.
+Why a pool of its own: handing a part over costs about ten microseconds here and thirty to seventy with
+`concurrent.futures.ThreadPoolExecutor`, which wakes a sleeping thread for each part, and many a loop of a small net
+takes less than that. So a worker without work spins for a moment before it sleeps, as the threads of BLAS do.
 Numba's own threading layers abort when two threads use them at once (workqueue) or after a fork (OpenMP).
 
 Why an interruption does no harm: Python runs signal handlers in the main thread between any two bytecodes, so a
@@ -33,6 +33,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from minicnn.kernels.cache import njit
@@ -41,10 +42,10 @@ MIN_WORK = 50_000
 """Multiplications (about ten microseconds) below which a second core costs more than it saves."""
 MAX_THREADS = 256
 """More threads than this are not started, whatever the environment asks for."""
-SPINS = 1_000_000
-"""How often a waiting thread reads the counter before it sleeps: about a quarter of a millisecond."""
-SPINS_AFTER_POST = 16_000
-"""How long, in reads, a thread stays without the GIL after an increment: about what it takes to start a loop."""
+READS = 16_000
+"""How often a waiting thread reads the counter in one round: about what it takes to start a loop."""
+ROUNDS = 60
+"""Rounds until a waiting thread sleeps: about a quarter of a millisecond."""
 _UNREACHABLE = 2**62
 
 
@@ -59,13 +60,29 @@ def _read(typing: Any, counter: Any = None) -> Any:
     return types.int64(counter), generate
 
 
+@intrinsic
+def _yield_core(typing: Any = None) -> Any:
+    """Let another thread run on this core, if one waits for it."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        if hasattr(os, "sched_yield"):  # POSIX
+            function = ir.FunctionType(ir.IntType(32), ())
+            builder.call(cgutils.get_or_insert_function(builder.module, function, "sched_yield"), ())
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
 @njit
-def _spin(raised, increment, watched, value, spins):
+def _spin(raised, increment, watched, value, rounds):
     if increment:  # adding 0 would write, too, and could undo what another thread has just added
         raised[0] += increment
-    for _ in range(spins):
-        if _read(watched) >= value:
-            return True
+    for i in range(rounds):
+        if i:  # else a busy machine with both threads on one core would run neither for two whole waits
+            _yield_core()
+        for _ in range(READS):
+            if _read(watched) >= value:
+                return True
     return False
 
 
@@ -83,7 +100,7 @@ class Counter:
 
     def increment(self) -> None:
         """Add one."""
-        _spin(self.value, 1, self.value, _UNREACHABLE, SPINS_AFTER_POST)
+        _spin(self.value, 1, self.value, _UNREACHABLE, 1)
         self.wake()
 
     def wake(self) -> None:
@@ -93,7 +110,7 @@ class Counter:
 
     def wait(self, value: int) -> bool:
         """Return True when the counter has reached `value`, False when the bell has brought something else."""
-        while not _spin(self.value, 0, self.value, value, SPINS):
+        while not _spin(self.value, 0, self.value, value, ROUNDS):
             self.asleep = True
             # Read again after saying so: an increment in between has either been seen here or has rung the bell.
             if self.value[0] < value and self.bell.get() is not None:
@@ -140,7 +157,7 @@ class Worker:
             loop = args = None
             if not self.done.asleep:
                 # Says so and spins for the next task in one call: in between it would queue for the GIL.
-                _spin(self.done.value, 1, self.asked.value, count, SPINS)
+                _spin(self.done.value, 1, self.asked.value, count, ROUNDS)
                 self.done.wake()
             else:
                 self.done.increment()
