@@ -170,7 +170,7 @@ def run(interrupts, by, seed, patience):
 
 def follow(process, found, patience):
     """Read a child's lines; return how many interrupts it has had."""
-    count, text, end = 0, b"", 60.0  # the first line takes longest: kernels are compiled
+    count, text, end = 0, b"", 300.0  # the first line takes longest: kernels are compiled
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
         while True:
