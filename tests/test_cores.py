@@ -1,6 +1,7 @@
 """Sharing a batch over threads: all of it, once, in order, whoever else asks at the same time."""
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -26,7 +27,7 @@ def arrays(n=16):
 
 
 def test_parts_cover_the_batch_once_and_come_back_in_order():
-    spans = cores.share(lambda first, last: list(range(first, last)), 7, cores.LITTLE)
+    spans = cores.share(lambda first, last: list(range(first, last)), 7, cores.MIN_WORK)
     assert len(spans) == 2
     assert [i for span in spans for i in span] == list(range(7))
 
@@ -81,19 +82,37 @@ def test_a_forked_child_computes_too():
     assert os.waitpid(child, 0)[1] == 0
 
 
-@pytest.mark.parametrize("value", ["0", "-1", "two", "1.5"])
-def test_a_wrong_number_of_threads_is_refused(monkeypatch, value):
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("MINICNN_THREADS", value) for value in ["0", "-1", "two", "1.5", "4,3", "²", " ", "1_0", "+2", "0x2"]]
+    + [("OMP_NUM_THREADS", value) for value in ["0", "two", "4,", ",4", "4,,2", "4,two", "4,0", "4;2"]],
+)
+def test_a_wrong_number_of_threads_is_refused(monkeypatch, name, value):
     monkeypatch.setattr(cores, "_THREADS", 0)
-    monkeypatch.setenv("MINICNN_THREADS", value)
-    with pytest.raises(ValueError, match=f"MINICNN_THREADS='{value}'"):
+    monkeypatch.delenv("MINICNN_THREADS", raising=False)
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=f"^{name} must be a positive integer, got '{re.escape(value)}'"):
         cores.threads()
 
 
-def test_threads_follow_the_environment(monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "value", "threads"),
+    [
+        ("OMP_NUM_THREADS", "3", 3),
+        ("OMP_NUM_THREADS", "4,3,2", 4),
+        ("OMP_NUM_THREADS", " 2 , 1", 2),
+        ("MINICNN_THREADS", "007", 7),
+        ("MINICNN_THREADS", "256", 256),
+        ("MINICNN_THREADS", str(10**9), 256),
+        ("MINICNN_THREADS", "9" * 5000, 256),
+        ("OMP_NUM_THREADS", f"{10**20},2", 256),
+    ],
+)
+def test_threads_follow_the_environment(monkeypatch, name, value, threads):
     monkeypatch.setattr(cores, "_THREADS", 0)
     monkeypatch.delenv("MINICNN_THREADS", raising=False)
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert cores.threads() == 3
+    monkeypatch.setenv(name, value)
+    assert cores.threads() == threads
 
 
 def test_one_thread_and_two_agree(monkeypatch):

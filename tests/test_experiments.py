@@ -206,7 +206,7 @@ def test_known_bugs_rejects_a_wrong_number_of_threads(tmp_path):
     wrong = {**os.environ, "MINICNN_KERNELS": "compiled", "MINICNN_THREADS": "two"}
     done = subprocess.run(arguments, env=wrong, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "MINICNN_THREADS='two' is no number of threads" in done.stderr
+    assert "MINICNN_THREADS must be a positive integer, got 'two'" in done.stderr
     assert not list(tmp_path.iterdir())
 
 

@@ -1,37 +1,57 @@
-"""Sharing a batch out over the cores: one thread a core, each with a part of the images.
+"""A loop over images in parallel: one thread per core, each with a part of the batch.
 
-The compiled loops give up the interpreter's lock, so plain Python threads run at the same time. The caller's own
-thread takes the first part. Nothing is shared but the arrays that the loops write into at different places.
+The compiled loops release the GIL, so plain Python threads run at the same time. The caller's own thread takes the
+first part. Threads share nothing but the arrays that the loops write into at different places.
 
-Waking a sleeping thread takes longer than many a loop here, so a worker that has nothing to do looks for its next
-part for a moment before it goes to sleep, as the threads of BLAS and OpenMP do.
+Why a pool of its own: handing a part over costs about ten microseconds here and thirty to seventy with
+`concurrent.futures.ThreadPoolExecutor`, which wakes a sleeping thread for each part, and many a loop of a small net
+takes less than that. So a worker without work spins for a moment before it sleeps, as the threads of BLAS do.
+Numba's own threading layers abort when two threads use them at once (workqueue) or after a fork (OpenMP).
+
+Why an interruption does no harm: Python runs signal handlers in the main thread between any two bytecodes, so a
+KeyboardInterrupt may end a call at any of them, and no `finally` is sure to run to its end. The pool is therefore in
+one place at a time: in the list `_IDLE`, or with the one call that has taken it out. It is put back only by a call
+that has run to its end. Whatever ends a call earlier leaves the pool to the garbage collector, and with it goes its
+half-finished state; the workers notice and end, and the next call makes another pool. Each step that others rely on
+(list.pop, the slice assignment, SimpleQueue.put, start_new_thread, the callback of a weak reference) is one operation
+in C, which no signal handler can divide.
 """
 
 from __future__ import annotations
 
+import _thread
 import itertools
 import os
-import threading
+import queue
+import re
+import sys
+import weakref
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
-LITTLE = 50_000
+from minicnn.kernels.cache import njit
+
+MIN_WORK = 50_000
 """Multiplications (about ten microseconds) below which a second core costs more than it saves."""
-LOOKS = 1_000_000
-"""How often a waiting thread looks before it sleeps: about a quarter of a millisecond."""
-LINGER = 16_000
-"""How many looks long a thread stays without the lock after a post: about what it takes to start a loop."""
-NEVER = 2**62
+MAX_THREADS = 256
+"""More threads than this are not started, whatever the environment asks for."""
+READS = 16_000
+"""How often a waiting thread reads the counter in one round: about what it takes to start a loop."""
+ROUNDS = 60
+"""Rounds until a waiting thread sleeps: about a quarter of a millisecond."""
+_UNREACHABLE = 2**62
 
 
 @intrinsic
 def _read(typing: Any, counter: Any = None) -> Any:
-    """Read the one number of an array, afresh from memory each time."""
+    """Read the element of a one-element array from memory, not from a register."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, args[0])
@@ -40,141 +60,201 @@ def _read(typing: Any, counter: Any = None) -> Any:
     return types.int64(counter), generate
 
 
-@njit(nogil=True, cache=True)
-def _look(raised, more, watched, value, looks):
-    if more:  # adding 0 would write, too, and could undo what another thread has just added
-        raised[0] += more
-    for _ in range(looks):
-        if _read(watched) >= value:
-            return True
+@intrinsic
+def _yield_core(typing: Any = None) -> Any:
+    """Let another thread run on this core, if one waits for it."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        if hasattr(os, "sched_yield"):  # POSIX
+            function = ir.FunctionType(ir.IntType(32), ())
+            builder.call(cgutils.get_or_insert_function(builder.module, function, "sched_yield"), ())
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@njit
+def _spin(raised, increment, watched, value, rounds):
+    if increment:  # adding 0 would write, too, and could undo what another thread has just added
+        raised[0] += increment
+    for i in range(rounds):
+        if i:  # else a busy machine with both threads on one core would run neither for two whole waits
+            _yield_core()
+        for _ in range(READS):
+            if _read(watched) >= value:
+                return True
     return False
 
 
-class Signal:
-    """A counter that one thread raises and another waits for, at first awake and then asleep.
+class Counter:
+    """A counter that one thread increments and another one waits for, at first spinning and then asleep.
 
-    Who raises it does so without the interpreter's lock and stays without it for a moment, so that who sees it
-    finds the lock free: queueing for the lock would mean to sleep and be woken again.
+    The increment happens without the GIL, and the thread stays without it for a moment, so that the one that waits
+    finds the GIL free: queueing for it would mean to sleep and be woken again.
     """
 
     def __init__(self) -> None:
-        self.counter = np.zeros(1, np.int64)
+        self.value = np.zeros(1, np.int64)
         self.asleep = False
-        self.bell = threading.Semaphore(0)
+        self.bell: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
-    def post(self) -> None:
-        """Raise the counter by one."""
-        _look(self.counter, 1, self.counter, NEVER, LINGER)
-        self.ring()
+    def increment(self) -> None:
+        """Add one."""
+        _spin(self.value, 1, self.value, _UNREACHABLE, 1)
+        self.wake()
 
-    def ring(self) -> None:
-        """Wake who waits, if it sleeps; once too often does no harm."""
+    def wake(self) -> None:
+        """Wake the thread that waits, if it sleeps; once too often does no harm."""
         if self.asleep:
-            self.bell.release()
+            self.bell.put(None)
 
-    def wait(self, value: int) -> None:
-        """Return when the counter has reached `value`."""
-        while not _look(self.counter, 0, self.counter, value, LOOKS):
+    def wait(self, value: int) -> bool:
+        """Return True when the counter has reached `value`, False when the bell has brought something else."""
+        while not _spin(self.value, 0, self.value, value, ROUNDS):
             self.asleep = True
-            # Asked again after saying so: a post in between has either been seen here or has rung the bell.
-            if self.counter[0] < value:
-                self.bell.acquire()
+            # Read again after saying so: an increment in between has either been seen here or has rung the bell.
+            if self.value[0] < value and self.bell.get() is not None:
+                return False
             self.asleep = False
+        return True
 
 
 class Worker:
-    """A thread that waits for a task, does it, says so, and waits for the next."""
+    """A thread that waits for a task, runs it, says so, and waits for the next, until its pool is gone."""
 
-    def __init__(self, number: int) -> None:
-        self.asked, self.done, self.count = Signal(), Signal(), 0
+    def __init__(self, pool: Pool) -> None:
+        self.asked, self.done, self.count = Counter(), Counter(), 0
         self.task: Any = None
         self.result: Any = None
         self.error: BaseException | None = None
-        threading.Thread(target=self._run, name=f"minicnn-{number}", daemon=True).start()
+        # The thread itself must not keep the pool alive; when the pool goes, the weak reference rings the bell.
+        lifeline = weakref.ref(pool, self.asked.bell.put)
+        # Not threading.Thread, whose start() leaves its lists wrong if it is interrupted half-way.
+        self.thread = _thread.start_new_thread(self._run, (lifeline,))
 
     def start(self, loop: Callable[..., Any], *args: Any) -> None:
         """Begin `loop(*args)`."""
         self.task, self.count = (loop, args), self.count + 1
-        self.asked.post()
+        self.asked.increment()
 
     def finish(self) -> Any:
         """Wait for the task and return its result, or raise its error."""
         self.done.wait(self.count)
-        result, error, self.result, self.error, self.task = self.result, self.error, None, None, None
+        result, error, self.result, self.error = self.result, self.error, None, None
         if error is not None:
             raise error
         return result
 
-    def _run(self) -> None:
+    def _run(self, lifeline: weakref.ref[Pool]) -> None:
         count = 1
-        while True:
-            self.asked.wait(count)
+        while self.asked.wait(count):
             count += 1
-            loop, args = self.task
+            (loop, args), self.task = self.task, None
             try:
                 self.result = loop(*args)
             except BaseException as error:
                 self.error = error
             loop = args = None
             if not self.done.asleep:
-                # Says so and looks for the next task in one go: in between it would queue for the lock.
-                _look(self.done.counter, 1, self.asked.counter, count, LOOKS)
-                self.done.ring()
+                # Says so and spins for the next task in one call: in between it would queue for the GIL.
+                _spin(self.done.value, 1, self.asked.value, count, ROUNDS)
+                self.done.wake()
             else:
-                self.done.post()
+                self.done.increment()
 
 
-_WORKERS: list[Worker] = []
-_LOCK = threading.Lock()
+class Pool:
+    """Workers that live as long as this object."""
+
+    def __init__(self) -> None:
+        self.workers: list[Worker] = []
+
+    def first(self, number: int) -> list[Worker]:
+        """Return up to `number` workers; fewer where the system allows no more threads."""
+        while len(self.workers) < number:
+            try:
+                self.workers.append(Worker(self))
+            except RuntimeError:  # a limit on threads, or the interpreter is about to end
+                break
+        return self.workers[:number]
+
+
+_IDLE: list[Pool] = []
+"""The pool, while no call uses it."""
 _THREADS = 0
 
 
 def threads() -> int:
-    """Return how many cores the kernels use: MINICNN_THREADS, else OMP_NUM_THREADS, else all that this process has."""
+    """Return how many cores the kernels use: MINICNN_THREADS, else OMP_NUM_THREADS, else all that this process has.
+
+    Of OpenMP's list for nested loops, such as 4,2, the first number counts. ValueError for anything else.
+    """
     global _THREADS
     if not _THREADS:
-        name = next((n for n in ("MINICNN_THREADS", "OMP_NUM_THREADS") if os.environ.get(n)), None)
-        asked = os.environ[name] if name else ""
-        if name and not (asked.isdigit() and int(asked)):
-            raise ValueError(f"{name}={asked!r} is no number of threads. Use 1 or more, or unset it.")
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        _THREADS = int(asked) if asked else cores
+        _THREADS = min(_asked() or cores, MAX_THREADS)
     return _THREADS
+
+
+def _asked() -> int:
+    name = next((n for n in ("MINICNN_THREADS", "OMP_NUM_THREADS") if os.environ.get(n)), None)
+    if name is None:
+        return 0
+    text = os.environ[name]
+    numbers = [part.strip(" \t") for part in (text.split(",") if name == "OMP_NUM_THREADS" else [text])]
+    if not all(re.fullmatch(r"0*[1-9][0-9]*", number, re.ASCII) for number in numbers):
+        raise ValueError(f"{name} must be a positive integer, got {text!r}. Unset it to use all cores.")
+    digits = numbers[0].lstrip("0")
+    return int(digits) if len(digits) < 10 else MAX_THREADS  # int() refuses thousands of digits
 
 
 def share(loop: Callable[..., Any], images: int, work: int, *args: Any) -> list[Any]:
     """Call `loop(first, last, *args)` for parts of the images, at the same time, and return the results in order.
 
     `work` is about how many multiplications it takes: a little stays on the caller's own core. So does a call while
-    another thread's is under way, in the same parts, so that sums over parts come out the same to the last bit.
+    another one is under way, in the same parts, so that sums over parts come out the same to the last bit.
     """
-    parts = min(threads() if work >= LITTLE else 1, images)
+    parts = min(threads() if work >= MIN_WORK else 1, images)
     if parts < 2:
         return [loop(0, images, *args)] if images else []
     spans = list(itertools.pairwise(images * i // parts for i in range(parts + 1)))
-    if not _LOCK.acquire(blocking=False):
-        return [loop(first, last, *args) for first, last in spans]
+    # When the interpreter ends, threads other than the main one stop for good: nothing may wait for them.
+    if sys.is_finalizing() or (not _IDLE and _under_way()):
+        return [loop(*span, *args) for span in spans]
+    return _in_parallel(loop, spans, args)
+
+
+def _in_parallel(loop: Callable[..., Any], spans: list[tuple[int, int]], args: tuple[Any, ...]) -> list[Any]:
     try:
-        while len(_WORKERS) < parts - 1:
-            _WORKERS.append(Worker(len(_WORKERS) + 1))
-        workers = _WORKERS[: parts - 1]
-        for worker, span in zip(workers, spans[1:], strict=True):
-            worker.start(loop, *span, *args)
-        try:
-            own = loop(*spans[0], *args)
-        finally:
-            others = [worker.finish() for worker in workers]
-        return [own, *others]
-    finally:
-        _LOCK.release()
+        pool = _IDLE.pop()
+    except IndexError:
+        pool = Pool()
+    workers = pool.first(len(spans) - 1)
+    if _thread.get_ident() in [worker.thread for worker in workers]:
+        workers = []  # a destructor that the garbage collector runs in a worker: it cannot wait for itself
+    for worker, span in zip(workers, spans[1:], strict=False):
+        worker.start(loop, *span, *args)
+    own = loop(*spans[0], *args)
+    rest = [loop(*span, *args) for span in spans[len(workers) + 1 :]]
+    others = [worker.finish() for worker in workers]
+    _IDLE[:] = [pool]
+    return [own, *others, *rest]
 
 
-def _after_fork() -> None:
-    """Forget the threads, which do not survive a fork."""
-    global _LOCK
-    _LOCK = threading.Lock()
-    _WORKERS.clear()
+def _under_way() -> bool:
+    """Whether some thread is inside `_in_parallel` at this moment.
+
+    Asked of the threads themselves: whatever is noted down for it, an interruption could leave there for ever.
+    """
+    for top in sys._current_frames().values():
+        frame: FrameType | None = top
+        while frame is not None:
+            if frame.f_code is _in_parallel.__code__:
+                return True
+            frame = frame.f_back
+    return False
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    # Threads do not survive a fork.
+    os.register_at_fork(after_in_child=_IDLE.clear)

@@ -1,27 +1,13 @@
-"""One line on stderr when kernels are compiled for the first time, so that nobody wonders about the wait."""
+"""One line on stderr, for what a user should know and no program should stop for."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from typing import Any
-
-from numba.core import event
-
-_TEXT = "minicnn: compiling its kernels for this machine, once; this takes some seconds"
 
 
-class Notice(event.Listener):
-    """Speaks at the first function of minicnn that Numba compiles and does not find in its cache on disk."""
-
-    def __init__(self) -> None:
-        self.said = False
-
-    def on_start(self, event: Any) -> None:
-        """Say it, once in a process."""
-        module = event.data["dispatcher"].py_func.__module__
-        if not self.said and module.startswith("minicnn."):
-            self.said = True
-            print(_TEXT, file=sys.stderr)
-
-    def on_end(self, event: Any) -> None:
-        """Say nothing more."""
+def say(text: str) -> None:
+    """Write one line to stderr, where there is one."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError, ValueError):  # closed by whoever reads it, or by the program
+            print(f"minicnn: {text}", file=sys.stderr)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.linalg.cython_blas  # noqa: F401 - where np.dot in a compiled loop finds its products
-from numba import njit
 from numba.core import event
 from threadpoolctl import ThreadpoolController
 
-from minicnn.kernels.notice import Notice
+from minicnn.kernels.cache import njit
+from minicnn.kernels.notice import say
 
 Pair = tuple[int, int]
 Pads = tuple[Pair, Pair]
@@ -22,21 +22,24 @@ for _pool in ThreadpoolController().lib_controllers:
     if _pool.user_api == "blas":
         # Each core multiplies for itself, and a BLAS thread that waits for work spins on the core of one that works.
         _pool.set_num_threads(1)
-event.register("numba:compile", Notice())
 
 
-def _forget_stale_loops() -> None:
-    """Delete what Numba has cached on disk if a file here is newer: it only looks at a loop's own file."""
-    here = Path(__file__).parent
-    cached = list(here.glob("__pycache__/*.nb[ic]"))
-    edited = max(file.stat().st_mtime for file in here.glob("*.py"))
-    if any(file.stat().st_mtime < edited for file in cached):
-        for file in cached:
-            file.unlink(missing_ok=True)
+class _Notice(event.Listener):
+    """Speaks at the first function of minicnn that Numba compiles and does not find on disk: it takes a while."""
+
+    said = False
+
+    def on_start(self, event: Any) -> None:
+        if not self.said and event.data["dispatcher"].py_func.__module__.startswith("minicnn."):
+            self.said = True
+            say("compiling its kernels for this machine (first run only); this takes a few seconds")
+
+    def on_end(self, event: Any) -> None:
+        """Say nothing more."""
 
 
-_forget_stale_loops()
-loop = njit(nogil=True, cache=True, error_model="numpy")
+event.register("numba:compile", _Notice())
+loop = njit
 
 
 @loop

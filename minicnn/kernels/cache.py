@@ -1,0 +1,91 @@
+"""The compiled loops on disk, so that a process need not compile what an earlier one has compiled.
+
+Numba's own cache would load a loop from before an edit, because it looks at the loop's own file but not at those of
+the loops that it calls, and lets processes that start together read one loop's code under another's name. This one
+writes to the same folders with the same code, but has one file per loop and signature. The file ends in a hash over
+its contents, the source of all kernels, and the versions of what has compiled it. A file with another hash is stale
+or damaged; it is compiled again and replaced in one step, and no file is ever deleted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import numba
+import numpy as np
+from numba.core.caching import FunctionCache, IndexDataCacheFile
+
+
+def _stamp() -> str:
+    here = Path(__file__).parent
+    files = [here / "cache.py", here / "cores.py", *sorted(here.glob("compiled/*.py"))]
+    hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    return repr((sys.version, numba.__version__, llvmlite.__version__, np.__version__, hashes))
+
+
+_STAMP = _stamp()
+
+
+class _Files(IndexDataCacheFile):
+    """One file per signature, in place of Numba's index and numbered files."""
+
+    def load(self, key: Any) -> Any:
+        """Return what was saved, or None if it is absent, stale, or damaged."""
+        try:
+            data = Path(self._data_path(self._name(key))).read_bytes()
+        except OSError:
+            return None
+        # Numba reads the file again, and ignores what follows the code.
+        return self._load_data(self._name(key)) if data[-32:] == self._hash(key, data[:-32]) else None
+
+    def save(self, key: Any, data: Any) -> None:
+        """Write in one step, so that no other process reads half a file."""
+        code = self._dump(data)
+        with self._open_for_write(self._data_path(self._name(key))) as file:
+            file.write(code + self._hash(key, code))
+
+    def _name(self, key: Any) -> str:
+        signature, target, _ = key
+        digest = hashlib.sha256(repr((signature, target)).encode()).digest()
+        return str(self._data_name(int.from_bytes(digest[:8], "big")))
+
+    def _hash(self, key: Any, code: bytes) -> bytes:
+        return hashlib.sha256(repr((self._source_stamp, key)).encode() + code).digest()
+
+
+class KernelCache(FunctionCache):
+    """Numba's cache, never the reason for which a program fails or takes stale code."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        name = f"{function.__module__}.{function.__qualname__}.{sys.implementation.cache_tag}"
+        self._cache_file = _Files(self.cache_path, name, _STAMP)
+
+    def load_overload(self, signature: Any, target: Any) -> Any:
+        """Return the compiled loop, or None."""
+        try:
+            return super().load_overload(signature, target)
+        except Exception:  # whatever is wrong with the file, the loop can be compiled again
+            return None
+
+    def save_overload(self, signature: Any, result: Any) -> None:
+        """Save the compiled loop if that is possible."""
+        try:
+            super().save_overload(signature, result)
+        except Exception:  # a full disk, a folder that has gone: the next process compiles again
+            return
+
+
+def njit(function: Callable[..., Any]) -> Any:
+    """Return the loop compiled with Numba, without the GIL, and cached where there is a folder to write to."""
+    loop: Any = numba.njit(nogil=True, error_model="numpy")(function)
+    try:
+        loop._cache = KernelCache(function)
+    except Exception:  # no folder can be written to: Numba compiles in each process
+        return loop
+    return loop
