@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd import Array, op
+from minicnn.checks import flag
 from minicnn.errors import ShapeError
 from minicnn.ops.window import integer
 
@@ -19,6 +20,7 @@ Axes = int | tuple[int, ...] | None
 def reduce_shape(x: Shape, axis: Axes = None, keepdims: bool = False, *, where: str = "sum") -> Shape:
     """Shape rule of the reductions: the axes go, or stay with size 1."""
     axes = _axes(len(x), axis, where)
+    flag(where, "keepdims", keepdims)
     return tuple(1 if i in axes else n for i, n in enumerate(x) if keepdims or i not in axes)
 
 

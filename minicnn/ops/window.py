@@ -14,16 +14,25 @@ from __future__ import annotations
 
 import functools
 import math
-import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import numpy as np
+
+from minicnn.checks import LARGEST, flag, near, shown
+from minicnn.checks import integer as integer
+from minicnn.checks import pair as pair
 from minicnn.errors import ShapeError
 
 Shape: TypeAlias = tuple[int, ...]
 Size: TypeAlias = int | tuple[int, int]
 Pads: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
 Padding: TypeAlias = str | int | tuple[int, int] | Pads
+
+ROOMY = 2**18
+"""Rows times columns, 512 x 512, up to which an image may be padded whatever its own size; beyond it to 64 times its
+own area. A dilation or a padding beyond both reads almost only zeros and takes gigabytes to do so."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +64,12 @@ class Axis:
     @property
     def unread(self) -> tuple[int, ...]:
         """Cells of the input that no tap reads: at its end, or between windows and taps that lie apart."""
-        starts = range(-self.before, self.out * self.s - self.before, self.s)
-        read = {start + j * self.d for start in starts for j in range(self.k)}
-        return tuple(cell for cell in range(self.n) if cell not in read)
+        read = np.zeros(self.n, bool)
+        for tap in range(min(self.k, (self.n - 1 + self.before) // self.d + 1)):
+            first = tap * self.d - self.before  # of this tap's cells, one every stride; some may lie before the input
+            end = first + self.out * self.s
+            read[first % self.s if first < 0 else first : max(end, 0) : self.s] = True
+        return tuple(np.flatnonzero(~read).tolist())
 
     def formula(self, rounding: str) -> str:
         """Return the size formula with its numbers."""
@@ -79,7 +91,11 @@ class Axis:
         """
         first, end = (-self.before, self.n + self.after) if include_pad else (0, self.n)
         starts = [i * self.s - self.before for i in range(self.out)]
-        return [sum(first <= start + j * self.d < end for j in range(self.k)) for start in starts]
+        return [self._taps_before(end - start) - self._taps_before(first - start) for start in starts]
+
+    def _taps_before(self, distance: int) -> int:
+        """Return how many taps lie less than a distance from the first one."""
+        return min(max(-(-distance // self.d), 0), self.k)
 
 
 class AdaptiveAxis(Axis):
@@ -158,7 +174,8 @@ def windows(
     """
     taps, steps, gaps = check_window(where, window, strides, dilation)
     pads = check_padding(where, padding)
-    rounding = "same" if pads is None else "ceil" if ceil_mode else "floor"
+    ceil = flag(where, "ceil_mode", ceil_mode)
+    rounding = "same" if pads is None else "ceil" if ceil else "floor"
     return _windows(where, size, taps, steps, gaps, pads, rounding, pooling)
 
 
@@ -181,6 +198,7 @@ def _windows(
     )
     if pooling:
         _check_pool_pads(where, rows, cols)
+    _check_padded(where, size, (rows, cols), "pool_size" if pooling else "kernel_size")
     for name, axis in (("rows", rows), ("columns", cols)):
         if axis.out < 1:
             raise _does_not_fit(where, size, (rows, cols), f"{axis.formula(rounding)} {name}", pooling=pooling)
@@ -212,6 +230,27 @@ def _check_pool_pads(where: str, *axes: Axis) -> None:
             )
 
 
+def _check_padded(where: str, size: tuple[int, int], axes: tuple[Axis, Axis], name: str) -> None:
+    """Raise ShapeError for pads, those that "same" adds for a wide window among them, that no memory can hold."""
+    padded = [a.before + a.n + a.after for a in axes]
+    what = f"the window spans {axes[0].span}x{axes[1].span} and the padded input"
+    check_area(where, what, padded, size, f"Use a smaller padding, dilation_rate or {name}.")
+
+
+def check_area(where: str, what: str, area: Sequence[int], size: Sequence[int], fix: str, most: int = ROOMY) -> None:
+    """Raise ShapeError if rows and columns of `area` cannot be meant for an image of `size` (H, W)."""
+    limit = max(most, 64 * math.prod(size))
+    if math.prod(area) > limit:
+        sizes = f"{area[0]}x{area[1]} for an image of {size[0]}x{size[1]}"
+        raise ShapeError(where, f"{what} would be {sizes}, more than {limit:,} elements per channel", fix)
+
+
+def check_elements(where: str, name: str, shape: Shape) -> None:
+    """Raise ShapeError if an array of this shape has more elements than any machine holds."""
+    if math.prod(shape) > LARGEST:
+        raise ShapeError(where, f"{name} of shape {shape} has more than {LARGEST:,} elements", "Use smaller sizes.")
+
+
 def _does_not_fit(
     where: str, size: tuple[int, int], axes: tuple[Axis, Axis], formula: str, *, pooling: bool
 ) -> ShapeError:
@@ -230,7 +269,8 @@ def check_image(where: str, x: Shape) -> None:
     """Raise ShapeError unless `x` is (N, H, W, C) with at least one row, column and channel."""
     if len(x) != 4:
         axes = "Add the channel axis with x[..., None], the batch axis with x[None]."
-        fix = axes if len(x) == 3 else "Use reshape."
+        fixes = {3: axes, 5: "Use reshape. The input shape of a layer leaves the batch axis out: (H, W, C)."}
+        fix = fixes.get(len(x), "Use reshape.")
         raise ShapeError(where, f"the input has {len(x)} axes {x}, it takes 4: (N, H, W, C)", fix)
     for n, name in zip(x[1:], ("rows", "columns", "channels"), strict=True):
         if n < 1:
@@ -251,47 +291,19 @@ def check_padding(where: str, padding: Any, name: str = "padding") -> Pads | Non
     """
     if isinstance(padding, str):
         if padding not in ("valid", "same"):
-            raise ValueError(f"{where}: {name}={padding!r} is not known. Use 'valid', 'same', {_PADDING}.")
+            hint = near(padding.lower(), ("valid", "same"))
+            raise ValueError(f"{where}: {name}={shown(padding)} is not known.{hint} Use 'valid', 'same', {_PADDING}.")
         return None if padding == "same" else ((0, 0), (0, 0))
     if _is_pair(padding) and all(_is_pair(side) for side in padding):
         (top, bottom), (left, right) = (pair(where, name, side, least=0) for side in padding)
         return (top, bottom), (left, right)
     if isinstance(padding, list | tuple) and not _is_pair(padding):
-        raise ValueError(f"{where}: {name}={padding!r} has {len(padding)} parts. Use {_PADDING}.")
+        raise ValueError(f"{where}: {name}={shown(padding)} has {len(padding)} parts. Use {_PADDING}.")
     ph, pw = pair(where, name, padding, least=0)
     return (ph, ph), (pw, pw)
 
 
 _PADDING = "an int, (ph, pw), or ((top, bottom), (left, right))"
-
-
-def pair(where: str, name: str, value: Any, *, least: int = 1) -> tuple[int, int]:
-    """Return an int as a pair and a pair as it is, both checked to be whole numbers of at least `least`.
-
-    >>> pair("max_pool2d", "pool_size", 2)
-    (2, 2)
-    """
-    if type(value) is int and value >= least:
-        return value, value
-    if isinstance(value, list | tuple) and len(value) != 2:
-        raise ValueError(f"{where}: {name}={value!r} has {len(value)} numbers. Use an int or a pair of ints.")
-    first, second = value if _is_pair(value) else (value, value)
-    return integer(where, name, first, value, least), integer(where, name, second, value, least)
-
-
-def integer(where: str, name: str, value: Any, whole: Any = None, least: float = 1) -> int:
-    """Return a whole number of at least `least`; booleans and floats are a TypeError."""
-    whole = value if whole is None else whole
-    fitting = "" if math.isinf(least) else f" of at least {least}"
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or isinstance(value, bool):
-        raise TypeError(f"{where}: {name}={whole!r} is not made of whole numbers. Use an int{fitting}.")
-    if number < least:
-        raise ValueError(f"{where}: {name}={whole!r} is too small. Use whole numbers{fitting}.")
-    return number
 
 
 def _is_pair(value: Any) -> bool:
