@@ -16,15 +16,15 @@ from typing import Any, ParamSpec, TypeAlias
 import numpy as np
 
 from minicnn import tree
-from minicnn.checks import explain_call, shown
+from minicnn.checks import explain_call
 from minicnn.errors import ShapeError
+from minicnn.numpy_interface import NumpyInterface, array, float_array
 
 Array: TypeAlias = Any
 """An array argument of an op: inside the op an ndarray; for its caller an ndarray, a Tensor or a number."""
 
 VJP: TypeAlias = Callable[[np.ndarray], Any] | None
 P = ParamSpec("P")
-FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 @functools.cache
@@ -43,26 +43,7 @@ def _binary(name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], 
     return forward, reflected
 
 
-def _comparison(symbol: str) -> Callable[[Any, Any], Any]:
-    def compare(self: Any, other: Any) -> Any:
-        raise TypeError(f"Tensor: {symbol} has no gradient and is not defined. Compare x.data {symbol} y.")
-
-    return compare
-
-
-OPERATORS = ("add", "subtract", "multiply", "divide", "power", "matmul")
-"""The ops whose NumPy namesakes `array + tensor` and its like call."""
-
-
-def _not_for_tensors(name: str) -> TypeError:
-    """Return the error for a NumPy function that is given a Tensor."""
-    ops = importlib.import_module("minicnn.ops")
-    twin = {"absolute": "abs", "amax": "max", "negative": "negate", "where": ""}.get(name, name)
-    fix = f"minicnn.ops.{twin}(...)" if twin in ops.__all__ else "minicnn.ops"
-    return TypeError(f"numpy.{name} cannot be applied to a Tensor. Use {fix}, or x.data if no gradient is needed.")
-
-
-class Tensor:
+class Tensor(NumpyInterface):
     """An array with a memory: `edges` are the tensors it was made from, each with its VJP.
 
     Parameters
@@ -84,8 +65,9 @@ class Tensor:
     """
 
     __slots__ = ("data", "edges", "grad")
+
     def __init__(self, data: Any, edges: tuple[tuple[Tensor, Callable[..., Any]], ...] = ()) -> None:
-        self.data: np.ndarray = _float_array("Tensor", "data", data if isinstance(data, np.ndarray) else _array(data))
+        self.data: np.ndarray = float_array("Tensor", "data", data if isinstance(data, np.ndarray) else array(data))
         self.edges = edges
         self.grad: np.ndarray | None = None
 
@@ -104,47 +86,8 @@ class Tensor:
         made = "" if not self.edges else f", made from {len(self.edges)}"
         return f"Tensor({np.array2string(self.data, separator=', ', threshold=20)}{made})"
 
-    def __len__(self) -> int:
-        if not self.shape:
-            raise TypeError("Tensor: len() and iteration need at least one axis, this has shape (). Use float(x).")
-        return len(self.data)
-
     def __iter__(self) -> Iterator[Any]:
         return (self[i] for i in range(len(self)))
-
-    def __array__(self, *_: Any, **__: Any) -> np.ndarray:
-        raise TypeError("NumPy functions cannot be applied to a Tensor. Use minicnn.ops, or x.data if no gradient is needed.")
-
-    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        if function in (np.shape, np.ndim, np.size):
-            return function(*(a.data if isinstance(a, Tensor) else a for a in args), **kwargs)
-        raise _not_for_tensors(function.__name__)
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        """Compute `array * tensor` and its like, for which NumPy asks here."""
-        inplace = len(options.get("out", ())) == 1 and options["out"][0] is inputs[0]  # of `array += tensor`
-        if method == "__call__" and ufunc.__name__ in OPERATORS and (not options or (inplace and len(options) == 1)):
-            return _op(ufunc.__name__)(*inputs)
-        raise _not_for_tensors(ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}")
-
-    def __eq__(self, other: object) -> bool:
-        if isinstance(other, np.ndarray | float | int | np.generic):
-            raise TypeError(f"Tensor: == with a {type(other).__name__} is not defined. Compare x.data.")
-        return self is other
-
-    __hash__ = object.__hash__
-    __lt__, __le__, __gt__, __ge__ = (_comparison(symbol) for symbol in ("<", "<=", ">", ">="))
-
-    def __float__(self) -> float:
-        return float(self._only("float"))
-
-    def __bool__(self) -> bool:
-        return bool(self._only("bool"))
-
-    def _only(self, kind: str) -> Any:
-        if self.size != 1:
-            raise TypeError(f"Tensor: {kind}() needs one number, this has shape {self.shape}. Use .sum() or .mean().")
-        return self.data.reshape(())
 
     __add__, __radd__ = _binary("add")
     __sub__, __rsub__ = _binary("subtract")
@@ -161,9 +104,6 @@ class Tensor:
 
     def __getitem__(self, index: Any) -> Any:
         return _op("getitem")(self, index)
-
-    def __setitem__(self, index: Any, value: Any) -> None:
-        raise TypeError("Tensor: elements cannot be assigned. Make a new one, as x * mask + y * (1 - mask).")
 
     def sum(self, axis: Any = None, keepdims: bool = False) -> Any:
         """Return `ops.sum` of this tensor."""
@@ -241,7 +181,6 @@ def value_and_grad(f: Callable[..., Any], *, has_aux: bool = False) -> Callable[
     >>> value_and_grad(lambda p, x: (p["w"] * x).sum())({"w": np.array([2.0])}, np.array([3.0]))
     (np.float64(6.0), {'w': array([3.])})
     """
-
     if not callable(f):
         raise TypeError(f"value_and_grad: f is a {type(f).__name__}. Give a function f(params, *rest) of a scalar.")
 
@@ -253,7 +192,7 @@ def value_and_grad(f: Callable[..., Any], *, has_aux: bool = False) -> Callable[
             raise TypeError(f"value_and_grad: has_aux wants (scalar, anything), got a {type(result).__name__}.")
         y, aux = result if has_aux else (result, None)
         if not isinstance(y, Tensor):
-            y = Tensor(_float_array("value_and_grad", "the result", y))
+            y = Tensor(float_array("value_and_grad", "the result", y))
         wanted = set(tree.leaves(tensors))
         grads = {t: g for t, g in _walk(y) if t in wanted}
         gradients = tree.map_leaves(lambda t: grads[t] if t in grads else np.zeros_like(t.data), tensors)
@@ -341,7 +280,7 @@ def _tensors(params: Any) -> Any:
 def _leaf(value: Any, path: str = "params") -> Tensor:
     if isinstance(value, Tensor):
         raise TypeError(f"value_and_grad: {path} is a Tensor. Give plain arrays; there are no second derivatives.")
-    return Tensor(_float_array("value_and_grad", path, value))
+    return Tensor(float_array("value_and_grad", path, value))
 
 
 def _value(where: str, parameter: inspect.Parameter, a: Any, alone: bool) -> Any:
@@ -352,29 +291,4 @@ def _value(where: str, parameter: inspect.Parameter, a: Any, alone: bool) -> Any
         return a
     if isinstance(a, float | int | np.integer) and not isinstance(a, bool):
         return np.float64(a) if alone else a.item() if isinstance(a, np.generic) else a
-    return _float_array(where, parameter.name, a)
-
-
-def _float_array(where: str, name: str, a: Any) -> np.ndarray:
-    if isinstance(a, float | np.floating):
-        a = np.asarray(a)
-    if not isinstance(a, np.ndarray):
-        raise TypeError(f"{where}: {name} is a {type(a).__name__}. Give a float32 or float64 array or a Tensor.")
-    if a.dtype not in FLOATS:
-        raise TypeError(f"{where}: {name} has dtype {a.dtype}. Use .astype(np.float32), or float64 for checks.")
-    if type(a) is np.ndarray:
-        return a
-    if isinstance(a, np.matrix | np.ma.MaskedArray):
-        fix = "x.filled(0)" if isinstance(a, np.ma.MaskedArray) else "np.asarray(x)"
-        raise TypeError(f"{where}: {name} is a {type(a).__name__}, which has rules of its own. Use {fix}.")
-    return np.asarray(a)
-
-
-def _array(data: Any) -> np.ndarray:
-    """Return numbers and nested lists of them as an array."""
-    if not isinstance(data, list | tuple | float | int | np.generic):
-        raise TypeError(f"Tensor: data is a {type(data).__name__}. Give a float32 or float64 array.")
-    try:
-        return np.asarray(data)
-    except (ValueError, TypeError):
-        raise TypeError(f"Tensor: data={shown(data)} does not make an array. Give rows of equal length.") from None
+    return float_array(where, parameter.name, a)

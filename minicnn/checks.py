@@ -8,13 +8,18 @@ import inspect
 import math
 import numbers
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 
+from minicnn.errors import ShapeError
+
 LARGEST = 2**31 - 1
 """The largest size, and the most elements of a parameter: no machine that trains small CNNs holds more."""
+ROOMY = 2**18
+"""Rows times columns, 512 x 512, up to which an image may be padded whatever its own size; beyond it to 64 times its
+own area. A dilation or a padding beyond both reads almost only zeros and takes gigabytes to do so."""
 
 C = TypeVar("C", bound=Callable[..., Any])
 
@@ -152,6 +157,20 @@ def integer(where: str, name: str, value: Any, whole: Any = None, least: float =
     return number
 
 
+def check_area(where: str, what: str, area: Sequence[int], size: Sequence[int], fix: str, most: int = ROOMY) -> None:
+    """Raise ShapeError if rows and columns of `area` cannot be meant for an image of `size` (H, W)."""
+    limit = max(most, 64 * math.prod(size))
+    if math.prod(area) > limit:
+        sizes = f"{area[0]}x{area[1]} for an image of {size[0]}x{size[1]}"
+        raise ShapeError(where, f"{what} would be {sizes}, more than {limit:,} elements per channel", fix)
+
+
+def check_elements(where: str, name: str, shape: tuple[int, ...]) -> None:
+    """Raise ShapeError if an array of this shape has more elements than any machine holds."""
+    if math.prod(shape) > LARGEST:
+        raise ShapeError(where, f"{name} of shape {shape} has more than {LARGEST:,} elements", "Use smaller sizes.")
+
+
 def one_of(where: str, name: str, value: Any, choices: Iterable[str]) -> str:
     """Return a string that is among the choices, or raise ValueError with the nearest of them."""
     known = list(choices)
@@ -221,7 +240,7 @@ def explained(target: C) -> C:
     Traceback (most recent call last):
     TypeError: scale: 'faktor' is not an argument. Did you mean 'factor'? The arguments are x, factor.
     """
-    function: Callable[..., Any] = target.__init__ if isinstance(target, type) else target
+    function: Callable[..., Any] = target.__init__ if isinstance(target, type) else target  # type: ignore[misc]
     signature, where = inspect.signature(target), target.__name__
 
     @functools.wraps(function)

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from minicnn import schedules, tree
-from minicnn.checks import number
+from minicnn.checks import explained, number
 from minicnn.schedules import Schedule
 
 Tree: TypeAlias = Any
@@ -22,6 +22,7 @@ State: TypeAlias = dict[str, Any]
 Rate: TypeAlias = float | Schedule
 
 
+@explained
 @dataclass(frozen=True)
 class SGD:
     """Stochastic gradient descent: v = momentum * v + g, and w loses learning rate times v.
@@ -72,6 +73,7 @@ class SGD:
         return _move(params, move, rate, self.weight_decay), {"step": state["step"] + 1, "velocity": velocity}
 
 
+@explained
 @dataclass(frozen=True)
 class Adam:
     """Steps scaled by running averages of the gradient and of its square (Kingma and Ba, 2015).
@@ -116,6 +118,7 @@ class Adam:
         return _move(params, move, rate, self.weight_decay), {"step": step, "mean": mean, "square": square}
 
 
+@explained
 def AdamW(learning_rate: Rate = 1e-3, *, weight_decay: float = 4e-3, **others: Any) -> Adam:  # noqa: N802
     """Return Adam with weight decay, which is always decoupled here.
 

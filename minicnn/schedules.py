@@ -9,9 +9,10 @@ import math
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from minicnn.checks import number
+from minicnn.checks import explained, number
 
 
+@explained
 @dataclass(frozen=True)
 class Constant:
     """The same rate always."""
@@ -26,6 +27,7 @@ class Constant:
         return self.rate
 
 
+@explained
 @dataclass(frozen=True)
 class Step:
     """`rate`, times `factor` after every `every` steps."""
@@ -48,6 +50,7 @@ class Step:
         return self.rate * self.factor ** (step // self.every)
 
 
+@explained
 @dataclass(frozen=True)
 class Cosine:
     """From `rate` down to `final` along half a cosine (Loshchilov and Hutter, 2017, without restarts)."""
@@ -71,6 +74,7 @@ class Cosine:
         return self.final + (self.rate - self.final) * (1 + math.cos(math.pi * done)) / 2
 
 
+@explained
 @dataclass(frozen=True)
 class OneCycle:
     """Up to `peak` in a straight line over the share `warmup` of the steps, then down to 0 along half a cosine.

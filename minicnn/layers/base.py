@@ -9,18 +9,20 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from minicnn import ops
 from minicnn.errors import ShapeError
+from minicnn.layers.guards import LayerType, no_attribute
+from minicnn.numpy_interface import FLOATS
 from minicnn.ops.window import Shape, Windows
 
 Params = dict[str, Any]
 
 
-class Layer:
+class Layer(metaclass=LayerType):
     """The methods of every layer, for one without parameters."""
 
     parallel: ClassVar[bool] = False
@@ -66,6 +68,12 @@ class Layer:
             return light
         taps = np.ones((w.rows.k, w.cols.k, 1, 1), light.dtype)
         return ops.conv2d(light, taps, strides=w.strides, padding=w.pads, dilation_rate=w.dilation)
+
+    if not TYPE_CHECKING:  # for which a layer has the attributes that it declares
+
+        def __getattr__(self, name: str) -> Any:
+            """Raise AttributeError, with what does the same here as a method of other frameworks."""
+            raise no_attribute(self, name)
 
     def __repr__(self) -> str:
         """Return the call that makes this layer, defaults left out."""
@@ -119,8 +127,11 @@ def _check_tree(path: str, shapes: Any, params: Any) -> None:
             )
         for name, below in shapes.items():
             _check_tree(f"{path}/{name}", below, params[name])
-    elif np.shape(params) != shapes:
-        raise ValueError(f"{path} has shape {np.shape(params)}. Use {shapes}, which fits the layer and its input.")
+    elif not isinstance(params, np.ndarray) or params.dtype not in FLOATS:
+        kind = f"has dtype {params.dtype}" if isinstance(params, np.ndarray) else f"is a {type(params).__name__}"
+        raise TypeError(f"{path} {kind}. Use a float32 array of shape {shapes}.")
+    elif params.shape != shapes:
+        raise ValueError(f"{path} has shape {params.shape}. Use {shapes}, which fits the layer and its input.")
 
 
 def snake_case(name: str) -> str:

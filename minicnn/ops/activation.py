@@ -143,5 +143,3 @@ def dropout(x: Array, rate: float, rng: np.random.Generator | None = None) -> An
         return x, (lambda g: g,)
     keep = (rng.random(x.shape, dtype=np.float32) >= rate).astype(x.dtype) / (1 - float(rate))
     return x * keep, (lambda g: g * keep,)
-
-

@@ -13,26 +13,38 @@ window every s cells, `before` and `after` padded cells.
 from __future__ import annotations
 
 import functools
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from minicnn.checks import LARGEST, flag, near, shown
-from minicnn.checks import integer as integer
-from minicnn.checks import pair as pair
+from minicnn.checks import check_area, check_elements, flag, integer, near, pair, shown
 from minicnn.errors import ShapeError
+
+__all__ = [
+    "AdaptiveAxis",
+    "Axis",
+    "Padding",
+    "Pads",
+    "Shape",
+    "Size",
+    "Windows",
+    "adaptive_windows",
+    "check_area",
+    "check_elements",
+    "check_image",
+    "check_padding",
+    "check_window",
+    "integer",
+    "pair",
+    "spans",
+    "windows",
+]
 
 Shape: TypeAlias = tuple[int, ...]
 Size: TypeAlias = int | tuple[int, int]
 Pads: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
 Padding: TypeAlias = str | int | tuple[int, int] | Pads
-
-ROOMY = 2**18
-"""Rows times columns, 512 x 512, up to which an image may be padded whatever its own size; beyond it to 64 times its
-own area. A dilation or a padding beyond both reads almost only zeros and takes gigabytes to do so."""
 
 
 @dataclass(frozen=True)
@@ -235,20 +247,6 @@ def _check_padded(where: str, size: tuple[int, int], axes: tuple[Axis, Axis], na
     padded = [a.before + a.n + a.after for a in axes]
     what = f"the window spans {axes[0].span}x{axes[1].span} and the padded input"
     check_area(where, what, padded, size, f"Use a smaller padding, dilation_rate or {name}.")
-
-
-def check_area(where: str, what: str, area: Sequence[int], size: Sequence[int], fix: str, most: int = ROOMY) -> None:
-    """Raise ShapeError if rows and columns of `area` cannot be meant for an image of `size` (H, W)."""
-    limit = max(most, 64 * math.prod(size))
-    if math.prod(area) > limit:
-        sizes = f"{area[0]}x{area[1]} for an image of {size[0]}x{size[1]}"
-        raise ShapeError(where, f"{what} would be {sizes}, more than {limit:,} elements per channel", fix)
-
-
-def check_elements(where: str, name: str, shape: Shape) -> None:
-    """Raise ShapeError if an array of this shape has more elements than any machine holds."""
-    if math.prod(shape) > LARGEST:
-        raise ShapeError(where, f"{name} of shape {shape} has more than {LARGEST:,} elements", "Use smaller sizes.")
 
 
 def _does_not_fit(
