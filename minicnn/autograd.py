@@ -10,13 +10,14 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, ParamSpec, TypeAlias
 
 import numpy as np
 
 from minicnn import tree
-from minicnn.checks import explain_call
+from minicnn.checks import explain_call, explained, flag, real
 from minicnn.errors import ShapeError
 from minicnn.numpy_interface import NumpyInterface, array, float_array
 
@@ -172,6 +173,7 @@ def op(shape_rule: Callable[..., Any], *, composed: bool = False) -> Callable[[C
     return decorate
 
 
+@explained
 def value_and_grad(f: Callable[..., Any], *, has_aux: bool = False) -> Callable[..., Any]:
     """Make of `f(params, *rest)`, a scalar, a function that returns `(value, gradients)`.
 
@@ -183,6 +185,7 @@ def value_and_grad(f: Callable[..., Any], *, has_aux: bool = False) -> Callable[
     """
     if not callable(f):
         raise TypeError(f"value_and_grad: f is a {type(f).__name__}. Give a function f(params, *rest) of a scalar.")
+    flag("value_and_grad", "has_aux", has_aux)
 
     @functools.wraps(f)
     def compute(params: Any, *rest: Any, **kwargs: Any) -> Any:
@@ -202,6 +205,7 @@ def value_and_grad(f: Callable[..., Any], *, has_aux: bool = False) -> Callable[
     return compute
 
 
+@explained
 def grad(f: Callable[..., Any]) -> Callable[..., Any]:
     """Make of `f(params, *rest)`, a scalar, a function that returns its gradients in the tree of `params`.
 
@@ -290,5 +294,8 @@ def _value(where: str, parameter: inspect.Parameter, a: Any, alone: bool) -> Any
     if isinstance(a, np.float32) or (a is None and parameter.default is None):
         return a
     if isinstance(a, float | int | np.integer) and not isinstance(a, bool):
-        return np.float64(a) if alone else a.item() if isinstance(a, np.generic) else a
+        value = real(where, parameter.name, a)  # an int would make NumPy compute with Python's objects
+        if math.isinf(value) and isinstance(a, int):
+            raise ValueError(f"{where}: {parameter.name} is an int of more than 308 digits. Use a float.")
+        return np.float64(value) if alone else value
     return float_array(where, parameter.name, a)

@@ -8,7 +8,7 @@ import inspect
 import math
 import numbers
 import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -171,19 +171,18 @@ def check_elements(where: str, name: str, shape: tuple[int, ...]) -> None:
         raise ShapeError(where, f"{name} of shape {shape} has more than {LARGEST:,} elements", "Use smaller sizes.")
 
 
-def one_of(where: str, name: str, value: Any, choices: Iterable[str]) -> str:
+def one_of(where: str, name: str, value: Any, choices: Collection[str]) -> str:
     """Return a string that is among the choices, or raise ValueError with the nearest of them."""
-    known = list(choices)
-    if not isinstance(value, str) or value not in known:
-        options = " or ".join(map(repr, known)) if len(known) == 2 else f"one of {', '.join(known)}"
-        raise ValueError(f"{where}: {name}={shown(value)} is not known.{near(value, known)} Use {options}.")
-    return value
+    if isinstance(value, str) and value in choices:
+        return value
+    options = " or ".join(map(repr, choices)) if len(choices) == 2 else f"one of {', '.join(choices)}"
+    raise ValueError(f"{where}: {name}={shown(value)} is not known.{near(value, choices)} Use {options}.")
 
 
 def generator(where: str, value: Any, name: str = "rng") -> np.random.Generator:
     """Return a NumPy Generator, or raise TypeError with the call that makes one."""
     if not isinstance(value, np.random.Generator):
-        seed = value if isinstance(value, int) and value >= 0 else 0
+        seed = value if isinstance(value, int) and 0 <= value < 2**63 else 0
         fix = f"Use np.random.default_rng({int(seed)})."
         raise TypeError(f"{where}: {name} is a {type(value).__name__}, not a numpy.random.Generator. {fix}")
     return value
@@ -195,7 +194,7 @@ def near(word: Any, known: Iterable[str]) -> str:
     >>> near("valid_los", ["loss", "valid_loss"])
     " Did you mean 'valid_loss'?"
     """
-    close = difflib.get_close_matches(str(word)[:60], list(known), n=1)
+    close = difflib.get_close_matches(word, list(known), n=1) if isinstance(word, str) else []
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
@@ -208,7 +207,8 @@ def explain_call(where: str, signature: inspect.Signature, args: tuple[Any, ...]
     else:
         return
     parameters = signature.parameters
-    names = [n for n, p in parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    names = [n for n, p in parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) and n != "self"]
+    args = args[1:] if "self" in parameters else args
     listed = f"The arguments are {', '.join(names)}." if names else "There are no arguments."
     places = [n for n in names if parameters[n].kind is not inspect.Parameter.KEYWORD_ONLY]
     for name in kwargs:
@@ -241,7 +241,7 @@ def explained(target: C) -> C:
     TypeError: scale: 'faktor' is not an argument. Did you mean 'factor'? The arguments are x, factor.
     """
     function: Callable[..., Any] = target.__init__ if isinstance(target, type) else target  # type: ignore[misc]
-    signature, where = inspect.signature(target), target.__name__
+    signature, where = inspect.signature(target), target.__qualname__.removesuffix(".__call__")
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from minicnn import ops
+from minicnn.checks import explained, shown
 from minicnn.errors import ShapeError
-from minicnn.layers.guards import LayerType, no_attribute
+from minicnn.layers.guards import LayerType, check_shape, no_attribute
 from minicnn.numpy_interface import FLOATS
 from minicnn.ops.window import Shape, Windows
 
@@ -106,6 +107,7 @@ def leaf(layer: Layer, params: Any, name: str) -> Any:
     raise ShapeError(snake_case(type(layer).__name__), f"its parameters lack {name!r}: what is there {has}", fix)
 
 
+@explained
 def check_params(layer: Layer, params: Any, shape: Shape) -> None:
     """Raise unless `params` has every leaf of the layer, in its shape, as floats.
 
@@ -114,6 +116,7 @@ def check_params(layer: Layer, params: Any, shape: Shape) -> None:
     ValueError, TypeError
         With the path of the first leaf that is missing, too many or misshapen.
     """
+    shape = check_net("check_params", layer, shape)
     _check_tree("params", layer.param_shapes(shape), params)
 
 
@@ -132,6 +135,14 @@ def _check_tree(path: str, shapes: Any, params: Any) -> None:
         raise TypeError(f"{path} {kind}. Use a float32 array of shape {shapes}.")
     elif params.shape != shapes:
         raise ValueError(f"{path} has shape {params.shape}. Use {shapes}, which fits the layer and its input.")
+
+
+def check_net(where: str, net: Any, shape: Any) -> Shape:
+    """Return the input shape as a tuple, or raise TypeError or ValueError unless it is one, and `net` a layer."""
+    if not isinstance(net, Layer):
+        fix = "Use a layer such as Sequential([...]), with its brackets."
+        raise TypeError(f"{where}: net is {shown(net)}, which is not a layer. {fix}")
+    return check_shape(where, shape)
 
 
 def snake_case(name: str) -> str:

@@ -199,21 +199,30 @@ class Residual(_Container):
         """Return the body's, which must be the shortcut's."""
         body, *rest = (_shape_after(part, shape, name) for name, part in self._parts())
         other = rest[0] if rest else shape
-        if body != other:
-            fix = "Use padding='same' and stride 1 in the body, or a shortcut with the body's strides and filters."
-            raise ShapeError("residual", f"the body gives {body}, the shortcut {other}", fix)
+        _check_same(body, other)
         return body
 
     def __call__(self, params: Params, x: Any, rng: np.random.Generator | None = None) -> Any:
         """Add what body and shortcut give."""
         around = self.shortcut(_of(params, "shortcut"), x, rng) if self.shortcut else x
-        return self.body(_of(params, "body"), x, rng) + around
+        return _sum(self.body(_of(params, "body"), x, rng), around)
 
     def calibrate(self, params: Params, x: np.ndarray) -> tuple[Params, Any]:
         """Calibrate body and shortcut."""
         done = {name: part.calibrate(_of(params, name), x) for name, part in self._parts()}
         around = done["shortcut"][1] if self.shortcut else x
-        return {name: part for name, (part, _) in done.items() if part}, done["body"][1] + around
+        return {name: part for name, (part, _) in done.items() if part}, _sum(done["body"][1], around)
+
+
+def _sum(body: Any, around: Any) -> Any:
+    _check_same(body.shape[1:], around.shape[1:])
+    return body + around
+
+
+def _check_same(body: Shape, other: Shape) -> None:
+    if body != other:
+        fix = "Use padding='same' and stride 1 in the body, or a shortcut with the body's strides and filters."
+        raise ShapeError("residual", f"the body gives {body}, the shortcut {other}", fix)
 
 
 def _layers(where: str, layers: Any) -> tuple[Layer, ...]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.autograd import Tensor
 from minicnn.checks import LARGEST, explain_call, generator, integer, shown
 
 INSTEAD = {
@@ -97,26 +98,50 @@ def _shaped(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _fed(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Guard a method of parameters and a batch. It runs for each layer of each step, and binds only what is wrong."""
+    """Guard a method of parameters, a batch and a generator, and of nothing else. It runs for each layer of a step."""
+    signature = inspect.signature(method)
+    if list(signature.parameters)[1:] != ["params", "x", "rng"]:
+        return method
 
     @functools.wraps(method)
-    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        rng = args[2] if len(args) > 2 else kwargs.get("rng")
-        if len(args) < 2 or not isinstance(args[0], dict) or not (rng is None or isinstance(rng, np.random.Generator)):
-            _explain(self, method, args, kwargs)
-        return method(self, *args, **kwargs)
+    def call(self: Any, params: Any = None, x: Any = None, rng: Any = None, *more: Any, **others: Any) -> Any:
+        if type(params) is not dict or type(x) not in BATCHES or type(rng) not in RNGS or more or others:
+            explain_call(type(self).__name__, signature, (self, params, x, rng, *more), others)
+            _check_batch(type(self).__name__, params, x, rng)
+        return method(self, params, x, rng)
 
     return call
 
 
-def _explain(self: Any, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    where, fix = type(self).__name__, "Call net(params, x), with params = net.init(rng, input_shape)."
-    params = args[0] if args else kwargs.get("params", {})
+BATCHES = (np.ndarray, Tensor)
+RNGS = (type(None), np.random.Generator)
+
+
+def _check_batch(where: str, params: Any, x: Any, rng: Any) -> None:
+    """Raise TypeError for anything but a dict, a batch and a generator."""
+    fix = "Call net(params, x), with params = net.init(rng, input_shape)."
     if not isinstance(params, dict):
         raise TypeError(f"{where}: params is a {type(params).__name__}, not a dict. {fix}")
-    rng = _bound(where, method, self, args, kwargs).get("rng")
+    if not isinstance(x, BATCHES):
+        fix = "Give a float32 or float64 array or a Tensor." if x is not None else fix
+        raise TypeError(f"{where}: x is a {type(x).__name__}. {fix}")
     if rng is not None:
         generator(where, rng)
+
+
+def _calibrated(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Guard `calibrate`, which takes plain arrays."""
+
+    @functools.wraps(method)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        where = f"{type(self).__name__}.calibrate"
+        given = _bound(where, method, self, args, kwargs)
+        _check_batch(where, given["params"], given["x"], None)
+        if isinstance(given["x"], Tensor):
+            raise TypeError(f"{where}: x is a Tensor. Give a float32 or float64 array.")
+        return method(self, **given)
+
+    return call
 
 
 def _bound(where: str, method: Any, self: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -127,6 +152,6 @@ def _bound(where: str, method: Any, self: Any, args: tuple[Any, ...], kwargs: di
 
 _GUARDS = {
     "__call__": _fed,
-    "calibrate": _fed,
+    "calibrate": _calibrated,
     **dict.fromkeys(("init", "output_shape", "param_shapes", "children", "multiply_adds", "windows"), _shaped),
 }

@@ -15,6 +15,8 @@ from minicnn.layers.guards import check_shape
 from minicnn.numpy_interface import FLOATS
 from minicnn.ops.window import check_elements
 
+__all__ = ["Initializer", "glorot_uniform", "he_normal", "lecun_normal", "zeros"]
+
 
 @explained
 @dataclass(frozen=True, repr=False)
@@ -55,6 +57,7 @@ class Initializer:
     def __repr__(self) -> str:
         return self.name
 
+    @explained
     def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         """Return float32 weights; the last axis is fan-out, the one before it fan-in, the rest are taps of both."""
         generator(self.name, rng)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from minicnn.layers.base import Layer
+from minicnn.checks import explained
+from minicnn.layers.base import Layer, check_net
 from minicnn.layers.walk import Step, walk
 from minicnn.ops.window import Shape
 
@@ -71,6 +72,7 @@ class Summary:
         return "\n".join(line.rstrip() for line in (lines[0], rule, *lines[1:-1], rule, lines[-1]))
 
 
+@explained
 def summary(net: Layer, input_shape: Shape) -> Summary:
     """Return the table of a net for images of `input_shape` (H, W, C).
 
@@ -87,6 +89,7 @@ def summary(net: Layer, input_shape: Shape) -> Summary:
     ------------------------------------------------------
     total                         410            684
     """
+    input_shape = check_net("summary", net, input_shape)
     return Summary(input_shape, tuple(_row(step) for step in walk(net, input_shape)))
 
 

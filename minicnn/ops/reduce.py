@@ -50,14 +50,14 @@ def _spread(g: Any, x: np.ndarray, axis: Axes) -> Any:
 @op(reduce_shape)
 def sum(x: Array, axis: Axes = None, keepdims: bool = False) -> Any:
     """Sum over the axes."""
-    return np.sum(x, axis=axis, keepdims=keepdims), (lambda g: _spread(g, x, axis),)
+    return np.sum(x, axis=axis, keepdims=bool(keepdims)), (lambda g: _spread(g, x, axis),)
 
 
 @op(nonempty_shape)
 def mean(x: Array, axis: Axes = None, keepdims: bool = False) -> Any:
     """Mean over the axes; there is none of no numbers."""
     count = math.prod(x.shape[a] for a in _axes(x.ndim, axis))
-    return np.mean(x, axis=axis, keepdims=keepdims), (lambda g: _spread(g / count, x, axis),)
+    return np.mean(x, axis=axis, keepdims=bool(keepdims)), (lambda g: _spread(g / count, x, axis),)
 
 
 @op(functools.partial(nonempty_shape, where="max"))
@@ -73,7 +73,7 @@ def max(x: Array, axis: Axes = None, keepdims: bool = False) -> Any:
         np.put_along_axis(dx, flat.argmax(axis=-1)[..., None], np.reshape(g, flat.shape[:-1])[..., None], axis=-1)
         return np.moveaxis(dx.reshape(rows.shape), last, axes)
 
-    return np.max(x, axis=axis, keepdims=keepdims), (vjp_x,)
+    return np.max(x, axis=axis, keepdims=bool(keepdims)), (vjp_x,)
 
 
 @op(functools.partial(nonempty_shape, where="logsumexp"))

@@ -184,6 +184,8 @@ def windows(
     >>> windows("conv2d", (28, 28), 3, 2, "same").pads
     ((0, 1), (0, 1))
     """
+    if len(size) != 2:
+        raise ShapeError(where, f"the input has shape {size}, it takes (H, W, C)", "Put it before Flatten and Dense.")
     taps, steps, gaps = check_window(where, window, strides, dilation)
     pads = check_padding(where, padding)
     ceil = flag(where, "ceil_mode", ceil_mode)
