@@ -10,14 +10,13 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
-import math
 from collections.abc import Callable, Iterator
 from typing import Any, ParamSpec, TypeAlias
 
 import numpy as np
 
 from minicnn import tree
-from minicnn.checks import explain_call, explained, flag, real
+from minicnn.checks import explain_call, explained, flag
 from minicnn.errors import ShapeError
 from minicnn.numpy_interface import NumpyInterface, array, float_array
 
@@ -294,8 +293,8 @@ def _value(where: str, parameter: inspect.Parameter, a: Any, alone: bool) -> Any
     if isinstance(a, np.float32) or (a is None and parameter.default is None):
         return a
     if isinstance(a, float | int | np.integer) and not isinstance(a, bool):
-        value = real(where, parameter.name, a)  # an int would make NumPy compute with Python's objects
-        if math.isinf(value) and isinstance(a, int):
-            raise ValueError(f"{where}: {parameter.name} is an int of more than 308 digits. Use a float.")
-        return np.float64(value) if alone else value
+        try:
+            return np.float64(a) if alone else float(a)  # with a large int NumPy would compute with Python objects
+        except OverflowError:
+            raise ValueError(f"{where}: {parameter.name} is an int of more than 308 digits. Use a float.") from None
     return float_array(where, parameter.name, a)

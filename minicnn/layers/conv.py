@@ -20,6 +20,7 @@ from minicnn.ops.window import (
     Shape,
     Size,
     Windows,
+    check_elements,
     check_image,
     check_padding,
     check_window,
@@ -84,6 +85,7 @@ class Conv2D(Layer):
             raise ShapeError("conv2d", f"{shape[2]} channels do not share out over {self.groups} groups", fix)
         window, _, _ = check_window("Conv2D", self.kernel_size, 1)
         kernel = (*window, shape[2] // self.groups, self.filters)
+        check_elements("conv2d", "kernel", kernel)
         return {"kernel": kernel, "bias": (self.filters,)} if self.use_bias else {"kernel": kernel}
 
     def output_shape(self, shape: Shape) -> Shape:

@@ -12,7 +12,7 @@ from minicnn.checks import LARGEST, flag
 from minicnn.errors import ShapeError
 from minicnn.layers.base import Layer, OpLayer, Params, leaf
 from minicnn.layers.initializers import Initializer, draw, glorot_uniform, initializer, zeros
-from minicnn.ops.window import Shape, Windows, integer, windows
+from minicnn.ops.window import Shape, Windows, check_elements, integer, windows
 
 
 @dataclass(frozen=True, repr=False)
@@ -55,6 +55,7 @@ class Dense(Layer):
             fix = "Put Flatten or a global pooling before it."
             raise ShapeError("dense", f"the input is {shape}, it takes (features,)", fix)
         kernel = (shape[0], self.units)
+        check_elements("dense", "kernel", kernel)
         return {"kernel": kernel, "bias": (self.units,)} if self.use_bias else {"kernel": kernel}
 
     def output_shape(self, shape: Shape) -> Shape:

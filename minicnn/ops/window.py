@@ -186,7 +186,7 @@ def windows(
     """
     if len(size) != 2:
         raise ShapeError(where, f"the input has shape {size}, it takes (H, W, C)", "Put it before Flatten and Dense.")
-    taps, steps, gaps = check_window(where, window, strides, dilation)
+    taps, steps, gaps = check_window(where, window, strides, dilation, pooling=pooling)
     pads = check_padding(where, padding)
     ceil = flag(where, "ceil_mode", ceil_mode)
     rounding = "same" if pads is None else "ceil" if ceil else "floor"
@@ -277,9 +277,11 @@ def check_image(where: str, x: Shape) -> None:
             raise ShapeError(where, f"the input {x} has no {name}", "Use a larger image; only the batch may be empty.")
 
 
-def check_window(where: str, window: Any, strides: Any, dilation: Any = 1) -> tuple[Any, Any, Any]:
+def check_window(
+    where: str, window: Any, strides: Any, dilation: Any = 1, *, pooling: bool = False
+) -> tuple[Any, Any, Any]:
     """Return window, strides and dilation as pairs of positive ints, or raise."""
-    name = "kernel_size" if "conv" in where.lower() else "pool_size"
+    name = "kernel_size" if "conv" in where.lower() and not pooling else "pool_size"
     return pair(where, name, window), pair(where, "strides", strides), pair(where, "dilation_rate", dilation)
 
 
