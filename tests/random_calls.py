@@ -5,7 +5,8 @@
 A call must return, or raise ValueError or TypeError in minicnn's own words. Told apart are
 
     returned    a result
-    refused     ValueError or TypeError, raised by a `raise` of minicnn; OSError where a file is named; FloatingPointError of fit
+    refused     ValueError or TypeError, raised by a `raise` of minicnn; OSError where a file is named;
+                FloatingPointError of fit
     foreign     ValueError or TypeError in the words of Python, NumPy or another package
     other       any other exception
     time        still running after five seconds
@@ -48,20 +49,20 @@ from minicnn.layers import initializers
 PACKAGE = str(Path(minicnn.__file__).parent)
 SECONDS = 5
 KINDS = {  # of arguments: valid values
-    "image": [
-        "np.ones((2, 5, 4, 3))", "np.linspace(-1, 1, 120, dtype=np.float32).reshape(2, 5, 4, 3)", "np.ones((0, 5, 4, 3))",
-        "np.ones((1, 8, 8, 1), np.float32)", "frozen(np.ones((2, 5, 4, 3)))", "np.ones((3, 4, 5, 2)).T[:2]",
-        "Tensor(np.ones((2, 5, 4, 3), np.float32))", "np.ones((2, 10, 4, 3))[:, ::2]", "np.full((1, 5, 4, 3), np.nan)",
-    ],
+    "image": ["np.ones((2, 5, 4, 3))", "np.linspace(-1, 1, 120, dtype=np.float32).reshape(2, 5, 4, 3)",
+        "np.ones((0, 5, 4, 3))", "np.ones((1, 8, 8, 1), np.float32)", "frozen(np.ones((2, 5, 4, 3)))",
+        "np.ones((3, 4, 5, 2)).T[:2]", "Tensor(np.ones((2, 5, 4, 3), np.float32))", "np.ones((2, 10, 4, 3))[:, ::2]",
+        "np.full((1, 5, 4, 3), np.nan)"],
     "array": ["np.ones((3, 4))", "np.ones((3, 4), np.float32)", "Tensor(np.ones((3, 4)))", "np.ones(4)", "2.0", "3",
-              "np.float64(2)", "Tensor(2.0)", "np.ones((0, 4))", "np.array(-1.5)"],
+        "np.float64(2)", "Tensor(2.0)", "np.ones((0, 4))", "np.array(-1.5)"],
     "matrix": ["np.ones((3, 4))", "Tensor(np.ones((3, 4), np.float32))", "np.eye(4)", "np.ones((4, 3))[:3, :]"],
     "kernel": ["np.ones((3, 3, 3, 8))", "np.ones((2, 2, 3, 4), np.float32)", "Tensor(np.ones((3, 3, 3, 4)))",
-               "np.ones((1, 1, 1, 6))", "np.ones((4, 2))"],
+        "np.ones((1, 1, 1, 6))", "np.ones((4, 2))"],
     "vector": ["np.ones(3)", "np.ones(4)", "np.ones(8, np.float32)", "None", "Tensor(np.ones(4))"],
     "labels": ["np.array([0, 1, 3])", "np.array([2, 0, 1], np.uint8)", "np.zeros(4, int)"],
     "indices": ["ops.max_pool2d_indices(np.ones((2, 10, 8, 3)))", "np.zeros((2, 5, 4, 3), int)"],
-    "index": ["0", "-1", "slice(1, None)", "(0, slice(None))", "...", "None", "np.array([0, 0])", "[True, False, True]"],
+    "index": ["0", "-1", "slice(1, None)", "(0, slice(None))", "...", "None", "np.array([0, 0])",
+        "[True, False, True]"],
     "axis": ["None", "0", "-1", "(0, 1)", "1", "(1,)"],
     "shape": ["(8, 8, 1)", "(5, 4, 3)", "(12,)", "(3, 4)", "(-1,)", "12", "(2, 60)", "[5, 4, 3]"],
     "size": ["1", "2", "3", "(2, 3)", "[1, 2]", "np.int64(2)", "30"],
@@ -74,7 +75,7 @@ KINDS = {  # of arguments: valid values
     "fraction": ["0.5", "0", "0.1", "1.0", "np.float64(0.25)", "2", "1e-3", "3.0"],
     "generator": ["rng()", "None"],
     "layer": ["layers.ReLU()", "layers.Conv2D(4, 3, padding='same')", "net()", "layers.Flatten()", "layers.Dense(4)",
-              "layers.BatchNormalization()", "layers.MaxPooling2D(2)"],
+        "layers.BatchNormalization()", "layers.MaxPooling2D(2)"],
     "layers": ["[layers.ReLU()]", "[layers.Flatten(), layers.Dense(4)]", "(layers.Conv2D(2, 3), layers.ReLU())"],
     "initializer": ["'he_normal'", "initializers.zeros", "(lambda rng, shape: np.zeros(shape, np.float32))"],
     "params": ["net().init(rng(), (8, 8, 1))", "{}", "{'w': np.ones((2, 3))}", "{'a': {'b': np.ones(2, np.float32)}}"],
@@ -84,7 +85,8 @@ KINDS = {  # of arguments: valid values
     "classes": ["split().labels", "np.zeros(3, int)", "[0, 1, 2]"],
     "net": ["net()", "models.mlp((4,), 3)"],
     "optimizer": ["optim.SGD(0.1)", "optim.Adam(1e-3)", "optim.SGD(schedules.Cosine(0.1), momentum=0.9)"],
-    "callbacks": ["()", "[train.EarlyStopping(2, 'loss')]", "[lambda moment: None]", "[train.BestWeights('accuracy')]"],
+    "callbacks": ["()", "[train.EarlyStopping(2, 'loss')]", "[lambda moment: None]",
+        "[train.BestWeights('accuracy')]"],
     "monitor": ["'loss'", "'accuracy'", "'valid_loss'"],
     "history": ["train.History([{'epoch': 1, 'loss': 2.5, 'accuracy': 0.5}])", "train.History()"],
     "moment": ["train.Moment({}, train.History([{'epoch': 1, 'loss': 2.5, 'accuracy': 0.5, 'valid_loss': 2.0}]))"],
@@ -100,71 +102,118 @@ KINDS = {  # of arguments: valid values
     "anything": [],
 }  # fmt: skip
 JUNK = [
-    "None", "True", "False", "0", "-1", "1", "2", "3", "7", "2.5", "0.0", "-0.5", "1e308", "-1e-300", "np.nan", "np.inf",
-    "1j", "'a'", "''", "b'x'", "'same'", "[]", "()", "{}", "[1, 2]", "(1, 2)", "(1, 2, 3)", "((1, 1), (0, 2))",
-    "[[1], [2, 3]]", "{'a': 1}", "{'a': [1.0, 'b']}", "set()", "object()", "len", "int", "np", "range(3)", "iter([1])",
-    "np.int64(2)", "np.float64(0.5)", "np.float32(1.5)", "np.bool_(True)", "np.float16(1)", "np.longdouble(1)",
-    "np.array(2.0)", "np.array(3)", "np.zeros(0)", "np.ones(3)", "np.ones((2, 3))", "np.ones((1, 5, 4, 3))",
-    "np.ones((2, 0, 3, 1))", "np.full((2, 3), np.nan)", "np.full((1, 5, 4, 3), np.inf)", "np.arange(3)",
-    "np.array([True, False])", "np.array(['a', 'b'])", "np.array([None, 1], object)", "np.array([(1, 2.0)], 'i4,f4')",
-    "np.matrix([[1.0, 2.0]])", "np.ma.masked_array(np.ones((1, 5, 4, 3)), 0)", "np.ones((1, 5, 4, 3), '>f4')",
-    "np.ones((1, 5, 4, 3), np.float16)", "np.ones((1, 4, 4, 2), complex)", "np.ones((1, 1, 5, 4, 3))", "[np.ones(2)]",
-    "frozen(np.ones((1, 5, 4, 3), np.float32))", "Tensor([1.0, 2.0])", "Tensor(np.ones((1, 5, 4, 3)))", "Tensor(1.0)",
-    "layers.ReLU()", "layers.ReLU", "optim.Adam(1e-3)", "optim.Adam", "rng()", "np.random.RandomState(0)", "rng",
-    "Fraction(1, 3)", "Decimal(1)", "datetime(2020, 1, 1)", "Path('x')", "slice(None)", "...", "NotImplemented",
-    "np.datetime64('2020')", "np.str_('a')", "memoryview(b'x')", "(lambda *a, **k: None)", "ValueError('x')",
+    "None", "True", "False", "0", "-1", "1", "2", "3", "7", "2.5", "0.0", "-0.5", "1e308", "-1e-300", "np.nan",
+    "np.inf", "1j", "'a'", "''", "b'x'", "'same'", "[]", "()", "{}", "[1, 2]", "(1, 2)", "(1, 2, 3)",
+    "((1, 1), (0, 2))", "[[1], [2, 3]]", "{'a': 1}", "{'a': [1.0, 'b']}", "set()", "object()", "len", "int", "np",
+    "range(3)", "iter([1])", "np.int64(2)", "np.float64(0.5)", "np.float32(1.5)", "np.bool_(True)", "np.float16(1)",
+    "np.longdouble(1)", "np.array(2.0)", "np.array(3)", "np.zeros(0)", "np.ones(3)", "np.ones((2, 3))",
+    "np.ones((1, 5, 4, 3))", "np.ones((2, 0, 3, 1))", "np.full((2, 3), np.nan)", "np.full((1, 5, 4, 3), np.inf)",
+    "np.arange(3)", "np.array([True, False])", "np.array(['a', 'b'])", "np.array([None, 1], object)",
+    "np.array([(1, 2.0)], 'i4,f4')", "np.matrix([[1.0, 2.0]])", "np.ma.masked_array(np.ones((1, 5, 4, 3)), 0)",
+    "np.ones((1, 5, 4, 3), '>f4')", "np.ones((1, 5, 4, 3), np.float16)", "np.ones((1, 4, 4, 2), complex)",
+    "np.ones((1, 1, 5, 4, 3))", "[np.ones(2)]", "frozen(np.ones((1, 5, 4, 3), np.float32))", "Tensor([1.0, 2.0])",
+    "Tensor(np.ones((1, 5, 4, 3)))", "Tensor(1.0)", "layers.ReLU()", "layers.ReLU", "optim.Adam(1e-3)", "optim.Adam",
+    "rng()", "np.random.RandomState(0)", "rng", "Fraction(1, 3)", "Decimal(1)", "datetime(2020, 1, 1)", "Path('x')",
+    "slice(None)", "...", "NotImplemented", "np.datetime64('2020')", "np.str_('a')", "memoryview(b'x')",
+    "(lambda *a, **k: None)", "ValueError('x')",
 ]  # fmt: skip
-HUGE = ["1000", "2**31", "2**40", "2**61", "2**63", "10**30", "-2**63", "10**400", "10**5000", "(2**40, 1)", "(1, 2**63)",
-        "((2**40, 0), (0, 0))", "(2**40, 2**40, 1)"]  # fmt: skip
-UNKNOWN = ["activation='relu'", "input_shape=(8, 8, 1)", "stride=2", "kernel=3", "lr=0.1", "bias=True", "foo=None"]
-
-BY_NAME = {  # the kind of a parameter by its name, and of some by the function's name, too
-    **dict.fromkeys(("x", "images_or_x"), "image"), "y": "array", "kernel": "kernel", "indices": "indices",
-    **dict.fromkeys(("bias", "gamma", "beta"), "vector"), **dict.fromkeys(("logits", "prediction", "target"), "matrix"),
-    "labels": "labels", "index": "index", **dict.fromkeys(("axis", "axes"), "axis"), "exponent": "array", "arrays": "array",
-    **dict.fromkeys(("shape", "input_shape"), "shape"), **dict.fromkeys(("padding", "cropping"), "padding"),
-    **dict.fromkeys(("pool_size", "strides", "dilation_rate", "output_size", "kernel_size"), "size"),
-    **dict.fromkeys(("mode", "padding_mode"), "mode"), "ties": "ties", **dict.fromkeys(("layers", "branches"), "layers"),
-    **dict.fromkeys(("keepdims", "ceil_mode", "count_include_pad", "use_bias", "approximate", "relu", "nesterov",
-                     "batch_norm", "average", "uniform", "progress", "has_aux", "interrupted"), "flag"),
-    **dict.fromkeys(("filters", "units", "groups", "batch_size", "seed", "every", "steps", "patience", "most"), "count"),
-    **dict.fromkeys(("epochs", "directions"), "few"), "step": "count", "rng": "generator",
-    **dict.fromkeys(("trunk", "head", "body", "shortcut", "layer"), "layer"), "net": "net",
-    **dict.fromkeys(("kernel_initializer", "bias_initializer"), "initializer"),
-    **dict.fromkeys(("params", "grads"), "params"), "state": "state", **dict.fromkeys(("split", "train", "valid"), "split"),
-    "images": "images", "optimizer": "optimizer", "callbacks": "callbacks", "monitor": "monitor", "history": "history",
-    "moment": "moment", "path": "path", "root": "root", "f": "function", "augment": "augment", "rows": "rows", "data": "array",
-    "schedule": "optimizer", "args": "array", "classes": "count", "where": "name", "what": "name", "fix": "name",
+HUGE = [
+    "1000", "2**31", "2**40", "2**61", "2**63", "10**30", "-2**63", "10**400", "10**5000", "(2**40, 1)", "(1, 2**63)",
+    "((2**40, 0), (0, 0))", "(2**40, 2**40, 1)",
+]  # fmt: skip
+UNKNOWN = [
+    "activation='relu'", "input_shape=(8, 8, 1)", "stride=2", "kernel=3", "lr=0.1", "bias=True", "foo=None",
+]  # fmt: skip
+PARAMETERS = {  # kind: the parameters that are of it, by their names
+    "image": ["x", "images_or_x"],
+    "array": ["y", "exponent", "arrays", "data", "args"],
+    "kernel": ["kernel"],
+    "indices": ["indices"],
+    "vector": ["bias", "gamma", "beta"],
+    "matrix": ["logits", "prediction", "target"],
+    "labels": ["labels"],
+    "index": ["index"],
+    "axis": ["axis", "axes"],
+    "shape": ["shape", "input_shape"],
+    "padding": ["padding", "cropping"],
+    "size": ["pool_size", "strides", "dilation_rate", "output_size", "kernel_size"],
+    "mode": ["mode", "padding_mode"],
+    "ties": ["ties"],
+    "layers": ["layers", "branches"],
+    "flag": ["keepdims", "ceil_mode", "count_include_pad", "use_bias", "approximate", "relu", "nesterov",
+        "batch_norm", "average", "uniform", "progress", "has_aux", "interrupted"],
+    "count": ["filters", "units", "groups", "batch_size", "seed", "every", "steps", "patience", "most", "step",
+        "classes"],
+    "few": ["epochs", "directions"],
+    "generator": ["rng"],
+    "layer": ["trunk", "head", "body", "shortcut", "layer"],
+    "net": ["net"],
+    "initializer": ["kernel_initializer", "bias_initializer"],
+    "params": ["params", "grads"],
+    "state": ["state"],
+    "split": ["split", "train", "valid"],
+    "images": ["images"],
+    "callbacks": ["callbacks"],
+    "monitor": ["monitor"],
+    "history": ["history"],
+    "moment": ["moment"],
+    "path": ["path"],
+    "root": ["root"],
+    "function": ["f"],
+    "augment": ["augment"],
+    "rows": ["rows"],
+    "name": ["where", "what", "fix"],
+    "optimizer": ["optimizer", "schedule"],
 }  # fmt: skip
-BY_FUNCTION = {
-    ("data.load", "valid"): "fraction", ("data.load", "test"): "fraction", ("data.load", "name"): "dataset",
-    ("models.small_cnn", "head"): "head", ("models.make_head", "name"): "head", ("models.small_cnn", "filters"): "counts",
-    ("models.small_cnn", "strides"): "counts", ("models.mlp", "units"): "counts", ("data.Split", "labels"): "classes",
-    ("ops.dense", "x"): "matrix", ("ops.dense", "kernel"): "kernel", ("ops.matmul", "x"): "matrix",
-    ("ops.softmax", "x"): "matrix", ("ops.reshape", "x"): "matrix", ("ops.getitem", "x"): "matrix",
-}  # fmt: skip
+BY_NAME = {name: kind for kind, parameters in PARAMETERS.items() for name in parameters}
+BY_FUNCTION = {  # where the name alone does not tell
+    "data.load valid": "fraction",
+    "data.load test": "fraction",
+    "data.load name": "dataset",
+    "models.small_cnn head": "head",
+    "models.make_head name": "head",
+    "models.small_cnn filters": "counts",
+    "models.small_cnn strides": "counts",
+    "models.mlp units": "counts",
+    "data.Split labels": "classes",
+    "ops.dense x": "matrix",
+    "ops.dense kernel": "kernel",
+    "ops.matmul x": "matrix",
+    "ops.softmax x": "matrix",
+    "ops.reshape x": "matrix",
+    "ops.getitem x": "matrix",
+}
 AFTER = {  # what is called of what a call returned
-    "layers": ["", "", ".init({generator}, {shape})", ".output_shape({shape})", ".param_shapes({shape})", "({params}, {image})",
-               ".multiply_adds({shape})", ".windows({shape})", ".children({shape})", ".calibrate({params}, {image})"],
+    "layers": ["", "", ".init({generator}, {shape})", ".output_shape({shape})", ".param_shapes({shape})",
+        "({params}, {image})", ".multiply_adds({shape})", ".windows({shape})", ".children({shape})",
+        ".calibrate({params}, {image})"],
     "initializers": ["", "({generator}, {shape})"],
     "optim": ["", ".init({params})", ".update({params}, {state}, {params})"],
     "schedules": ["", "({count})"],
     "data.Augmentation": ["", "({images}, {generator})"],
-    **dict.fromkeys(("train.EarlyStopping", "train.BestWeights", "train.CSVLog"), ["", "({moment})"]),
+    "train.EarlyStopping": ["", "({moment})"],
+    "train.BestWeights": ["", "({moment})"],
+    "train.CSVLog": ["", "({moment})"],
     "train.History": ["", ".best({monitor})", "[{monitor}]", ".write_csv({path})", ".plot()"],
-    "grad": ["({params})", "({array}, {array})"], "value_and_grad": ["({params})", "({array}, {array})"],
+    "grad": ["({params})", "({array}, {array})"],
+    "value_and_grad": ["({params})", "({array}, {array})"],
 }  # fmt: skip
 TEMPLATES = [
-    *(f"Tensor({{matrix}}).{method}" for method in (
-        "sum({axis}, {flag})", "mean({axis})", "max({axis}, {flag})", "transpose({axis})", "reshape({shape})", "backward()",
-        "reshape({count}, {count})", "T", "sum().backward()", "__getitem__({index})")),
-    *(f"{{array}} {sign} Tensor({{matrix}})" for sign in "+-*/@"), *(f"Tensor({{matrix}}) {s} {{array}}" for s in "+-*/@"),
-    "Tensor({matrix}) ** {fraction}", "{fraction} ** Tensor({matrix})", "{array} == Tensor(1.0)", "Tensor({array}) < {array}",
-    "np.exp(Tensor({array}))", "np.sum(Tensor({array}))", "np.concatenate([Tensor({matrix})])", "float(Tensor({array}))",
-    "bool(Tensor({array}))", "len(Tensor({array}))", "list(Tensor({array}))", "np.asarray(Tensor({array}))",
-    "train.load(train.save({path}, {params}))", "train.load({path})", "list(data.batches({split}, {count}))", "split()[{index}]",
-    "minicnn.kernels.name()", "run(layers.Sequential([{layer}]), {shape}, {image})", "run(layers.Concat([{net}]), (8, 8, 1), {images})",
-    "run(layers.Sequential({layers}), {shape}, {image})", "layers.summary({layer}, {shape})", "str(explain({layer}, {shape}))",
+    "Tensor({matrix}).sum({axis}, {flag})", "Tensor({matrix}).mean({axis})", "Tensor({matrix}).max({axis}, {flag})",
+    "Tensor({matrix}).transpose({axis})", "Tensor({matrix}).reshape({shape})", "Tensor({matrix}).backward()",
+    "Tensor({matrix}).reshape({count}, {count})", "Tensor({matrix}).T", "Tensor({matrix}).sum().backward()",
+    "Tensor({matrix}).__getitem__({index})", "{array} + Tensor({matrix})", "{array} - Tensor({matrix})",
+    "{array} * Tensor({matrix})", "{array} / Tensor({matrix})", "{array} @ Tensor({matrix})",
+    "Tensor({matrix}) + {array}", "Tensor({matrix}) - {array}", "Tensor({matrix}) * {array}",
+    "Tensor({matrix}) / {array}", "Tensor({matrix}) @ {array}", "Tensor({matrix}) ** {fraction}",
+    "{fraction} ** Tensor({matrix})", "{array} == Tensor(1.0)", "Tensor({array}) < {array}",
+    "np.exp(Tensor({array}))", "np.sum(Tensor({array}))", "np.concatenate([Tensor({matrix})])",
+    "float(Tensor({array}))", "bool(Tensor({array}))", "len(Tensor({array}))", "list(Tensor({array}))",
+    "np.asarray(Tensor({array}))", "train.load(train.save({path}, {params}))", "train.load({path})",
+    "list(data.batches({split}, {count}))", "split()[{index}]", "minicnn.kernels.name()",
+    "run(layers.Sequential([{layer}]), {shape}, {image})", "run(layers.Concat([{net}]), (8, 8, 1), {images})",
+    "run(layers.Sequential({layers}), {shape}, {image})", "layers.summary({layer}, {shape})",
+    "str(explain({layer}, {shape}))",
 ]  # fmt: skip
 
 
@@ -178,9 +227,9 @@ class Target:
 
     def kind(self, parameter: inspect.Parameter) -> str:
         module, _, name = self.text.rpartition(".")
-        found = BY_FUNCTION.get((self.text, parameter.name)) or BY_NAME.get(parameter.name)
+        found = BY_FUNCTION.get(f"{self.text} {parameter.name}") or BY_NAME.get(parameter.name)
         numeric = "float" in str(parameter.annotation) or isinstance(parameter.default, float)
-        if module == "ops" and parameter.name == "x" and (self.text, "x") not in BY_FUNCTION and "2d" not in name:
+        if module == "ops" and parameter.name == "x" and f"{self.text} x" not in BY_FUNCTION and "2d" not in name:
             return "array"
         return found or ("fraction" if numeric else "anything")
 
@@ -309,20 +358,24 @@ def _run(text: str, space: dict[str, object], seconds: float) -> tuple[str, str]
 
     signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, seconds)
+    raised: Exception | None = None
     try:
         eval(compile(text, "<call>", "eval"), dict(space))  # noqa: S307 - a text that was made above
     except OutOfTimeError:
         return "time", ""
-    except MemoryError as error:
-        return "memory", f"MemoryError: {error}"
     except Exception as error:
-        return _class(text, error), f"{type(error).__name__}: {' '.join(str(error).split())[:300]} [{_place(error)}]"
+        raised = error
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-    return "returned", ""
+    if raised is None:
+        return "returned", ""
+    said = f"{type(raised).__name__}: {' '.join(str(raised).split())[:300]} [{_place(raised)}]"
+    return _class(text, raised), said
 
 
 def _class(text: str, error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "memory"
     files = isinstance(error, OSError) and any(f in text for f in ("train.", "data.load", "split().plot"))
     if files or (isinstance(error, FloatingPointError) and "train.fit" in text):
         return "refused"
@@ -346,7 +399,8 @@ def _raises(path: str) -> set[int]:
 
 def check(calls: int, seed: int) -> tuple[collections.Counter[str], list[tuple[str, str, str]]]:
     """Make the calls in a folder of their own, and return how many ended how, and the offenders with their errors."""
-    draw, known, space, counts, offenders = random.Random(seed), targets(), names(), collections.Counter(), []
+    draw, known, space = random.Random(seed), targets(), names()  # noqa: S311 - for repetition
+    counts, offenders = collections.Counter(), []
     here = Path.cwd()
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
@@ -371,7 +425,10 @@ def main() -> int:
     parser.add_argument("--calls", type=int, default=20_000, help="how many calls (20,000)")
     parser.add_argument("--seed", type=int, default=0, help="which calls (0)")
     parser.add_argument("--memory", type=float, default=4.0, help="limit in GiB (4)")
+    parser.add_argument("--kernels", choices=minicnn.kernels.CHOICES, help="which kernels (those of the environment)")
     options = parser.parse_args()
+    if options.kernels:
+        os.environ["MINICNN_KERNELS"] = options.kernels
     limit = int(options.memory * 2**30)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     counts, offenders = check(options.calls, options.seed)

@@ -32,8 +32,10 @@ WRONG = [
     ("ceil_mode", 1, TypeError, "True or False"),
 ]
 FLAGS = [
-    (ops.average_pool2d, "count_include_pad"), (ops.global_max_pool2d, "keepdims"), (ops.global_average_pool2d, "keepdims"),
-    (layers.AveragePooling2D, "count_include_pad"), (layers.GlobalMaxPooling2D, "keepdims"), (layers.GELU, "approximate"),
+    (ops.average_pool2d, "count_include_pad"), (ops.global_max_pool2d, "keepdims"), (ops.global_average_pool2d,
+        "keepdims"),
+    (layers.AveragePooling2D, "count_include_pad"), (layers.GlobalMaxPooling2D, "keepdims"), (layers.GELU,
+        "approximate"),
     (layers.GlobalAveragePooling2D, "keepdims"), (layers.GlobalSoftPooling2D, "keepdims"), (ops.gelu, "approximate"),
 ]  # fmt: skip
 

@@ -4,9 +4,11 @@ import pytest
 
 FOREIGN = ["broadcast together", "could not be broadcast", "not subscriptable", "not iterable", "has no attribute",
            "out of range for", "unsupported operand", "NoneType' object", "remapped shapes", "could not convert",
-           "division by zero", "zero-size array", "cannot reshape", "tuple index", "list index", "positional argument",
+           "division by zero", "zero-size array", "cannot reshape", "tuple index", "list index",
+               "required positional", "positional arguments but",
            "keyword argument", "_shape()", "object is not", "not supported between"]  # fmt: skip
-REMEDIES = ("Use ", "Give ", "Make ", "Call ", "Put ", "Add ", "Transpose ", "Crop ", "The arguments are ", "There are no ",
+REMEDIES = ("Use ", "Give ", "Make ", "Call ", "Put ", "Add ", "Transpose ", "Crop ", "The arguments are ",
+    "There are no ",
             "Pad ", "Leave ", "Compare ", "Did you mean ")  # fmt: skip
 
 
