@@ -62,7 +62,7 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            checks.number("augment", field.name, getattr(self, field.name), least=0)
+            checks.number("augment", field.name, getattr(self, field.name), least=0, most=1e6)
 
     def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return the images (N, H, W, C) distorted, each by its own draw from `rng`; same shape and dtype."""
