@@ -155,7 +155,6 @@ CALLS = [
     (T, lambda: ops.sum(ROWS, 0, "True"), "sum: keepdims='True'", "True or False"),
     (T, lambda: ops.conv2d_pool(IMAGE, np.ones((3, 3, 1, 1)), relu="no"), "conv2d_pool: relu='no'", "True or False"),
     (T, lambda: value_and_grad(len, has_aux="no"), "value_and_grad: has_aux='no'", "True or False"),
-    (T, lambda: data.load("digits", download="no"), "load: download='no'", "True or False"),
     # models: line by line the arguments that they hand on
     (V, lambda: models.small_cnn(models.HEADS["max"], classes=4), "small_cnn: classes=4", "(10,)",
         "make_head(name, classes)"),
@@ -219,20 +218,6 @@ CALLS = [
     (T, lambda: ops.relu(np.ma.masked_array(ROWS, ROWS > 0)), "relu: x is a MaskedArray", "x.filled(0)"),
     (T, lambda: ops.relu(ROWS.astype(">f4")), "relu: x has dtype >f4", "astype"),
     (V, lambda: ops.add(ROWS, 10**400), "add: y is an int of more than 308 digits", "Use a float"),
-    # data
-    (T, lambda: data.batches(ROWS, 2), "batches: split is a ndarray", "data.Split"),
-    (V, lambda: data.batches(SPLIT, -1), "batches: batch_size=-1", "Use 1 to 2"),
-    (V, lambda: SPLIT[[5]], "Split: [5] does not pick images", "below 2"),
-    (V, lambda: SPLIT[np.array([True])], "Split: array([ True])", "one truth value"),
-    (T, lambda: SPLIT[(0, slice(None))], "Split: (0, slice(None", "split[3:4]"),
-    (T, lambda: data.Split(IMAGE, [[0], [1, 2]]), "Split: the labels are [[0], [1, 2]]", "(N,)"),
-    (T, lambda: data.warp(IMAGE.tolist(), np.zeros((2, 2)), np.zeros(2)), "warp: the images are a list", "float32"),
-    (V, lambda: data.warp(IMAGE, np.zeros(2), np.zeros(2)), "warp: shifts has shape (2,)", "(2, 2)"),
-    (T, lambda: data.warp(IMAGE, np.zeros((2, 2)), 10), "warp: angles is a int", "(2,)"),
-    (V, lambda: data.warp(IMAGE, np.zeros((2, 2)), np.zeros(2), np.ones((2, 2))), "warp: displacements has shape",
-        "(2, 2, 8, 8)"),
-    (V, lambda: data.load(5), "load: there is no data set 5", "'digits'"),
-    (T, lambda: data.load("digits", root=3), "load: root is a int", "Use a path"),
 ]  # fmt: skip
 
 
