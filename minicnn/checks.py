@@ -8,7 +8,9 @@ import inspect
 import math
 import numbers
 import operator
+import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -177,6 +179,13 @@ def one_of(where: str, name: str, value: Any, choices: Collection[str]) -> str:
         return value
     options = " or ".join(map(repr, choices)) if len(choices) == 2 else f"one of {', '.join(choices)}"
     raise ValueError(f"{where}: {name}={shown(value)} is not known.{near(value, choices)} Use {options}.")
+
+
+def path(where: str, name: str, value: Any) -> Path:
+    """Return a Path, or raise TypeError for what is not one."""
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"{where}: {name} is a {type(value).__name__}. Use a string or a Path.")
+    return Path(value)
 
 
 def generator(where: str, value: Any, name: str = "rng") -> np.random.Generator:

@@ -165,6 +165,7 @@ PARAMETERS = {  # kind: the parameters that are of it, by their names
     "name": ["where", "what", "fix"],
     "optimizer": ["optimizer", "schedule"],
 }  # fmt: skip
+INTERNAL = ("Layer", "keep")
 BY_NAME = {name: kind for kind, parameters in PARAMETERS.items() for name in parameters}
 BY_FUNCTION = {  # where the name alone does not tell
     "data.load valid": "fraction",
@@ -243,7 +244,7 @@ def targets() -> list[Target]:
         own = [n for n, v in vars(module).items() if getattr(v, "__module__", "") == module.__name__ and n[0] != "_"]
         for name in getattr(module, "__all__", own):
             value = getattr(module, name)
-            if callable(value) and name != "Layer":
+            if callable(value) and name not in INTERNAL:
                 found.append((f"{prefix}.{name}" if prefix else name, value))
     found += [("gradcheck.gradcheck", gradcheck.gradcheck), ("minicnn.kernels.name", minicnn.kernels.name)]
     found += [(f"initializers.{n}", v) for n, v in vars(initializers).items() if type(v).__name__ == "Initializer"]

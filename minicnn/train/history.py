@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from minicnn import checks
 from minicnn.files import atomic_write
 
 Row = dict[str, float]
@@ -25,6 +26,10 @@ class History:
     """
 
     rows: list[Row] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.rows, list) or not all(isinstance(row, dict) for row in self.rows):
+            raise TypeError(f"History: rows is a {type(self.rows).__name__}. Use a list of dicts, one per epoch.")
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -46,6 +51,7 @@ class History:
         writer = csv.DictWriter(text, list(self.rows[0]) if self.rows else ["epoch"], lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
+        checks.path("History.write_csv", "path", path)
         return atomic_write(path, text.getvalue())
 
     def plot(self, path: str | Path | None = None) -> Any:

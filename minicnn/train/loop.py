@@ -13,6 +13,7 @@ import numpy as np
 
 from minicnn import data, ops, optim, tree
 from minicnn.autograd import value_and_grad
+from minicnn.checks import explained
 from minicnn.errors import ShapeError
 from minicnn.layers.base import Layer, check_params
 from minicnn.ops.loss import check_labels, cross_entropy_shape
@@ -52,6 +53,7 @@ class Evaluation:
     predictions: np.ndarray = field(repr=False)
 
 
+@explained
 def train_step(
     net: Layer,
     optimizer: Optimizer,
@@ -74,6 +76,7 @@ def train_step(
     return params, state, float(value), int((logits.argmax(axis=1) == labels).sum())
 
 
+@explained
 def fit(
     net: Layer,
     train: data.Split,
@@ -176,6 +179,7 @@ def _epoch(
         yield (params, state), row, len(labels)
 
 
+@explained
 def evaluate(net: Layer, params: Params, split: data.Split, *, batch_size: int = 256) -> Evaluation:
     """Return loss, accuracy and predictions of a net over a split, without dropout."""
     _check_split("evaluate", net, split)
@@ -189,6 +193,7 @@ def evaluate(net: Layer, params: Params, split: data.Split, *, batch_size: int =
     return Evaluation(losses / len(split), float((predicted == split.labels).mean()), predicted)
 
 
+@explained
 def predict(net: Layer, params: Params, images: np.ndarray, *, batch_size: int = 256) -> np.ndarray:
     """Return the logits of a net for images: (N, H, W, C) -> (N, classes)."""
     check_params(net, params, images.shape[1:])
@@ -196,6 +201,7 @@ def predict(net: Layer, params: Params, images: np.ndarray, *, batch_size: int =
     return np.concatenate(parts) if parts else np.asarray(net(params, images))
 
 
+@explained
 def calibrate(net: Layer, params: Params, images: np.ndarray, *, most: int = 2048) -> Params:
     """Return the parameters with the population statistics that batch normalisation wants for evaluation.
 
