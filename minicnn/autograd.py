@@ -183,7 +183,7 @@ def value_and_grad(f: Callable[..., Any], *, has_aux: bool = False) -> Callable[
     (np.float64(6.0), {'w': array([3.])})
     """
     if not callable(f):
-        raise TypeError(f"value_and_grad: f is a {type(f).__name__}. Give a function f(params, *rest) of a scalar.")
+        raise TypeError(f"value_and_grad: f must be a function f(params, *rest) of a scalar, got a {type(f).__name__}.")
     flag("value_and_grad", "has_aux", has_aux)
 
     @functools.wraps(f)
@@ -296,5 +296,7 @@ def _value(where: str, parameter: inspect.Parameter, a: Any, alone: bool) -> Any
         try:
             return np.float64(a) if alone else float(a)  # with a large int NumPy would compute with Python objects
         except OverflowError:
-            raise ValueError(f"{where}: {parameter.name} is an int of more than 308 digits. Use a float.") from None
+            raise ValueError(
+                f"{where}: {parameter.name} must be a float, got an int of more than 308 digits."
+            ) from None
     return float_array(where, parameter.name, a)

@@ -94,13 +94,13 @@ def number(
 
 
 def real(where: str, name: str, value: Any) -> float:
-    """Return a number, infinity and NaN among them, as a float, or raise TypeError."""
+    """Return a number, infinity and NaN among them, as a float, or raise TypeError or ValueError."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{where}: {name}={shown(value)} is not a number. Use a float.")
     try:
         return float(value)
-    except OverflowError:  # an int of more than 308 digits
-        return math.inf
+    except OverflowError:
+        raise ValueError(f"{where}: {name} must be a float, got an int of more than 308 digits.") from None
 
 
 def _range(least: float, most: float, above: float, below: float) -> str:
@@ -121,7 +121,7 @@ def flag(where: str, name: str, value: Any) -> bool:
     if value is True or value is False:
         return value
     if not isinstance(value, np.bool_):
-        raise TypeError(f"{where}: {name}={shown(value)} is not a truth value. Use True or False.")
+        raise TypeError(f"{where}: {name} must be True or False, got {shown(value)}.")
     return bool(value)
 
 
@@ -184,7 +184,7 @@ def one_of(where: str, name: str, value: Any, choices: Collection[str]) -> str:
 def path(where: str, name: str, value: Any) -> Path:
     """Return a Path, or raise TypeError for what is not one."""
     if not isinstance(value, str | os.PathLike):
-        raise TypeError(f"{where}: {name} is a {type(value).__name__}. Use a string or a Path.")
+        raise TypeError(f"{where}: {name} must be a string or a Path, got a {type(value).__name__}.")
     return Path(value)
 
 
@@ -193,7 +193,7 @@ def generator(where: str, value: Any, name: str = "rng") -> np.random.Generator:
     if not isinstance(value, np.random.Generator):
         seed = value if isinstance(value, int) and 0 <= value < 2**63 else 0
         fix = f"Use np.random.default_rng({int(seed)})."
-        raise TypeError(f"{where}: {name} is a {type(value).__name__}, not a numpy.random.Generator. {fix}")
+        raise TypeError(f"{where}: {name} must be a numpy.random.Generator, got a {type(value).__name__}. {fix}")
     return value
 
 

@@ -111,7 +111,7 @@ def gradcheck(
     """
     one_of("gradcheck", "mode", mode, ("direction", "elements"))
     if not callable(f):
-        raise TypeError(f"gradcheck: f is a {type(f).__name__}. Give a function of arrays that returns an array.")
+        raise TypeError(f"gradcheck: f must be a function of arrays that returns an array, got a {type(f).__name__}.")
     tolerance = number("gradcheck", "tolerance", tolerance, least=1e-12, most=1)
     function = _Function(f, args)
     rng = np.random.default_rng(0) if rng is None else generator("gradcheck", rng)

@@ -37,7 +37,7 @@ def _count(where: str, name: str, count: Any) -> int:
 
 def _counts(where: str, name: str, counts: Any) -> None:
     if not isinstance(counts, list | tuple):
-        raise TypeError(f"{where}: {name}={shown(counts)} is not a tuple. Use one of integers, as (16, 32).")
+        raise TypeError(f"{where}: {name} must be a tuple of integers, got {shown(counts)}. Use one such as (16, 32).")
     for count in counts:
         integer(where, name, count, counts, most=LARGEST)
 

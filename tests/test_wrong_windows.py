@@ -28,8 +28,8 @@ WRONG = [
     ("padding", 2**40, ValueError, "up to 2,147,483,647"),
     ("padding", "Same", ValueError, "'same'"),
     ("padding", {"top": 1}, TypeError, "Use an int"),
-    ("ceil_mode", "False", TypeError, "True or False"),
-    ("ceil_mode", 1, TypeError, "True or False"),
+    ("ceil_mode", "False", TypeError, "must be True or False, got 'False'"),
+    ("ceil_mode", 1, TypeError, "must be True or False, got 1"),
 ]
 FLAGS = [
     (ops.average_pool2d, "count_include_pad"), (ops.global_max_pool2d, "keepdims"), (ops.global_average_pool2d,
@@ -43,13 +43,13 @@ FLAGS = [
 def _ops():
     for name in POOLINGS:
         for argument, value, kind, fix in WRONG:
-            yield kind, lambda n=name, a=argument, v=value: getattr(ops, n)(IMAGE, **{a: v}), name, f"{argument}=", fix
+            yield kind, lambda n=name, a=argument, v=value: getattr(ops, n)(IMAGE, **{a: v}), name, argument, fix
 
 
 def _layers():
     for name in POOLING_LAYERS:
         for argument, value, kind, fix in WRONG:
-            yield kind, lambda n=name, a=argument, v=value: getattr(layers, n)(**{a: v}), name, f"{argument}=", fix
+            yield kind, lambda n=name, a=argument, v=value: getattr(layers, n)(**{a: v}), name, argument, fix
 
 
 def _flags():
@@ -60,7 +60,8 @@ def _flags():
                 TypeError,
                 lambda f=f, g=given, n=name, v=value: f(*g, **{n: v}),
                 "",
-                f"{name}={value!r}",
+                f"{name} must be",
+                f"got {value!r}",
                 "True or False",
             )
 

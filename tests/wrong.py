@@ -9,7 +9,8 @@ FOREIGN = ["broadcast together", "could not be broadcast", "not subscriptable", 
            "keyword argument", "_shape()", "object is not", "not supported between"]  # fmt: skip
 REMEDIES = ("Use ", "Give ", "Make ", "Call ", "Put ", "Add ", "Transpose ", "Crop ", "The arguments are ",
     "There are no ",
-            "Pad ", "Leave ", "Compare ", "Did you mean ")  # fmt: skip
+            "Pad ", "Leave ", "Compare ", "Did you mean ",
+            "must be ")  # fmt: skip
 
 
 def check(call, kind, fragments):

@@ -141,7 +141,7 @@ def check_net(where: str, net: Any, shape: Any) -> Shape:
     """Return the input shape as a tuple, or raise TypeError or ValueError unless it is one, and `net` a layer."""
     if not isinstance(net, Layer):
         fix = "Use a layer such as Sequential([...]), with its brackets."
-        raise TypeError(f"{where}: net is {shown(net)}, which is not a layer. {fix}")
+        raise TypeError(f"{where}: net must be a layer, got {shown(net)}. {fix}")
     return check_shape(where, shape)
 
 

@@ -227,7 +227,8 @@ def _check_same(body: Shape, other: Shape) -> None:
 
 def _layers(where: str, layers: Any) -> tuple[Layer, ...]:
     if isinstance(layers, Layer) or not isinstance(layers, list | tuple) or not layers:
-        raise TypeError(f"{where}: {shown(layers)} is not a list of layers. Use {where}([layer, ...]), at least one.")
+        fix = f"Use {where}([layer, ...]) with at least one."
+        raise TypeError(f"{where}: layers must be a list of layers, got {shown(layers)}. {fix}")
     for number, layer in enumerate(layers):
         _layer(where, f"layer {number}", layer)
     return tuple(layers)
@@ -236,7 +237,7 @@ def _layers(where: str, layers: Any) -> tuple[Layer, ...]:
 def _layer(where: str, name: str, layer: Any) -> None:
     if not isinstance(layer, Layer):
         fix = "Use a value such as layers.ReLU(), with its brackets."
-        raise TypeError(f"{where}: {name} is {shown(layer)}, which is not a layer. {fix}")
+        raise TypeError(f"{where}: {name} must be a layer, got {shown(layer)}. {fix}")
 
 
 def _of(params: Any, name: str) -> Any:

@@ -78,7 +78,7 @@ def no_attribute(layer: Any, name: str) -> AttributeError:
 def check_shape(where: str, shape: Any) -> tuple[int, ...]:
     """Return an input shape, without the batch axis, as a tuple of ints, or raise."""
     if not isinstance(shape, list | tuple):
-        raise TypeError(f"{where}: the input shape is {shown(shape)}. Use a tuple such as (H, W, C).")
+        raise TypeError(f"{where}: the input shape must be a tuple such as (H, W, C), got {shown(shape)}.")
     return tuple(integer(where, "the input shape", n, shape, most=LARGEST) for n in shape)
 
 
@@ -121,7 +121,7 @@ def _check_batch(where: str, params: Any, x: Any, rng: Any) -> None:
     """Raise TypeError for anything but a dict, a batch and a generator."""
     fix = "Call net(params, x), with params = net.init(rng, input_shape)."
     if not isinstance(params, dict):
-        raise TypeError(f"{where}: params is a {type(params).__name__}, not a dict. {fix}")
+        raise TypeError(f"{where}: params must be a dict, got a {type(params).__name__}. {fix}")
     if not isinstance(x, BATCHES):
         fix = "Give a float32 or float64 array or a Tensor." if x is not None else fix
         raise TypeError(f"{where}: x is a {type(x).__name__}. {fix}")

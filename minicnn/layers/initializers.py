@@ -49,7 +49,7 @@ class Initializer:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
-            raise TypeError(f"Initializer: name is a {type(self.name).__name__}. Use a string.")
+            raise TypeError(f"Initializer: name must be a string, got a {type(self.name).__name__}.")
         object.__setattr__(self, "scale", number("Initializer", "scale", self.scale, least=0))
         flag("Initializer", "average", self.average)
         flag("Initializer", "uniform", self.uniform)
@@ -92,7 +92,7 @@ def initializer(where: str, name: str, value: Any) -> Callable[..., np.ndarray]:
         return KNOWN[one_of(where, name, value, KNOWN)]
     if not callable(value) or isinstance(value, type):
         fix = f"Use one of {', '.join(KNOWN)}, or a function of a generator and a shape."
-        raise TypeError(f"{where}: {name}={shown(value)} is not an initializer. {fix}")
+        raise TypeError(f"{where}: {name} must be an initializer, got {shown(value)}. {fix}")
     return value  # type: ignore[no-any-return]
 
 

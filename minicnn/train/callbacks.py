@@ -27,7 +27,7 @@ Callback: TypeAlias = Callable[[Moment], bool | None]
 def _check_moment(where: str, moment: Any) -> None:
     if not isinstance(moment, Moment):
         raise TypeError(
-            f"{where}: moment is a {type(moment).__name__}. Give the callback to train.fit, which calls it."
+            f"{where}: moment must be a Moment, got a {type(moment).__name__}. Give the callback to train.fit."
         )
 
 

@@ -29,7 +29,7 @@ class History:
 
     def __post_init__(self) -> None:
         if not isinstance(self.rows, list) or not all(isinstance(row, dict) for row in self.rows):
-            raise TypeError(f"History: rows is a {type(self.rows).__name__}. Use a list of dicts, one per epoch.")
+            raise TypeError(f"History: rows must be a list of dicts, one per epoch, got a {type(self.rows).__name__}.")
 
     def __len__(self) -> int:
         return len(self.rows)
