@@ -30,7 +30,7 @@ import numpy as np
 
 from minicnn import tree
 from minicnn.autograd import Tensor
-from minicnn.checks import generator, number, one_of
+from minicnn.checks import explained, generator, number, one_of
 from minicnn.ops.window import integer
 
 STEPS = (2.0**-13, 2.0**-18, 2.0**-23)
@@ -76,6 +76,7 @@ class Report:
         return "\n".join(lines)
 
 
+@explained
 def gradcheck(
     f: Callable[..., Any],
     *args: Any,

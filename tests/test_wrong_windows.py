@@ -1,5 +1,6 @@
 """Every argument of every window op and layer, wrong in every way; and sizes whose product cannot be meant."""
 
+import importlib
 import tracemalloc
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from numpy.testing import assert_allclose
 from wrong import check, table
 
-from minicnn import kernels, layers, models, ops
+from minicnn import grad, kernels, layers, models, ops
 from minicnn.kernels import reference
 from minicnn.ops.window import Axis
 
@@ -156,6 +157,29 @@ def test_a_large_dilation_agrees_with_pytorch():
     )
     ours = ops.conv2d(x, kernel, dilation_rate=30, padding="same")
     assert_allclose(ours, theirs.numpy().transpose(0, 2, 3, 1), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["reference", "compiled"])
+def test_the_largest_stride_and_dilation_are_right_where_they_change_nothing(name, monkeypatch):
+    """A stride beyond the image leaves one window; the only tap of a 1x1 window has no neighbour to be apart from."""
+    if name == "compiled":
+        pytest.importorskip("numba")
+    chosen = importlib.import_module(f"minicnn.kernels.{name}")
+    monkeypatch.setattr(kernels, "implementation", lambda: chosen)
+    rng, most = np.random.default_rng(2), 2**31 - 1
+    x, kernel, one = (rng.standard_normal(shape) for shape in ((2, 9, 7, 3), (3, 3, 3, 4), (1, 1, 3, 4)))
+    for op, others in (
+        (ops.conv2d, (kernel,)),
+        (ops.max_pool2d, (3,)),
+        (ops.average_pool2d, (3,)),
+        (ops.lp_pool2d, (3,)),
+    ):
+        first = op(x, *others, strides=1)[:, :1, :1]
+        assert_allclose(op(x, *others, strides=most), first, rtol=1e-12)
+    assert_allclose(ops.conv2d(x, one, dilation_rate=most), ops.conv2d(x, one), rtol=1e-12)
+    assert_allclose(ops.max_pool2d(x, 1, dilation_rate=most), x)
+    grads = [grad(lambda x, s=s: ops.sum(ops.conv2d(x, kernel, strides=s)[:, :1, :1]))(x) for s in (1, most)]
+    assert_allclose(grads[1], grads[0], rtol=1e-12)
 
 
 def test_long_axes_are_counted_without_walking_over_all_taps():
