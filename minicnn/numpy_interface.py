@@ -90,7 +90,7 @@ class NumpyInterface:
 
 def float_array(where: str, name: str, a: Any) -> np.ndarray:
     """Return `a` if it is a plain float32 or float64 array, or raise TypeError."""
-    if isinstance(a, float | np.floating):
+    if type(a) is not np.ndarray and isinstance(a, float | np.floating):
         a = np.asarray(a)
     if not isinstance(a, np.ndarray):
         raise TypeError(f"{where}: {name} is a {type(a).__name__}. Give a float32 or float64 array or a Tensor.")

@@ -1,7 +1,6 @@
 """Words of other frameworks, and what was accepted and went wrong later: each is told what to write instead."""
 
 import copy
-import importlib
 import pickle
 from dataclasses import dataclass, replace
 
@@ -476,47 +475,3 @@ def test_tensors_are_compared_and_hashed_by_identity():
     assert X is not None
     assert len({X, other, X}) == 2
     assert other in [X, other]
-
-
-COMMANDS = ["pooling_heads", "mnist", "bug_zoo", "speed", "framework_differences"]
-OPTIONS = [
-    ("pooling_heads", "--dataset", "imagenet"), ("pooling_heads", "--seeds", "many"), ("pooling_heads", "--seeds", "0"),
-    ("pooling_heads", "--epochs", "-1"), ("pooling_heads", "--heads", "maximum"), ("pooling_heads", "--processes", "0"),
-    ("pooling_heads", "--processes", "1.5"), ("mnist", "--nets", "resnet"), ("mnist", "--epochs", "0"),
-    ("mnist", "--seed", "one"), ("mnist", "--epochs", "2.5"), ("bug_zoo", "--seeds", "0"), ("bug_zoo", "--epochs", "x"),
-    ("bug_zoo", "--optimizer", "adagrad"), ("bug_zoo", "--processes", "-2"), ("speed", "--rounds", "0"),
-    ("speed", "--nets", "resnet"), ("speed", "--batches", "0"), ("speed", "--batches", "a"), ("speed", "--modes",
-        "both"),
-    ("speed", "--against", "nobody"), *((name, "--no-such-option") for name in COMMANDS),
-]  # fmt: skip
-
-
-def run(name, arguments):
-    """Return the exit status of a command."""
-    main = importlib.import_module(f"experiments.{name}").main
-    try:
-        return main(list(arguments)) or 0
-    except SystemExit as end:
-        return end.code or 0
-
-
-@pytest.mark.parametrize(("name", "arguments"), [(n, a) for n, *a in OPTIONS], ids=str)
-def test_a_bad_option_ends_a_command_with_status_2_and_one_line(name, arguments, tmp_path, monkeypatch, capsys):
-    """argparse writes its usage above the line."""
-    monkeypatch.chdir(tmp_path)
-    assert run(name, arguments) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert "Traceback" not in err
-    usage, _, said = err.rpartition(f"{name}: ")
-    assert said.count("\n") == 1
-    assert usage == "" or usage.startswith("usage: ")
-    assert arguments[0] in said or arguments[-1] in said
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_help_ends_a_command_with_status_0(name, capsys):
-    assert run(name, ["--help"]) == 0
-    out, err = capsys.readouterr()
-    assert out.startswith("usage: ")
-    assert err == ""
