@@ -44,7 +44,9 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
-        raise AttributeError(f"module 'minicnn' has no attribute {name!r}")
+        from minicnn.checks import no_attribute
+
+        raise no_attribute("minicnn", name, __all__, {"fit": "minicnn.train.fit", "nn": "minicnn.layers"})
     module = importlib.import_module(f"minicnn.{_HOMES.get(name, name)}")
     return getattr(module, name) if name in _HOMES else module
 

@@ -16,16 +16,17 @@ from typing import Any, ParamSpec, TypeAlias
 import numpy as np
 
 from minicnn import tree
+from minicnn.checks import explain_call, explained, flag
 from minicnn.errors import ShapeError
 from minicnn.kernels.arrays import disjoint, promote
 from minicnn.kernels.sums import add_up
+from minicnn.numpy_interface import NumpyInterface, array, float_array
 
 Array: TypeAlias = Any
 """An array argument of an op: inside the op an ndarray; for its caller an ndarray, a Tensor or a number."""
 
 VJP: TypeAlias = Callable[[np.ndarray], Any] | None
 P = ParamSpec("P")
-FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 @functools.cache
@@ -44,7 +45,7 @@ def _binary(name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], 
     return forward, reflected
 
 
-class Tensor:
+class Tensor(NumpyInterface):
     """An array with a memory: `edges` are the tensors it was made from, each with its VJP.
 
     Parameters
@@ -66,10 +67,9 @@ class Tensor:
     """
 
     __slots__ = ("data", "edges", "grad")
-    __array_ufunc__ = None  # so that `array * tensor` asks the Tensor
 
     def __init__(self, data: Any, edges: tuple[tuple[Tensor, Callable[..., Any]], ...] = ()) -> None:
-        self.data: np.ndarray = _float_array("Tensor", "data", np.asarray(data))
+        self.data: np.ndarray = float_array("Tensor", "data", data if isinstance(data, np.ndarray) else array(data))
         self.edges = edges
         self.grad: np.ndarray | None = None
 
@@ -88,20 +88,8 @@ class Tensor:
         made = "" if not self.edges else f", made from {len(self.edges)}"
         return f"Tensor({np.array2string(self.data, separator=', ', threshold=20)}{made})"
 
-    def __len__(self) -> int:
-        return len(self.data)
-
     def __iter__(self) -> Iterator[Any]:
         return (self[i] for i in range(len(self)))
-
-    def __array__(self, *_: Any, **__: Any) -> np.ndarray:
-        raise TypeError("NumPy functions do not know a Tensor. Use minicnn.ops, or .data where no gradient is wanted.")
-
-    def __float__(self) -> float:
-        return float(self.data)
-
-    def __bool__(self) -> bool:
-        return bool(self.data)
 
     __add__, __radd__ = _binary("add")
     __sub__, __rsub__ = _binary("subtract")
@@ -177,7 +165,7 @@ def op(shape_rule: Callable[..., Any], *, composed: bool = False) -> Callable[[C
                 error.where = where
                 raise
             except TypeError:
-                _check_call(where, signature, args, kwargs)
+                explain_call(where, signature, args, kwargs)
                 raise
             if composed:
                 tensors = [a if isinstance(a, Tensor) else v for a, v in zip(given, values, strict=False)]
@@ -190,6 +178,7 @@ def op(shape_rule: Callable[..., Any], *, composed: bool = False) -> Callable[[C
     return decorate
 
 
+@explained
 def value_and_grad(f: Callable[..., Any], *, has_aux: bool = False) -> Callable[..., Any]:
     """Make of `f(params, *rest)`, a scalar, a function that returns `(value, gradients)`.
 
@@ -200,16 +189,19 @@ def value_and_grad(f: Callable[..., Any], *, has_aux: bool = False) -> Callable[
     >>> value_and_grad(lambda p, x: (p["w"] * x).sum())({"w": np.array([2.0])}, np.array([3.0]))
     (np.float64(6.0), {'w': array([3.])})
     """
+    if not callable(f):
+        raise TypeError(f"value_and_grad: f must be a function f(params, *rest) of a scalar, got a {type(f).__name__}.")
+    flag("value_and_grad", "has_aux", has_aux)
 
     @functools.wraps(f)
     def compute(params: Any, *rest: Any, **kwargs: Any) -> Any:
-        tensors = tree.map_leaves(_leaf, params)
+        tensors = _tensors(params)
         result = f(tensors, *rest, **kwargs)
         if has_aux and not (isinstance(result, tuple) and len(result) == 2):
             raise TypeError(f"value_and_grad: has_aux wants (scalar, anything), got a {type(result).__name__}.")
         y, aux = result if has_aux else (result, None)
         if not isinstance(y, Tensor):
-            y = Tensor(_float_array("value_and_grad", "the result", y))
+            y = Tensor(float_array("value_and_grad", "the result", y))
         wanted = set(tree.leaves(tensors))
         grads = dict(disjoint((t, g) for t, g in _walk(y) if t in wanted))
         gradients = tree.map_leaves(lambda t: grads[t] if t in grads else np.zeros_like(t.data), tensors)
@@ -219,13 +211,15 @@ def value_and_grad(f: Callable[..., Any], *, has_aux: bool = False) -> Callable[
     return compute
 
 
+@explained
 def grad(f: Callable[..., Any]) -> Callable[..., Any]:
     """Make of `f(params, *rest)`, a scalar, a function that returns its gradients in the tree of `params`.
 
     >>> grad(lambda x: x * x + x)(np.array(3.0))
     array(7.)
     """
-    return lambda *args, **kwargs: value_and_grad(f)(*args, **kwargs)[1]
+    both = value_and_grad(f)
+    return lambda *args, **kwargs: both(*args, **kwargs)[1]
 
 
 def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
@@ -284,12 +278,19 @@ def _plain(value: Any) -> Any:
     return value.data if isinstance(value, Tensor) else value
 
 
-def _leaf(value: Any) -> Tensor:
+def _tensors(params: Any) -> Any:
+    try:
+        return tree.map_leaves(_leaf, params)
+    except TypeError:
+        for path, value in tree.items(params, "params"):
+            _leaf(value, path)
+        raise
+
+
+def _leaf(value: Any, path: str = "params") -> Tensor:
     if isinstance(value, Tensor):
-        raise TypeError(
-            "value_and_grad: the parameters are Tensors. Give plain arrays; there are no second derivatives."
-        )
-    return Tensor(value)
+        raise TypeError(f"value_and_grad: {path} is a Tensor. Give plain arrays; there are no second derivatives.")
+    return Tensor(float_array("value_and_grad", path, value))
 
 
 def _value(where: str, parameter: inspect.Parameter, a: Any, alone: bool) -> Any:
@@ -299,23 +300,10 @@ def _value(where: str, parameter: inspect.Parameter, a: Any, alone: bool) -> Any
     if isinstance(a, np.float32) or (a is None and parameter.default is None):
         return a
     if isinstance(a, float | int | np.integer) and not isinstance(a, bool):
-        return np.float64(a) if alone else a.item() if isinstance(a, np.generic) else a
-    return _float_array(where, parameter.name, a)
-
-
-def _check_call(where: str, signature: inspect.Signature, args: Any, kwargs: Any) -> None:
-    """Raise TypeError if arguments are missing or too many."""
-    try:
-        signature.bind(*args, **kwargs)
-    except TypeError as error:
-        raise TypeError(f"{where}: {error}. Its arguments are {', '.join(signature.parameters)}.") from None
-
-
-def _float_array(where: str, name: str, a: Any) -> np.ndarray:
-    if type(a) is not np.ndarray and isinstance(a, float | np.floating):
-        a = np.asarray(a)
-    if not isinstance(a, np.ndarray):
-        raise TypeError(f"{where}: {name} is a {type(a).__name__}. Give a float32 or float64 array or a Tensor.")
-    if a.dtype not in FLOATS:
-        raise TypeError(f"{where}: {name} has dtype {a.dtype}. Use .astype(np.float32), or float64 for checks.")
-    return a
+        try:
+            return np.float64(a) if alone else float(a)  # with a large int NumPy would compute with Python objects
+        except OverflowError:
+            raise ValueError(
+                f"{where}: {parameter.name} must be a float, got an int of more than 308 digits."
+            ) from None
+    return float_array(where, parameter.name, a)

@@ -32,7 +32,7 @@ import numpy as np
 
 from minicnn import tree
 from minicnn.autograd import Tensor
-from minicnn.checks import number
+from minicnn.checks import explained, generator, number, one_of
 from minicnn.ops.window import integer
 
 FEW = 1024
@@ -80,6 +80,7 @@ class Report:
         return "\n".join(lines)
 
 
+@explained
 def gradcheck(
     f: Callable[..., Any],
     *args: Any,
@@ -115,11 +116,12 @@ def gradcheck(
     argument  smooth  kinked    worst  at
     x              4       2  0.0e+00  (0, 0)
     """
-    if mode not in ("direction", "elements"):
-        raise ValueError(f"gradcheck: mode={mode!r} is not known. Use 'direction' or 'elements'.")
+    one_of("gradcheck", "mode", mode, ("direction", "elements"))
+    if not callable(f):
+        raise TypeError(f"gradcheck: f must be a function of arrays that returns an array, got a {type(f).__name__}.")
     tolerance = number("gradcheck", "tolerance", tolerance, least=1e-12, most=1)
     function = _Function(f, args)
-    rng = np.random.default_rng(0) if rng is None else rng
+    rng = np.random.default_rng(0) if rng is None else generator("gradcheck", rng)
     if mode == "elements":
         parts, claims = function.parts, _check_elements(function, rng)
     else:
@@ -142,7 +144,10 @@ class _Function:
     """f as a function from one long vector to another."""
 
     def __init__(self, f: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        self.f, self.given = f, inspect.signature(f).bind(*args)
+        try:
+            self.f, self.given = f, inspect.signature(f).bind(*args)
+        except (TypeError, ValueError) as error:  # ValueError: a function of C without a signature
+            raise TypeError(f"gradcheck: f cannot be called with {len(args)} arguments: {error}. Give all.") from None
         arrays = [(name, _double(name, a)) for name, a in tree.items(self.given.arguments)]
         if not arrays:
             raise TypeError("gradcheck: there is nothing to check. Give f and at least one array.")

@@ -10,8 +10,10 @@
 
 from __future__ import annotations
 
-import difflib
+from typing import Any
 
+from minicnn.checks import LARGEST, explained, flag, integer, one_of, shown
+from minicnn.errors import ShapeError
 from minicnn.layers import (
     AveragePooling2D,
     BatchNormalization,
@@ -29,11 +31,24 @@ from minicnn.layers import (
 )
 
 
+def _count(where: str, name: str, count: Any) -> int:
+    return integer(where, name, count, most=LARGEST)
+
+
+def _counts(where: str, name: str, counts: Any) -> None:
+    if not isinstance(counts, list | tuple):
+        raise TypeError(f"{where}: {name} must be a tuple of integers, got {shown(counts)}. Use one such as (16, 32).")
+    for count in counts:
+        integer(where, name, count, counts, most=LARGEST)
+
+
+@explained
 def lenet5(classes: int = 10) -> Sequential:
     """Return LeNet-5 for 28x28 images, after LeCun et al., 1998, with ReLU, max pooling and full connections.
 
     The first convolution pads to the 32x32 of the paper.
     """
+    _count("lenet5", "classes", classes)
     return Sequential([
         Conv2D(6, 5, padding="same"), ReLU(), MaxPooling2D(2),
         Conv2D(16, 5), ReLU(), MaxPooling2D(2),
@@ -41,8 +56,10 @@ def lenet5(classes: int = 10) -> Sequential:
     ])  # fmt: skip
 
 
+@explained
 def keras_mnist(classes: int = 10) -> Sequential:
     """Return the net of Keras's first MNIST example, without its dropout: 34,826 parameters on 28x28 images."""
+    _count("keras_mnist", "classes", classes)
     return Sequential([
         Conv2D(32, 3), ReLU(), MaxPooling2D(2),
         Conv2D(64, 3), ReLU(), MaxPooling2D(2),
@@ -50,6 +67,7 @@ def keras_mnist(classes: int = 10) -> Sequential:
     ])  # fmt: skip
 
 
+@explained
 def make_head(name: str, classes: int = 10) -> Layer:
     """Return what turns a trunk's maps into logits.
 
@@ -62,6 +80,7 @@ def make_head(name: str, classes: int = 10) -> Layer:
     >>> make_head("global-average-conv")
     Sequential(layers=(Conv2D(filters=10, kernel_size=1), GlobalAveragePooling2D()))
     """
+    _count("make_head", "classes", classes)
     both = Concat([GlobalMaxPooling2D(), GlobalAveragePooling2D()])
     heads = {
         "flatten": [Flatten(), Dense(classes)],
@@ -72,11 +91,7 @@ def make_head(name: str, classes: int = 10) -> Layer:
         "global-average-conv": [Conv2D(classes, 1), GlobalAveragePooling2D()],
         "global-max-average": [both, Dense(classes)],
     }
-    if name not in heads:
-        close = difflib.get_close_matches(str(name), heads, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"make_head: {name!r} is not known.{hint} Use one of {', '.join(heads)}.")
-    return Sequential(heads[name])
+    return Sequential(heads[one_of("make_head", "name", name, heads)])
 
 
 HEADS = {name: make_head(name) for name in (
@@ -85,37 +100,62 @@ HEADS = {name: make_head(name) for name in (
 """Every head, for ten classes."""
 
 
+@explained
 def small_cnn(
     head: str | Layer = "max",
     *,
     filters: tuple[int, ...] = (16, 32, 32),
     strides: tuple[int, ...] = (1, 2, 1),
     batch_norm: bool = False,
-    classes: int = 10,
+    classes: int | None = None,
 ) -> Classifier:
     """Return 3x3 convolutions with ReLU that shrink by stride, so that all pooling there is is in the head.
 
-    `batch_norm` puts a normalisation between each convolution, then without bias, and its ReLU.
+    `batch_norm` puts a normalisation between each convolution, then without bias, and its ReLU. `classes` is 10 for a
+    head that is named; a ready-made head has its own number, and another one is a ValueError.
 
     >>> small_cnn("global-max").output_shape((28, 28, 1))
     (10,)
     """
+    for name, counts in (("filters", filters), ("strides", strides)):
+        _counts("small_cnn", name, counts)
     if len(filters) != len(strides):
         raise ValueError(
-            f"small_cnn: {len(filters)} filters and {len(strides)} strides. Give one stride a convolution."
+            f"small_cnn: {len(filters)} filters and {len(strides)} strides. Give one stride per convolution."
         )
+    flag("small_cnn", "batch_norm", batch_norm)
     trunk: list[Layer] = []
     for count, stride in zip(filters, strides, strict=True):
         conv = Conv2D(count, 3, strides=stride, padding="same", use_bias=not batch_norm)
         trunk += [conv, BatchNormalization(), ReLU()] if batch_norm else [conv, ReLU()]
-    return Classifier(Sequential(trunk), make_head(head, classes) if isinstance(head, str) else head)
+    if isinstance(head, Layer):
+        net = Classifier(Sequential(trunk), head)
+        _check_classes(net, classes)
+        return net
+    return Classifier(Sequential(trunk), make_head(head, 10 if classes is None else classes))
 
 
+def _check_classes(net: Classifier, classes: int | None) -> None:
+    """Raise ValueError if a number of classes is asked for that a ready-made head does not have."""
+    if classes is None:
+        return
+    try:
+        has = net.output_shape((64, 64, 1))
+    except ShapeError:  # a head for other sizes
+        has = ()
+    if has != (_count("small_cnn", "classes", classes),):
+        fix = "Use small_cnn(name, classes=...) or make_head(name, classes), or leave classes out."
+        raise ValueError(f"small_cnn: classes={classes} and a head that gives {shown(has)}. {fix}")
+
+
+@explained
 def mlp(units: tuple[int, ...] = (128,), classes: int = 10) -> Sequential:
     """Return dense layers with ReLU on the bare pixels: no convolution, for contrast.
 
     >>> mlp((32,))
     Sequential(layers=(Flatten(), Dense(units=32), ReLU(), Dense(units=10)))
     """
+    _counts("mlp", "units", units)
+    _count("mlp", "classes", classes)
     hidden = [layer for count in units for layer in (Dense(count), ReLU())]
     return Sequential([Flatten(), *hidden, Dense(classes)])

@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from minicnn import schedules, tree
-from minicnn.checks import number
+from minicnn.checks import explained, number
 from minicnn.clipping import check_floats, clip_by_global_norm, describe, global_norm, is_float, place
 from minicnn.ops.window import integer
 from minicnn.schedules import Schedule, keep
@@ -32,6 +32,7 @@ State: TypeAlias = dict[str, Any]
 Rate: TypeAlias = float | Schedule
 
 
+@explained
 @dataclass(frozen=True)
 class SGD:
     """Stochastic gradient descent: v = momentum * v + g, and w loses learning rate times v.
@@ -89,6 +90,7 @@ class SGD:
         return tree.map_leaves(move, params, direction), {"step": step + 1, "velocity": velocity}
 
 
+@explained
 @dataclass(frozen=True)
 class Adam:
     """Steps scaled by running averages of the gradient and of its square (Kingma and Ba, 2015).
@@ -144,6 +146,7 @@ class Adam:
         return tree.map_leaves(move, params, mean, square), {"step": step, "mean": mean, "square": square}
 
 
+@explained
 def AdamW(learning_rate: Rate = 1e-3, *, weight_decay: float = 4e-3, **others: Any) -> Adam:  # noqa: N802
     """Return Adam with weight decay, which is always decoupled here.
 

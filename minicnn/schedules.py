@@ -9,10 +9,11 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from minicnn.checks import number
+from minicnn.checks import explained, number
 from minicnn.ops.window import integer
 
 
+@explained
 @dataclass(frozen=True)
 class Constant:
     """The same rate always."""
@@ -27,6 +28,7 @@ class Constant:
         return self.rate
 
 
+@explained
 @dataclass(frozen=True)
 class Step:
     """`rate`, times `factor` after every `every` steps."""
@@ -56,6 +58,7 @@ class Step:
             return math.inf if self.rate else 0.0
 
 
+@explained
 @dataclass(frozen=True)
 class Cosine:
     """From `rate` down to `final` along half a cosine (Loshchilov and Hutter, 2017, without restarts)."""
@@ -83,6 +86,7 @@ class Cosine:
         return self.final + (self.rate - self.final) * (1 + math.cos(math.pi * done)) / 2
 
 
+@explained
 @dataclass(frozen=True)
 class OneCycle:
     """Up to `peak` in a straight line over the share `warmup` of the steps, then down to 0 along half a cosine.

@@ -371,7 +371,10 @@ def test_images_with_channels_first_are_told_so_although_the_pooling_would_not_f
 
 def test_a_net_says_what_it_takes_for_images_and_for_randomness():
     net = layers.Sequential([layers.Flatten(), layers.Dense(10)])
-    with pytest.raises(TypeError, match=r"Sequential.init: rng=7 is not a Generator. Use np.random.default_rng\(7\)"):
+    with pytest.raises(
+        TypeError,
+        match=r"Sequential.init: rng must be a numpy.random.Generator, got a int. Use np.random.default_rng\(7\)",
+    ):
         net.init(7, (2, 2, 1))
     with pytest.raises(TypeError, match=r"is a list. Give a float32 or float64 array"):
         net(net.init(np.random.default_rng(0), (2, 2, 1)), [[[[1.0], [2.0]], [[3.0], [4.0]]]])

@@ -177,11 +177,15 @@ CALLS = [
     (lambda: ops.dropout(ROWS, 1.0, RNG), ValueError, ["dropout", "rate=1.0", "below 1"]),
     (lambda: ops.dropout(ROWS, -0.1, RNG), ValueError, ["dropout", "rate=-0.1"]),
     (lambda: ops.dropout(ROWS, "half", RNG), TypeError, ["dropout", "rate='half'"]),
-    (lambda: ops.dropout(ROWS, 0.5, 0), TypeError, ["dropout", "rng is a int", "numpy.random.Generator"]),
+    (
+        lambda: ops.dropout(ROWS, 0.5, 0),
+        TypeError,
+        ["dropout", "rng must be a numpy.random.Generator, got a int", "default_rng(0)"],
+    ),
     (
         lambda: ops.dropout(ROWS, 0.5, np.random.RandomState(0)),
         TypeError,
-        ["dropout", "rng is a RandomState", "numpy.random.Generator"],
+        ["dropout", "rng must be a numpy.random.Generator, got a RandomState", "default_rng(0)"],
     ),
     (lambda: ops.leaky_relu(ROWS, np.nan), ValueError, ["leaky_relu", "negative_slope=nan", "finite"]),
     (lambda: ops.elu(ROWS, alpha="1"), TypeError, ["elu", "alpha='1'", "number"]),

@@ -20,6 +20,7 @@ MOST = {"elastic_sigma": 1_000}
 """The Gaussian is cut off at four times its standard deviation, and takes time in proportion."""
 
 
+@checks.explained
 @dataclass(frozen=True)
 class Augmentation:
     """Random shift, rotation and elastic distortion, as a value: call it with images and a generator.
@@ -89,6 +90,7 @@ class Augmentation:
         return self.elastic * smooth
 
 
+@checks.explained
 def augment(
     images: np.ndarray,
     rng: np.random.Generator,
@@ -113,6 +115,7 @@ def augment(
     return Augmentation(shift, rotate, elastic, elastic_sigma)(images, rng)
 
 
+@checks.explained
 def warp(
     images: np.ndarray, shifts: np.ndarray, angles: np.ndarray, displacements: np.ndarray | float = 0.0
 ) -> np.ndarray:

@@ -82,6 +82,7 @@ class Dataset:
         )
 
 
+@checks.explained
 def load(
     name: str,
     *,

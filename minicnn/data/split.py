@@ -9,7 +9,10 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from minicnn.checks import explained
 
+
+@explained
 @dataclass(frozen=True, eq=False, repr=False)
 class Split:
     """Images and their labels.
@@ -114,6 +117,7 @@ def _check_labels(labels: np.ndarray, count: int) -> None:
         raise ValueError(f"Split: there are {count} images, but {len(labels)} labels. Use one label for each image.")
 
 
+@explained
 def batches(
     split: Split, batch_size: int, *, rng: np.random.Generator | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -1,5 +1,8 @@
 """Layers: frozen records with Keras's names, NHWC shapes without the batch axis, parameters outside."""
 
+from typing import TYPE_CHECKING, Any
+
+from minicnn.checks import no_attribute
 from minicnn.layers import initializers
 from minicnn.layers.activation import ELU, GELU, LeakyReLU, ReLU, Sigmoid, Softmax, Softplus, Tanh
 from minicnn.layers.base import Layer, check_params
@@ -79,3 +82,33 @@ __all__ = [
     "initializers",
     "summary",
 ]
+
+_HABITS = {
+    "Activation": "the activation's own layer, as layers.ReLU()",
+    "AdaptiveAvgPool2d": "layers.AdaptiveAveragePooling2D",
+    "AdaptiveMaxPool2d": "layers.AdaptiveMaxPooling2D",
+    "Add": "layers.Residual",
+    "AveragePool2D": "layers.AveragePooling2D",
+    "AvgPool2D": "layers.AveragePooling2D",
+    "AvgPool2d": "layers.AveragePooling2D",
+    "BatchNorm": "layers.BatchNormalization",
+    "BatchNorm2D": "layers.BatchNormalization",
+    "BatchNorm2d": "layers.BatchNormalization",
+    "Concatenate": "layers.Concat",
+    "GlobalAvgPool2D": "layers.GlobalAveragePooling2D",
+    "GlobalMaxPool2D": "layers.GlobalMaxPooling2D",
+    "Input": "the input shape in net.init(rng, input_shape)",
+    "InputLayer": "the input shape in net.init(rng, input_shape)",
+    "LPPool2d": "layers.LpPooling2D",
+    "Linear": "layers.Dense",
+    "MaxPool2D": "layers.MaxPooling2D",
+    "MaxPool2d": "layers.MaxPooling2D",
+    "Model": "layers.Sequential",
+    "ReflectionPad2d": "layers.Padding2D",
+    "ZeroPad2d": "layers.ZeroPadding2D",
+}
+
+if not TYPE_CHECKING:  # for which a name that is not there is an error
+
+    def __getattr__(name: str) -> Any:
+        raise no_attribute(__name__, name, __all__, _HABITS)

@@ -58,6 +58,9 @@ class GELU(OpLayer):
     approximate: bool = False
     op = staticmethod(ops.gelu)
 
+    def __post_init__(self) -> None:
+        self.output_shape(())
+
 
 @dataclass(frozen=True, repr=False)
 class Softplus(OpLayer):

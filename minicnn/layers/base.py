@@ -9,18 +9,21 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from minicnn import ops
+from minicnn.checks import explained, shown
 from minicnn.errors import ShapeError
+from minicnn.layers.guards import LayerType, check_shape, no_attribute
+from minicnn.numpy_interface import FLOATS
 from minicnn.ops.window import Shape, Windows
 
 Params = dict[str, Any]
 
 
-class Layer:
+class Layer(metaclass=LayerType):
     """The methods of every layer, for one without parameters."""
 
     parallel: ClassVar[bool] = False
@@ -67,6 +70,12 @@ class Layer:
         taps = np.ones((w.rows.k, w.cols.k, 1, 1), light.dtype)
         return ops.conv2d(light, taps, strides=w.strides, padding=w.pads, dilation_rate=w.dilation)
 
+    if not TYPE_CHECKING:  # for which a layer has the attributes that it declares
+
+        def __getattr__(self, name: str) -> Any:
+            """Raise AttributeError, with what does the same here as a method of other frameworks."""
+            raise no_attribute(self, name)
+
     def __repr__(self) -> str:
         """Return the call that makes this layer, defaults left out."""
         fields = dataclasses.fields(self)  # type: ignore[arg-type]
@@ -98,6 +107,7 @@ def leaf(layer: Layer, params: Any, name: str) -> Any:
     raise ShapeError(snake_case(type(layer).__name__), f"its parameters lack {name!r}: what is there {has}", fix)
 
 
+@explained
 def check_params(layer: Layer, params: Any, shape: Shape) -> None:
     """Raise unless `params` has every leaf of the layer, in its shape, as floats.
 
@@ -106,6 +116,7 @@ def check_params(layer: Layer, params: Any, shape: Shape) -> None:
     ValueError, TypeError
         With the path of the first leaf that is missing, too many or misshapen.
     """
+    shape = check_net("check_params", layer, shape)
     _check_tree("params", layer.param_shapes(shape), params)
 
 
@@ -119,8 +130,19 @@ def _check_tree(path: str, shapes: Any, params: Any) -> None:
             )
         for name, below in shapes.items():
             _check_tree(f"{path}/{name}", below, params[name])
-    elif np.shape(params) != shapes:
-        raise ValueError(f"{path} has shape {np.shape(params)}. Use {shapes}, which fits the layer and its input.")
+    elif not isinstance(params, np.ndarray) or params.dtype not in FLOATS:
+        kind = f"has dtype {params.dtype}" if isinstance(params, np.ndarray) else f"is a {type(params).__name__}"
+        raise TypeError(f"{path} {kind}. Use a float32 array of shape {shapes}.")
+    elif params.shape != shapes:
+        raise ValueError(f"{path} has shape {params.shape}. Use {shapes}, which fits the layer and its input.")
+
+
+def check_net(where: str, net: Any, shape: Any) -> Shape:
+    """Return the input shape as a tuple, or raise TypeError or ValueError unless it is one, and `net` a layer."""
+    if not isinstance(net, Layer):
+        fix = "Use a layer such as Sequential([...]), with its brackets."
+        raise TypeError(f"{where}: net must be a layer, got {shown(net)}. {fix}")
+    return check_shape(where, shape)
 
 
 def snake_case(name: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from minicnn import ops
+from minicnn.checks import shown
 from minicnn.errors import ShapeError
 from minicnn.layers.base import Layer, Params, unique_names
 from minicnn.layers.fuse import fuse
@@ -25,9 +26,6 @@ class _Container(Layer):
 
     def init(self, rng: np.random.Generator, shape: Shape) -> Params:
         """Return the children's parameters by name, children without any left out."""
-        if not isinstance(rng, np.random.Generator):
-            fix = f"Use np.random.default_rng({rng if isinstance(rng, int) else 0})."
-            raise TypeError(f"{type(self).__name__}.init: rng={rng!r} is not a Generator. {fix}")
         children = self.children(shape)
         made = {
             name: child.init(place, at)
@@ -66,12 +64,12 @@ class _Chain(_Container):
 
     def __call__(self, params: Params, x: Any, rng: np.random.Generator | None = None) -> Any:
         """Apply one layer after the other."""
-        shape = np.shape(x)[1:]
+        given = x
         for name, layer in self._steps():
             try:
                 x = layer(_of(params, name), x, rng)
             except ShapeError as error:
-                self._tell_way(shape, error)
+                self._tell_way(np.shape(given)[1:], error)
                 error.place(name)
                 raise
         return x
@@ -83,6 +81,8 @@ class _Chain(_Container):
         except ShapeError as found:
             if found.what.startswith(error.what):
                 raise
+        except (TypeError, ValueError):  # an axis of no elements
+            return
 
     def calibrate(self, params: Params, x: np.ndarray) -> tuple[Params, Any]:
         """Calibrate one layer after the other."""
@@ -133,6 +133,10 @@ class Classifier(_Chain):
     trunk: Layer
     head: Layer
 
+    def __post_init__(self) -> None:
+        _layer("Classifier", "trunk", self.trunk)
+        _layer("Classifier", "head", self.head)
+
     def _parts(self) -> list[tuple[str, Layer]]:
         return [("trunk", self.trunk), ("head", self.head)]
 
@@ -179,6 +183,11 @@ class Residual(_Container):
     shortcut: Layer | None = None
     parallel = True
 
+    def __post_init__(self) -> None:
+        _layer("Residual", "body", self.body)
+        if self.shortcut is not None:
+            _layer("Residual", "shortcut", self.shortcut)
+
     def _parts(self) -> list[tuple[str, Layer]]:
         return [("body", self.body)] + ([("shortcut", self.shortcut)] if self.shortcut else [])
 
@@ -190,34 +199,49 @@ class Residual(_Container):
         """Return the body's, which must be the shortcut's."""
         body, *rest = (_shape_after(part, shape, name) for name, part in self._parts())
         other = rest[0] if rest else shape
-        if body != other:
-            fix = "Use padding='same' and stride 1 in the body, or a shortcut with the body's strides and filters."
-            raise ShapeError("residual", f"the body gives {body}, the shortcut {other}", fix)
+        _check_same(body, other)
         return body
 
     def __call__(self, params: Params, x: Any, rng: np.random.Generator | None = None) -> Any:
         """Add what body and shortcut give."""
         around = self.shortcut(_of(params, "shortcut"), x, rng) if self.shortcut else x
-        return self.body(_of(params, "body"), x, rng) + around
+        return _sum(self.body(_of(params, "body"), x, rng), around)
 
     def calibrate(self, params: Params, x: np.ndarray) -> tuple[Params, Any]:
         """Calibrate body and shortcut."""
         done = {name: part.calibrate(_of(params, name), x) for name, part in self._parts()}
         around = done["shortcut"][1] if self.shortcut else x
-        return {name: part for name, (part, _) in done.items() if part}, done["body"][1] + around
+        return {name: part for name, (part, _) in done.items() if part}, _sum(done["body"][1], around)
+
+
+def _sum(body: Any, around: Any) -> Any:
+    _check_same(body.shape[1:], around.shape[1:])
+    return body + around
+
+
+def _check_same(body: Shape, other: Shape) -> None:
+    if body != other:
+        fix = "Use padding='same' and stride 1 in the body, or a shortcut with the body's strides and filters."
+        raise ShapeError("residual", f"the body gives {body}, the shortcut {other}", fix)
 
 
 def _layers(where: str, layers: Any) -> tuple[Layer, ...]:
     if isinstance(layers, Layer) or not isinstance(layers, list | tuple) or not layers:
-        raise TypeError(f"{where}: {layers!r} is no list of layers. Use {where}([layer, ...]) with at least one.")
-    for layer in layers:
-        if not isinstance(layer, Layer):
-            raise TypeError(f"{where}: {layer!r} is no layer. Use a value such as layers.ReLU(), with its brackets.")
+        fix = f"Use {where}([layer, ...]) with at least one."
+        raise TypeError(f"{where}: layers must be a list of layers, got {shown(layers)}. {fix}")
+    for number, layer in enumerate(layers):
+        _layer(where, f"layer {number}", layer)
     return tuple(layers)
 
 
+def _layer(where: str, name: str, layer: Any) -> None:
+    if not isinstance(layer, Layer):
+        fix = "Use a value such as layers.ReLU(), with its brackets."
+        raise TypeError(f"{where}: {name} must be a layer, got {shown(layer)}. {fix}")
+
+
 def _of(params: Any, name: str) -> Any:
-    return params.get(name, {}) if isinstance(params, dict) else params
+    return params.get(name, {})
 
 
 def _shape_after(layer: Layer, shape: Shape, name: str, before: Steps = ()) -> Shape:

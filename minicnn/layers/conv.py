@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 
 from minicnn import ops
+from minicnn.checks import LARGEST, flag
 from minicnn.errors import ShapeError
 from minicnn.layers.base import Layer, Params, leaf
-from minicnn.layers.initializers import Initializer, he_normal, zeros
+from minicnn.layers.initializers import Initializer, draw, he_normal, initializer, zeros
 from minicnn.ops.pad import Mode, check_mode
 from minicnn.ops.window import (
     Padding,
     Shape,
     Size,
     Windows,
+    check_elements,
     check_image,
     check_padding,
     check_window,
@@ -64,9 +66,13 @@ class Conv2D(Layer):
     padding_mode: Mode = "constant"
 
     def __post_init__(self) -> None:
-        filters, groups = integer("Conv2D", "filters", self.filters), integer("Conv2D", "groups", self.groups)
+        filters = integer("Conv2D", "filters", self.filters, most=LARGEST)
+        groups = integer("Conv2D", "groups", self.groups, most=LARGEST)
         if filters % groups:
             raise ValueError(f"Conv2D: filters={filters} do not share out over groups={groups}. Use a multiple.")
+        flag("Conv2D", "use_bias", self.use_bias)
+        for name in ("kernel_initializer", "bias_initializer"):
+            object.__setattr__(self, name, initializer("Conv2D", name, getattr(self, name)))
         check_window("Conv2D", self.kernel_size, self.strides, self.dilation_rate)
         check_padding("Conv2D", self.padding)
         check_mode("Conv2D", "padding_mode", self.padding_mode)
@@ -79,6 +85,7 @@ class Conv2D(Layer):
             raise ShapeError("conv2d", f"{shape[2]} channels do not share out over {self.groups} groups", fix)
         window, _, _ = check_window("Conv2D", self.kernel_size, 1)
         kernel = (*window, shape[2] // self.groups, self.filters)
+        check_elements("conv2d", "kernel", kernel)
         return {"kernel": kernel, "bias": (self.filters,)} if self.use_bias else {"kernel": kernel}
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -90,7 +97,7 @@ class Conv2D(Layer):
         """Draw the kernel, then the bias."""
         self.output_shape(shape)
         makers = {"kernel": self.kernel_initializer, "bias": self.bias_initializer}
-        return {name: makers[name](rng, size) for name, size in self.param_shapes(shape).items()}
+        return draw("conv2d", makers, self.param_shapes(shape), rng)
 
     def __call__(self, params: Params, x: Any, rng: np.random.Generator | None = None) -> Any:
         """Convolve a batch."""

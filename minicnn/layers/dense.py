@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from minicnn import ops
+from minicnn.checks import LARGEST, flag
 from minicnn.errors import ShapeError
 from minicnn.layers.base import Layer, OpLayer, Params, leaf
-from minicnn.layers.initializers import Initializer, glorot_uniform, zeros
-from minicnn.ops.window import Shape, Windows, integer, windows
+from minicnn.layers.initializers import Initializer, draw, glorot_uniform, initializer, zeros
+from minicnn.ops.window import Shape, Windows, check_elements, integer, windows
 
 
 @dataclass(frozen=True, repr=False)
@@ -43,7 +44,10 @@ class Dense(Layer):
     bias_initializer: Initializer = zeros
 
     def __post_init__(self) -> None:
-        integer("Dense", "units", self.units)
+        integer("Dense", "units", self.units, most=LARGEST)
+        flag("Dense", "use_bias", self.use_bias)
+        for name in ("kernel_initializer", "bias_initializer"):
+            object.__setattr__(self, name, initializer("Dense", name, getattr(self, name)))
 
     def param_shapes(self, shape: Shape) -> dict[str, Shape]:
         """Return (features, units) and (units,)."""
@@ -51,6 +55,7 @@ class Dense(Layer):
             fix = "Put Flatten or a global pooling before it."
             raise ShapeError("dense", f"the input is {shape}, it takes (features,)", fix)
         kernel = (shape[0], self.units)
+        check_elements("dense", "kernel", kernel)
         return {"kernel": kernel, "bias": (self.units,)} if self.use_bias else {"kernel": kernel}
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -60,7 +65,7 @@ class Dense(Layer):
     def init(self, rng: np.random.Generator, shape: Shape) -> Params:
         """Draw the kernel, then the bias."""
         makers = {"kernel": self.kernel_initializer, "bias": self.bias_initializer}
-        return {name: makers[name](rng, size) for name, size in self.param_shapes(shape).items()}
+        return draw("dense", makers, self.param_shapes(shape), rng)
 
     def __call__(self, params: Params, x: Any, rng: np.random.Generator | None = None) -> Any:
         """Multiply a batch of rows."""

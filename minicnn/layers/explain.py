@@ -9,10 +9,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minicnn.layers.base import Layer
+from minicnn.checks import explained
+from minicnn.errors import ShapeError
+from minicnn.layers.base import Layer, check_net
 from minicnn.layers.combine import Residual
 from minicnn.layers.walk import Step, walk
 from minicnn.ops.window import Axis, Shape, check_image
+
+MOST_PIXELS = 2**16
+"""Of an image whose coverage is asked for: the work grows with the square of them."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -42,6 +47,7 @@ class Explanation:
         return "\n".join([f"input: {_size(self.input_shape)}", *(_tell(step) for step in self.steps)])
 
 
+@explained
 def explain_shapes(net: Layer, input_shape: Shape) -> Explanation:
     """Return how each size comes about for images of `input_shape` (H, W, C); print it.
 
@@ -66,9 +72,11 @@ def explain_shapes(net: Layer, input_shape: Shape) -> Explanation:
         sees 9x7 pixels
     dense: 8 -> 10
     """
+    input_shape = check_net("explain_shapes", net, input_shape)
     return Explanation(input_shape, tuple(walk(net, input_shape)))
 
 
+@explained
 def coverage(net: Layer, input_shape: Shape) -> np.ndarray:
     """Return for each pixel of an image (H, W, C) how many places of the last map depend on it: (H, W) whole numbers.
 
@@ -82,9 +90,13 @@ def coverage(net: Layer, input_shape: Shape) -> np.ndarray:
     >>> coverage(Sequential([Conv2D(1, (1, 3)), MaxPooling2D((1, 2))]), (1, 5, 1))
     array([[1, 1, 1, 1, 0]])
     """
+    input_shape = check_net("coverage", net, input_shape)
     check_image("coverage", (1, *input_shape))
-    net.output_shape(input_shape)
     h, w = input_shape[:2]
+    if h * w > MOST_PIXELS:
+        fix = f"Use an image of at most {MOST_PIXELS:,} pixels."
+        raise ShapeError("coverage", f"an image of {h}x{w} would be pushed through the net {h * w:,} times", fix)
+    net.output_shape(input_shape)
     count = np.zeros((h, w), int)
     for row in range(h):
         light = np.zeros((w, h, w, 1), np.float32)  # one image for each pixel of the row, in which it alone is lit

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from minicnn.checks import explained, flag, generator, number, one_of, shown
+from minicnn.errors import ShapeError
+from minicnn.layers.guards import check_shape
+from minicnn.numpy_interface import FLOATS
+from minicnn.ops.window import check_elements
 
+__all__ = ["Initializer", "glorot_uniform", "he_normal", "lecun_normal", "zeros"]
+
+
+@explained
 @dataclass(frozen=True, repr=False)
 class Initializer:
     """Zero-mean random numbers whose variance is `scale / fan`.
@@ -36,13 +47,26 @@ class Initializer:
     average: bool = False
     uniform: bool = False
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise TypeError(f"Initializer: name must be a string, got a {type(self.name).__name__}.")
+        object.__setattr__(self, "scale", number("Initializer", "scale", self.scale, least=0))
+        flag("Initializer", "average", self.average)
+        flag("Initializer", "uniform", self.uniform)
+
     def __repr__(self) -> str:
         return self.name
 
+    @explained
     def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         """Return float32 weights; the last axis is fan-out, the one before it fan-in, the rest are taps of both."""
+        generator(self.name, rng)
+        shape = check_shape(self.name, shape)
+        check_elements(self.name, "the array", shape)
         if not self.scale:
             return np.zeros(shape, np.float32)
+        if len(shape) < 2:
+            raise ShapeError(self.name, f"shape {shape} has no fan-in and fan-out", "Use at least two axes, or zeros.")
         taps = math.prod(shape[:-2])
         fan_in, fan_out = taps * shape[-2], taps * shape[-1]
         variance = self.scale / ((fan_in + fan_out) / 2 if self.average else fan_in)
@@ -58,3 +82,29 @@ lecun_normal = Initializer("lecun_normal", 1.0)
 """LeCun et al., 1998: keeps the variance of a linear forward pass."""
 glorot_uniform = Initializer("glorot_uniform", 1.0, average=True, uniform=True)
 """Glorot and Bengio, 2010: a compromise between forward and backward."""
+
+KNOWN = {each.name: each for each in (zeros, he_normal, lecun_normal, glorot_uniform)}
+
+
+def initializer(where: str, name: str, value: Any) -> Callable[..., np.ndarray]:
+    """Return an initializer: one of these by its name as in Keras, or any callable of a generator and a shape."""
+    if isinstance(value, str):
+        return KNOWN[one_of(where, name, value, KNOWN)]
+    if not callable(value) or isinstance(value, type):
+        fix = f"Use one of {', '.join(KNOWN)}, or a function of a generator and a shape."
+        raise TypeError(f"{where}: {name} must be an initializer, got {shown(value)}. {fix}")
+    return value  # type: ignore[no-any-return]
+
+
+def draw(
+    where: str, makers: dict[str, Any], shapes: dict[str, tuple[int, ...]], rng: np.random.Generator
+) -> dict[str, Any]:
+    """Return the parameters of these shapes, drawn in order; raise what an initializer of one's own makes wrong."""
+    params = {}
+    for name, shape in shapes.items():
+        made = makers[name](rng, shape)
+        if not isinstance(made, np.ndarray) or made.shape != shape or made.dtype not in FLOATS:
+            what = f"{made.dtype} of shape {made.shape}" if isinstance(made, np.ndarray) else type(made).__name__
+            raise ShapeError(where, f"its {name}_initializer made {what}", f"Make a float32 array of shape {shape}.")
+        params[name] = made
+    return params

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import ops
+from minicnn.checks import number
 from minicnn.errors import ShapeError
 from minicnn.layers.base import Layer, Params, leaf
 from minicnn.ops.norm import moments
@@ -32,10 +33,7 @@ class BatchNormalization(Layer):
     epsilon: float = 1e-3
 
     def __post_init__(self) -> None:
-        if isinstance(self.epsilon, bool) or not isinstance(self.epsilon, int | float | np.floating):
-            raise TypeError(f"BatchNormalization: epsilon={self.epsilon!r} is not a number. Use one above 0.")
-        if not 0 < self.epsilon < np.inf:
-            raise ValueError(f"BatchNormalization: epsilon={self.epsilon!r} cannot guard a division. Use one above 0.")
+        number("BatchNormalization", "epsilon", self.epsilon, above=0)
 
     def output_shape(self, shape: Shape) -> Shape:
         """Return the shape of the input."""

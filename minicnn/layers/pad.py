@@ -10,7 +10,7 @@ import numpy as np
 from minicnn import ops
 from minicnn.layers.base import OpLayer
 from minicnn.ops.pad import Mode
-from minicnn.ops.window import Axis, Pads, Shape, Size, Windows, check_padding, windows
+from minicnn.ops.window import Axis, Pads, Shape, Size, Windows, check_image, check_padding, windows
 
 
 @dataclass(frozen=True, repr=False)
@@ -63,6 +63,7 @@ class Cropping2D(OpLayer):
 
     def windows(self, shape: Shape) -> Windows:
         """Return windows of one cell; cropping is padding by less than nothing."""
+        check_image("cropping2d", (1, *shape))
         sides = check_padding("cropping", self.cropping) or ()
         rows, cols = (
             Axis(n, 1, 1, 1, -before, -after, n - before - after)

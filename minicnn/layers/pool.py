@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from minicnn import ops
+from minicnn.checks import flag
 from minicnn.layers.base import OpLayer
 from minicnn.ops.pool import Ties
 from minicnn.ops.window import Padding, Shape, Size, Windows, check_padding, check_window, windows
@@ -24,6 +25,7 @@ class WindowPooling(OpLayer):
         name = type(self).__name__
         check_window(name, self.pool_size, self.pool_size if self.strides is None else self.strides, self.dilation_rate)
         check_padding(name, self.padding)
+        flag(name, "ceil_mode", self.ceil_mode)
         self.op.shape((0, 99, 99, 1), **{**vars(self), **_TINY})  # type: ignore[attr-defined]
 
     def windows(self, shape: Shape) -> Windows:
@@ -93,6 +95,9 @@ class GlobalMaxPooling2D(OpLayer):
     ties: Ties = "first"
     op = staticmethod(ops.global_max_pool2d)
 
+    def __post_init__(self) -> None:
+        self.output_shape((1, 1, 1))
+
     def windows(self, shape: Shape) -> Windows:
         """Return one window over everything."""
         return windows("global_max_pooling2d", shape[:2], shape[:2], 1)  # type: ignore[arg-type]
@@ -108,6 +113,9 @@ class GlobalAveragePooling2D(OpLayer):
 
     keepdims: bool = False
     op = staticmethod(ops.global_average_pool2d)
+
+    def __post_init__(self) -> None:
+        self.output_shape((1, 1, 1))
 
     def windows(self, shape: Shape) -> Windows:
         """Return one window over everything."""

@@ -10,7 +10,7 @@ import numpy as np
 from minicnn import ops
 from minicnn.layers.base import OpLayer
 from minicnn.ops.pool import Ties
-from minicnn.ops.window import Shape, Size, Windows, adaptive_windows, pair
+from minicnn.ops.window import Shape, Size, Windows, adaptive_windows, check_image, pair
 
 
 @dataclass(frozen=True, repr=False)
@@ -29,6 +29,7 @@ class AdaptiveAveragePooling2D(OpLayer):
 
     def windows(self, shape: Shape) -> Windows:
         """Return how the windows lie on the input."""
+        check_image("adaptive_pooling2d", (1, *shape))
         return adaptive_windows(shape[:2], pair("adaptive", "output_size", self.output_size))  # type: ignore[arg-type]
 
     def spread(self, light: np.ndarray) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import ops
-from minicnn.checks import number
+from minicnn.checks import flag, number
 from minicnn.layers.base import OpLayer, Params, leaf, snake_case
 from minicnn.layers.pool import WindowPooling
 from minicnn.ops.pad import Mode
@@ -114,6 +114,7 @@ class _GlobalPooling(OpLayer):
     keepdims: bool = False
 
     def __post_init__(self) -> None:
+        flag(type(self).__name__, "keepdims", self.keepdims)
         self.op.shape((1, 1, 1, 1), pool_size=1, **_fields(self))  # type: ignore[attr-defined]
 
     def output_shape(self, shape: Shape) -> Shape:

@@ -6,7 +6,8 @@ import html
 import math
 from dataclasses import dataclass
 
-from minicnn.layers.base import Layer
+from minicnn.checks import explained
+from minicnn.layers.base import Layer, check_net
 from minicnn.layers.walk import Step, walk
 from minicnn.ops.window import Shape
 
@@ -92,6 +93,7 @@ def _html_row(tag: str, line: tuple[str, ...]) -> str:
     return f"<tr>{''.join(cells)}</tr>"
 
 
+@explained
 def summary(net: Layer, input_shape: Shape) -> Summary:
     """Return the table of a net for images of `input_shape` (H, W, C).
 
@@ -108,6 +110,7 @@ def summary(net: Layer, input_shape: Shape) -> Summary:
     ------------------------------------------------------
     total                         410            684
     """
+    input_shape = check_net("summary", net, input_shape)
     return Summary(input_shape, tuple(_row(step) for step in walk(net, input_shape)))
 
 

@@ -4,6 +4,9 @@ Ops take and give NHWC arrays or Tensors; on plain arrays they return plain arra
 rule: the same arguments with shapes in the place of arrays, and the only source of shape errors.
 """
 
+from typing import TYPE_CHECKING, Any
+
+from minicnn.checks import no_attribute
 from minicnn.ops.activation import (
     dropout,
     elu,
@@ -118,3 +121,24 @@ __all__ = [
     "tanh",
     "transpose",
 ]
+
+_HABITS = {
+    "adaptive_avg_pool2d": "ops.adaptive_average_pool2d",
+    "avg_pool2d": "ops.average_pool2d",
+    "batch_normalization": "ops.batch_norm",
+    "cat": "ops.concatenate",
+    "linear": "ops.dense",
+    "mse_loss": "ops.mean_squared_error",
+    "nll_loss": "ops.cross_entropy",
+    "pad": "ops.pad2d",
+    "permute": "ops.transpose",
+    "softmax_cross_entropy": "ops.cross_entropy",
+    "sparse_categorical_crossentropy": "ops.cross_entropy",
+    "stack": "ops.reshape and ops.concatenate",
+    "unfold": "ops.patches2d",
+}
+
+if not TYPE_CHECKING:  # for which a name that is not there is an error
+
+    def __getattr__(name: str) -> Any:
+        raise no_attribute(__name__, name, __all__, _HABITS)

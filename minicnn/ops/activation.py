@@ -9,6 +9,7 @@ import numpy as np
 
 from minicnn import kernels
 from minicnn.autograd import Array, op
+from minicnn.checks import flag, generator, number
 from minicnn.errors import ShapeError
 from minicnn.kernels.arrays import scale
 from minicnn.ops.arithmetic import same_shape
@@ -28,7 +29,8 @@ def relu(x: Array) -> Any:
 
 def slope_shape(x: Shape, negative_slope: float = 0.3) -> Shape:
     """Shape rule of leaky_relu."""
-    return _finite("leaky_relu", "negative_slope", negative_slope, x)
+    number("leaky_relu", "negative_slope", negative_slope)
+    return x
 
 
 @op(slope_shape)
@@ -42,7 +44,8 @@ def leaky_relu(x: Array, negative_slope: float = 0.3) -> Any:
 
 def elu_shape(x: Shape, alpha: float = 1.0) -> Shape:
     """Shape rule of elu."""
-    return _finite("elu", "alpha", alpha, x)
+    number("elu", "alpha", alpha)
+    return x
 
 
 @op(elu_shape)
@@ -74,6 +77,7 @@ def tanh(x: Array) -> Any:
 
 def gelu_shape(x: Shape, approximate: bool = False) -> Shape:
     """Shape rule of gelu."""
+    flag("gelu", "approximate", approximate)
     return x
 
 
@@ -133,12 +137,9 @@ def _log_softmax(x: np.ndarray) -> Any:
 
 def dropout_shape(x: Shape, rate: float, rng: np.random.Generator | None = None) -> Shape:
     """Shape rule of dropout."""
-    if isinstance(rate, bool) or not isinstance(rate, int | float | np.floating):
-        raise TypeError(f"dropout: rate={rate!r} is not a number. Use the share to drop, from 0 up to below 1.")
-    if not 0 <= rate < 1:
-        raise ValueError(f"dropout: rate={rate!r} is not a share to drop. Use a number from 0 up to below 1.")
-    if not isinstance(rng, np.random.Generator | None):
-        raise TypeError(f"dropout: rng is a {type(rng).__name__}. Use a numpy.random.Generator, or None to keep all.")
+    number("dropout", "rate", rate, least=0, below=1)
+    if rng is not None:
+        generator("dropout", rng)
     return x
 
 
@@ -149,11 +150,3 @@ def dropout(x: Array, rate: float, rng: np.random.Generator | None = None) -> An
         return x, (lambda g: g,)
     keep = (rng.random(x.shape, dtype=np.float32) >= rate).astype(x.dtype) / (1 - float(rate))
     return scale(x, keep), (lambda g: scale(g, keep),)
-
-
-def _finite(where: str, name: str, value: Any, shape: Shape) -> Shape:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        raise TypeError(f"{where}: {name}={value!r} is not a number. Use a finite one.")
-    if not math.isfinite(value):
-        raise ValueError(f"{where}: {name}={value!r} is not finite. Use a finite number.")
-    return shape

@@ -107,7 +107,7 @@ def getitem_shape(x: Shape, index: Any) -> Shape:
     """Shape rule of indexing: NumPy's own, asked on an array that takes no memory."""
     try:
         picked: np.ndarray = np.broadcast_to(np.float32(0), x)[index]
-    except (IndexError, TypeError, ValueError):
+    except (IndexError, OverflowError, TypeError, ValueError):
         fix = f"Use whole numbers, slices, masks or index arrays that stay within its {len(x)} axes."
         raise ShapeError("getitem", f"index {index!r} does not fit shape {x}", fix) from None
     return picked.shape

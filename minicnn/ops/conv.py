@@ -8,6 +8,7 @@ import numpy as np
 
 from minicnn import kernels
 from minicnn.autograd import Array, op
+from minicnn.checks import LARGEST, flag
 from minicnn.errors import ShapeError
 from minicnn.ops.joint import jointly
 from minicnn.ops.pad import Mode, check_copies, check_mode, padded
@@ -34,7 +35,7 @@ def conv2d_shape(
     if len(kernel) != 4:
         fix = "Use (kh, kw, in // groups, out)."
         raise ShapeError("conv2d", f"the kernel has {len(kernel)} axes {kernel}, it takes 4", fix)
-    groups = integer("conv2d", "groups", groups)
+    groups = integer("conv2d", "groups", groups, most=LARGEST)
     channels, filters = x[3], kernel[3]
     if channels != kernel[2] * groups:
         what = f"the input {x} has {channels} channels, the kernel {kernel} takes {kernel[2]} x {groups} groups"
@@ -110,6 +111,7 @@ def conv2d_pool_shape(
     relu: bool = False,
 ) -> Shape:
     """Shape rule of conv2d_pool: (N, H, W, C) with (kh, kw, C // groups, K) -> (N, P, Q, K)."""
+    flag("conv2d_pool", "relu", relu)
     n, rows, cols, filters = conv2d_shape(
         x, kernel, bias, strides=strides, padding=padding, dilation_rate=dilation_rate, groups=groups
     )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd import Array, op
+from minicnn.checks import number
 from minicnn.errors import ShapeError
 from minicnn.kernels.arrays import scale
 from minicnn.ops.window import Shape
@@ -18,10 +19,7 @@ def cross_entropy_shape(logits: Shape, labels: Any, *, label_smoothing: float = 
     if len(logits) != 2 or not logits[0] or not logits[1]:
         fix = "Use (N, classes) with at least one row and one class."
         raise ShapeError("cross_entropy", f"the logits have shape {logits}", fix)
-    if isinstance(label_smoothing, bool) or not isinstance(label_smoothing, int | float | np.number):
-        raise TypeError(f"cross_entropy: label_smoothing={label_smoothing!r} is not a number. Use 0 up to below 1.")
-    if not 0 <= label_smoothing < 1:
-        raise ValueError(f"cross_entropy: label_smoothing={label_smoothing!r} is no share. Use 0 up to below 1.")
+    number("cross_entropy", "label_smoothing", label_smoothing, least=0, below=1)
     check_labels("cross_entropy", labels, *logits)
     return ()
 

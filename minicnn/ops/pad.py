@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
 
 from minicnn.autograd import Array, op
+from minicnn.checks import one_of, real, shown
 from minicnn.errors import ShapeError
-from minicnn.ops.window import Pads, Shape, Size, check_image, check_padding
+from minicnn.ops.window import Pads, Shape, Size, check_area, check_image, check_padding
 
 Mode = Literal["constant", "reflect", "edge", "wrap"]
 MODES = ("constant", "reflect", "edge", "wrap")
@@ -21,16 +21,16 @@ def pad2d_shape(x: Shape, padding: Size | Pads = 1, *, mode: Mode = "constant", 
     check_image("pad2d", x)
     check_mode("pad2d", "mode", mode)
     pads = _pads("pad2d", "padding", padding)
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"pad2d: value={value!r} is not a number. Use one.")
+    real("pad2d", "value", value)
     check_copies("pad2d", (x[1], x[2]), pads, mode)
-    return x[0], x[1] + sum(pads[0]), x[2] + sum(pads[1]), x[3]
+    rows, cols = x[1] + sum(pads[0]), x[2] + sum(pads[1])
+    check_area("pad2d", "the result", (rows, cols), x[1:3], "Use a smaller padding.")
+    return x[0], rows, cols, x[3]
 
 
 def check_mode(where: str, name: str, mode: str) -> None:
     """Raise ValueError unless the mode is known."""
-    if mode not in MODES:
-        raise ValueError(f"{where}: {name}={mode!r} is not known. Use one of {', '.join(MODES)}.")
+    one_of(where, name, mode, MODES)
 
 
 def check_copies(where: str, size: tuple[int, int], pads: Pads, mode: Mode) -> None:
@@ -44,7 +44,7 @@ def check_copies(where: str, size: tuple[int, int], pads: Pads, mode: Mode) -> N
 
 def _pads(where: str, name: str, value: Size | Pads) -> Pads:
     if isinstance(value, str):
-        raise TypeError(f"{where}: {name}={value!r} needs a window. Use an int, a pair or two pairs.")
+        raise TypeError(f"{where}: {name}={shown(value)} needs a window. Use an int, a pair or two pairs.")
     return check_padding(where, value, name) or ((0, 0), (0, 0))
 
 

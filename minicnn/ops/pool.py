@@ -6,13 +6,13 @@ holds no cell of the input at all (dilation can do that) has maximum -inf and su
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal
 
 import numpy as np
 
 from minicnn import kernels
 from minicnn.autograd import Array, op
+from minicnn.checks import flag, number, one_of
 from minicnn.kernels.sums import add_up, sum_rows
 from minicnn.ops.cells import gather, scatter
 from minicnn.ops.power_means import relative
@@ -42,8 +42,7 @@ def _how(w: Windows) -> tuple[Any, ...]:
 
 def check_ties(where: str, ties: str) -> None:
     """Raise ValueError unless the tie rule is known."""
-    if ties not in ("first", "split"):
-        raise ValueError(f"{where}: ties={ties!r} is not known. Use 'first' or 'split'.")
+    one_of(where, "ties", ties, ("first", "split"))
 
 
 def max_pool2d_shape(
@@ -58,7 +57,8 @@ def max_pool2d_shape(
 ) -> Shape:
     """Shape rule of max_pool2d: (N, H, W, C) -> (N, P, Q, C)."""
     check_ties("max_pool2d", ties)
-    return x[0], *pool_windows("max_pool2d", x, pool_size, strides, padding, dilation_rate, ceil_mode).out, x[3]
+    w = pool_windows("max_pool2d", x, pool_size, strides, padding, dilation_rate, ceil_mode)
+    return x[0], *w.out, x[3]
 
 
 @op(max_pool2d_shape)
@@ -97,11 +97,9 @@ def average_pool2d_shape(
     count_include_pad: bool = False,
 ) -> Shape:
     """Shape rule of average_pool2d: (N, H, W, C) -> (N, P, Q, C)."""
-    return (
-        x[0],
-        *pool_windows("average_pool2d", x, pool_size, strides, padding, dilation_rate, ceil_mode).out,
-        x[3],
-    )
+    flag("average_pool2d", "count_include_pad", count_include_pad)
+    w = pool_windows("average_pool2d", x, pool_size, strides, padding, dilation_rate, ceil_mode)
+    return x[0], *w.out, x[3]
 
 
 @op(average_pool2d_shape)
@@ -148,11 +146,9 @@ def lp_pool2d_shape(
     ceil_mode: bool = False,
 ) -> Shape:
     """Shape rule of lp_pool2d: (N, H, W, C) -> (N, P, Q, C)."""
-    if isinstance(p, bool) or not isinstance(p, int | float | np.number):
-        raise TypeError(f"lp_pool2d: p={p!r} is not a number. Use a finite one of at least 1.")
-    if not (math.isfinite(p) and p >= 1):
-        raise ValueError(f"lp_pool2d: p={p!r} gives no norm. Use a finite number of at least 1.")
-    return x[0], *pool_windows("lp_pool2d", x, pool_size, strides, padding, dilation_rate, ceil_mode).out, x[3]
+    number("lp_pool2d", "p", p, least=1)
+    w = pool_windows("lp_pool2d", x, pool_size, strides, padding, dilation_rate, ceil_mode)
+    return x[0], *w.out, x[3]
 
 
 @op(lp_pool2d_shape)
@@ -223,6 +219,7 @@ def _scaled_norm(x: np.ndarray, w: Windows, p: float) -> Any:
 def global_pool_shape(where: str, x: Shape, keepdims: bool) -> Shape:
     """Shape rule of the global poolings: (N, H, W, C) -> (N, C), or (N, 1, 1, C)."""
     check_image(where, x)
+    flag(where, "keepdims", keepdims)
     return (x[0], 1, 1, x[3]) if keepdims else (x[0], x[3])
 
 

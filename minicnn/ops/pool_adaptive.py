@@ -15,7 +15,7 @@ from minicnn import kernels
 from minicnn.autograd import Array, op
 from minicnn.kernels.sums import add_up
 from minicnn.ops.pool import Ties, check_ties
-from minicnn.ops.window import Shape, Size, check_image, pair, spans
+from minicnn.ops.window import Shape, Size, check_area, check_image, pair, spans
 
 Index = tuple[slice | int, ...]
 ONE_WINDOW = ((1, 1), ((0, 0), (0, 0)), (1, 1))
@@ -25,7 +25,9 @@ ONE_WINDOW = ((1, 1), ((0, 0), (0, 0)), (1, 1))
 def adaptive_shape(where: str, x: Shape, output_size: Size) -> Shape:
     """Shape rule of adaptive pooling: (N, H, W, C) -> (N, P, Q, C)."""
     check_image(where, x)
-    return x[0], *pair(where, "output_size", output_size), x[3]
+    out = pair(where, "output_size", output_size)
+    check_area(where, "the result", out, x[1:3], "Use a smaller output_size.")
+    return x[0], *out, x[3]
 
 
 def _windows(x: Shape, out: Shape) -> Iterator[tuple[Index, Index]]:

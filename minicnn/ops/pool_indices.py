@@ -10,7 +10,10 @@ from minicnn.autograd import Array, Tensor, op
 from minicnn.errors import ShapeError
 from minicnn.kernels import reference
 from minicnn.ops.pool import pool_windows
-from minicnn.ops.window import Padding, Shape, Size, check_image, pair
+from minicnn.ops.window import Padding, Shape, Size, check_area, check_image, pair
+
+MOST_PIXELS = 2**24
+"""Of an image that is unpooled, 4096 x 4096: how much larger it was than what was pooled of it cannot be known."""
 
 
 def max_pool2d_indices_shape(
@@ -54,6 +57,7 @@ def max_unpool2d_shape(x: Shape, indices: np.ndarray, output_size: Size) -> Shap
     """Shape rule of max_unpool2d: (N, P, Q, C) with indices of the same shape -> (N, H, W, C)."""
     check_image("max_unpool2d", x)
     h, w = pair("max_unpool2d", "output_size", output_size)
+    check_area("max_unpool2d", "the result", (h, w), x[1:3], "Use the size of the image that was pooled.", MOST_PIXELS)
     if not isinstance(indices, np.ndarray) or indices.dtype.kind not in "iu":
         kind = getattr(indices, "dtype", type(indices).__name__)
         raise TypeError(f"max_unpool2d: indices of {kind}. Use the whole numbers of max_pool2d_indices.")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd import Array, op, unbroadcast
-from minicnn.checks import number
+from minicnn.checks import generator, number
 from minicnn.errors import ShapeError
 from minicnn.kernels.sums import add_up
 from minicnn.ops.cells import gather, real_cells, scatter
@@ -35,7 +35,8 @@ def pool_shape(
     ceil_mode: bool = False,
 ) -> Shape:
     """Shape rule of a pooling: (N, H, W, C) -> (N, P, Q, C)."""
-    return x[0], *pool_windows(where, x, pool_size, strides, padding, dilation_rate, ceil_mode).out, x[3]
+    w = pool_windows(where, x, pool_size, strides, padding, dilation_rate, ceil_mode)
+    return x[0], *w.out, x[3]
 
 
 def log_mean_exp_pool2d_shape(
@@ -196,9 +197,8 @@ def stochastic_pool2d_shape(
     x: Shape, pool_size: Size = 2, *, rng: np.random.Generator | None = None, **how: Any
 ) -> Shape:
     """Shape rule of stochastic_pool2d: (N, H, W, C) -> (N, P, Q, C)."""
-    if not isinstance(rng, np.random.Generator | None):
-        fix = "Use a numpy.random.Generator, or None for the weighted mean."
-        raise TypeError(f"stochastic_pool2d: rng is a {type(rng).__name__}. {fix}")
+    if rng is not None:
+        generator("stochastic_pool2d", rng)
     return pool_shape("stochastic_pool2d", x, pool_size, **how)
 
 

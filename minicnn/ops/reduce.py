@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd import Array, op
+from minicnn.checks import flag
 from minicnn.errors import ShapeError
 from minicnn.kernels.arrays import scale
 from minicnn.kernels.sums import add_up
@@ -21,6 +22,7 @@ Axes = int | tuple[int, ...] | None
 def reduce_shape(x: Shape, axis: Axes = None, keepdims: bool = False, *, where: str = "sum") -> Shape:
     """Shape rule of the reductions: the axes go, or stay with size 1."""
     axes = _axes(len(x), axis, where)
+    flag(where, "keepdims", keepdims)
     return tuple(1 if i in axes else n for i, n in enumerate(x) if keepdims or i not in axes)
 
 
@@ -54,14 +56,14 @@ def sum(x: Array, axis: Axes = None, keepdims: bool = False) -> Any:
     >>> sum(np.full((1000, 1000, 3), 0.1, np.float32), axis=(0, 1)).round(2)
     array([100000., 100000., 100000.], dtype=float32)
     """
-    return add_up(x, axis, keepdims), (lambda g: _spread(g, x, axis),)
+    return add_up(x, axis, bool(keepdims)), (lambda g: _spread(g, x, axis),)
 
 
 @op(nonempty_shape)
 def mean(x: Array, axis: Axes = None, keepdims: bool = False) -> Any:
     """Mean over the axes, as right as `sum`; there is none of no numbers."""
     count = math.prod(x.shape[a] for a in _axes(x.ndim, axis))
-    return add_up(x, axis, keepdims) / count, (lambda g: _spread(g / count, x, axis),)
+    return add_up(x, axis, bool(keepdims)) / count, (lambda g: _spread(g / count, x, axis),)
 
 
 @op(functools.partial(nonempty_shape, where="max"))
@@ -77,7 +79,7 @@ def max(x: Array, axis: Axes = None, keepdims: bool = False) -> Any:
         np.put_along_axis(dx, flat.argmax(axis=-1)[..., None], np.reshape(g, flat.shape[:-1])[..., None], axis=-1)
         return np.moveaxis(dx.reshape(rows.shape), last, axes)
 
-    return np.max(x, axis=axis, keepdims=keepdims), (vjp_x,)
+    return np.max(x, axis=axis, keepdims=bool(keepdims)), (vjp_x,)
 
 
 @op(functools.partial(nonempty_shape, where="logsumexp"))

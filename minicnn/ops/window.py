@@ -13,12 +13,33 @@ window every s cells, `before` and `after` padded cells.
 from __future__ import annotations
 
 import functools
-import math
-import operator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import numpy as np
+
+from minicnn.checks import check_area, check_elements, flag, integer, near, pair, shown
 from minicnn.errors import ShapeError
+
+__all__ = [
+    "AdaptiveAxis",
+    "Axis",
+    "Padding",
+    "Pads",
+    "Shape",
+    "Size",
+    "Windows",
+    "adaptive_windows",
+    "check_area",
+    "check_elements",
+    "check_image",
+    "check_padding",
+    "check_window",
+    "integer",
+    "pair",
+    "spans",
+    "windows",
+]
 
 Shape: TypeAlias = tuple[int, ...]
 Size: TypeAlias = int | tuple[int, int]
@@ -55,9 +76,12 @@ class Axis:
     @property
     def unread(self) -> tuple[int, ...]:
         """Cells of the input that no tap reads: at its end, or between windows and taps that lie apart."""
-        starts = range(-self.before, self.out * self.s - self.before, self.s)
-        read = {start + j * self.d for start in starts for j in range(self.k)}
-        return tuple(cell for cell in range(self.n) if cell not in read)
+        read = np.zeros(self.n, bool)
+        for tap in range(min(self.k, (self.n - 1 + self.before) // self.d + 1)):
+            first = tap * self.d - self.before  # of this tap's cells, one every stride; some may lie before the input
+            end = first + self.out * self.s
+            read[first % self.s if first < 0 else first : max(end, 0) : self.s] = True
+        return tuple(np.flatnonzero(~read).tolist())
 
     def formula(self, rounding: str) -> str:
         """Return the size formula with its numbers."""
@@ -79,7 +103,11 @@ class Axis:
         """
         first, end = (-self.before, self.n + self.after) if include_pad else (0, self.n)
         starts = [i * self.s - self.before for i in range(self.out)]
-        return [sum(first <= start + j * self.d < end for j in range(self.k)) for start in starts]
+        return [self._taps_before(end - start) - self._taps_before(first - start) for start in starts]
+
+    def _taps_before(self, distance: int) -> int:
+        """Return how many taps lie less than a distance from the first one."""
+        return min(max(-(-distance // self.d), 0), self.k)
 
 
 class AdaptiveAxis(Axis):
@@ -156,9 +184,12 @@ def windows(
     >>> windows("conv2d", (28, 28), 3, 2, "same").pads
     ((0, 1), (0, 1))
     """
-    taps, steps, gaps = check_window(where, window, strides, dilation)
+    if len(size) != 2:
+        raise ShapeError(where, f"the input has shape {size}, it takes (H, W, C)", "Put it before Flatten and Dense.")
+    taps, steps, gaps = check_window(where, window, strides, dilation, pooling=pooling)
     pads = check_padding(where, padding)
-    rounding = "same" if pads is None else "ceil" if ceil_mode else "floor"
+    ceil = flag(where, "ceil_mode", ceil_mode)
+    rounding = "same" if pads is None else "ceil" if ceil else "floor"
     return _windows(where, size, taps, steps, gaps, pads, rounding, pooling)
 
 
@@ -181,6 +212,7 @@ def _windows(
     )
     if pooling:
         _check_pool_pads(where, rows, cols)
+    _check_padded(where, size, (rows, cols), "pool_size" if pooling else "kernel_size")
     for name, axis in (("rows", rows), ("columns", cols)):
         if axis.out < 1:
             raise _does_not_fit(where, size, (rows, cols), f"{axis.formula(rounding)} {name}", pooling=pooling)
@@ -212,6 +244,13 @@ def _check_pool_pads(where: str, *axes: Axis) -> None:
             )
 
 
+def _check_padded(where: str, size: tuple[int, int], axes: tuple[Axis, Axis], name: str) -> None:
+    """Raise ShapeError for pads, those that "same" adds for a wide window among them, that no memory can hold."""
+    padded = [a.before + a.n + a.after for a in axes]
+    what = f"the window spans {axes[0].span}x{axes[1].span} and the padded input"
+    check_area(where, what, padded, size, f"Use a smaller padding, dilation_rate or {name}.")
+
+
 def _does_not_fit(
     where: str, size: tuple[int, int], axes: tuple[Axis, Axis], formula: str, *, pooling: bool
 ) -> ShapeError:
@@ -230,16 +269,19 @@ def check_image(where: str, x: Shape) -> None:
     """Raise ShapeError unless `x` is (N, H, W, C) with at least one row, column and channel."""
     if len(x) != 4:
         axes = "Add the channel axis with x[..., None], the batch axis with x[None]."
-        fix = axes if len(x) == 3 else "Use reshape."
+        fixes = {3: axes, 5: "Use reshape. The input shape of a layer leaves the batch axis out: (H, W, C)."}
+        fix = fixes.get(len(x), "Use reshape.")
         raise ShapeError(where, f"the input has {len(x)} axes {x}, it takes 4: (N, H, W, C)", fix)
     for n, name in zip(x[1:], ("rows", "columns", "channels"), strict=True):
         if n < 1:
             raise ShapeError(where, f"the input {x} has no {name}", "Use a larger image; only the batch may be empty.")
 
 
-def check_window(where: str, window: Any, strides: Any, dilation: Any = 1) -> tuple[Any, Any, Any]:
+def check_window(
+    where: str, window: Any, strides: Any, dilation: Any = 1, *, pooling: bool = False
+) -> tuple[Any, Any, Any]:
     """Return window, strides and dilation as pairs of positive ints, or raise."""
-    name = "kernel_size" if "conv" in where.lower() else "pool_size"
+    name = "kernel_size" if "conv" in where.lower() and not pooling else "pool_size"
     return pair(where, name, window), pair(where, "strides", strides), pair(where, "dilation_rate", dilation)
 
 
@@ -251,47 +293,19 @@ def check_padding(where: str, padding: Any, name: str = "padding") -> Pads | Non
     """
     if isinstance(padding, str):
         if padding not in ("valid", "same"):
-            raise ValueError(f"{where}: {name}={padding!r} is not known. Use 'valid', 'same', {_PADDING}.")
+            hint = near(padding.lower(), ("valid", "same"))
+            raise ValueError(f"{where}: {name}={shown(padding)} is not known.{hint} Use 'valid', 'same', {_PADDING}.")
         return None if padding == "same" else ((0, 0), (0, 0))
     if _is_pair(padding) and all(_is_pair(side) for side in padding):
         (top, bottom), (left, right) = (pair(where, name, side, least=0) for side in padding)
         return (top, bottom), (left, right)
     if isinstance(padding, list | tuple) and not _is_pair(padding):
-        raise ValueError(f"{where}: {name}={padding!r} has {len(padding)} parts. Use {_PADDING}.")
+        raise ValueError(f"{where}: {name}={shown(padding)} has {len(padding)} parts. Use {_PADDING}.")
     ph, pw = pair(where, name, padding, least=0)
     return (ph, ph), (pw, pw)
 
 
 _PADDING = "an int, (ph, pw), or ((top, bottom), (left, right))"
-
-
-def pair(where: str, name: str, value: Any, *, least: int = 1) -> tuple[int, int]:
-    """Return an int as a pair and a pair as it is, both checked to be whole numbers of at least `least`.
-
-    >>> pair("max_pool2d", "pool_size", 2)
-    (2, 2)
-    """
-    if type(value) is int and value >= least:
-        return value, value
-    if isinstance(value, list | tuple) and len(value) != 2:
-        raise ValueError(f"{where}: {name}={value!r} has {len(value)} numbers. Use an int or a pair of ints.")
-    first, second = value if _is_pair(value) else (value, value)
-    return integer(where, name, first, value, least), integer(where, name, second, value, least)
-
-
-def integer(where: str, name: str, value: Any, whole: Any = None, least: float = 1) -> int:
-    """Return a whole number of at least `least`; booleans and floats are a TypeError."""
-    whole = value if whole is None else whole
-    fitting = "" if math.isinf(least) else f" of at least {least}"
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or isinstance(value, bool):
-        raise TypeError(f"{where}: {name}={whole!r} is not made of whole numbers. Use an int{fitting}.")
-    if number < least:
-        raise ValueError(f"{where}: {name}={whole!r} is too small. Use whole numbers{fitting}.")
-    return number
 
 
 def _is_pair(value: Any) -> bool:

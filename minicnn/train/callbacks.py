@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from minicnn import checks
 from minicnn.files import writable_folder
 from minicnn.ops.window import integer
 from minicnn.train.history import History, Row
@@ -27,6 +28,14 @@ class Moment:
 Callback: TypeAlias = Callable[[Moment], bool | None]
 
 
+def _check_moment(where: str, moment: Any) -> None:
+    if not isinstance(moment, Moment):
+        raise TypeError(
+            f"{where}: moment must be a Moment, got a {type(moment).__name__}. Give the callback to train.fit."
+        )
+
+
+@checks.explained
 @dataclass(frozen=True)
 class EarlyStopping:
     """End the training when `monitor` has not improved for `patience` epochs.
@@ -44,10 +53,12 @@ class EarlyStopping:
 
     def __call__(self, moment: Moment) -> bool:
         """Say whether to end."""
+        _check_moment("EarlyStopping", moment)
         best = moment.history.best(self.monitor)["epoch"]
         return len(moment.history) - best >= self.patience
 
 
+@checks.explained
 class BestWeights:
     """Keep the parameters of the epoch with the best `monitor`, the earlier one at a tie; NaN is never best.
 
@@ -67,6 +78,7 @@ class BestWeights:
 
     def __call__(self, moment: Moment) -> None:
         """Keep these parameters if none before were as good."""
+        _check_moment("BestWeights", moment)
         best = moment.history.best(self.monitor)
         if best is moment.history.rows[-1]:
             self.params, self.row = moment.params, best
@@ -75,15 +87,17 @@ class BestWeights:
         return f"BestWeights(monitor={self.monitor!r})"
 
 
+@checks.explained
 class CSVLog:
     """Write the history to a file after each epoch; the folder is checked at once."""
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = checks.path("CSVLog", "path", path)
         writable_folder(self.path.parent)
 
     def __call__(self, moment: Moment) -> None:
         """Write all rows so far."""
+        _check_moment("CSVLog", moment)
         moment.history.write_csv(self.path)
 
     def __repr__(self) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from minicnn import checks
 from minicnn.files import atomic_write
 from minicnn.notebook import html_table, shown
 
@@ -40,6 +41,10 @@ class History:
     """
 
     rows: list[Row] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.rows, list) or not all(isinstance(row, dict) for row in self.rows):
+            raise TypeError(f"History: rows must be a list of dicts, one per epoch, got a {type(self.rows).__name__}.")
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -73,6 +78,7 @@ class History:
         writer = csv.DictWriter(text, self.columns or ["epoch"], lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
+        checks.path("History.write_csv", "path", path)
         return atomic_write(path, text.getvalue())
 
     def plot(self, path: str | Path | None = None) -> Figure:

@@ -14,6 +14,7 @@ import numpy as np
 
 from minicnn import data, ops, optim, tree
 from minicnn.autograd import value_and_grad
+from minicnn.checks import explained
 from minicnn.layers.base import Layer, check_params
 from minicnn.notebook import html_table, progress_bar
 from minicnn.ops.window import integer
@@ -78,6 +79,7 @@ class Evaluation:
         return html_table(("images", "loss", "accuracy"), [values])
 
 
+@explained
 def train_step(
     net: Layer,
     optimizer: Optimizer,
@@ -104,6 +106,7 @@ def train_step(
     return params, state, float(value), int((logits.argmax(axis=1) == labels).sum())
 
 
+@explained
 def fit(
     net: Layer,
     train: data.Split,
@@ -241,6 +244,7 @@ def _told_to_stop(callbacks: Sequence[Callback], moment: Moment) -> bool:
     return any(answers)
 
 
+@explained
 def evaluate(net: Layer, params: Params, split: data.Split, *, batch_size: int = 256) -> Evaluation:
     """Return loss, accuracy and predictions of a net over a split, without dropout.
 
@@ -261,6 +265,7 @@ def evaluate(net: Layer, params: Params, split: data.Split, *, batch_size: int =
     return Evaluation(losses / len(split), float((predicted == split.labels).mean()), predicted)
 
 
+@explained
 def predict(net: Layer, params: Params, images: np.ndarray, *, batch_size: int = 256) -> np.ndarray:
     """Return the logits of a net for images: (N, H, W, C) -> (N, classes).
 
@@ -273,6 +278,7 @@ def predict(net: Layer, params: Params, images: np.ndarray, *, batch_size: int =
     return np.concatenate(parts) if parts else np.asarray(net(params, images))
 
 
+@explained
 def calibrate(net: Layer, params: Params, images: np.ndarray, *, most: int = 2048) -> Params:
     """Return the parameters with the population statistics that batch normalisation wants for evaluation.
 

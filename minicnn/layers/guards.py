@@ -1,0 +1,157 @@
+"""What a layer checks before its own methods run: arguments of constructors, input shapes, parameters, generators.
+
+It is done by the class of layer classes, so that layers of one's own have it, too, and no layer repeats it.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from abc import ABCMeta
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minicnn.autograd import Tensor
+from minicnn.checks import LARGEST, explain_call, generator, integer, shown
+
+INSTEAD = {
+    "add": "Make a new net: Sequential([*net.layers, layer]).",
+    "append": "Make a new net: Sequential([*net.layers, layer]).",
+    "build": "Use params = net.init(rng, input_shape).",
+    "compile": "Give the optimizer to train.fit(net, split, optimizer=optim.Adam(1e-3), epochs=...).",
+    "count_params": "Use layers.summary(net, input_shape).parameters.",
+    "eval": "A call without rng, net(params, x), is an evaluation.",
+    "evaluate": "Use train.evaluate(net, params, split).",
+    "fit": "Use train.fit(net, split, optimizer=optim.Adam(1e-3), epochs=...).",
+    "forward": "Use net(params, x).",
+    "get_weights": "Parameters are a value of their own: params = net.init(rng, input_shape).",
+    "load_state_dict": "Use params = train.load(path).",
+    "load_weights": "Use params = train.load(path).",
+    "parameters": "Parameters are a value of their own: params = net.init(rng, input_shape).",
+    "predict": "Use train.predict(net, params, images).",
+    "save": "Use train.save(path, params).",
+    "save_weights": "Use train.save(path, params).",
+    "state_dict": "Parameters are a value of their own; use train.save(path, params).",
+    "summary": "Use layers.summary(net, input_shape).",
+    "train": "A call with rng, net(params, x, rng=rng), is one of training.",
+    "trainable_weights": "Parameters are a value of their own: params = net.init(rng, input_shape).",
+    "weights": "Parameters are a value of their own: params = net.init(rng, input_shape).",
+    "zero_grad": "Gradients are values that value_and_grad returns; nothing needs zeroing.",
+}
+"""Methods that models of other frameworks have, and what does the same here."""
+
+
+class LayerType(ABCMeta):
+    """The class of layer classes. `inspect.signature` of a layer shows its constructor as ever."""
+
+    def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **more: Any) -> None:
+        super().__init__(name, bases, namespace, **more)
+        for method, guard in _GUARDS.items():
+            if method in namespace:
+                setattr(cls, method, guard(namespace[method]))
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Construct a layer; NumPy's numbers among its fields become Python's, as its repr shows them."""
+        try:
+            layer = super().__call__(*args, **kwargs)
+        except TypeError:
+            explain_call(cls.__name__, cls.__signature__, args, kwargs)
+            raise
+        for name, value in getattr(layer, "__dict__", {}).items():
+            if isinstance(value, np.generic):
+                object.__setattr__(layer, name, value.item())
+        return layer
+
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        return inspect.signature(functools.partial(cls.__init__, None))  # type: ignore[misc]
+
+
+def no_attribute(layer: Any, name: str) -> AttributeError:
+    """Return the error for an attribute that a layer does not have."""
+    instead = INSTEAD.get(name, "")
+    return AttributeError(f"{type(layer).__name__!r} object has no attribute {name!r}. {instead}".strip(), name=name)
+
+
+def check_shape(where: str, shape: Any) -> tuple[int, ...]:
+    """Return an input shape, without the batch axis, as a tuple of ints, or raise."""
+    if not isinstance(shape, list | tuple):
+        raise TypeError(f"{where}: the input shape must be a tuple such as (H, W, C), got {shown(shape)}.")
+    return tuple(integer(where, "the input shape", n, shape, most=LARGEST) for n in shape)
+
+
+def _shaped(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Guard a method of an input shape."""
+
+    @functools.wraps(method)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        where = f"{type(self).__name__}.{method.__name__}"
+        bound = _bound(where, method, self, args, kwargs)
+        if "rng" in bound:
+            generator(where, bound["rng"])
+        bound["shape"] = check_shape(where, bound["shape"])
+        return method(self, **bound)
+
+    return call
+
+
+def _fed(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Guard a method of parameters, a batch and a generator, and of nothing else. It runs for each layer of a step."""
+    signature = inspect.signature(method)
+    if list(signature.parameters)[1:] != ["params", "x", "rng"]:
+        return method
+
+    @functools.wraps(method)
+    def call(self: Any, params: Any = None, x: Any = None, rng: Any = None, *more: Any, **others: Any) -> Any:
+        if type(params) is not dict or type(x) not in BATCHES or type(rng) not in RNGS or more or others:
+            explain_call(type(self).__name__, signature, (self, params, x, rng, *more), others)
+            _check_batch(type(self).__name__, params, x, rng)
+        return method(self, params, x, rng)
+
+    return call
+
+
+BATCHES = (np.ndarray, Tensor)
+RNGS = (type(None), np.random.Generator)
+
+
+def _check_batch(where: str, params: Any, x: Any, rng: Any) -> None:
+    """Raise TypeError for anything but a dict, a batch and a generator."""
+    fix = "Call net(params, x), with params = net.init(rng, input_shape)."
+    if not isinstance(params, dict):
+        raise TypeError(f"{where}: params must be a dict, got a {type(params).__name__}. {fix}")
+    if not isinstance(x, BATCHES):
+        fix = "Give a float32 or float64 array or a Tensor." if x is not None else fix
+        raise TypeError(f"{where}: x is a {type(x).__name__}. {fix}")
+    if rng is not None:
+        generator(where, rng)
+
+
+def _calibrated(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Guard `calibrate`, which takes plain arrays."""
+
+    @functools.wraps(method)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        where = f"{type(self).__name__}.calibrate"
+        given = _bound(where, method, self, args, kwargs)
+        _check_batch(where, given["params"], given["x"], None)
+        if isinstance(given["x"], Tensor):
+            raise TypeError(f"{where}: x is a Tensor. Give a float32 or float64 array.")
+        return method(self, **given)
+
+    return call
+
+
+def _bound(where: str, method: Any, self: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    signature = inspect.signature(functools.partial(method, self))
+    explain_call(where, signature, args, kwargs)
+    return dict(signature.bind(*args, **kwargs).arguments)
+
+
+_GUARDS = {
+    "__call__": _fed,
+    "calibrate": _calibrated,
+    **dict.fromkeys(("init", "output_shape", "param_shapes", "children", "multiply_adds", "windows"), _shaped),
+}

@@ -1,0 +1,114 @@
+"""What NumPy may do with a Tensor, and which arrays a Tensor or an op takes.
+
+`array * tensor` reaches the op; every other function of NumPy is refused with the name of the op that does the same.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minicnn.checks import shown
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def _comparison(symbol: str) -> Callable[[Any, Any], Any]:
+    def compare(self: Any, other: Any) -> Any:
+        raise TypeError(f"Tensor: {symbol} has no gradient and is not defined. Compare x.data {symbol} y.")
+
+    return compare
+
+
+OPERATORS = ("add", "subtract", "multiply", "divide", "power", "matmul")
+"""The ops whose NumPy namesakes `array + tensor` and its like call."""
+
+
+def _not_for_tensors(name: str) -> TypeError:
+    """Return the error for a NumPy function that is given a Tensor."""
+    ops = importlib.import_module("minicnn.ops")
+    twin = {"absolute": "abs", "amax": "max", "negative": "negate", "where": ""}.get(name, name)
+    fix = f"minicnn.ops.{twin}(...)" if twin in ops.__all__ else "minicnn.ops"
+    return TypeError(f"numpy.{name} cannot be applied to a Tensor. Use {fix}, or x.data if no gradient is needed.")
+
+
+class NumpyInterface:
+    """The part of Tensor that NumPy and Python's own conversions and comparisons call."""
+
+    __slots__ = ()
+    data: np.ndarray
+
+    def __len__(self) -> int:
+        if not self.data.shape:
+            raise TypeError("Tensor: len() and iteration need at least one axis, this has shape (). Use float(x).")
+        return len(self.data)
+
+    def __array__(self, *_: Any, **__: Any) -> np.ndarray:
+        raise TypeError(
+            "NumPy functions cannot be applied to a Tensor. Use minicnn.ops, or x.data if no gradient is needed."
+        )
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if function in (np.shape, np.ndim, np.size):
+            return function(*(a.data if isinstance(a, NumpyInterface) else a for a in args), **kwargs)
+        raise _not_for_tensors(function.__name__)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        """Compute `array * tensor` and its like, for which NumPy asks here."""
+        inplace = len(options.get("out", ())) == 1 and options["out"][0] is inputs[0]  # of `array += tensor`
+        if method == "__call__" and ufunc.__name__ in OPERATORS and (not options or (inplace and len(options) == 1)):
+            return getattr(importlib.import_module("minicnn.ops"), ufunc.__name__)(*inputs)
+        raise _not_for_tensors(ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}")
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, np.ndarray | float | int | np.generic):
+            raise TypeError(f"Tensor: == with a {type(other).__name__} is not defined. Compare x.data.")
+        return self is other
+
+    __hash__ = object.__hash__
+    __lt__, __le__, __gt__, __ge__ = (_comparison(symbol) for symbol in ("<", "<=", ">", ">="))
+
+    def __float__(self) -> float:
+        return float(self._only("float"))
+
+    def __bool__(self) -> bool:
+        return bool(self._only("bool"))
+
+    def _only(self, kind: str) -> Any:
+        if self.data.size != 1:
+            raise TypeError(
+                f"Tensor: {kind}() needs one number, this has shape {self.data.shape}. Use .sum() or .mean()."
+            )
+        return self.data.reshape(())
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise TypeError("Tensor: elements cannot be assigned. Make a new one, as x * mask + y * (1 - mask).")
+
+
+def float_array(where: str, name: str, a: Any) -> np.ndarray:
+    """Return `a` if it is a plain float32 or float64 array, or raise TypeError."""
+    if type(a) is not np.ndarray and isinstance(a, float | np.floating):
+        a = np.asarray(a)
+    if not isinstance(a, np.ndarray):
+        raise TypeError(f"{where}: {name} is a {type(a).__name__}. Give a float32 or float64 array or a Tensor.")
+    if a.dtype not in FLOATS:
+        raise TypeError(f"{where}: {name} has dtype {a.dtype}. Use .astype(np.float32), or float64 for checks.")
+    if type(a) is np.ndarray:
+        return a
+    if isinstance(a, np.matrix | np.ma.MaskedArray):
+        fix = "x.filled(0)" if isinstance(a, np.ma.MaskedArray) else "np.asarray(x)"
+        raise TypeError(f"{where}: {name} is a {type(a).__name__}, which has rules of its own. Use {fix}.")
+    return np.asarray(a)
+
+
+def array(data: Any) -> np.ndarray:
+    """Return numbers and nested lists of them as an array."""
+    if not isinstance(data, list | tuple | float | int | np.generic):
+        raise TypeError(f"Tensor: data is a {type(data).__name__}. Give a float32 or float64 array.")
+    try:
+        return np.asarray(data)
+    except (ValueError, TypeError):
+        raise TypeError(f"Tensor: data={shown(data)} does not make an array. Give rows of equal length.") from None
