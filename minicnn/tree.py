@@ -28,13 +28,17 @@ class _DifferError(Exception):
     """Two trees differ somewhere; where is looked for only then."""
 
 
+_SEQUENCES = (list, tuple)  # not `list | tuple` where it is asked for each leaf: that makes a new union each time
+
+
 def _map(f: Callable[..., Any], tree: Any, *others: Any) -> Any:
     if isinstance(tree, dict):
-        if any(type(other) is not type(tree) or list(other) != list(tree) for other in others):
-            raise _DifferError
-        branches = zip(tree.values(), *[other.values() for other in others], strict=True)
-        return {key: _map(f, *branch) for key, branch in zip(tree, branches, strict=True)}
-    if isinstance(tree, list | tuple):
+        keys = list(tree)
+        for other in others:
+            if type(other) is not type(tree) or list(other) != keys:
+                raise _DifferError
+        return {key: _map(f, tree[key], *[other[key] for other in others]) for key in keys}
+    if isinstance(tree, _SEQUENCES):
         if any(type(other) is not type(tree) or len(other) != len(tree) for other in others):
             raise _DifferError
         values = [_map(f, *branch) for branch in zip(tree, *others, strict=True)]
