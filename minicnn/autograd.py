@@ -311,7 +311,7 @@ def _check_call(where: str, signature: inspect.Signature, args: Any, kwargs: Any
 
 
 def _float_array(where: str, name: str, a: Any) -> np.ndarray:
-    if type(a) is not np.ndarray and isinstance(a, float | np.floating):
+    if isinstance(a, float | np.floating):
         a = np.asarray(a)
     if not isinstance(a, np.ndarray):
         raise TypeError(f"{where}: {name} is a {type(a).__name__}. Give a float32 or float64 array or a Tensor.")
