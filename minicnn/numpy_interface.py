@@ -90,14 +90,14 @@ class NumpyInterface:
 
 def float_array(where: str, name: str, a: Any) -> np.ndarray:
     """Return `a` if it is a plain float32 or float64 array, or raise TypeError."""
-    if type(a) is not np.ndarray and isinstance(a, float | np.floating):
+    if type(a) is np.ndarray and a.dtype in FLOATS:  # nearly always: asked first, for speed
+        return a
+    if isinstance(a, float | np.floating):
         a = np.asarray(a)
     if not isinstance(a, np.ndarray):
         raise TypeError(f"{where}: {name} is a {type(a).__name__}. Give a float32 or float64 array or a Tensor.")
     if a.dtype not in FLOATS:
         raise TypeError(f"{where}: {name} has dtype {a.dtype}. Use .astype(np.float32), or float64 for checks.")
-    if type(a) is np.ndarray:
-        return a
     if isinstance(a, np.matrix | np.ma.MaskedArray):
         fix = "x.filled(0)" if isinstance(a, np.ma.MaskedArray) else "np.asarray(x)"
         raise TypeError(f"{where}: {name} is a {type(a).__name__}, which has rules of its own. Use {fix}.")
