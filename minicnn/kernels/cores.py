@@ -33,7 +33,6 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from minicnn.kernels.cache import njit
@@ -42,10 +41,14 @@ MIN_WORK = 50_000
 """Multiplications (about ten microseconds) below which a second core costs more than it saves."""
 MAX_THREADS = 256
 """More threads than this are not started, whatever the environment asks for."""
-READS = 16_000
-"""How often a waiting thread reads the counter in one round: about what it takes to start a loop."""
-ROUNDS = 60
-"""Rounds until a waiting thread sleeps: about a quarter of a millisecond."""
+SPINS = 1_000_000
+"""How often a waiting thread reads the counter before it sleeps: about a quarter of a millisecond.
+
+It does not yield the core in between: that helps where other programs keep all cores busy, and costs a training step
+of a small net five percent where they keep some busy.
+"""
+SPINS_AFTER_POST = 16_000
+"""How long, in reads, a thread stays without the GIL after an increment: about what it takes to start a loop."""
 _UNREACHABLE = 2**62
 
 
@@ -60,29 +63,13 @@ def _read(typing: Any, counter: Any = None) -> Any:
     return types.int64(counter), generate
 
 
-@intrinsic
-def _yield_core(typing: Any = None) -> Any:
-    """Let another thread run on this core, if one waits for it."""
-
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        if hasattr(os, "sched_yield"):  # POSIX
-            function = ir.FunctionType(ir.IntType(32), ())
-            builder.call(cgutils.get_or_insert_function(builder.module, function, "sched_yield"), ())
-        return context.get_dummy_value()
-
-    return types.void(), generate
-
-
 @njit
-def _spin(raised, increment, watched, value, rounds):
+def _spin(raised, increment, watched, value, spins):
     if increment:  # adding 0 would write, too, and could undo what another thread has just added
         raised[0] += increment
-    for i in range(rounds):
-        if i:  # else a busy machine with both threads on one core would run neither for two whole waits
-            _yield_core()
-        for _ in range(READS):
-            if _read(watched) >= value:
-                return True
+    for _ in range(spins):
+        if _read(watched) >= value:
+            return True
     return False
 
 
@@ -100,7 +87,7 @@ class Counter:
 
     def increment(self) -> None:
         """Add one."""
-        _spin(self.value, 1, self.value, _UNREACHABLE, 1)
+        _spin(self.value, 1, self.value, _UNREACHABLE, SPINS_AFTER_POST)
         self.wake()
 
     def wake(self) -> None:
@@ -110,7 +97,7 @@ class Counter:
 
     def wait(self, value: int) -> bool:
         """Return True when the counter has reached `value`, False when the bell has brought something else."""
-        while not _spin(self.value, 0, self.value, value, ROUNDS):
+        while not _spin(self.value, 0, self.value, value, SPINS):
             self.asleep = True
             # Read again after saying so: an increment in between has either been seen here or has rung the bell.
             if self.value[0] < value and self.bell.get() is not None:
@@ -157,7 +144,7 @@ class Worker:
             loop = args = None
             if not self.done.asleep:
                 # Says so and spins for the next task in one call: in between it would queue for the GIL.
-                _spin(self.done.value, 1, self.asked.value, count, ROUNDS)
+                _spin(self.done.value, 1, self.asked.value, count, SPINS)
                 self.done.wake()
             else:
                 self.done.increment()
@@ -168,15 +155,18 @@ class Pool:
 
     def __init__(self) -> None:
         self.workers: list[Worker] = []
+        self.threads: list[int] = []
 
     def first(self, number: int) -> list[Worker]:
         """Return up to `number` workers; fewer where the system allows no more threads."""
         while len(self.workers) < number:
             try:
-                self.workers.append(Worker(self))
+                worker = Worker(self)
             except RuntimeError:  # a limit on threads, or the interpreter is about to end
                 break
-        return self.workers[:number]
+            self.threads.append(worker.thread)
+            self.workers.append(worker)
+        return self.workers if len(self.workers) == number else self.workers[:number]
 
 
 _IDLE: list[Pool] = []
@@ -230,15 +220,16 @@ def _in_parallel(loop: Callable[..., Any], spans: list[tuple[int, int]], args: t
     except IndexError:
         pool = Pool()
     workers = pool.first(len(spans) - 1)
-    if _thread.get_ident() in [worker.thread for worker in workers]:
+    if _thread.get_ident() in pool.threads:
         workers = []  # a destructor that the garbage collector runs in a worker: it cannot wait for itself
     for worker, span in zip(workers, spans[1:], strict=False):
         worker.start(loop, *span, *args)
     own = loop(*spans[0], *args)
-    rest = [loop(*span, *args) for span in spans[len(workers) + 1 :]]
-    others = [worker.finish() for worker in workers]
+    results = [own, *[worker.finish() for worker in workers]]
+    if len(results) < len(spans):  # fewer workers than parts
+        results += [loop(*span, *args) for span in spans[len(results) :]]
     _IDLE[:] = [pool]
-    return [own, *others, *rest]
+    return results
 
 
 def _under_way() -> bool:
