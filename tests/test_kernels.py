@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from minicnn.errors import ShapeError
+from minicnn.geometry import windows
 from minicnn.kernels import reference
-from minicnn.ops.window import windows
 
 IMPLEMENTATIONS = ["reference", "compiled"]
 ONLY_REFERENCE = {"max_pool2d_indices"}  # no op calls it

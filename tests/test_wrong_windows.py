@@ -10,8 +10,8 @@ from numpy.testing import assert_allclose
 from wrong import check, table
 
 from minicnn import grad, kernels, layers, models, ops
+from minicnn.geometry import Axis
 from minicnn.kernels import reference
-from minicnn.ops.window import Axis
 
 IMAGE, KERNEL = np.ones((2, 28, 28, 1)), np.ones((3, 3, 1, 4))
 POOLINGS = ["average_pool2d", "gem_pool2d", "log_mean_exp_pool2d", "lp_pool2d", "max_average_pool2d", "max_pool2d",

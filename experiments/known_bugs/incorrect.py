@@ -13,10 +13,10 @@ import numpy as np
 
 from minicnn import kernels, ops
 from minicnn.autograd import Array, op
+from minicnn.geometry import Padding, Shape, Size, Windows, pair, windows
 from minicnn.ops.conv import conv2d_shape
 from minicnn.ops.joint import jointly
 from minicnn.ops.pool import average_pool2d_shape, max_pool2d_shape
-from minicnn.ops.window import Padding, Shape, Size, Windows, pair, windows
 
 
 def window_geometry(shape: Shape, pool_size: Size, strides: Size | None, padding: Padding) -> Windows:

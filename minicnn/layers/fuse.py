@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from minicnn import ops
+from minicnn.geometry import pair
 from minicnn.layers.activation import ReLU
 from minicnn.layers.base import Layer, Params
 from minicnn.layers.conv import Conv2D
 from minicnn.layers.pool import GlobalMaxPooling2D, MaxPooling2D
 from minicnn.ops.conv import MOST_CELLS
-from minicnn.ops.window import pair
 
 Steps = list[tuple[str, Layer]]
 

@@ -10,9 +10,9 @@ from minicnn import kernels
 from minicnn.autograd import Array, op
 from minicnn.checks import LARGEST, flag
 from minicnn.errors import ShapeError
+from minicnn.geometry import Padding, Size, Windows, check_image, integer, pair, windows
 from minicnn.ops.joint import jointly
 from minicnn.ops.pad import Mode, check_copies, check_mode, padded
-from minicnn.ops.window import Padding, Size, Windows, check_image, integer, pair, windows
 
 Shape = tuple[int, ...]
 MOST_CELLS = 254

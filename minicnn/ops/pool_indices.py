@@ -8,9 +8,9 @@ import numpy as np
 
 from minicnn.autograd import Array, Tensor, op
 from minicnn.errors import ShapeError
+from minicnn.geometry import Padding, Shape, Size, check_area, check_image, pair
 from minicnn.kernels import reference
 from minicnn.ops.pool import pool_windows
-from minicnn.ops.window import Padding, Shape, Size, check_area, check_image, pair
 
 MOST_PIXELS = 2**24
 """Of an image that is unpooled, 4096 x 4096: how much larger it was than what was pooled of it cannot be known."""
