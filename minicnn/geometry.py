@@ -25,6 +25,7 @@ __all__ = [
     "Geometry",
     "Padding",
     "Pads",
+    "Pair",
     "Shape",
     "Size",
     "Windows",

@@ -44,6 +44,10 @@ class Case:
         return self.strides, self.pads, self.dilation
 
     @property
+    def geometry(self):
+        return oracles.geometry(self.shape, self.size, *self.how)
+
+    @property
     def rng(self):
         return np.random.default_rng(self.seed)
 
@@ -96,9 +100,9 @@ def test_convolution(kernels, case, dtype):
     dx, dk = oracles.conv2d_grads(g, x, kernel, *case.how, case.groups)
     for b in (bias, None):
         expected = oracles.conv2d(x, kernel, b, *case.how, case.groups)
-        close(kernels.conv2d(x, kernel, b, *case.how, case.groups), expected, dtype)
-    close(kernels.conv2d_input_grad(g, kernel, x.shape, *case.how, case.groups), dx, dtype)
-    found, db = kernels.conv2d_weight_grads(g, x, kernel.shape, *case.how, case.groups)
+        close(kernels.conv2d(x, kernel, b, case.geometry, case.groups), expected, dtype)
+    close(kernels.conv2d_input_grad(g, kernel, x.shape, case.geometry, case.groups), dx, dtype)
+    found, db = kernels.conv2d_weight_grads(g, x, kernel.shape, case.geometry, case.groups)
     close(found, dk, dtype)
     close(db, g.reshape(-1, case.filters).sum(axis=0), dtype)
 
@@ -116,15 +120,16 @@ def test_convolution_with_pooling_and_relu(kernels, case, dtype, pool_size, relu
     rng, how = case.rng, (*case.how, case.groups)
     sizes = (case.shape, case.kernel_shape, (case.filters,))
     x, kernel, bias = (rng.integers(-2, 3, size).astype(dtype) for size in sizes)
-    y, winners = kernels.conv2d_pool(x, kernel, bias, *how, pool_size, relu)
+    where = (case.geometry, case.groups)
+    y, winners = kernels.conv2d_pool(x, kernel, bias, *where, pool_size, relu)
     expected, back = oracles.conv2d_pool(x, kernel, bias, *how, pool_size, relu)
     assert y.dtype == dtype
     assert_array_equal(y, expected)
     g = rng.integers(-9, 9, y.shape).astype(dtype)
     spread = back(g)
     dx, dk = oracles.conv2d_grads(spread, x, kernel, *how)
-    assert_array_equal(kernels.conv2d_pool_input_grad(g, winners, kernel, x.shape, *how, pool_size), dx)
-    found, db = kernels.conv2d_pool_weight_grads(g, winners, x, kernel.shape, *how, pool_size)
+    assert_array_equal(kernels.conv2d_pool_input_grad(g, winners, kernel, x.shape, *where, pool_size), dx)
+    found, db = kernels.conv2d_pool_weight_grads(g, winners, x, kernel.shape, *where, pool_size)
     assert found.dtype == db.dtype == dtype
     assert_array_equal(found, dk)
     assert_array_equal(db, spread.sum(axis=(0, 1, 2)))
@@ -137,12 +142,13 @@ def test_what_is_no_number_wins_a_fused_pool_at_its_first_place(kernels, channel
     x = rng.choice([np.nan, np.inf, -np.inf, -1, 0, 1], (6, 6, 6, channels), p=[0.1, 0.1, 0.1, 0.3, 0.1, 0.3])
     x[..., 1:] = 0
     kernel, how = np.ones((1, 1, channels, 1)), ((1, 1), ((0, 0), (0, 0)), (1, 1), 1)
-    y, winners = kernels.conv2d_pool(x, kernel, None, *how, (2, 3), relu)
+    geometry = oracles.geometry(x.shape, kernel.shape)
+    y, winners = kernels.conv2d_pool(x, kernel, None, geometry, 1, (2, 3), relu)
     expected, back = oracles.conv2d_pool(x[..., :1], kernel[:, :, :1], None, *how, (2, 3), relu)
     assert np.isnan(expected).any()
     assert_array_equal(y, expected)
     g = rng.integers(1, 9, y.shape).astype(float)
-    dx = kernels.conv2d_pool_input_grad(g, winners, kernel, x.shape, *how, (2, 3))
+    dx = kernels.conv2d_pool_input_grad(g, winners, kernel, x.shape, geometry, 1, (2, 3))
     assert_array_equal(dx[..., :1], back(g))
 
 
@@ -150,9 +156,9 @@ def test_what_is_no_number_wins_a_fused_pool_at_its_first_place(kernels, channel
 @given(case=cases(pooling=True), dtype=st.sampled_from([np.float64, np.float32]))
 def test_sums(kernels, case, dtype):
     x, g = (case.rng.normal(size=s).astype(dtype) for s in (case.shape, case.out))
-    close(kernels.sum_pool2d(x, case.size, *case.how), oracles.sum_pool2d(x, case.size, *case.how), dtype)
+    close(kernels.sum_pool2d(x, case.geometry), oracles.sum_pool2d(x, case.size, *case.how), dtype)
     expected = oracles.sum_pool2d_grad(g, x.shape, case.size, *case.how)
-    close(kernels.sum_pool2d_grad(g, x.shape, case.size, *case.how), expected, dtype)
+    close(kernels.sum_pool2d_grad(g, x.shape, case.geometry), expected, dtype)
 
 
 @several
@@ -164,16 +170,16 @@ def test_sums(kernels, case, dtype):
 def test_maxima_and_who_gets_their_gradient(kernels, case, dtype, values):
     rng = case.rng
     x, g = rng.choice(values, case.shape).astype(dtype), rng.integers(-9, 9, case.out).astype(dtype)
-    y = kernels.max_pool2d(x, case.size, *case.how)
+    y = kernels.max_pool2d(x, case.geometry)
     assert y.dtype == dtype
     assert_array_equal(y, oracles.max_pool2d(x, case.size, *case.how))
-    first = kernels.max_pool2d_grad(g, x, y, case.size, *case.how, False)
+    first = kernels.max_pool2d_grad(g, x, y, case.geometry, False)
     assert first.dtype == dtype
     assert_array_equal(first, oracles.max_pool2d_grad(g, x, case.size, *case.how, False))
-    split = kernels.max_pool2d_grad(g, x, y, case.size, *case.how, True)
+    split = kernels.max_pool2d_grad(g, x, y, case.geometry, True)
     close(split, oracles.max_pool2d_grad(g, x, case.size, *case.how, True), dtype)
     if kernels is reference:
-        found = kernels.max_pool2d_indices(x, y, case.size, *case.how)
+        found = kernels.max_pool2d_indices(x, y, case.geometry)
         assert_array_equal(found, oracles.max_pool2d_indices(x, case.size, *case.how))
 
 
@@ -191,28 +197,31 @@ def test_relu(kernels, shape, seed):
 
 def test_a_window_of_pads_only(kernels):
     """One cell, two taps three apart, pads of two: neither tap of the only window is on the cell."""
-    x, how = np.full((1, 1, 1, 1), 7.0), ((2, 1), (1, 1), ((2, 2), (0, 0)), (3, 1))
-    y = kernels.max_pool2d(x, *how)
+    x = np.full((1, 1, 1, 1), 7.0)
+    geometry = oracles.geometry(x.shape, (2, 1), (1, 1), ((2, 2), (0, 0)), (3, 1))
+    y = kernels.max_pool2d(x, geometry)
     assert_array_equal(y.ravel(), [-np.inf, -np.inf])
     g = np.ones_like(y)
     for split in (False, True):
-        assert_array_equal(kernels.max_pool2d_grad(g, x, y, *how, split).ravel(), [0])
-    assert_array_equal(kernels.sum_pool2d(x, *how).ravel(), [0, 0])
-    assert_array_equal(reference.max_pool2d_indices(x, y, *how).ravel(), [-1, -1])
+        assert_array_equal(kernels.max_pool2d_grad(g, x, y, geometry, split).ravel(), [0])
+    assert_array_equal(kernels.sum_pool2d(x, geometry).ravel(), [0, 0])
+    assert_array_equal(reference.max_pool2d_indices(x, y, geometry).ravel(), [-1, -1])
 
 
 def test_a_window_of_minus_infinities_has_a_winner(kernels):
-    x, how = np.full((1, 2, 2, 1), -np.inf), ((2, 2), (2, 2), ((1, 1), (1, 1)), (1, 1))
-    y = kernels.max_pool2d(x, *how)
-    assert_array_equal(kernels.max_pool2d_grad(np.ones_like(y), x, y, *how, False).ravel(), [1, 1, 1, 1])
+    x = np.full((1, 2, 2, 1), -np.inf)
+    geometry = oracles.geometry(x.shape, (2, 2), (2, 2), ((1, 1), (1, 1)))
+    y = kernels.max_pool2d(x, geometry)
+    assert_array_equal(kernels.max_pool2d_grad(np.ones_like(y), x, y, geometry, False).ravel(), [1, 1, 1, 1])
 
 
 def test_nan_comes_out_and_the_first_one_gets_the_gradient(kernels):
-    x, how = np.array([1.0, np.nan, np.nan, 9.0]).reshape(1, 2, 2, 1), ((2, 2), (1, 1), ((0, 0), (0, 0)), (1, 1))
-    y = kernels.max_pool2d(x, *how)
+    x = np.array([1.0, np.nan, np.nan, 9.0]).reshape(1, 2, 2, 1)
+    geometry = oracles.geometry(x.shape, (2, 2))
+    y = kernels.max_pool2d(x, geometry)
     assert np.isnan(y).all()
-    assert_array_equal(kernels.max_pool2d_grad(np.ones_like(y), x, y, *how, False).ravel(), [0, 1, 0, 0])
-    assert_array_equal(kernels.max_pool2d_grad(np.ones_like(y), x, y, *how, True).ravel(), [0, 0.5, 0.5, 0])
+    assert_array_equal(kernels.max_pool2d_grad(np.ones_like(y), x, y, geometry, False).ravel(), [0, 1, 0, 0])
+    assert_array_equal(kernels.max_pool2d_grad(np.ones_like(y), x, y, geometry, True).ravel(), [0, 0.5, 0.5, 0])
 
 
 @pytest.mark.parametrize("piece", [1, 50, 1000])
@@ -220,11 +229,12 @@ def test_pieces_of_any_size_give_the_same(monkeypatch, piece):
     rng = np.random.default_rng(0)
     x, kernel, g = (rng.normal(size=s) for s in ((5, 6, 4, 4), (3, 2, 2, 6), (5, 3, 3, 6)))
     how = ((2, 1), ((1, 0), (0, 0)), (1, 1), 2)
+    where = (oracles.geometry(x.shape, kernel.shape, *how[:3]), 2)
     monkeypatch.setattr(reference, "PIECE", piece)
     dx, dk = oracles.conv2d_grads(g, x, kernel, *how)
-    close(reference.conv2d(x, kernel, None, *how), oracles.conv2d(x, kernel, None, *how), np.float64)
-    close(reference.conv2d_input_grad(g, kernel, x.shape, *how), dx, np.float64)
-    close(reference.conv2d_weight_grads(g, x, kernel.shape, *how)[0], dk, np.float64)
+    close(reference.conv2d(x, kernel, None, *where), oracles.conv2d(x, kernel, None, *how), np.float64)
+    close(reference.conv2d_input_grad(g, kernel, x.shape, *where), dx, np.float64)
+    close(reference.conv2d_weight_grads(g, x, kernel.shape, *where)[0], dk, np.float64)
 
 
 @pytest.mark.parametrize(("images", "side"), [(2, 190), (3, 95), (90, 12)])
@@ -232,10 +242,11 @@ def test_pieces_of_any_size_give_the_same(monkeypatch, piece):
 @pytest.mark.parametrize(("strides", "pool_size"), [((1, 1), (2, 2)), ((2, 1), (3, 1)), ((1, 3), (1, 1))])
 def test_pieces_begin_and_end_within_images(kernels, images, side, channels, strides, pool_size):
     """Whole numbers again; one image at a time, in small pieces, says what is right."""
-    rng, how = np.random.default_rng(side), (strides, ((2, 1), (0, 3)), (1, 2), 1, pool_size)
+    rng = np.random.default_rng(side)
     x, kernel, bias = (
         rng.integers(-3, 4, s) * 1.0 for s in ((images, side, side, channels), (4, 3, channels, 5), (5,))
     )
+    how = oracles.geometry(x.shape, kernel.shape, strides, ((2, 1), (0, 3)), (1, 2)), 1, pool_size
     y, winners = kernels.conv2d_pool(x, kernel, bias, *how, True)
     g = rng.integers(-3, 4, y.shape) * 1.0
     dx = kernels.conv2d_pool_input_grad(g, winners, kernel, x.shape, *how)
@@ -252,7 +263,8 @@ def test_pieces_begin_and_end_within_images(kernels, images, side, channels, str
     assert_array_equal(db, sum(grad[1] for grad in grads))
 
 
-SHAPE, OUT, HOW = (3, 6, 5, 2), (3, 3, 5, 2), ((2, 1), ((1, 0), (1, 1)), (1, 1))
+SHAPE, OUT = (3, 6, 5, 2), (3, 3, 5, 2)
+GEOMETRY = oracles.geometry(SHAPE, (3, 3), (2, 1), ((1, 0), (1, 1)))
 
 
 def won(y):
@@ -260,35 +272,35 @@ def won(y):
 
 
 CALLS = {
-    "conv2d": (lambda k, x, g, y, w, b: k.conv2d(x, w, b, *HOW, 1)),
-    "conv2d_input_grad": (lambda k, x, g, y, w, b: k.conv2d_input_grad(g, w, x.shape, *HOW, 1)),
-    "conv2d_weight_grads": (lambda k, x, g, y, w, b: k.conv2d_weight_grads(g, x, w.shape, *HOW, 1)[0]),
-    "conv2d_weight_grads, bias": (lambda k, x, g, y, w, b: k.conv2d_weight_grads(g, x, w.shape, *HOW, 1)[1]),
-    "conv2d_pool": (lambda k, x, g, y, w, b: k.conv2d_pool(x, w, b, *HOW, 1, (1, 2), True)[0]),
-    "conv2d_pool, winners": (lambda k, x, g, y, w, b: k.conv2d_pool(x, w, b, *HOW, 1, (1, 2), True)[1]),
+    "conv2d": (lambda k, x, g, y, w, b: k.conv2d(x, w, b, GEOMETRY, 1)),
+    "conv2d_input_grad": (lambda k, x, g, y, w, b: k.conv2d_input_grad(g, w, x.shape, GEOMETRY, 1)),
+    "conv2d_weight_grads": (lambda k, x, g, y, w, b: k.conv2d_weight_grads(g, x, w.shape, GEOMETRY, 1)[0]),
+    "conv2d_weight_grads, bias": (lambda k, x, g, y, w, b: k.conv2d_weight_grads(g, x, w.shape, GEOMETRY, 1)[1]),
+    "conv2d_pool": (lambda k, x, g, y, w, b: k.conv2d_pool(x, w, b, GEOMETRY, 1, (1, 2), True)[0]),
+    "conv2d_pool, winners": (lambda k, x, g, y, w, b: k.conv2d_pool(x, w, b, GEOMETRY, 1, (1, 2), True)[1]),
     "conv2d_pool_input_grad": (
-        lambda k, x, g, y, w, b: k.conv2d_pool_input_grad(g, won(y), w, x.shape, *HOW, 1, (1, 1))
+        lambda k, x, g, y, w, b: k.conv2d_pool_input_grad(g, won(y), w, x.shape, GEOMETRY, 1, (1, 1))
     ),
     "conv2d_pool_weight_grads": (
-        lambda k, x, g, y, w, b: k.conv2d_pool_weight_grads(g, won(y), x, w.shape, *HOW, 1, (1, 1))[0]
+        lambda k, x, g, y, w, b: k.conv2d_pool_weight_grads(g, won(y), x, w.shape, GEOMETRY, 1, (1, 1))[0]
     ),
     "conv2d_pool_weight_grads, bias": (
-        lambda k, x, g, y, w, b: k.conv2d_pool_weight_grads(g, won(y), x, w.shape, *HOW, 1, (1, 1))[1]
+        lambda k, x, g, y, w, b: k.conv2d_pool_weight_grads(g, won(y), x, w.shape, GEOMETRY, 1, (1, 1))[1]
     ),
     "relu": (lambda k, x, g, y, w, b: k.relu(x)),
     "relu_grad": (lambda k, x, g, y, w, b: k.relu_grad(g, y)),
-    "max_pool2d": (lambda k, x, g, y, w, b: k.max_pool2d(x, (3, 3), *HOW)),
-    "max_pool2d_grad": (lambda k, x, g, y, w, b: k.max_pool2d_grad(g, x, y, (3, 3), *HOW, False)),
-    "max_pool2d_grad, split": (lambda k, x, g, y, w, b: k.max_pool2d_grad(g, x, y, (3, 3), *HOW, True)),
-    "sum_pool2d": (lambda k, x, g, y, w, b: k.sum_pool2d(x, (3, 3), *HOW)),
-    "sum_pool2d_grad": (lambda k, x, g, y, w, b: k.sum_pool2d_grad(g, x.shape, (3, 3), *HOW)),
+    "max_pool2d": (lambda k, x, g, y, w, b: k.max_pool2d(x, GEOMETRY)),
+    "max_pool2d_grad": (lambda k, x, g, y, w, b: k.max_pool2d_grad(g, x, y, GEOMETRY, False)),
+    "max_pool2d_grad, split": (lambda k, x, g, y, w, b: k.max_pool2d_grad(g, x, y, GEOMETRY, True)),
+    "sum_pool2d": (lambda k, x, g, y, w, b: k.sum_pool2d(x, GEOMETRY)),
+    "sum_pool2d_grad": (lambda k, x, g, y, w, b: k.sum_pool2d_grad(g, x.shape, GEOMETRY)),
 }
 
 
 def arguments():
     rng = np.random.default_rng(3)
     x, g, w, b = (rng.normal(size=s) for s in (SHAPE, OUT, (3, 3, 2, 2), (2,)))
-    return x, g, reference.max_pool2d(x, (3, 3), *HOW), w, b
+    return x, g, reference.max_pool2d(x, GEOMETRY), w, b
 
 
 def every_other(array):

@@ -82,20 +82,19 @@ def conv2d(
     """
     w = _windows(x.shape, kernel.shape, strides, padding, dilation_rate)
     kernel_set = kernels.implementation()
-    pads, fold = w.pads, None
+    geometry, groups, fold = w.geometry, int(groups), None
     if padding_mode != "constant":
         x, fold = padded(x, w.pads, padding_mode)
-        pads = ((0, 0), (0, 0))
-    how = (w.strides, pads, w.dilation, int(groups))
+        geometry = geometry._replace(pads=((0, 0), (0, 0)))
 
     def vjp_x(g: np.ndarray) -> Any:
-        dx = kernel_set.conv2d_input_grad(g, kernel, x.shape, *how)
+        dx = kernel_set.conv2d_input_grad(g, kernel, x.shape, geometry, groups)
         return fold(dx) if fold else dx
 
     def weights(g: np.ndarray) -> Any:
-        return kernel_set.conv2d_weight_grads(g, x, kernel.shape, *how)
+        return kernel_set.conv2d_weight_grads(g, x, kernel.shape, geometry, groups)
 
-    return kernel_set.conv2d(x, kernel, bias, *how), (vjp_x, *jointly(weights, 2))
+    return kernel_set.conv2d(x, kernel, bias, geometry, groups), (vjp_x, *jointly(weights, 2))
 
 
 def conv2d_pool_shape(
@@ -146,7 +145,7 @@ def conv2d_pool(
     """
     w = _windows(x.shape, kernel.shape, strides, padding, dilation_rate)
     kernel_set = kernels.implementation()
-    how = (w.strides, w.pads, w.dilation, int(groups), pair("conv2d_pool", "pool_size", pool_size))
+    how = (w.geometry, int(groups), pair("conv2d_pool", "pool_size", pool_size))
     y, winners = kernel_set.conv2d_pool(x, kernel, bias, *how, bool(relu))
 
     def vjp_x(g: np.ndarray) -> Any:

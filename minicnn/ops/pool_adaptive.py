@@ -13,13 +13,11 @@ import numpy as np
 
 from minicnn import kernels
 from minicnn.autograd import Array, op
-from minicnn.geometry import Axis, Shape, Size, Windows, check_area, check_image, pair
+from minicnn.geometry import Axis, Shape, Size, Windows, check_area, check_image, one_window, pair
 from minicnn.kernels.sums import add_up
 from minicnn.ops.pool import Ties, check_ties
 
 Index = tuple[slice | int, ...]
-ONE_WINDOW = ((1, 1), ((0, 0), (0, 0)), (1, 1))
-"""Strides, pads and dilation of a window that lies on the whole of its input."""
 
 
 class AdaptiveAxis(Axis):
@@ -116,7 +114,7 @@ def adaptive_max_pool2d(x: Array, output_size: Size, *, ties: Ties = "first") ->
         dx = np.zeros(x.shape, g.dtype)
         for at, window in places:
             part = x[window]
-            dx[window] += kernel_set.max_pool2d_grad(g[at], part, y[at], part.shape[1:3], *ONE_WINDOW, ties == "split")
+            dx[window] += kernel_set.max_pool2d_grad(g[at], part, y[at], one_window(part.shape[1:3]), ties == "split")
         return dx
 
     return y, (vjp_x,)

@@ -49,8 +49,7 @@ def max_pool2d_indices(
     """
     x = x.data if isinstance(x, Tensor) else x
     w = pool_windows("max_pool2d_indices", x.shape, pool_size, strides, padding, dilation_rate, ceil_mode)
-    how = ((w.rows.k, w.cols.k), w.strides, w.pads, w.dilation)
-    return reference.max_pool2d_indices(x, reference.max_pool2d(x, *how), *how)
+    return reference.max_pool2d_indices(x, reference.max_pool2d(x, w.geometry), w.geometry)
 
 
 def max_unpool2d_shape(x: Shape, indices: np.ndarray, output_size: Size) -> Shape:
