@@ -1,4 +1,4 @@
-"""Both implementations of the kernels against nested loops, and against each other's signatures."""
+"""All implementations of the kernels against nested loops, and against each other's signatures."""
 
 import importlib
 import inspect
@@ -11,19 +11,30 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
+import minicnn.kernels
 from minicnn.errors import ShapeError
 from minicnn.geometry import windows
-from minicnn.kernels import reference
+from minicnn.kernels import numpy_blocked, reference
 
-IMPLEMENTATIONS = ["reference", "compiled"]
-ONLY_REFERENCE = {"max_pool2d_indices"}  # no op calls it
+IMPLEMENTATIONS = ["reference", "numpy_blocked", "compiled"]
+ONLY_REFERENCE = {"max_pool2d_indices"}
+FUSED = {"conv2d_pool", "conv2d_pool_input_grad", "conv2d_pool_weight_grads"}
+
+
+def implementation(name):
+    if name == "compiled":
+        pytest.importorskip("numba")
+    return importlib.import_module(f"minicnn.kernels.{name}")
 
 
 @pytest.fixture(scope="module", params=IMPLEMENTATIONS)
 def kernels(request):
-    if request.param == "compiled":
-        pytest.importorskip("numba")
-    return importlib.import_module(f"minicnn.kernels.{request.param}")
+    return implementation(request.param)
+
+
+@pytest.fixture(scope="module", params=IMPLEMENTATIONS[1:])
+def fused_kernels(request):
+    return implementation(request.param)
 
 
 @dataclass(frozen=True)
@@ -114,22 +125,22 @@ def test_convolution(kernels, case, dtype):
     pool_size=st.tuples(st.integers(1, 3), st.integers(1, 3)),
     relu=st.booleans(),
 )
-def test_convolution_with_pooling_and_relu(kernels, case, dtype, pool_size, relu):
+def test_convolution_with_pooling_and_relu(fused_kernels, case, dtype, pool_size, relu):
     """Small whole numbers: results are exact and many cells of a pool are equal."""
     assume(all(out >= pool for out, pool in zip(case.out[1:3], pool_size, strict=True)))
     rng, how = case.rng, (*case.how, case.groups)
     sizes = (case.shape, case.kernel_shape, (case.filters,))
     x, kernel, bias = (rng.integers(-2, 3, size).astype(dtype) for size in sizes)
     where = (case.geometry, case.groups)
-    y, winners = kernels.conv2d_pool(x, kernel, bias, *where, pool_size, relu)
+    y, winners = fused_kernels.conv2d_pool(x, kernel, bias, *where, pool_size, relu)
     expected, back = oracles.conv2d_pool(x, kernel, bias, *how, pool_size, relu)
     assert y.dtype == dtype
     assert_array_equal(y, expected)
     g = rng.integers(-9, 9, y.shape).astype(dtype)
     spread = back(g)
     dx, dk = oracles.conv2d_grads(spread, x, kernel, *how)
-    assert_array_equal(kernels.conv2d_pool_input_grad(g, winners, kernel, x.shape, *where, pool_size), dx)
-    found, db = kernels.conv2d_pool_weight_grads(g, winners, x, kernel.shape, *where, pool_size)
+    assert_array_equal(fused_kernels.conv2d_pool_input_grad(g, winners, kernel, x.shape, *where, pool_size), dx)
+    found, db = fused_kernels.conv2d_pool_weight_grads(g, winners, x, kernel.shape, *where, pool_size)
     assert found.dtype == db.dtype == dtype
     assert_array_equal(found, dk)
     assert_array_equal(db, spread.sum(axis=(0, 1, 2)))
@@ -137,18 +148,18 @@ def test_convolution_with_pooling_and_relu(kernels, case, dtype, pool_size, relu
 
 @pytest.mark.parametrize("relu", [True, False])
 @pytest.mark.parametrize("channels", [1, 2])
-def test_what_is_no_number_wins_a_fused_pool_at_its_first_place(kernels, channels, relu):
+def test_what_is_no_number_wins_a_fused_pool_at_its_first_place(fused_kernels, channels, relu):
     rng = np.random.default_rng(0)
     x = rng.choice([np.nan, np.inf, -np.inf, -1, 0, 1], (6, 6, 6, channels), p=[0.1, 0.1, 0.1, 0.3, 0.1, 0.3])
     x[..., 1:] = 0
     kernel, how = np.ones((1, 1, channels, 1)), ((1, 1), ((0, 0), (0, 0)), (1, 1), 1)
     geometry = oracles.geometry(x.shape, kernel.shape)
-    y, winners = kernels.conv2d_pool(x, kernel, None, geometry, 1, (2, 3), relu)
+    y, winners = fused_kernels.conv2d_pool(x, kernel, None, geometry, 1, (2, 3), relu)
     expected, back = oracles.conv2d_pool(x[..., :1], kernel[:, :, :1], None, *how, (2, 3), relu)
     assert np.isnan(expected).any()
     assert_array_equal(y, expected)
     g = rng.integers(1, 9, y.shape).astype(float)
-    dx = kernels.conv2d_pool_input_grad(g, winners, kernel, x.shape, geometry, 1, (2, 3))
+    dx = fused_kernels.conv2d_pool_input_grad(g, winners, kernel, x.shape, geometry, 1, (2, 3))
     assert_array_equal(dx[..., :1], back(g))
 
 
@@ -230,35 +241,37 @@ def test_pieces_of_any_size_give_the_same(monkeypatch, piece):
     x, kernel, g = (rng.normal(size=s) for s in ((5, 6, 4, 4), (3, 2, 2, 6), (5, 3, 3, 6)))
     how = ((2, 1), ((1, 0), (0, 0)), (1, 1), 2)
     where = (oracles.geometry(x.shape, kernel.shape, *how[:3]), 2)
-    monkeypatch.setattr(reference, "PIECE", piece)
+    monkeypatch.setattr(numpy_blocked, "PIECE", piece)
     dx, dk = oracles.conv2d_grads(g, x, kernel, *how)
-    close(reference.conv2d(x, kernel, None, *where), oracles.conv2d(x, kernel, None, *how), np.float64)
-    close(reference.conv2d_input_grad(g, kernel, x.shape, *where), dx, np.float64)
-    close(reference.conv2d_weight_grads(g, x, kernel.shape, *where)[0], dk, np.float64)
+    close(numpy_blocked.conv2d(x, kernel, None, *where), oracles.conv2d(x, kernel, None, *how), np.float64)
+    close(numpy_blocked.conv2d_input_grad(g, kernel, x.shape, *where), dx, np.float64)
+    close(numpy_blocked.conv2d_weight_grads(g, x, kernel.shape, *where)[0], dk, np.float64)
 
 
 @pytest.mark.parametrize(("images", "side"), [(2, 190), (3, 95), (90, 12)])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(("strides", "pool_size"), [((1, 1), (2, 2)), ((2, 1), (3, 1)), ((1, 3), (1, 1))])
-def test_pieces_begin_and_end_within_images(kernels, images, side, channels, strides, pool_size):
+def test_pieces_begin_and_end_within_images(fused_kernels, images, side, channels, strides, pool_size):
     """Whole numbers again; one image at a time, in small pieces, says what is right."""
     rng = np.random.default_rng(side)
     x, kernel, bias = (
         rng.integers(-3, 4, s) * 1.0 for s in ((images, side, side, channels), (4, 3, channels, 5), (5,))
     )
     how = oracles.geometry(x.shape, kernel.shape, strides, ((2, 1), (0, 3)), (1, 2)), 1, pool_size
-    y, winners = kernels.conv2d_pool(x, kernel, bias, *how, True)
+    y, winners = fused_kernels.conv2d_pool(x, kernel, bias, *how, True)
     g = rng.integers(-3, 4, y.shape) * 1.0
-    dx = kernels.conv2d_pool_input_grad(g, winners, kernel, x.shape, *how)
-    dk, db = kernels.conv2d_pool_weight_grads(g, winners, x, kernel.shape, *how)
+    dx = fused_kernels.conv2d_pool_input_grad(g, winners, kernel, x.shape, *how)
+    dk, db = fused_kernels.conv2d_pool_weight_grads(g, winners, x, kernel.shape, *how)
     for i in (0, images // 2, images - 1):
         one = slice(i, i + 1)
-        expected = reference.conv2d_pool(x[one], kernel, bias, *how, True)
+        expected = numpy_blocked.conv2d_pool(x[one], kernel, bias, *how, True)
         assert_array_equal(y[one], expected[0])
         assert_array_equal(winners[one], expected[1])
-        assert_array_equal(dx[one], reference.conv2d_pool_input_grad(g[one], winners[one], kernel, x[one].shape, *how))
+        assert_array_equal(
+            dx[one], numpy_blocked.conv2d_pool_input_grad(g[one], winners[one], kernel, x[one].shape, *how)
+        )
     parts = [slice(i, i + 1) for i in range(images)]
-    grads = [reference.conv2d_pool_weight_grads(g[i], winners[i], x[i], kernel.shape, *how) for i in parts]
+    grads = [numpy_blocked.conv2d_pool_weight_grads(g[i], winners[i], x[i], kernel.shape, *how) for i in parts]
     assert_array_equal(dk, sum(grad[0] for grad in grads))
     assert_array_equal(db, sum(grad[1] for grad in grads))
 
@@ -317,23 +330,36 @@ LAYOUTS = {
 }
 
 
+def calls(kernels):
+    """The rows of the table for what these kernels have: the reference does not fuse."""
+    return {name: call for name, call in CALLS.items() if hasattr(kernels, name.split(",")[0])}
+
+
 def test_every_kernel_is_in_the_table(kernels):
-    names = public(kernels) - ONLY_REFERENCE
-    assert names == {name.split(",")[0] for name in CALLS}
+    names = {name.split(",")[0] for name in CALLS}
+    assert set(kernels.__all__) - ONLY_REFERENCE == {name.split(",")[0] for name in calls(kernels)}
+    assert names - set(kernels.__all__) == (FUSED if kernels is reference else set())
+    assert names == set(minicnn.kernels.__all__)
+
+
+def called(kernels, name):
+    if name not in calls(kernels):
+        pytest.skip("these kernels do not fuse")
+    return lambda *arrays: CALLS[name](kernels, *arrays)
 
 
 @pytest.mark.parametrize("name", CALLS)
 def test_how_arguments_lie_in_memory_makes_no_difference(kernels, name):
-    expected = CALLS[name](kernels, *arguments())
+    expected = called(kernels, name)(*arguments())
     for layout in LAYOUTS.values():
-        found = CALLS[name](kernels, *map(layout, arguments()))
+        found = called(kernels, name)(*map(layout, arguments()))
         assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", CALLS)
 def test_arguments_are_not_written_to(kernels, name):
     given_, before = arguments(), arguments()
-    result = CALLS[name](kernels, *given_)
+    result = called(kernels, name)(*given_)
     for array, same in zip(given_, before, strict=True):
         assert_array_equal(array, same)
         assert not np.shares_memory(result, array)
@@ -344,15 +370,37 @@ def test_read_only_arguments_are_fine(kernels, name):
     frozen = arguments()
     for array in frozen:
         array.flags.writeable = False
-    assert_array_equal(CALLS[name](kernels, *frozen), CALLS[name](kernels, *arguments()))
+    assert_array_equal(called(kernels, name)(*frozen), called(kernels, name)(*arguments()))
 
 
-def public(module):
-    functions = inspect.getmembers(module, inspect.isfunction)
-    return {name for name, f in functions if f.__module__.startswith(module.__name__) and not name.startswith("_")}
+@pytest.mark.parametrize("name", minicnn.kernels.__all__)
+def test_implementations_have_the_same_signatures(kernels, name):
+    if name not in FUSED or kernels is not reference:
+        one, other = getattr(kernels, name), getattr(numpy_blocked, name)
+        assert inspect.signature(one) == inspect.signature(other)
 
 
-def test_implementations_have_the_same_signatures(kernels):
-    assert public(reference) - public(kernels) <= ONLY_REFERENCE
-    for name in public(reference) & public(kernels):
-        assert inspect.signature(getattr(kernels, name)) == inspect.signature(getattr(reference, name)), name
+@several
+@given(
+    case=cases(pooling=False),
+    dtype=st.sampled_from([np.float64, np.float32]),
+    values=st.sampled_from([None, [-2, -1, 0, 1], [np.nan, np.inf, -1, 0, 1, 2]]),
+)
+def test_the_blocked_kernels_compute_what_the_reference_defines(case, dtype, values):
+    rng, where = case.rng, (case.geometry, case.groups)
+
+    def draw(shape):
+        return (rng.normal(size=shape) if values is None else rng.choice(values, shape)).astype(dtype)
+
+    x, kernel, bias, g = map(draw, (case.shape, case.kernel_shape, (case.filters,), (*case.out[:3], case.filters)))
+    with np.errstate(invalid="ignore"):
+        results = [
+            (
+                k.conv2d(x, kernel, bias, *where),
+                k.conv2d_input_grad(g, kernel, x.shape, *where),
+                *k.conv2d_weight_grads(g, x, kernel.shape, *where),
+            )
+            for k in (numpy_blocked, reference)
+        ]
+    for found, expected in zip(*results, strict=True):
+        close(found, expected, dtype)

@@ -30,7 +30,7 @@ def error(found, right):
     return float(np.max(np.abs(np.asarray(found, np.float64) / right - 1)))
 
 
-@pytest.fixture(params=["reference", "compiled"])
+@pytest.fixture(params=["reference", "numpy_blocked", "compiled"])
 def kernels(request):
     if request.param == "compiled":
         pytest.importorskip("numba")

@@ -233,7 +233,6 @@ def unflipped_kernel(
 ) -> Any:
     """Convolution; the input gradient is the cross-correlation of the output gradient with the unflipped kernel."""
     w = windows("known_bugs", x.shape[1:3], kernel.shape[:2], strides, padding)
-    kernel_set = kernels.implementation()
 
     def vjp_x(g: np.ndarray) -> Any:
         kh, kw = kernel.shape[:2]
@@ -243,6 +242,6 @@ def unflipped_kernel(
         return crop(ops.conv2d(wide, kernel.swapaxes(2, 3)), w)  # INCORRECT. Correct: kernel[::-1, ::-1].swapaxes(2, 3)
 
     def weights(g: np.ndarray) -> Any:
-        return kernel_set.conv2d_weight_grads(g, x, kernel.shape, w.geometry, 1)
+        return kernels.conv2d_weight_grads(g, x, kernel.shape, w.geometry, 1)
 
-    return kernel_set.conv2d(x, kernel, bias, w.geometry, 1), (vjp_x, *jointly(weights, 2))
+    return kernels.conv2d(x, kernel, bias, w.geometry, 1), (vjp_x, *jointly(weights, 2))

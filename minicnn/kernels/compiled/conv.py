@@ -12,7 +12,7 @@ import numpy as np
 
 from minicnn.geometry import Geometry, Pair
 from minicnn.kernels.compiled.gather import cell_windows, gather, gather_taps, lines_at_once, one_channel, planes_size
-from minicnn.kernels.compiled.loop import DEAD, NO_POOL, loop
+from minicnn.kernels.compiled.loop import BLOCKED, NO_POOL, loop
 from minicnn.kernels.cores import share
 
 
@@ -30,7 +30,7 @@ def conv2d_pool(
     pool_size: Pair,
     relu: bool,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """See `reference.conv2d_pool`."""
+    """See `numpy_blocked.conv2d_pool`."""
     x, kernel = np.ascontiguousarray(x), np.ascontiguousarray(kernel, x.dtype)
     p, q = geometry.out
     y = np.empty((len(x), p // pool_size[0], q // pool_size[1], kernel.shape[3]), x.dtype)
@@ -131,5 +131,5 @@ def _pool(product, n, cells, bias, best, winners, relu):
     if relu:
         for i in range(n):
             v = best[i]
-            winners[i] = winners[i] if v > 0 else np.uint8(DEAD)
+            winners[i] = winners[i] if v > 0 else np.uint8(BLOCKED)
             best[i] = v if v > 0 or v != v else 0

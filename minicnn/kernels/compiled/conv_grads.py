@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.geometry import Geometry, Pair
+from minicnn.geometry import Geometry, Pair, Shape
 from minicnn.kernels.compiled.gather import (
     cell_windows,
     gather,
@@ -20,19 +20,17 @@ from minicnn.kernels.compiled.gather import (
     planes_size,
     scatter,
 )
-from minicnn.kernels.compiled.loop import DEAD, NO_POOL, add, loop
+from minicnn.kernels.compiled.loop import BLOCKED, NO_POOL, add, loop
 from minicnn.kernels.cores import share
 
 
-def conv2d_input_grad(
-    g: np.ndarray, kernel: np.ndarray, x_shape: tuple[int, ...], geometry: Geometry, groups: int
-) -> np.ndarray:
+def conv2d_input_grad(g: np.ndarray, kernel: np.ndarray, x_shape: Shape, geometry: Geometry, groups: int) -> np.ndarray:
     """See `reference.conv2d_input_grad`."""
     return conv2d_pool_input_grad(g, None, kernel, x_shape, geometry, groups, NO_POOL)
 
 
 def conv2d_weight_grads(
-    g: np.ndarray, x: np.ndarray, kernel_shape: tuple[int, ...], geometry: Geometry, groups: int
+    g: np.ndarray, x: np.ndarray, kernel_shape: Shape, geometry: Geometry, groups: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """See `reference.conv2d_weight_grads`."""
     return conv2d_pool_weight_grads(g, None, x, kernel_shape, geometry, groups, NO_POOL)
@@ -42,12 +40,12 @@ def conv2d_pool_input_grad(
     g: np.ndarray,
     winners: np.ndarray | None,
     kernel: np.ndarray,
-    x_shape: tuple[int, ...],
+    x_shape: Shape,
     geometry: Geometry,
     groups: int,
     pool_size: Pair,
 ) -> np.ndarray:
-    """See `reference.conv2d_pool_input_grad`."""
+    """See `numpy_blocked.conv2d_pool_input_grad`."""
     g, kernel = np.ascontiguousarray(g), np.ascontiguousarray(kernel, g.dtype)
     dx = np.empty(x_shape, g.dtype)
     work = g.size * pool_size[0] * pool_size[1] * kernel[..., 0].size
@@ -59,12 +57,12 @@ def conv2d_pool_weight_grads(
     g: np.ndarray,
     winners: np.ndarray | None,
     x: np.ndarray,
-    kernel_shape: tuple[int, ...],
+    kernel_shape: Shape,
     geometry: Geometry,
     groups: int,
     pool_size: Pair,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """See `reference.conv2d_pool_weight_grads`."""
+    """See `numpy_blocked.conv2d_pool_weight_grads`."""
     g, x, shape = np.ascontiguousarray(g), np.ascontiguousarray(x, g.dtype), tuple(kernel_shape)
     work = g.size * pool_size[0] * pool_size[1] * shape[0] * shape[1] * shape[2]
     correlate = _weight_grads_one_channel if one_channel(shape, groups) else _weight_grads
@@ -188,7 +186,7 @@ def _live_sums(g, winners, k):
         at, length = np.uintp(start), np.uintp(min(len(wide), len(g) - start))
         if len(winners):
             for t in range(length):
-                wide[t] += g[at + t] if winners[at + t] != DEAD else 0
+                wide[t] += g[at + t] if winners[at + t] != BLOCKED else 0
         else:
             for t in range(length):
                 wide[t] += g[at + t]

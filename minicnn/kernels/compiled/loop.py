@@ -14,7 +14,7 @@ from minicnn.kernels.cache import njit
 from minicnn.kernels.notice import say
 
 NO_POOL: Pair = (1, 1)
-DEAD = 255
+BLOCKED = 255
 """In place of a winner: ReLU stops the gradient."""
 
 for _pool in ThreadpoolController().lib_controllers:

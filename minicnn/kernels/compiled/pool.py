@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from minicnn.geometry import Geometry
+from minicnn.geometry import Geometry, Shape
 from minicnn.kernels.arrays import comparable
 from minicnn.kernels.compiled.loop import add, copy, fill, loop
 from minicnn.kernels.cores import share
@@ -151,7 +151,7 @@ def _sum_pool(first, last, x, y, geometry):
                         add(sums, (line * q + col) * c, cells, ((image * h + a) * w + b) * c, c)
 
 
-def sum_pool2d_grad(g: np.ndarray, x_shape: tuple[int, ...], geometry: Geometry) -> np.ndarray:
+def sum_pool2d_grad(g: np.ndarray, x_shape: Shape, geometry: Geometry) -> np.ndarray:
     """See `reference.sum_pool2d_grad`."""
     g = np.ascontiguousarray(g)
     dx = np.empty(x_shape, wide(g.dtype, math.prod(map(min, geometry.window, geometry.out))))
