@@ -19,9 +19,9 @@ from tqdm import tqdm
 
 from minicnn import data, kernels, optim, schedules
 from minicnn.files import atomic_write, only_writer, writable_folder
+from minicnn.geometry import integer
 from minicnn.layers import Layer
 from minicnn.models import HEADS, mlp, small_cnn
-from minicnn.ops.window import integer
 from minicnn.study import pictures
 from minicnn.study.report import write_report
 from minicnn.study.run import Run, write_csv, write_curves_csv

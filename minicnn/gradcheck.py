@@ -33,7 +33,7 @@ import numpy as np
 from minicnn import tree
 from minicnn.autograd import Tensor
 from minicnn.checks import explained, generator, number, one_of
-from minicnn.ops.window import integer
+from minicnn.geometry import integer
 
 FEW = 1024
 STEPS = (2.0**-13, 2.0**-18, 2.0**-23)

@@ -22,7 +22,7 @@ import numpy as np
 from minicnn import schedules, tree
 from minicnn.checks import explained, number
 from minicnn.clipping import check_floats, clip_by_global_norm, describe, global_norm, is_float, place
-from minicnn.ops.window import integer
+from minicnn.geometry import integer
 from minicnn.schedules import Schedule, keep
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer", "clip_by_global_norm", "global_norm", "over", "rate_at"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from minicnn.checks import explained, number
-from minicnn.ops.window import integer
+from minicnn.geometry import integer
 
 
 @explained

@@ -1,4 +1,4 @@
-"""How many small errors, put into the ops and the reference kernels one at a time, do the tests notice?
+"""How many small errors, put into the ops and the NumPy kernels one at a time, do the tests notice?
 
 `python tests/mutants.py` takes the mutants from Cosmic Ray (operators swapped, numbers changed, decorators removed),
 leaves out what is not Python and what only touches type hints, which are never run, and runs for each the tests that
@@ -32,7 +32,7 @@ SUITE = ["window", "ops", "wrong_calls", "kernels", "pool_variants", "autograd",
 SECONDS = 60  # a mutant that takes longer loops
 NO_MUTANT = 77  # an exit code pytest does not use
 BROKEN = 78
-REFERENCE = "minicnn/kernels/reference.py"
+MORE = ["minicnn/geometry.py", "minicnn/kernels/reference.py", "minicnn/kernels/numpy_blocked.py"]
 RESULT = ROOT / "out/mutants.json"
 
 
@@ -203,7 +203,9 @@ def outcome(task: tuple[Mutant, list[str]]) -> tuple[Mutant, str]:
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python tests/mutants.py", description=str(__doc__).splitlines()[0])
-    parser.add_argument("files", nargs="*", help="files to put mutants into (default: the ops and reference.py)")
+    parser.add_argument(
+        "files", nargs="*", help="files to put mutants into (default: the ops, the NumPy kernels and geometry.py)"
+    )
     parser.add_argument("--again", action="store_true", help="only those that survived the last run")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="default: one a core")
     return parser.parse_args()
@@ -212,11 +214,11 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Run the mutants and tell which survive."""
     args = arguments()
-    os.environ |= {"MINICNN_KERNELS": "reference", "OPENBLAS_NUM_THREADS": "1"}
+    os.environ |= {"MINICNN_KERNELS": "numpy_blocked", "OPENBLAS_NUM_THREADS": "1"}
     os.chdir(ROOT)
     for heavy in ("numpy", "scipy.ndimage", "hypothesis.strategies", "hypothesis.extra.numpy", "tqdm", "sklearn"):
         importlib.import_module(heavy)
-    paths = args.files or [str(p.relative_to(ROOT)) for p in sorted((ROOT / "minicnn/ops").glob("*.py"))] + [REFERENCE]
+    paths = args.files or [str(p.relative_to(ROOT)) for p in sorted((ROOT / "minicnn/ops").rglob("*.py"))] + MORE
     found = [mutant for path in paths for mutant in mutants(path)]
     if args.again:
         last = {tuple(row) for row in json.loads(RESULT.read_text())["survived"]}

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from minicnn.geometry import Geometry
+
 
 def reads(n, window, stride, pad, dilation):
     """For each window along one axis, the cells under its taps; None for a tap that lies on padding."""
@@ -32,6 +34,12 @@ def windows(shape, size, strides, pads, dilation):
 def out_shape(shape, size, strides, pads, dilation):
     p, q = (len(reads(shape[1 + a], size[a], strides[a], pads[a], dilation[a])) for a in (0, 1))
     return shape[0], p, q, shape[3]
+
+
+def geometry(shape, size, strides=(1, 1), pads=((0, 0), (0, 0)), dilation=(1, 1)):
+    """The record that the kernels take, with the number of windows counted here."""
+    size = tuple(size[:2])
+    return Geometry(size, strides, pads, dilation, out_shape(shape, size, strides, pads, dilation)[1:3])
 
 
 def conv2d(x, kernel, bias, strides, pads, dilation, groups):

@@ -27,11 +27,12 @@ LONGEST = 0.002
 def jobs():
     """Functions without arguments whose results are the same each time."""
     from minicnn import data, optim, train
+    from minicnn.geometry import Geometry
     from minicnn.kernels import compiled
     from minicnn.layers import Conv2D, Dense, Flatten, MaxPooling2D, ReLU, Sequential
 
     rng = np.random.default_rng(0)
-    how = ((1, 1), ((1, 1), (1, 1)), (1, 1), 1)
+    how = Geometry((3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), (9, 9)), 1
     x, kernel, bias = rng.standard_normal((16, 9, 9, 4)), rng.standard_normal((3, 3, 4, 8)), rng.standard_normal(8)
     g = rng.standard_normal((16, 9, 9, 8))
     net = Sequential([Conv2D(8, 3, padding="same"), ReLU(), MaxPooling2D(2), Flatten(), Dense(10)])

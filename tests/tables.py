@@ -1,10 +1,13 @@
-"""The table of tests/test_ops.py and the ops that are not in it, with both kernel sets."""
+"""The table of tests/test_ops.py and the ops that are not in it, with each kernel set."""
 
 import importlib
 
 import numpy as np
 import pytest
+from test_kernels import IMPLEMENTATIONS
 from test_ops import IMAGE, POOLINGS, TABLE, row, seeded
+
+import minicnn.kernels
 
 INDICES = np.array([0, 7, 29, -1, 7, 13] * 4).reshape(2, 3, 2, 2)
 COMPOSED = [
@@ -29,9 +32,16 @@ def implementation(name):
     return importlib.import_module(f"minicnn.kernels.{name}")
 
 
-@pytest.fixture(params=["reference", "compiled"])
-def kernels(request, monkeypatch):
+def use(monkeypatch, name):
     """Let the ops use one kernel set, whatever the environment says."""
-    chosen = implementation(request.param)
-    monkeypatch.setattr("minicnn.kernels.implementation", lambda: chosen)
+    chosen = implementation(name)
+    monkeypatch.setattr(minicnn.kernels, "implementation", lambda: chosen)
+    for kernel in minicnn.kernels.__all__:  # also those that have been looked up before
+        monkeypatch.setitem(vars(minicnn.kernels), kernel, getattr(chosen, kernel, None))
     return chosen
+
+
+@pytest.fixture(params=IMPLEMENTATIONS)
+def kernels(request, monkeypatch):
+    """The kernel set that the ops use in this test."""
+    return use(monkeypatch, request.param)

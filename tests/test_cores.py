@@ -11,9 +11,10 @@ import pytest
 
 pytest.importorskip("numba")
 
+from minicnn.geometry import Geometry
 from minicnn.kernels import compiled, cores, reference
 
-HOW = ((1, 1), ((1, 1), (1, 1)), (1, 1), 1)
+HOW = Geometry((3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), (9, 9)), 1
 
 
 @pytest.fixture(autouse=True)

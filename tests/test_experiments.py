@@ -195,7 +195,7 @@ def test_a_wrong_environment_is_said_before_any_work(tmp_path, job):
     wrong = {**os.environ, "MINICNN_KERNELS": "fast"}
     done = subprocess.run(arguments, env=wrong, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr == f"{job}: MINICNN_KERNELS='fast' is not known. Use one of compiled, reference, or unset it.\n"
+    assert done.stderr == f"{job}: MINICNN_KERNELS must be one of compiled, numpy_blocked, reference, got 'fast'.\n"
     assert not (tmp_path / "out").exists()
 
 

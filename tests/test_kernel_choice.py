@@ -30,7 +30,7 @@ def run(folder, source, asked, module="numba"):
 def test_numba_that_fails_to_import_is_said_in_one_line_and_numpy_computes(tmp_path, error, module):
     pytest.importorskip("numba")
     done = run(tmp_path, BROKEN[error], "", module)
-    assert (done.returncode, done.stdout) == (0, "reference 2.0\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "numpy_blocked 2.0\n"), done.stderr
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"minicnn: using the slower NumPy kernels, because Numba cannot be imported ({error}: ")
     assert "pip install" in line
@@ -40,14 +40,17 @@ def test_numba_that_fails_to_import_is_said_in_one_line_and_numpy_computes(tmp_p
 def test_compiled_kernels_asked_for_without_a_working_numba_are_a_value_error(tmp_path, error):
     done = run(tmp_path, BROKEN[error], "compiled")
     last = done.stderr.splitlines()[-1]
-    assert last.startswith("ValueError: MINICNN_KERNELS must be unset or 'reference' where Numba cannot be imported")
+    assert last.startswith(
+        "ValueError: MINICNN_KERNELS must be unset or 'numpy_blocked' where Numba cannot be imported"
+    )
     assert error in last
     assert "pip install" in last
 
 
-def test_reference_kernels_asked_for_do_not_look_at_numba(tmp_path):
-    done = run(tmp_path, BROKEN["SystemError"], "reference")
-    assert (done.stdout, done.stderr) == ("reference 2.0\n", "")
+@pytest.mark.parametrize("asked", ["reference", "numpy_blocked"])
+def test_numpy_kernels_asked_for_do_not_look_at_numba(tmp_path, asked):
+    done = run(tmp_path, BROKEN["SystemError"], asked)
+    assert (done.stdout, done.stderr) == (f"{asked} 2.0\n", "")
 
 
 ABSENT = "import sys; sys.modules['numba'] = sys.modules['llvmlite'] = None; "
@@ -60,9 +63,9 @@ def test_without_numba(asked):
         [sys.executable, "-c", ABSENT + PROGRAM], env=env, capture_output=True, text=True, check=False
     )
     if asked:
-        assert done.stderr.splitlines()[-1].startswith("ValueError: MINICNN_KERNELS must be unset or 'reference'")
+        assert done.stderr.splitlines()[-1].startswith("ValueError: MINICNN_KERNELS must be unset or 'numpy_blocked'")
     else:
-        assert (done.stdout, done.stderr) == ("reference 2.0\n", "")
+        assert (done.stdout, done.stderr) == ("numpy_blocked 2.0\n", "")
 
 
 def test_the_line_needs_no_stderr(tmp_path):
@@ -73,4 +76,4 @@ def test_the_line_needs_no_stderr(tmp_path):
     for state in ("sys.stderr = None", "sys.stderr.close()"):
         program = f"import sys; {state}; {PROGRAM}"
         done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=False)
-        assert (done.returncode, done.stdout) == (0, "reference 2.0\n")
+        assert (done.returncode, done.stdout) == (0, "numpy_blocked 2.0\n")

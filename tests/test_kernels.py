@@ -1,4 +1,4 @@
-"""Both implementations of the kernels against nested loops, and against each other's signatures."""
+"""All implementations of the kernels against nested loops, and against each other's signatures."""
 
 import importlib
 import inspect
@@ -11,19 +11,30 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
+import minicnn.kernels
 from minicnn.errors import ShapeError
-from minicnn.kernels import reference
-from minicnn.ops.window import windows
+from minicnn.geometry import windows
+from minicnn.kernels import numpy_blocked, reference
 
-IMPLEMENTATIONS = ["reference", "compiled"]
-ONLY_REFERENCE = {"max_pool2d_indices"}  # no op calls it
+IMPLEMENTATIONS = ["reference", "numpy_blocked", "compiled"]
+ONLY_REFERENCE = {"max_pool2d_indices"}
+FUSED = {"conv2d_pool", "conv2d_pool_input_grad", "conv2d_pool_weight_grads"}
+
+
+def implementation(name):
+    if name == "compiled":
+        pytest.importorskip("numba")
+    return importlib.import_module(f"minicnn.kernels.{name}")
 
 
 @pytest.fixture(scope="module", params=IMPLEMENTATIONS)
 def kernels(request):
-    if request.param == "compiled":
-        pytest.importorskip("numba")
-    return importlib.import_module(f"minicnn.kernels.{request.param}")
+    return implementation(request.param)
+
+
+@pytest.fixture(scope="module", params=IMPLEMENTATIONS[1:])
+def fused_kernels(request):
+    return implementation(request.param)
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,10 @@ class Case:
     @property
     def how(self):
         return self.strides, self.pads, self.dilation
+
+    @property
+    def geometry(self):
+        return oracles.geometry(self.shape, self.size, *self.how)
 
     @property
     def rng(self):
@@ -96,9 +111,9 @@ def test_convolution(kernels, case, dtype):
     dx, dk = oracles.conv2d_grads(g, x, kernel, *case.how, case.groups)
     for b in (bias, None):
         expected = oracles.conv2d(x, kernel, b, *case.how, case.groups)
-        close(kernels.conv2d(x, kernel, b, *case.how, case.groups), expected, dtype)
-    close(kernels.conv2d_input_grad(g, kernel, x.shape, *case.how, case.groups), dx, dtype)
-    found, db = kernels.conv2d_weight_grads(g, x, kernel.shape, *case.how, case.groups)
+        close(kernels.conv2d(x, kernel, b, case.geometry, case.groups), expected, dtype)
+    close(kernels.conv2d_input_grad(g, kernel, x.shape, case.geometry, case.groups), dx, dtype)
+    found, db = kernels.conv2d_weight_grads(g, x, kernel.shape, case.geometry, case.groups)
     close(found, dk, dtype)
     close(db, g.reshape(-1, case.filters).sum(axis=0), dtype)
 
@@ -110,21 +125,22 @@ def test_convolution(kernels, case, dtype):
     pool_size=st.tuples(st.integers(1, 3), st.integers(1, 3)),
     relu=st.booleans(),
 )
-def test_convolution_with_pooling_and_relu(kernels, case, dtype, pool_size, relu):
+def test_convolution_with_pooling_and_relu(fused_kernels, case, dtype, pool_size, relu):
     """Small whole numbers: results are exact and many cells of a pool are equal."""
     assume(all(out >= pool for out, pool in zip(case.out[1:3], pool_size, strict=True)))
     rng, how = case.rng, (*case.how, case.groups)
     sizes = (case.shape, case.kernel_shape, (case.filters,))
     x, kernel, bias = (rng.integers(-2, 3, size).astype(dtype) for size in sizes)
-    y, winners = kernels.conv2d_pool(x, kernel, bias, *how, pool_size, relu)
+    where = (case.geometry, case.groups)
+    y, winners = fused_kernels.conv2d_pool(x, kernel, bias, *where, pool_size, relu)
     expected, back = oracles.conv2d_pool(x, kernel, bias, *how, pool_size, relu)
     assert y.dtype == dtype
     assert_array_equal(y, expected)
     g = rng.integers(-9, 9, y.shape).astype(dtype)
     spread = back(g)
     dx, dk = oracles.conv2d_grads(spread, x, kernel, *how)
-    assert_array_equal(kernels.conv2d_pool_input_grad(g, winners, kernel, x.shape, *how, pool_size), dx)
-    found, db = kernels.conv2d_pool_weight_grads(g, winners, x, kernel.shape, *how, pool_size)
+    assert_array_equal(fused_kernels.conv2d_pool_input_grad(g, winners, kernel, x.shape, *where, pool_size), dx)
+    found, db = fused_kernels.conv2d_pool_weight_grads(g, winners, x, kernel.shape, *where, pool_size)
     assert found.dtype == db.dtype == dtype
     assert_array_equal(found, dk)
     assert_array_equal(db, spread.sum(axis=(0, 1, 2)))
@@ -132,17 +148,18 @@ def test_convolution_with_pooling_and_relu(kernels, case, dtype, pool_size, relu
 
 @pytest.mark.parametrize("relu", [True, False])
 @pytest.mark.parametrize("channels", [1, 2])
-def test_what_is_no_number_wins_a_fused_pool_at_its_first_place(kernels, channels, relu):
+def test_what_is_no_number_wins_a_fused_pool_at_its_first_place(fused_kernels, channels, relu):
     rng = np.random.default_rng(0)
     x = rng.choice([np.nan, np.inf, -np.inf, -1, 0, 1], (6, 6, 6, channels), p=[0.1, 0.1, 0.1, 0.3, 0.1, 0.3])
     x[..., 1:] = 0
     kernel, how = np.ones((1, 1, channels, 1)), ((1, 1), ((0, 0), (0, 0)), (1, 1), 1)
-    y, winners = kernels.conv2d_pool(x, kernel, None, *how, (2, 3), relu)
+    geometry = oracles.geometry(x.shape, kernel.shape)
+    y, winners = fused_kernels.conv2d_pool(x, kernel, None, geometry, 1, (2, 3), relu)
     expected, back = oracles.conv2d_pool(x[..., :1], kernel[:, :, :1], None, *how, (2, 3), relu)
     assert np.isnan(expected).any()
     assert_array_equal(y, expected)
     g = rng.integers(1, 9, y.shape).astype(float)
-    dx = kernels.conv2d_pool_input_grad(g, winners, kernel, x.shape, *how, (2, 3))
+    dx = fused_kernels.conv2d_pool_input_grad(g, winners, kernel, x.shape, geometry, 1, (2, 3))
     assert_array_equal(dx[..., :1], back(g))
 
 
@@ -150,9 +167,9 @@ def test_what_is_no_number_wins_a_fused_pool_at_its_first_place(kernels, channel
 @given(case=cases(pooling=True), dtype=st.sampled_from([np.float64, np.float32]))
 def test_sums(kernels, case, dtype):
     x, g = (case.rng.normal(size=s).astype(dtype) for s in (case.shape, case.out))
-    close(kernels.sum_pool2d(x, case.size, *case.how), oracles.sum_pool2d(x, case.size, *case.how), dtype)
+    close(kernels.sum_pool2d(x, case.geometry), oracles.sum_pool2d(x, case.size, *case.how), dtype)
     expected = oracles.sum_pool2d_grad(g, x.shape, case.size, *case.how)
-    close(kernels.sum_pool2d_grad(g, x.shape, case.size, *case.how), expected, dtype)
+    close(kernels.sum_pool2d_grad(g, x.shape, case.geometry), expected, dtype)
 
 
 @several
@@ -164,16 +181,16 @@ def test_sums(kernels, case, dtype):
 def test_maxima_and_who_gets_their_gradient(kernels, case, dtype, values):
     rng = case.rng
     x, g = rng.choice(values, case.shape).astype(dtype), rng.integers(-9, 9, case.out).astype(dtype)
-    y = kernels.max_pool2d(x, case.size, *case.how)
+    y = kernels.max_pool2d(x, case.geometry)
     assert y.dtype == dtype
     assert_array_equal(y, oracles.max_pool2d(x, case.size, *case.how))
-    first = kernels.max_pool2d_grad(g, x, y, case.size, *case.how, False)
+    first = kernels.max_pool2d_grad(g, x, y, case.geometry, False)
     assert first.dtype == dtype
     assert_array_equal(first, oracles.max_pool2d_grad(g, x, case.size, *case.how, False))
-    split = kernels.max_pool2d_grad(g, x, y, case.size, *case.how, True)
+    split = kernels.max_pool2d_grad(g, x, y, case.geometry, True)
     close(split, oracles.max_pool2d_grad(g, x, case.size, *case.how, True), dtype)
     if kernels is reference:
-        found = kernels.max_pool2d_indices(x, y, case.size, *case.how)
+        found = kernels.max_pool2d_indices(x, y, case.geometry)
         assert_array_equal(found, oracles.max_pool2d_indices(x, case.size, *case.how))
 
 
@@ -191,28 +208,31 @@ def test_relu(kernels, shape, seed):
 
 def test_a_window_of_pads_only(kernels):
     """One cell, two taps three apart, pads of two: neither tap of the only window is on the cell."""
-    x, how = np.full((1, 1, 1, 1), 7.0), ((2, 1), (1, 1), ((2, 2), (0, 0)), (3, 1))
-    y = kernels.max_pool2d(x, *how)
+    x = np.full((1, 1, 1, 1), 7.0)
+    geometry = oracles.geometry(x.shape, (2, 1), (1, 1), ((2, 2), (0, 0)), (3, 1))
+    y = kernels.max_pool2d(x, geometry)
     assert_array_equal(y.ravel(), [-np.inf, -np.inf])
     g = np.ones_like(y)
     for split in (False, True):
-        assert_array_equal(kernels.max_pool2d_grad(g, x, y, *how, split).ravel(), [0])
-    assert_array_equal(kernels.sum_pool2d(x, *how).ravel(), [0, 0])
-    assert_array_equal(reference.max_pool2d_indices(x, y, *how).ravel(), [-1, -1])
+        assert_array_equal(kernels.max_pool2d_grad(g, x, y, geometry, split).ravel(), [0])
+    assert_array_equal(kernels.sum_pool2d(x, geometry).ravel(), [0, 0])
+    assert_array_equal(reference.max_pool2d_indices(x, y, geometry).ravel(), [-1, -1])
 
 
 def test_a_window_of_minus_infinities_has_a_winner(kernels):
-    x, how = np.full((1, 2, 2, 1), -np.inf), ((2, 2), (2, 2), ((1, 1), (1, 1)), (1, 1))
-    y = kernels.max_pool2d(x, *how)
-    assert_array_equal(kernels.max_pool2d_grad(np.ones_like(y), x, y, *how, False).ravel(), [1, 1, 1, 1])
+    x = np.full((1, 2, 2, 1), -np.inf)
+    geometry = oracles.geometry(x.shape, (2, 2), (2, 2), ((1, 1), (1, 1)))
+    y = kernels.max_pool2d(x, geometry)
+    assert_array_equal(kernels.max_pool2d_grad(np.ones_like(y), x, y, geometry, False).ravel(), [1, 1, 1, 1])
 
 
 def test_nan_comes_out_and_the_first_one_gets_the_gradient(kernels):
-    x, how = np.array([1.0, np.nan, np.nan, 9.0]).reshape(1, 2, 2, 1), ((2, 2), (1, 1), ((0, 0), (0, 0)), (1, 1))
-    y = kernels.max_pool2d(x, *how)
+    x = np.array([1.0, np.nan, np.nan, 9.0]).reshape(1, 2, 2, 1)
+    geometry = oracles.geometry(x.shape, (2, 2))
+    y = kernels.max_pool2d(x, geometry)
     assert np.isnan(y).all()
-    assert_array_equal(kernels.max_pool2d_grad(np.ones_like(y), x, y, *how, False).ravel(), [0, 1, 0, 0])
-    assert_array_equal(kernels.max_pool2d_grad(np.ones_like(y), x, y, *how, True).ravel(), [0, 0.5, 0.5, 0])
+    assert_array_equal(kernels.max_pool2d_grad(np.ones_like(y), x, y, geometry, False).ravel(), [0, 1, 0, 0])
+    assert_array_equal(kernels.max_pool2d_grad(np.ones_like(y), x, y, geometry, True).ravel(), [0, 0.5, 0.5, 0])
 
 
 @pytest.mark.parametrize("piece", [1, 50, 1000])
@@ -220,39 +240,44 @@ def test_pieces_of_any_size_give_the_same(monkeypatch, piece):
     rng = np.random.default_rng(0)
     x, kernel, g = (rng.normal(size=s) for s in ((5, 6, 4, 4), (3, 2, 2, 6), (5, 3, 3, 6)))
     how = ((2, 1), ((1, 0), (0, 0)), (1, 1), 2)
-    monkeypatch.setattr(reference, "PIECE", piece)
+    where = (oracles.geometry(x.shape, kernel.shape, *how[:3]), 2)
+    monkeypatch.setattr(numpy_blocked, "PIECE", piece)
     dx, dk = oracles.conv2d_grads(g, x, kernel, *how)
-    close(reference.conv2d(x, kernel, None, *how), oracles.conv2d(x, kernel, None, *how), np.float64)
-    close(reference.conv2d_input_grad(g, kernel, x.shape, *how), dx, np.float64)
-    close(reference.conv2d_weight_grads(g, x, kernel.shape, *how)[0], dk, np.float64)
+    close(numpy_blocked.conv2d(x, kernel, None, *where), oracles.conv2d(x, kernel, None, *how), np.float64)
+    close(numpy_blocked.conv2d_input_grad(g, kernel, x.shape, *where), dx, np.float64)
+    close(numpy_blocked.conv2d_weight_grads(g, x, kernel.shape, *where)[0], dk, np.float64)
 
 
 @pytest.mark.parametrize(("images", "side"), [(2, 190), (3, 95), (90, 12)])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(("strides", "pool_size"), [((1, 1), (2, 2)), ((2, 1), (3, 1)), ((1, 3), (1, 1))])
-def test_pieces_begin_and_end_within_images(kernels, images, side, channels, strides, pool_size):
+def test_pieces_begin_and_end_within_images(fused_kernels, images, side, channels, strides, pool_size):
     """Whole numbers again; one image at a time, in small pieces, says what is right."""
-    rng, how = np.random.default_rng(side), (strides, ((2, 1), (0, 3)), (1, 2), 1, pool_size)
+    rng = np.random.default_rng(side)
     x, kernel, bias = (
         rng.integers(-3, 4, s) * 1.0 for s in ((images, side, side, channels), (4, 3, channels, 5), (5,))
     )
-    y, winners = kernels.conv2d_pool(x, kernel, bias, *how, True)
+    how = oracles.geometry(x.shape, kernel.shape, strides, ((2, 1), (0, 3)), (1, 2)), 1, pool_size
+    y, winners = fused_kernels.conv2d_pool(x, kernel, bias, *how, True)
     g = rng.integers(-3, 4, y.shape) * 1.0
-    dx = kernels.conv2d_pool_input_grad(g, winners, kernel, x.shape, *how)
-    dk, db = kernels.conv2d_pool_weight_grads(g, winners, x, kernel.shape, *how)
+    dx = fused_kernels.conv2d_pool_input_grad(g, winners, kernel, x.shape, *how)
+    dk, db = fused_kernels.conv2d_pool_weight_grads(g, winners, x, kernel.shape, *how)
     for i in (0, images // 2, images - 1):
         one = slice(i, i + 1)
-        expected = reference.conv2d_pool(x[one], kernel, bias, *how, True)
+        expected = numpy_blocked.conv2d_pool(x[one], kernel, bias, *how, True)
         assert_array_equal(y[one], expected[0])
         assert_array_equal(winners[one], expected[1])
-        assert_array_equal(dx[one], reference.conv2d_pool_input_grad(g[one], winners[one], kernel, x[one].shape, *how))
+        assert_array_equal(
+            dx[one], numpy_blocked.conv2d_pool_input_grad(g[one], winners[one], kernel, x[one].shape, *how)
+        )
     parts = [slice(i, i + 1) for i in range(images)]
-    grads = [reference.conv2d_pool_weight_grads(g[i], winners[i], x[i], kernel.shape, *how) for i in parts]
+    grads = [numpy_blocked.conv2d_pool_weight_grads(g[i], winners[i], x[i], kernel.shape, *how) for i in parts]
     assert_array_equal(dk, sum(grad[0] for grad in grads))
     assert_array_equal(db, sum(grad[1] for grad in grads))
 
 
-SHAPE, OUT, HOW = (3, 6, 5, 2), (3, 3, 5, 2), ((2, 1), ((1, 0), (1, 1)), (1, 1))
+SHAPE, OUT = (3, 6, 5, 2), (3, 3, 5, 2)
+GEOMETRY = oracles.geometry(SHAPE, (3, 3), (2, 1), ((1, 0), (1, 1)))
 
 
 def won(y):
@@ -260,35 +285,35 @@ def won(y):
 
 
 CALLS = {
-    "conv2d": (lambda k, x, g, y, w, b: k.conv2d(x, w, b, *HOW, 1)),
-    "conv2d_input_grad": (lambda k, x, g, y, w, b: k.conv2d_input_grad(g, w, x.shape, *HOW, 1)),
-    "conv2d_weight_grads": (lambda k, x, g, y, w, b: k.conv2d_weight_grads(g, x, w.shape, *HOW, 1)[0]),
-    "conv2d_weight_grads, bias": (lambda k, x, g, y, w, b: k.conv2d_weight_grads(g, x, w.shape, *HOW, 1)[1]),
-    "conv2d_pool": (lambda k, x, g, y, w, b: k.conv2d_pool(x, w, b, *HOW, 1, (1, 2), True)[0]),
-    "conv2d_pool, winners": (lambda k, x, g, y, w, b: k.conv2d_pool(x, w, b, *HOW, 1, (1, 2), True)[1]),
+    "conv2d": (lambda k, x, g, y, w, b: k.conv2d(x, w, b, GEOMETRY, 1)),
+    "conv2d_input_grad": (lambda k, x, g, y, w, b: k.conv2d_input_grad(g, w, x.shape, GEOMETRY, 1)),
+    "conv2d_weight_grads": (lambda k, x, g, y, w, b: k.conv2d_weight_grads(g, x, w.shape, GEOMETRY, 1)[0]),
+    "conv2d_weight_grads, bias": (lambda k, x, g, y, w, b: k.conv2d_weight_grads(g, x, w.shape, GEOMETRY, 1)[1]),
+    "conv2d_pool": (lambda k, x, g, y, w, b: k.conv2d_pool(x, w, b, GEOMETRY, 1, (1, 2), True)[0]),
+    "conv2d_pool, winners": (lambda k, x, g, y, w, b: k.conv2d_pool(x, w, b, GEOMETRY, 1, (1, 2), True)[1]),
     "conv2d_pool_input_grad": (
-        lambda k, x, g, y, w, b: k.conv2d_pool_input_grad(g, won(y), w, x.shape, *HOW, 1, (1, 1))
+        lambda k, x, g, y, w, b: k.conv2d_pool_input_grad(g, won(y), w, x.shape, GEOMETRY, 1, (1, 1))
     ),
     "conv2d_pool_weight_grads": (
-        lambda k, x, g, y, w, b: k.conv2d_pool_weight_grads(g, won(y), x, w.shape, *HOW, 1, (1, 1))[0]
+        lambda k, x, g, y, w, b: k.conv2d_pool_weight_grads(g, won(y), x, w.shape, GEOMETRY, 1, (1, 1))[0]
     ),
     "conv2d_pool_weight_grads, bias": (
-        lambda k, x, g, y, w, b: k.conv2d_pool_weight_grads(g, won(y), x, w.shape, *HOW, 1, (1, 1))[1]
+        lambda k, x, g, y, w, b: k.conv2d_pool_weight_grads(g, won(y), x, w.shape, GEOMETRY, 1, (1, 1))[1]
     ),
     "relu": (lambda k, x, g, y, w, b: k.relu(x)),
     "relu_grad": (lambda k, x, g, y, w, b: k.relu_grad(g, y)),
-    "max_pool2d": (lambda k, x, g, y, w, b: k.max_pool2d(x, (3, 3), *HOW)),
-    "max_pool2d_grad": (lambda k, x, g, y, w, b: k.max_pool2d_grad(g, x, y, (3, 3), *HOW, False)),
-    "max_pool2d_grad, split": (lambda k, x, g, y, w, b: k.max_pool2d_grad(g, x, y, (3, 3), *HOW, True)),
-    "sum_pool2d": (lambda k, x, g, y, w, b: k.sum_pool2d(x, (3, 3), *HOW)),
-    "sum_pool2d_grad": (lambda k, x, g, y, w, b: k.sum_pool2d_grad(g, x.shape, (3, 3), *HOW)),
+    "max_pool2d": (lambda k, x, g, y, w, b: k.max_pool2d(x, GEOMETRY)),
+    "max_pool2d_grad": (lambda k, x, g, y, w, b: k.max_pool2d_grad(g, x, y, GEOMETRY, False)),
+    "max_pool2d_grad, split": (lambda k, x, g, y, w, b: k.max_pool2d_grad(g, x, y, GEOMETRY, True)),
+    "sum_pool2d": (lambda k, x, g, y, w, b: k.sum_pool2d(x, GEOMETRY)),
+    "sum_pool2d_grad": (lambda k, x, g, y, w, b: k.sum_pool2d_grad(g, x.shape, GEOMETRY)),
 }
 
 
 def arguments():
     rng = np.random.default_rng(3)
     x, g, w, b = (rng.normal(size=s) for s in (SHAPE, OUT, (3, 3, 2, 2), (2,)))
-    return x, g, reference.max_pool2d(x, (3, 3), *HOW), w, b
+    return x, g, reference.max_pool2d(x, GEOMETRY), w, b
 
 
 def every_other(array):
@@ -305,23 +330,36 @@ LAYOUTS = {
 }
 
 
+def calls(kernels):
+    """The rows of the table for what these kernels have: the reference does not fuse."""
+    return {name: call for name, call in CALLS.items() if hasattr(kernels, name.split(",")[0])}
+
+
 def test_every_kernel_is_in_the_table(kernels):
-    names = public(kernels) - ONLY_REFERENCE
-    assert names == {name.split(",")[0] for name in CALLS}
+    names = {name.split(",")[0] for name in CALLS}
+    assert set(kernels.__all__) - ONLY_REFERENCE == {name.split(",")[0] for name in calls(kernels)}
+    assert names - set(kernels.__all__) == (FUSED if kernels is reference else set())
+    assert names == set(minicnn.kernels.__all__)
+
+
+def called(kernels, name):
+    if name not in calls(kernels):
+        pytest.skip("these kernels do not fuse")
+    return lambda *arrays: CALLS[name](kernels, *arrays)
 
 
 @pytest.mark.parametrize("name", CALLS)
 def test_how_arguments_lie_in_memory_makes_no_difference(kernels, name):
-    expected = CALLS[name](kernels, *arguments())
+    expected = called(kernels, name)(*arguments())
     for layout in LAYOUTS.values():
-        found = CALLS[name](kernels, *map(layout, arguments()))
+        found = called(kernels, name)(*map(layout, arguments()))
         assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", CALLS)
 def test_arguments_are_not_written_to(kernels, name):
     given_, before = arguments(), arguments()
-    result = CALLS[name](kernels, *given_)
+    result = called(kernels, name)(*given_)
     for array, same in zip(given_, before, strict=True):
         assert_array_equal(array, same)
         assert not np.shares_memory(result, array)
@@ -332,15 +370,37 @@ def test_read_only_arguments_are_fine(kernels, name):
     frozen = arguments()
     for array in frozen:
         array.flags.writeable = False
-    assert_array_equal(CALLS[name](kernels, *frozen), CALLS[name](kernels, *arguments()))
+    assert_array_equal(called(kernels, name)(*frozen), called(kernels, name)(*arguments()))
 
 
-def public(module):
-    functions = inspect.getmembers(module, inspect.isfunction)
-    return {name for name, f in functions if f.__module__.startswith(module.__name__) and not name.startswith("_")}
+@pytest.mark.parametrize("name", minicnn.kernels.__all__)
+def test_implementations_have_the_same_signatures(kernels, name):
+    if name not in FUSED or kernels is not reference:
+        one, other = getattr(kernels, name), getattr(numpy_blocked, name)
+        assert inspect.signature(one) == inspect.signature(other)
 
 
-def test_implementations_have_the_same_signatures(kernels):
-    assert public(reference) - public(kernels) <= ONLY_REFERENCE
-    for name in public(reference) & public(kernels):
-        assert inspect.signature(getattr(kernels, name)) == inspect.signature(getattr(reference, name)), name
+@several
+@given(
+    case=cases(pooling=False),
+    dtype=st.sampled_from([np.float64, np.float32]),
+    values=st.sampled_from([None, [-2, -1, 0, 1], [np.nan, np.inf, -1, 0, 1, 2]]),
+)
+def test_the_blocked_kernels_compute_what_the_reference_defines(case, dtype, values):
+    rng, where = case.rng, (case.geometry, case.groups)
+
+    def draw(shape):
+        return (rng.normal(size=shape) if values is None else rng.choice(values, shape)).astype(dtype)
+
+    x, kernel, bias, g = map(draw, (case.shape, case.kernel_shape, (case.filters,), (*case.out[:3], case.filters)))
+    with np.errstate(invalid="ignore"):
+        results = [
+            (
+                k.conv2d(x, kernel, bias, *where),
+                k.conv2d_input_grad(g, kernel, x.shape, *where),
+                *k.conv2d_weight_grads(g, x, kernel.shape, *where),
+            )
+            for k in (numpy_blocked, reference)
+        ]
+    for found, expected in zip(*results, strict=True):
+        close(found, expected, dtype)

@@ -1,12 +1,12 @@
-"""Infinity, NaN, 0 and 1e20: both kernel sets agree, what is masked out gets 0, and limits are where they exist."""
+"""Infinity, NaN, 0 and 1e20: all kernel sets agree, what is masked out gets 0, and limits are where they exist."""
 
 import math
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from tables import every_row, implementation, kernels  # noqa: F401 - the fixture
-from test_kernels import CALLS, arguments
+from tables import every_row, kernels, use  # noqa: F401 - the fixture
+from test_kernels import CALLS, IMPLEMENTATIONS, arguments, calls, implementation
 
 from minicnn import Tensor, grad, ops
 from minicnn.kernels.arrays import scale
@@ -26,8 +26,7 @@ def salted(arrays, rng, values):
 
 
 def result_and_gradients(row, arrays, seed, values, monkeypatch, name):
-    chosen = implementation(name)
-    monkeypatch.setattr("minicnn.kernels.implementation", lambda: chosen)
+    use(monkeypatch, name)
     tensors = [Tensor(a) for a in arrays]
     y = row(*tensors)
     rng = np.random.default_rng(seed)
@@ -42,14 +41,15 @@ SALT = {"infinite": [INF, -INF, NAN, 0.0, 0.0], "large": [1e20, -1e20, 0.0, INF]
 @every_row
 @pytest.mark.parametrize("salt", SALT)
 @pytest.mark.parametrize("seed", range(3))
-def test_both_kernel_sets_agree(row, salt, seed, monkeypatch):
+def test_all_kernel_sets_agree(row, salt, seed, monkeypatch):
     """In float64, where no product of these overflows; sums of large numbers agree to rounding of the largest."""
     arrays = salted(row.arrays(), np.random.default_rng(seed), SALT[salt])
-    one, other = (
-        result_and_gradients(row, arrays, seed, SALT[salt], monkeypatch, name) for name in ("reference", "compiled")
+    expected, *others = (
+        result_and_gradients(row, arrays, seed, SALT[salt], monkeypatch, name) for name in IMPLEMENTATIONS
     )
-    for a, b in zip(one, other, strict=True):
-        assert_allclose(a, b, rtol=1e-9, atol=1e-9 * largest(a), equal_nan=True)
+    for found in others:
+        for a, b in zip(expected, found, strict=True):
+            assert_allclose(a, b, rtol=1e-9, atol=1e-9 * largest(a), equal_nan=True)
 
 
 def largest(a):
@@ -62,8 +62,9 @@ def largest(a):
 def test_kernels_agree_on_what_is_not_finite(name, dtype, seed):
     rng = np.random.default_rng(seed)
     given = [a.astype(dtype) for a in salted(arguments(), rng, SALT["infinite"])]
-    one, other = (CALLS[name](implementation(kernel_set), *given) for kernel_set in ("reference", "compiled"))
-    assert_allclose(one, other, rtol=1e-4, atol=1e-5, equal_nan=True)
+    expected, *others = (CALLS[name](k, *given) for k in map(implementation, IMPLEMENTATIONS) if name in calls(k))
+    for found in others:
+        assert_allclose(expected, found, rtol=1e-4, atol=1e-5, equal_nan=True)
 
 
 def window(*numbers):

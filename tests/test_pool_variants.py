@@ -11,9 +11,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from minicnn import Tensor, grad, layers, ops, optim, tree, value_and_grad
 from minicnn.errors import ShapeError
+from minicnn.geometry import windows
 from minicnn.gradcheck import gradcheck
 from minicnn.layers import initializers
-from minicnn.ops.window import spans, windows
+from minicnn.ops.pool_adaptive import spans
 
 IMAGE = (2, 6, 5, 2)
 POOLINGS = [

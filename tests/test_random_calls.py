@@ -1,4 +1,4 @@
-"""Random calls of every public name end in a result or in our own words, with both implementations of the kernels."""
+"""Random calls of every public name end in a result or in our own words, with each implementation of the kernels."""
 
 import random
 import subprocess
@@ -13,7 +13,7 @@ from minicnn import layers, ops
 HERE = Path(__file__).parent
 
 
-@pytest.mark.parametrize("kernels", ["reference", "compiled"])
+@pytest.mark.parametrize("kernels", ["reference", "numpy_blocked", "compiled"])
 def test_a_random_call_returns_or_is_refused_in_our_own_words(kernels):
     """In a process of its own, whose memory is limited. More calls: python tests/random_calls.py --calls 20000."""
     if kernels == "compiled":

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from oracles import geometry
 
 from minicnn import Tensor, layers, ops, train, value_and_grad
 from minicnn.kernels.sums import BLOCK, RUN, add_up, sum_rows
@@ -29,7 +30,7 @@ def error(found, right):
     return float(np.max(np.abs(np.asarray(found, np.float64) / right - 1)))
 
 
-@pytest.fixture(params=["reference", "compiled"])
+@pytest.fixture(params=["reference", "numpy_blocked", "compiled"])
 def kernels(request):
     if request.param == "compiled":
         pytest.importorskip("numba")
@@ -111,7 +112,7 @@ def test_the_bias_of_a_convolution_over_many_pixels(kernels):
     for make, most in ((constant, 1e-4), (positive, 1e-5)):
         g = make(32, 200, 200, 8)
         x = np.zeros((32, 200, 200, 1), np.float32)
-        _, bias = kernels.conv2d_weight_grads(g, x, (1, 1, 1, 8), (1, 1), ((0, 0), (0, 0)), (1, 1), 1)
+        _, bias = kernels.conv2d_weight_grads(g, x, (1, 1, 1, 8), geometry(x.shape, (1, 1)), 1)
         assert error(bias, g.sum((0, 1, 2), dtype=np.float64)) <= most
 
 
@@ -122,7 +123,7 @@ def test_the_bias_of_a_convolution_over_many_pixels(kernels):
 @pytest.mark.parametrize("make", [constant, positive])
 def test_large_windows_add_up(kernels, k, make):
     x = make(1, max(k[0], 20), max(k[1], 20), 3)
-    y = kernels.sum_pool2d(x, k, k, ((0, 0), (0, 0)), (1, 1))
+    y = kernels.sum_pool2d(x, geometry(x.shape, k, k))
     p, q = y.shape[1:3]
     cells = x[0, : p * k[0], : q * k[1]].reshape(p, k[0], q, k[1], 3)
     assert y.dtype == np.float32
@@ -131,7 +132,7 @@ def test_large_windows_add_up(kernels, k, make):
 
 def test_gradients_of_many_windows_add_up(kernels):
     g = constant(1, 141, 141, 2)
-    dx = kernels.sum_pool2d_grad(g, (1, 200, 200, 2), (60, 60), (1, 1), ((0, 0), (0, 0)), (1, 1))
+    dx = kernels.sum_pool2d_grad(g, (1, 200, 200, 2), geometry((1, 200, 200, 2), (60, 60)))
     assert dx.dtype == np.float32
     assert error(dx[0, 100, 100], 3600 * float(VALUE)) <= 2 * EPS
 

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 
 from minicnn import Tensor, ops
 from minicnn.errors import ShapeError
-from minicnn.ops.window import windows
+from minicnn.geometry import windows
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional

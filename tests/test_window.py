@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minicnn.errors import ShapeError
-from minicnn.ops.window import Axis, adaptive_windows, check_padding, integer, pair, windows
+from minicnn.geometry import Axis, check_padding, integer, pair, windows
+from minicnn.ops.pool_adaptive import adaptive_windows
 
 
 def axis(n, k, s, d=1, padding="valid", **how):

@@ -1,17 +1,18 @@
 """Every argument of every window op and layer, wrong in every way; and sizes whose product cannot be meant."""
 
-import importlib
 import tracemalloc
 
 import numpy as np
 import oracles
 import pytest
 from numpy.testing import assert_allclose
+from tables import use
+from test_kernels import IMPLEMENTATIONS
 from wrong import check, table
 
 from minicnn import grad, kernels, layers, models, ops
+from minicnn.geometry import Axis
 from minicnn.kernels import reference
-from minicnn.ops.window import Axis
 
 IMAGE, KERNEL = np.ones((2, 28, 28, 1)), np.ones((3, 3, 1, 4))
 POOLINGS = ["average_pool2d", "gem_pool2d", "log_mean_exp_pool2d", "lp_pool2d", "max_average_pool2d", "max_pool2d",
@@ -109,12 +110,14 @@ TOO_LARGE = [  # call, name, argument or product
 
 @pytest.mark.parametrize(("call", "where", "what"), TOO_LARGE, ids=range(len(TOO_LARGE)))
 def test_sizes_that_cannot_be_meant_are_refused_before_anything_is_allocated(call, where, what, monkeypatch):
-    """No kernel is entered, in either set, and less than a megabyte is allocated."""
+    """No kernel is entered, and less than a megabyte is allocated."""
 
     def entered():
         pytest.fail("a kernel was asked for")
 
     monkeypatch.setattr(kernels, "implementation", entered)
+    for name in kernels.__all__:  # also those that have been looked up before
+        monkeypatch.setitem(vars(kernels), name, lambda *_, **__: entered())
     for name in ("max_pool2d", "sum_pool2d", "conv2d"):
         monkeypatch.setattr(reference, name, lambda *_, **__: entered())
     tracemalloc.start()
@@ -159,13 +162,10 @@ def test_a_large_dilation_agrees_with_pytorch():
     assert_allclose(ours, theirs.numpy().transpose(0, 2, 3, 1), rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", ["reference", "compiled"])
+@pytest.mark.parametrize("name", IMPLEMENTATIONS)
 def test_the_largest_stride_and_dilation_are_right_where_they_change_nothing(name, monkeypatch):
     """A stride beyond the image leaves one window; the only tap of a 1x1 window has no neighbour to be apart from."""
-    if name == "compiled":
-        pytest.importorskip("numba")
-    chosen = importlib.import_module(f"minicnn.kernels.{name}")
-    monkeypatch.setattr(kernels, "implementation", lambda: chosen)
+    use(monkeypatch, name)
     rng, most = np.random.default_rng(2), 2**31 - 1
     x, kernel, one = (rng.standard_normal(shape) for shape in ((2, 9, 7, 3), (3, 3, 3, 4), (1, 1, 3, 4)))
     for op, others in (

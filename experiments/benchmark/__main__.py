@@ -25,7 +25,7 @@ from experiments.benchmark.rounds import ROUNDS, THREADS, run_rounds
 from experiments.benchmark.tasks import MODES, NETS, SIDES, Task
 from minicnn import kernels
 from minicnn.files import atomic_write, only_writer, writable_folder
-from minicnn.ops.window import integer
+from minicnn.geometry import integer
 from minicnn.study.environment import environment
 
 

@@ -70,7 +70,7 @@ BASELINE = "matrix-product"
 FRAMEWORKS = {
     "minicnn": Framework("minicnn:MinicnnAdapter", "numba", "minicnn, compiled", {"MINICNN_KERNELS": "compiled"}),
     "minicnn-reference": Framework(
-        "minicnn:MinicnnAdapter", "numpy", "minicnn, reference", {"MINICNN_KERNELS": "reference"}
+        "minicnn:MinicnnAdapter", "numpy", "minicnn, NumPy", {"MINICNN_KERNELS": "numpy_blocked"}
     ),
     "torch": Framework("pytorch:EagerAdapter", "torch", "PyTorch, eager"),
     "torch-channels-last": Framework("pytorch:ChannelsLastAdapter", "torch", "PyTorch, channels_last"),

@@ -12,9 +12,9 @@ import numpy as np
 from experiments.known_bugs import incorrect
 from experiments.known_bugs.checks import Op
 from minicnn import layers, ops
+from minicnn.geometry import Padding, Shape, Size
 from minicnn.layers import Layer, Sequential
 from minicnn.layers.base import Params, leaf
-from minicnn.ops.window import Padding, Shape, Size
 
 
 @dataclass(frozen=True, repr=False)

@@ -13,10 +13,10 @@ import numpy as np
 
 from minicnn import kernels, ops
 from minicnn.autograd import Array, op
+from minicnn.geometry import Padding, Shape, Size, Windows, pair, windows
 from minicnn.ops.conv import conv2d_shape
 from minicnn.ops.joint import jointly
 from minicnn.ops.pool import average_pool2d_shape, max_pool2d_shape
-from minicnn.ops.window import Padding, Shape, Size, Windows, pair, windows
 
 
 def window_geometry(shape: Shape, pool_size: Size, strides: Size | None, padding: Padding) -> Windows:
@@ -233,8 +233,6 @@ def unflipped_kernel(
 ) -> Any:
     """Convolution; the input gradient is the cross-correlation of the output gradient with the unflipped kernel."""
     w = windows("known_bugs", x.shape[1:3], kernel.shape[:2], strides, padding)
-    kernel_set = kernels.implementation()
-    how = (w.strides, w.pads, w.dilation, 1)
 
     def vjp_x(g: np.ndarray) -> Any:
         kh, kw = kernel.shape[:2]
@@ -244,6 +242,6 @@ def unflipped_kernel(
         return crop(ops.conv2d(wide, kernel.swapaxes(2, 3)), w)  # INCORRECT. Correct: kernel[::-1, ::-1].swapaxes(2, 3)
 
     def weights(g: np.ndarray) -> Any:
-        return kernel_set.conv2d_weight_grads(g, x, kernel.shape, *how)
+        return kernels.conv2d_weight_grads(g, x, kernel.shape, w.geometry, 1)
 
-    return kernel_set.conv2d(x, kernel, bias, *how), (vjp_x, *jointly(weights, 2))
+    return kernels.conv2d(x, kernel, bias, w.geometry, 1), (vjp_x, *jointly(weights, 2))

@@ -1,10 +1,11 @@
-"""Arrays in, arrays out: the loops under convolution and pooling, in one of two implementations.
+"""Arrays in, arrays out: the loops under convolution and pooling, in one of three implementations.
 
-`reference` is the specification in NumPy; `compiled` has the same names and arguments on Numba, where that is
-installed and can be imported. The choice is made once, when the first kernel is needed; MINICNN_KERNELS=reference or
-compiled decides otherwise.
+`reference` is the definition, to be read. `numpy_blocked` is the same in fast NumPy, and `compiled` with Numba: the
+default where it is installed and can be imported. All have the same names and arguments, and agree up to rounding.
+The choice is made once, when the first kernel is needed; MINICNN_KERNELS, the name of one of them, decides otherwise.
+`kernels.conv2d(...)` calls the kernel of the implementation in use.
 
-The compiled kernels share a batch over the cores themselves and tell BLAS, for the whole process, to use one thread a
+The compiled kernels share a batch over the cores themselves and limit BLAS, for the whole process, to one thread per
 call: its own threads would wait for work by spinning, on the cores that have some.
 """
 
@@ -15,11 +16,43 @@ import importlib
 import importlib.util
 import os
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
+from minicnn.checks import no_attribute
 from minicnn.kernels import memory
 from minicnn.kernels.notice import say
 
-CHOICES = ("compiled", "reference")
+if TYPE_CHECKING:
+    from minicnn.kernels.numpy_blocked import (
+        conv2d,
+        conv2d_input_grad,
+        conv2d_pool,
+        conv2d_pool_input_grad,
+        conv2d_pool_weight_grads,
+        conv2d_weight_grads,
+        max_pool2d,
+        max_pool2d_grad,
+        relu,
+        relu_grad,
+        sum_pool2d,
+        sum_pool2d_grad,
+    )
+
+__all__ = [
+    "conv2d",
+    "conv2d_input_grad",
+    "conv2d_pool",
+    "conv2d_pool_input_grad",
+    "conv2d_pool_weight_grads",
+    "conv2d_weight_grads",
+    "max_pool2d",
+    "max_pool2d_grad",
+    "relu",
+    "relu_grad",
+    "sum_pool2d",
+    "sum_pool2d_grad",
+]
+CHOICES = ("compiled", "numpy_blocked", "reference")
 DISTRIBUTION = "minicnn"
 _INSTALL = f'pip install "{DISTRIBUTION}[fast]"'
 
@@ -28,12 +61,12 @@ _INSTALL = f'pip install "{DISTRIBUTION}[fast]"'
 def implementation() -> ModuleType:
     """Return the module of kernels in use.
 
-    Without Numba, or if it cannot be imported, these are the NumPy kernels. ValueError if MINICNN_KERNELS has another
-    value than the two names, or asks for compiled kernels that cannot be had, or if the number of threads is wrong.
+    Without Numba, or if it cannot be imported, these are the fast NumPy kernels. ValueError if MINICNN_KERNELS is not
+    one of the names, or asks for compiled kernels that cannot be had, or if the number of threads is wrong.
     """
     asked = os.environ.get("MINICNN_KERNELS", "")
     if asked and asked not in CHOICES:
-        raise ValueError(f"MINICNN_KERNELS={asked!r} is not known. Use one of {', '.join(CHOICES)}, or unset it.")
+        raise ValueError(f"MINICNN_KERNELS must be one of {', '.join(CHOICES)}, got {asked!r}.")
     memory.keep()
     if asked == "compiled" or (not asked and importlib.util.find_spec("numba")):
         try:
@@ -42,17 +75,17 @@ def implementation() -> ModuleType:
             reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
             if asked:
                 raise ValueError(
-                    f"MINICNN_KERNELS must be unset or 'reference' where Numba cannot be imported, "
+                    f"MINICNN_KERNELS must be unset or 'numpy_blocked' where Numba cannot be imported, "
                     f"got 'compiled' ({reason}). Install Numba with: {_INSTALL}"
                 ) from error
             say(
                 f"using the slower NumPy kernels, because Numba cannot be imported ({reason}). "
-                f"Repair it with: {_INSTALL}; MINICNN_KERNELS=reference hides this line"
+                f"Repair it with: {_INSTALL}; MINICNN_KERNELS=numpy_blocked hides this line"
             )
         else:
             cores.threads()  # raises what is wrong with the environment
             return compiled
-    return _import("reference")
+    return _import(asked if asked == "reference" else "numpy_blocked")
 
 
 def _import(module: str) -> ModuleType:
@@ -66,3 +99,21 @@ def name() -> str:
     True
     """
     return implementation().__name__.rpartition(".")[2]
+
+
+def can_fuse() -> bool:
+    """Return whether the kernels in use compute convolution, pooling and ReLU as one; the reference does not.
+
+    >>> can_fuse() or name() == "reference"
+    True
+    """
+    return hasattr(implementation(), "conv2d_pool")
+
+
+if not TYPE_CHECKING:  # for which the names are those imported above
+
+    def __getattr__(name: str) -> Any:
+        """Look a kernel up in the implementation in use, once: after that it is an ordinary global name here."""
+        if name not in __all__:
+            raise no_attribute(__name__, name, __all__, {})
+        return globals().setdefault(name, getattr(implementation(), name))

@@ -20,12 +20,14 @@ import numba
 import numpy as np
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
+from minicnn.geometry import Geometry
+
 
 def _stamp() -> str:
     here = Path(__file__).parent
     files = [here / "cache.py", here / "cores.py", *sorted(here.glob("compiled/*.py"))]
     hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
-    return repr((sys.version, numba.__version__, llvmlite.__version__, np.__version__, hashes))
+    return repr((sys.version, numba.__version__, llvmlite.__version__, np.__version__, Geometry._fields, hashes))
 
 
 _STAMP = _stamp()

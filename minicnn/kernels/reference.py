@@ -1,301 +1,182 @@
-"""The specification of the kernels, in readable NumPy.
+"""The definition of the kernels, in plain NumPy, to be read.
 
-Images are (N, H, W, C), convolution kernels (kh, kw, C // groups, K), pads ((top, bottom), (left, right)). A
-window's number of rows is floor((H + top + bottom - span) / stride) + 1, always at least one: the callers check
-that, the kernels do not. The arrays of one call have one dtype, as the ops see to; a kernel converts others to that
-of its first argument, which is that of the result. Arguments are never written to.
+Images are (N, H, W, C) and convolution kernels (kh, kw, C // groups, K). A `Geometry` says how the windows lie on the
+padded images: the callers have checked it, the kernels do not. The arrays of one call have one dtype, as the ops see
+to; otherwise the result has that of the first argument. Arguments are never written to.
 
-Pooling works tap by tap: `_tap(x, i, j)` is, for all windows at once, the cell under tap (i, j), a strided view of
-the padded image. Reading forward and writing backward go through the same views. Convolution gathers the windows of
-a few images at a time as the rows of a matrix (`_patches`), so that they are still in cache when BLAS multiplies.
+Everything is computed tap by tap. A tap is one element (i, j) of the window, and `tap(padded, i, j, geometry)` is a
+view of the padded images that holds, for all windows at once, the pixel under that tap. Forward passes read these
+views and backward passes add to the same views: a pixel that several windows read collects a gradient from each.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
+from minicnn.geometry import Geometry, Shape
 from minicnn.kernels.arrays import comparable, scale
-from minicnn.kernels.sums import sum_rows, wide
+from minicnn.kernels.sums import add_up, wide
 
-Pair = tuple[int, int]
-Pads = tuple[Pair, Pair]
-NO_POOL: Pair = (1, 1)
-DEAD = 255
-"""In place of a winner: ReLU stops the gradient."""
-PIECE = 2**18
-"""Numbers that a gathered piece may hold: about what stays in a core's second-level cache."""
-
-
-def conv2d(
-    x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, strides: Pair, pads: Pads, dilation: Pair, groups: int
-) -> np.ndarray:
-    """Cross-correlate: (N, H, W, C) with (kh, kw, C // groups, K) -> (N, P, Q, K)."""
-    return conv2d_pool(x, kernel, bias, strides, pads, dilation, groups, NO_POOL, False)[0]
+__all__ = [
+    "conv2d",
+    "conv2d_input_grad",
+    "conv2d_weight_grads",
+    "max_pool2d",
+    "max_pool2d_grad",
+    "max_pool2d_indices",
+    "relu",
+    "relu_grad",
+    "sum_pool2d",
+    "sum_pool2d_grad",
+]
 
 
-def conv2d_input_grad(
-    g: np.ndarray, kernel: np.ndarray, x_shape: tuple[int, ...], strides: Pair, pads: Pads, dilation: Pair, groups: int
-) -> np.ndarray:
-    """Send the gradient of the result (N, P, Q, K) back to the input: (N, H, W, C)."""
-    return conv2d_pool_input_grad(g, None, kernel, x_shape, strides, pads, dilation, groups, NO_POOL)
+def conv2d(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, geometry: Geometry, groups: int) -> np.ndarray:
+    """y[n, p, q, k] = bias[k] + sum over i, j, c of x[n, p * s + i * d, q * s + j * d, c] * kernel[i, j, c, k]."""
+    padded = pad(x, geometry, 0)
+    y = np.zeros((len(x), *geometry.out, kernel.shape[3]), wide(x.dtype, math.prod(geometry.window)))
+    for i, j in np.ndindex(geometry.window):
+        pixels = tap(padded, i, j, geometry)
+        for channels, filters in _groups(kernel.shape, groups):
+            y[..., filters] += pixels[..., channels] @ kernel[i, j, :, filters]
+    return (y if bias is None else y + bias).astype(x.dtype, copy=False)
+
+
+def conv2d_input_grad(g: np.ndarray, kernel: np.ndarray, x_shape: Shape, geometry: Geometry, groups: int) -> np.ndarray:
+    """Each pixel gets, from every window that reads it, that window's gradient times the kernel element at its tap."""
+    dx = padded_zeros(x_shape, geometry, wide(g.dtype, math.prod(geometry.window)))
+    for i, j in np.ndindex(geometry.window):
+        pixels = tap(dx, i, j, geometry)
+        for channels, filters in _groups(kernel.shape, groups):
+            pixels[..., channels] += g[..., filters] @ kernel[i, j, :, filters].T
+    return crop(dx, geometry).astype(g.dtype, copy=False)
 
 
 def conv2d_weight_grads(
-    g: np.ndarray, x: np.ndarray, kernel_shape: tuple[int, ...], strides: Pair, pads: Pads, dilation: Pair, groups: int
+    g: np.ndarray, x: np.ndarray, kernel_shape: Shape, geometry: Geometry, groups: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Send the gradient of the result back to kernel and bias: (kh, kw, C // groups, K) and (K,)."""
-    return conv2d_pool_weight_grads(g, None, x, kernel_shape, strides, pads, dilation, groups, NO_POOL)
-
-
-def conv2d_pool(
-    x: np.ndarray,
-    kernel: np.ndarray,
-    bias: np.ndarray | None,
-    strides: Pair,
-    pads: Pads,
-    dilation: Pair,
-    groups: int,
-    pool_size: Pair,
-    relu: bool,
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Cross-correlate, take the maximum over pools side by side, and ReLU: the result and who won.
-
-    Winners are uint8, of the result's shape: the number of a pool's first maximum in row order, or DEAD where ReLU
-    stops the gradient; None without pooling and ReLU, where there is nothing to win.
-    """
-    kernel = np.asarray(kernel, x.dtype)
-    p, q = (n // cells for n, cells in zip(_out(x, kernel.shape, strides, pads, dilation), pool_size, strict=True))
-    best, winners = (np.zeros((len(x), p, q, kernel.shape[3]), dtype) for dtype in (x.dtype, np.uint8))
-    padded = _pad(x, pads, 0)
-    for rows, channels, filters in _pieces(x, kernel, p * q * math.prod(pool_size), groups):
-        patches = _patches(padded[rows, ..., channels], kernel.shape[:2], (p, q), strides, dilation, pool_size)
-        cells = patches @ kernel[..., filters].reshape(patches.shape[1], -1)
-        if bias is not None:
-            cells.reshape(len(cells) // q, -1)[...] += np.tile(bias[filters], q)  # NumPy is fast along long rows
-        here = (rows, ..., filters)
-        _win(cells.reshape(-1, *best[here].shape), best[here], winners[here], relu)
-    return best, winners if relu or pool_size != NO_POOL else None
-
-
-def conv2d_pool_input_grad(
-    g: np.ndarray,
-    winners: np.ndarray | None,
-    kernel: np.ndarray,
-    x_shape: tuple[int, ...],
-    strides: Pair,
-    pads: Pads,
-    dilation: Pair,
-    groups: int,
-    pool_size: Pair,
-) -> np.ndarray:
-    """Send the gradient of `conv2d_pool` (N, P, Q, K) back to the input: (N, H, W, C)."""
-    kernel = np.asarray(kernel, g.dtype)
-    out = g.shape[1] * pool_size[0], g.shape[2] * pool_size[1]
-    dx = _padded_zeros(x_shape, pads, g.dtype)
-    for rows, channels, filters in _pieces(dx, kernel, math.prod(out), groups):
-        part = _spread(g, winners, (rows, ..., filters), pool_size)
-        cells = part.transpose(2, 3, 0, 4, 1, 5).reshape(-1, part.shape[5])  # from pool by pool to row by row
-        back = np.ascontiguousarray(kernel[..., filters].transpose(0, 1, 3, 2))
-        shares = (cells @ back).reshape(*kernel.shape[:2], -1, *out, kernel.shape[2])
-        for i, j in np.ndindex(*kernel.shape[:2]):
-            _tap(dx[rows, ..., channels], i, j, out, strides, dilation)[...] += shares[i, j]
-    return _crop(dx, pads)
-
-
-def conv2d_pool_weight_grads(
-    g: np.ndarray,
-    winners: np.ndarray | None,
-    x: np.ndarray,
-    kernel_shape: tuple[int, ...],
-    strides: Pair,
-    pads: Pads,
-    dilation: Pair,
-    groups: int,
-    pool_size: Pair,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Send the gradient of `conv2d_pool` back to kernel and bias: (kh, kw, C // groups, K) and (K,)."""
-    out = g.shape[1], g.shape[2]
-    dk, db = np.zeros(kernel_shape, g.dtype), np.zeros(kernel_shape[3])
-    padded = _pad(np.asarray(x, g.dtype), pads, 0)
-    for rows, channels, filters in _pieces(x, dk, math.prod(out + pool_size), groups):
-        patches = _patches(padded[rows, ..., channels], kernel_shape[:2], out, strides, dilation, pool_size)
-        cells = _spread(g, winners, (rows, ..., filters), pool_size).reshape(patches.shape[0], -1)
-        dk[..., filters] += (patches.T @ cells).reshape(*kernel_shape[:3], -1)
-        db[filters] += sum_rows(cells)
-    return dk, db.astype(g.dtype)
+    """Each kernel element gets the sum over all windows of the pixel at its tap times the gradient; the bias, of g."""
+    padded = pad(x, geometry, 0)
+    dk = np.zeros(kernel_shape, g.dtype)
+    # A sum over all windows of the batch is long: see `sums`.
+    terms = np.asarray(g, wide(g.dtype, len(g) * math.prod(geometry.out)))
+    windows = ([0, 1, 2], [0, 1, 2])  # the axes N, P, Q of both factors
+    for i, j in np.ndindex(geometry.window):
+        pixels = tap(padded, i, j, geometry)
+        for channels, filters in _groups(kernel_shape, groups):
+            dk[i, j, :, filters] = np.tensordot(pixels[..., channels], terms[..., filters], axes=windows)
+    return dk, add_up(g, (0, 1, 2))
 
 
 def relu(x: np.ndarray) -> np.ndarray:
-    """Replace what is negative by 0, in any shape; NaN stays."""
+    """max(x, 0), for arrays of any shape; NaN stays NaN."""
     return np.asarray(np.maximum(x, 0))
 
 
 def relu_grad(g: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Let the gradient through where the result is positive."""
+    """Pass the gradient on where the result is positive."""
     return np.asarray(scale(g, y > 0))
 
 
-def max_pool2d(x: np.ndarray, pool_size: Pair, strides: Pair, pads: Pads, dilation: Pair) -> np.ndarray:
-    """Take the maximum of each window; pads never win, NaN does: (N, H, W, C) -> (N, P, Q, C)."""
-    out = _out(x, pool_size, strides, pads, dilation)
-    y = np.full((len(x), *out, x.shape[3]), -np.inf, x.dtype)
-    padded = _pad(x, pads, -np.inf)
-    for i, j in np.ndindex(*pool_size):
-        np.maximum(y, _tap(padded, i, j, out, strides, dilation), out=y)
+def max_pool2d(x: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """Maximum of each window: (N, H, W, C) -> (N, P, Q, C). Padding, -inf here, is never taken; NaN always is."""
+    padded = pad(x, geometry, -np.inf)
+    y = np.full((len(x), *geometry.out, x.shape[3]), -np.inf, x.dtype)
+    for i, j in np.ndindex(geometry.window):
+        np.maximum(y, tap(padded, i, j, geometry), out=y)
     return y
 
 
-def max_pool2d_grad(
-    g: np.ndarray,
-    x: np.ndarray,
-    y: np.ndarray,
-    pool_size: Pair,
-    strides: Pair,
-    pads: Pads,
-    dilation: Pair,
-    split: bool,
-) -> np.ndarray:
-    """Send the gradient of each maximum to the first cell in row order that holds it, or split it over all."""
-    (x, y), out = comparable(x, y, g.dtype), y.shape[1:3]
-    padded, dx = _pad(x, pads, 0), _padded_zeros(x.shape, pads, g.dtype)
-    winners = list(_winners(padded, y, _real(x.shape, pads), pool_size, strides, dilation))
-    share = g / np.maximum(sum(w.astype(g.dtype) for w in winners), 1) if split else g
-    free = np.ones(y.shape, bool)
-    for (i, j), wins in zip(np.ndindex(*pool_size), winners, strict=True):
-        _tap(dx, i, j, out, strides, dilation)[...] += scale(share, wins & free)
+def max_pool2d_grad(g: np.ndarray, x: np.ndarray, y: np.ndarray, geometry: Geometry, split: bool) -> np.ndarray:
+    """The first maximum of each window in row order gets the gradient, or with `split` all maxima equal parts."""
+    x, y = comparable(x, y, g.dtype)
+    dx = padded_zeros(x.shape, geometry, g.dtype)
+    taps = list(_maxima(x, y, geometry))
+    # A window that holds only padding has no maximum: its part goes nowhere, but must not be a division by 0.
+    part = g / np.maximum(sum(is_maximum.astype(g.dtype) for _, is_maximum in taps), 1) if split else g
+    free = np.ones(y.shape, bool)  # windows whose maximum has not been met yet
+    for (i, j), is_maximum in taps:
+        tap(dx, i, j, geometry)[...] += scale(part, is_maximum & free)
         if not split:
-            free &= ~wins
-    return _crop(dx, pads)
+            free &= ~is_maximum
+    return crop(dx, geometry)
 
 
-def max_pool2d_indices(
-    x: np.ndarray, y: np.ndarray, pool_size: Pair, strides: Pair, pads: Pads, dilation: Pair
-) -> np.ndarray:
-    """Tell where each maximum was first found: row * W + column in the image, -1 for a window of pads only."""
-    (top, _), (left, _) = pads
-    where = np.full(y.shape, -1)
-    rows, cols = (np.arange(out) * s for out, s in zip(y.shape[1:3], strides, strict=True))
-    winners = _winners(_pad(x, pads, 0), y, _real(x.shape, pads), pool_size, strides, dilation)
-    for (i, j), wins in zip(np.ndindex(*pool_size), winners, strict=True):
-        cell = (rows[:, None] + i * dilation[0] - top) * x.shape[2] + cols + j * dilation[1] - left
-        where = np.where(wins & (where < 0), cell[None, :, :, None], where)
-    return where
+def max_pool2d_indices(x: np.ndarray, y: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """Return row * W + column of the first maximum of each window, -1 for a window that holds only padding."""
+    (top, _), (left, _) = geometry.pads
+    rows, columns = (np.arange(n) * s for n, s in zip(geometry.out, geometry.strides, strict=True))
+    found = np.full(y.shape, -1)
+    for (i, j), is_maximum in _maxima(x, y, geometry):
+        row, column = rows + i * geometry.dilation[0] - top, columns + j * geometry.dilation[1] - left
+        index = row[:, None, None] * x.shape[2] + column[:, None]
+        found = np.where(is_maximum & (found < 0), index, found)
+    return found
 
 
-def sum_pool2d(x: np.ndarray, pool_size: Pair, strides: Pair, pads: Pads, dilation: Pair) -> np.ndarray:
-    """Add up each window, in float64 if it is large: (N, H, W, C) -> (N, P, Q, C)."""
-    out = _out(x, pool_size, strides, pads, dilation)
-    y = np.zeros((len(x), *out, x.shape[3]), wide(x.dtype, math.prod(pool_size)))
-    padded = _pad(x, pads, 0)
-    for i, j in np.ndindex(*pool_size):
-        y += _tap(padded, i, j, out, strides, dilation)
+def sum_pool2d(x: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """Sum of each window: (N, H, W, C) -> (N, P, Q, C). Padding is 0."""
+    padded = pad(x, geometry, 0)
+    y = np.zeros((len(x), *geometry.out, x.shape[3]), wide(x.dtype, math.prod(geometry.window)))
+    for i, j in np.ndindex(geometry.window):
+        y += tap(padded, i, j, geometry)
     return y.astype(x.dtype, copy=False)
 
 
-def sum_pool2d_grad(
-    g: np.ndarray, x_shape: tuple[int, ...], pool_size: Pair, strides: Pair, pads: Pads, dilation: Pair
-) -> np.ndarray:
-    """Send the gradient of each sum to every cell of its window; those of many windows add up in float64."""
-    dx = _padded_zeros(x_shape, pads, wide(g.dtype, math.prod(map(min, pool_size, g.shape[1:3]))))
-    for i, j in np.ndindex(*pool_size):
-        _tap(dx, i, j, g.shape[1:3], strides, dilation)[...] += g
-    return _crop(dx, pads).astype(g.dtype, copy=False)
+def sum_pool2d_grad(g: np.ndarray, x_shape: Shape, geometry: Geometry) -> np.ndarray:
+    """Each pixel gets the gradient of every window that reads it."""
+    # At most as many windows read a pixel as a window has taps, and as there are windows.
+    dx = padded_zeros(x_shape, geometry, wide(g.dtype, math.prod(map(min, geometry.window, geometry.out))))
+    for i, j in np.ndindex(geometry.window):
+        tap(dx, i, j, geometry)[...] += g
+    return crop(dx, geometry).astype(g.dtype, copy=False)
 
 
-def _win(cells: np.ndarray, best: np.ndarray, winners: np.ndarray, relu: bool) -> None:
-    """Write each pool's maximum over `cells`, and who won: of equals the first, and the first NaN before all."""
-    np.maximum.reduce(cells, axis=0, out=best)
-    lost = np.True_
-    for cell in cells[:-1]:
-        lost &= (cell != best) & ~np.isnan(cell)
-        winners += lost
-    if relu:
-        winners |= ~(best > 0) * np.uint8(DEAD)
-        np.maximum(best, 0, out=best)
+def tap(padded: np.ndarray, i: int, j: int, geometry: Geometry) -> np.ndarray:
+    """View, for every window, the pixel under tap (i, j): (N, P, Q, C)."""
+    (sh, sw), (dh, dw), (p, q) = geometry.strides, geometry.dilation, geometry.out
+    top, left = i * dh, j * dw
+    return padded[:, top : top + (p - 1) * sh + 1 : sh, left : left + (q - 1) * sw + 1 : sw]
 
 
-def _spread(g: np.ndarray, winners: np.ndarray | None, where: Any, pool_size: Pair) -> np.ndarray:
-    """Return the gradient of every cell of each pool, 0 where another won: (pool rows, columns, N, P, Q, K)."""
-    if winners is None:
-        return g[None, None, *where]
-    numbers = np.arange(math.prod(pool_size), dtype=np.uint8).reshape(*pool_size, 1, 1, 1, 1)
-    part: np.ndarray = scale(g[where], winners[where] == numbers)
-    return part
-
-
-def _winners(
-    padded: np.ndarray, y: np.ndarray, real: np.ndarray, pool_size: Pair, strides: Pair, dilation: Pair
-) -> Iterator[np.ndarray]:
-    """Yield, tap by tap, which windows hold their maximum there. A NaN only equals a NaN."""
-    for i, j in np.ndindex(*pool_size):
-        cell = _tap(padded, i, j, y.shape[1:3], strides, dilation)
-        yield ((cell == y) | np.isnan(cell)) & _tap(real, i, j, y.shape[1:3], strides, dilation)
-
-
-def _tap(x: np.ndarray, i: int, j: int, out: Pair, strides: Pair, dilation: Pair) -> np.ndarray:
-    """View, for every window, the cell under tap (i, j): (N, P, Q, C)."""
-    top, left = i * dilation[0], j * dilation[1]
-    rows = slice(top, top + (out[0] - 1) * strides[0] + 1, strides[0])
-    cols = slice(left, left + (out[1] - 1) * strides[1] + 1, strides[1])
-    return x[:, rows, cols]
-
-
-def _patches(
-    x: np.ndarray, window: tuple[int, ...], out: Pair, strides: Pair, dilation: Pair, pool_size: Pair
-) -> np.ndarray:
-    """Gather the windows as the rows of a matrix: (pool rows * columns * N * P * Q, kh * kw * C)."""
-    n, h, w, c = x.strides
-    (sh, sw), (dh, dw), (ph, pw) = strides, dilation, pool_size
-    taps = math.prod(window) * x.shape[3]
-    cells = as_strided(
-        x,
-        (ph, pw, len(x), *out, *window, x.shape[3]),
-        (h * sh, w * sw, n, h * sh * ph, w * sw * pw, h * dh, w * dw, c),
-        writeable=False,
-    )
-    if x.shape[3] == 1:  # copied tap by tap: NumPy is fast along long rows, and a window's have a few numbers only
-        return cells.transpose(5, 6, 7, 0, 1, 2, 3, 4).reshape(taps, -1).T
-    return cells.reshape(-1, taps)
-
-
-def _pieces(x: np.ndarray, kernel: np.ndarray, places: int, groups: int) -> Iterator[tuple[slice, slice, slice]]:
-    """Yield slices of images, channels and filters whose gathered windows stay in cache."""
-    kh, kw, c, k = kernel.shape
-    step = max(1, PIECE // (places * kh * kw * c))
-    for group in range(groups):
-        channels, filters = (slice(group * width, (group + 1) * width) for width in (c, k // groups))
-        for start in range(0, len(x), step):
-            yield slice(start, min(start + step, len(x))), channels, filters
-
-
-def _out(x: np.ndarray, window: tuple[int, ...], strides: Pair, pads: Pads, dilation: Pair) -> Pair:
-    p, q = ((x.shape[1 + a] + sum(pads[a]) - (window[a] - 1) * dilation[a] - 1) // strides[a] + 1 for a in (0, 1))
-    return p, q
-
-
-def _pad(x: np.ndarray, pads: Pads, value: float) -> np.ndarray:
-    if not any(map(any, pads)):
+def pad(x: np.ndarray, geometry: Geometry, value: float) -> np.ndarray:
+    """Return the images with their padding, or the images themselves if there is none."""
+    (top, bottom), (left, right) = geometry.pads
+    if not (top or bottom or left or right):
         return x
-    (top, _), (left, _) = pads
-    padded = np.full((len(x), x.shape[1] + sum(pads[0]), x.shape[2] + sum(pads[1]), x.shape[3]), value, x.dtype)
-    padded[:, top : top + x.shape[1], left : left + x.shape[2]] = x
+    n, h, w, c = x.shape
+    # np.pad does the same and takes several times as long for small images.
+    padded = np.full((n, h + top + bottom, w + left + right, c), value, x.dtype)
+    padded[:, top : top + h, left : left + w] = x
     return padded
 
 
-def _padded_zeros(x_shape: tuple[int, ...], pads: Pads, dtype: np.dtype) -> np.ndarray:
-    n, h, w, c = x_shape
-    return np.zeros((n, h + sum(pads[0]), w + sum(pads[1]), c), dtype)
+def padded_zeros(x_shape: Shape, geometry: Geometry, dtype: np.dtype) -> np.ndarray:
+    """Return an empty sum of gradients for the padded images; what padding collects is cut off in the end."""
+    (n, h, w, c), (rows, columns) = x_shape, geometry.pads
+    return np.zeros((n, h + sum(rows), w + sum(columns), c), dtype)
 
 
-def _real(x_shape: tuple[int, ...], pads: Pads) -> np.ndarray:
-    return _pad(np.ones((1, *x_shape[1:3], 1), bool), pads, 0)
+def crop(padded: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """Return the images without their padding."""
+    (top, bottom), (left, right) = geometry.pads
+    return padded[:, top : padded.shape[1] - bottom, left : padded.shape[2] - right]
 
 
-def _crop(x: np.ndarray, pads: Pads) -> np.ndarray:
-    (top, bottom), (left, right) = pads
-    return x[:, top : x.shape[1] - bottom, left : x.shape[2] - right]
+def _groups(kernel_shape: Shape, groups: int) -> list[tuple[slice, slice]]:
+    """Return the channels that each group of filters reads, and those filters."""
+    channels, filters = kernel_shape[2], kernel_shape[3] // groups
+    return [(slice(n * channels, (n + 1) * channels), slice(n * filters, (n + 1) * filters)) for n in range(groups)]
+
+
+def _maxima(x: np.ndarray, y: np.ndarray, geometry: Geometry) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
+    """Yield each tap with the windows (N, P, Q, C) whose maximum it holds; in a window with NaN, each NaN is one."""
+    padded = pad(x, geometry, 0)
+    # An element of -inf can be the maximum and padding cannot, so their values do not tell them apart.
+    inside = pad(np.ones((1, *x.shape[1:3], 1), bool), geometry, False)
+    for i, j in np.ndindex(geometry.window):
+        pixel = tap(padded, i, j, geometry)
+        yield (i, j), ((pixel == y) | np.isnan(pixel)) & tap(inside, i, j, geometry)

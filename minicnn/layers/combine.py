@@ -11,9 +11,9 @@ import numpy as np
 from minicnn import ops
 from minicnn.checks import shown
 from minicnn.errors import ShapeError
+from minicnn.geometry import Shape
 from minicnn.layers.base import Layer, Params, unique_names
 from minicnn.layers.fuse import fuse
-from minicnn.ops.window import Shape
 
 Steps: TypeAlias = Sequence[tuple[str, Layer, Shape]]
 

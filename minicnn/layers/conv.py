@@ -12,10 +12,7 @@ import numpy as np
 from minicnn import ops
 from minicnn.checks import LARGEST, flag
 from minicnn.errors import ShapeError
-from minicnn.layers.base import Layer, Params, leaf
-from minicnn.layers.initializers import Initializer, draw, he_normal, initializer, zeros
-from minicnn.ops.pad import Mode, check_mode
-from minicnn.ops.window import (
+from minicnn.geometry import (
     Padding,
     Shape,
     Size,
@@ -27,6 +24,9 @@ from minicnn.ops.window import (
     integer,
     windows,
 )
+from minicnn.layers.base import Layer, Params, leaf
+from minicnn.layers.initializers import Initializer, draw, he_normal, initializer, zeros
+from minicnn.ops.pad import Mode, check_mode
 
 
 @dataclass(frozen=True, repr=False)

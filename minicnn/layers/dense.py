@@ -10,9 +10,9 @@ import numpy as np
 from minicnn import ops
 from minicnn.checks import LARGEST, flag
 from minicnn.errors import ShapeError
+from minicnn.geometry import Shape, Windows, check_elements, integer, windows
 from minicnn.layers.base import Layer, OpLayer, Params, leaf
 from minicnn.layers.initializers import Initializer, draw, glorot_uniform, initializer, zeros
-from minicnn.ops.window import Shape, Windows, check_elements, integer, windows
 
 
 @dataclass(frozen=True, repr=False)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from minicnn import ops
+from minicnn.geometry import Shape
 from minicnn.layers.base import Layer, Params
 from minicnn.ops.activation import dropout_shape
-from minicnn.ops.window import Shape
 
 
 @dataclass(frozen=True, repr=False)

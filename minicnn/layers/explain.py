@@ -11,10 +11,10 @@ import numpy as np
 
 from minicnn.checks import explained
 from minicnn.errors import ShapeError
+from minicnn.geometry import Axis, Shape, check_image
 from minicnn.layers.base import Layer, check_net
 from minicnn.layers.combine import Residual
 from minicnn.layers.walk import Step, walk
-from minicnn.ops.window import Axis, Shape, check_image
 
 MOST_PIXELS = 2**16
 """Of an image whose coverage is asked for: the work grows with the square of them."""

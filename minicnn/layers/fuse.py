@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from minicnn import ops
+from minicnn.geometry import pair
 from minicnn.layers.activation import ReLU
 from minicnn.layers.base import Layer, Params
 from minicnn.layers.conv import Conv2D
 from minicnn.layers.pool import GlobalMaxPooling2D, MaxPooling2D
-from minicnn.ops.conv import MOST_CELLS
-from minicnn.ops.window import pair
+from minicnn.ops.fused import MOST_ELEMENTS
 
 Steps = list[tuple[str, Layer]]
 
@@ -72,7 +72,7 @@ def _side_by_side(layer: MaxPooling2D) -> bool:
     window = pair("MaxPooling2D", "pool_size", layer.pool_size)
     strides = window if layer.strides is None else pair("MaxPooling2D", "strides", layer.strides)
     plain = (layer.padding, layer.ceil_mode, layer.ties) == ("valid", False, "first")
-    return plain and strides == window and _keeps_cells(layer) and math.prod(window) <= MOST_CELLS
+    return plain and strides == window and _keeps_cells(layer) and math.prod(window) <= MOST_ELEMENTS
 
 
 def _keeps_cells(layer: Layer) -> bool:

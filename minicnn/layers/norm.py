@@ -15,9 +15,9 @@ import numpy as np
 from minicnn import ops
 from minicnn.checks import number
 from minicnn.errors import ShapeError
+from minicnn.geometry import Shape
 from minicnn.layers.base import Layer, Params, leaf
 from minicnn.ops.norm import moments
-from minicnn.ops.window import Shape
 
 LEAVES = ("gamma", "beta", "moving_mean", "moving_variance")
 

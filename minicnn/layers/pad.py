@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from minicnn import ops
+from minicnn.geometry import Axis, Pads, Shape, Size, Windows, check_image, check_padding, windows
 from minicnn.layers.base import OpLayer
 from minicnn.ops.pad import Mode
-from minicnn.ops.window import Axis, Pads, Shape, Size, Windows, check_image, check_padding, windows
 
 
 @dataclass(frozen=True, repr=False)

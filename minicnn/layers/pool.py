@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from minicnn import ops
 from minicnn.checks import flag
+from minicnn.geometry import Padding, Shape, Size, Windows, check_padding, check_window, windows
 from minicnn.layers.base import OpLayer
 from minicnn.ops.pool import Ties
-from minicnn.ops.window import Padding, Shape, Size, Windows, check_padding, check_window, windows
 
 
 @dataclass(frozen=True, repr=False)

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from minicnn import ops
+from minicnn.geometry import Shape, Size, Windows, check_image, pair
 from minicnn.layers.base import OpLayer
 from minicnn.ops.pool import Ties
-from minicnn.ops.window import Shape, Size, Windows, adaptive_windows, check_image, pair
+from minicnn.ops.pool_adaptive import adaptive_windows
 
 
 @dataclass(frozen=True, repr=False)

@@ -9,12 +9,12 @@ import numpy as np
 
 from minicnn import ops
 from minicnn.checks import flag, number
+from minicnn.geometry import Shape, Size, Windows, windows
 from minicnn.layers.base import OpLayer, Params, leaf, snake_case
 from minicnn.layers.pool import WindowPooling
 from minicnn.ops.pad import Mode
 from minicnn.ops.pool import global_pool_shape
 from minicnn.ops.pool_variants import blur_windows
-from minicnn.ops.window import Shape, Size, Windows, windows
 
 
 @dataclass(frozen=True, repr=False)

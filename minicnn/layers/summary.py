@@ -7,9 +7,9 @@ import math
 from dataclasses import dataclass
 
 from minicnn.checks import explained
+from minicnn.geometry import Shape
 from minicnn.layers.base import Layer, check_net
 from minicnn.layers.walk import Step, walk
-from minicnn.ops.window import Shape
 
 
 @dataclass(frozen=True)

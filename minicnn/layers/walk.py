@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from minicnn.geometry import Shape
 from minicnn.layers.base import Layer
-from minicnn.ops.window import Shape
 
 Reach: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
 """Receptive field and distance between neighbours, in pixels of the image, for rows and for columns."""

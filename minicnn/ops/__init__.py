@@ -35,7 +35,8 @@ from minicnn.ops.arithmetic import (
     subtract,
 )
 from minicnn.ops.arrange import concatenate, flatten, getitem, reshape, transpose
-from minicnn.ops.conv import conv2d, conv2d_pool
+from minicnn.ops.conv import conv2d
+from minicnn.ops.fused import conv2d_pool
 from minicnn.ops.loss import cross_entropy, mean_squared_error
 from minicnn.ops.norm import batch_norm
 from minicnn.ops.pad import crop2d, pad2d

@@ -9,7 +9,7 @@ import numpy as np
 
 from minicnn.autograd import Array, op
 from minicnn.errors import ShapeError
-from minicnn.ops.window import integer
+from minicnn.geometry import integer
 
 Shape = tuple[int, ...]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minicnn.ops.window import Windows
+from minicnn.geometry import Windows
 
 
 def gather(x: np.ndarray, w: Windows, out: np.ndarray | None = None) -> np.ndarray:

@@ -8,15 +8,11 @@ import numpy as np
 
 from minicnn import kernels
 from minicnn.autograd import Array, op
-from minicnn.checks import LARGEST, flag
+from minicnn.checks import LARGEST
 from minicnn.errors import ShapeError
+from minicnn.geometry import Padding, Shape, Size, Windows, check_image, integer, windows
 from minicnn.ops.joint import jointly
 from minicnn.ops.pad import Mode, check_copies, check_mode, padded
-from minicnn.ops.window import Padding, Size, Windows, check_image, integer, pair, windows
-
-Shape = tuple[int, ...]
-MOST_CELLS = 254
-"""In a pool of conv2d_pool: the kernels note the winner in a byte."""
 
 
 def conv2d_shape(
@@ -48,13 +44,14 @@ def conv2d_shape(
     if bias is not None and bias != (filters,):
         raise ShapeError("conv2d", f"the bias {bias} does not fit {filters} filters", f"Use ({filters},).")
     check_mode("conv2d", "padding_mode", padding_mode)
-    w = _windows(x, kernel, strides, padding, dilation_rate)
+    w = conv_windows(x, kernel, strides, padding, dilation_rate)
     if padding_mode != "constant":
         check_copies("conv2d", (x[1], x[2]), w.pads, padding_mode)
     return x[0], *w.out, filters
 
 
-def _windows(x: Shape, kernel: Shape, strides: Size, padding: Padding, dilation_rate: Size) -> Windows:
+def conv_windows(x: Shape, kernel: Shape, strides: Size, padding: Padding, dilation_rate: Size) -> Windows:
+    """Return how the windows of a convolution lie on images of shape `x`."""
     return windows("conv2d", (x[1], x[2]), (kernel[0], kernel[1]), strides, padding, dilation_rate)
 
 
@@ -80,79 +77,17 @@ def conv2d(
     array([[ 8., 12.],
            [20., 24.]])
     """
-    w = _windows(x.shape, kernel.shape, strides, padding, dilation_rate)
-    kernel_set = kernels.implementation()
-    pads, fold = w.pads, None
+    w = conv_windows(x.shape, kernel.shape, strides, padding, dilation_rate)
+    geometry, groups, fold = w.geometry, int(groups), None
     if padding_mode != "constant":
         x, fold = padded(x, w.pads, padding_mode)
-        pads = ((0, 0), (0, 0))
-    how = (w.strides, pads, w.dilation, int(groups))
+        geometry = geometry._replace(pads=((0, 0), (0, 0)))
 
     def vjp_x(g: np.ndarray) -> Any:
-        dx = kernel_set.conv2d_input_grad(g, kernel, x.shape, *how)
+        dx = kernels.conv2d_input_grad(g, kernel, x.shape, geometry, groups)
         return fold(dx) if fold else dx
 
     def weights(g: np.ndarray) -> Any:
-        return kernel_set.conv2d_weight_grads(g, x, kernel.shape, *how)
+        return kernels.conv2d_weight_grads(g, x, kernel.shape, geometry, groups)
 
-    return kernel_set.conv2d(x, kernel, bias, *how), (vjp_x, *jointly(weights, 2))
-
-
-def conv2d_pool_shape(
-    x: Shape,
-    kernel: Shape,
-    bias: Shape | None = None,
-    *,
-    strides: Size = 1,
-    padding: Padding = "valid",
-    dilation_rate: Size = 1,
-    groups: int = 1,
-    pool_size: Size = 1,
-    relu: bool = False,
-) -> Shape:
-    """Shape rule of conv2d_pool: (N, H, W, C) with (kh, kw, C // groups, K) -> (N, P, Q, K)."""
-    flag("conv2d_pool", "relu", relu)
-    n, rows, cols, filters = conv2d_shape(
-        x, kernel, bias, strides=strides, padding=padding, dilation_rate=dilation_rate, groups=groups
-    )
-    w = windows("conv2d_pool", (rows, cols), pool_size, pool_size, "valid", pooling=True)
-    if w.rows.k * w.cols.k > MOST_CELLS:
-        fix = "Use conv2d, then max_pool2d."
-        raise ShapeError("conv2d_pool", f"a pool of {w.rows.k}x{w.cols.k} has more than {MOST_CELLS} cells", fix)
-    return n, *w.out, filters
-
-
-@op(conv2d_pool_shape)
-def conv2d_pool(
-    x: Array,
-    kernel: Array,
-    bias: Array | None = None,
-    *,
-    strides: Size = 1,
-    padding: Padding = "valid",
-    dilation_rate: Size = 1,
-    groups: int = 1,
-    pool_size: Size = 1,
-    relu: bool = False,
-) -> Any:
-    """Convolution, max pooling by windows side by side, ReLU: `relu(max_pool2d(conv2d(x, kernel, bias), pool_size))`.
-
-    The same numbers in one pass: what the convolution gives is pooled while it is in cache and never written, and
-    what no pool reads is not computed. Each pool's gradient goes to its first maximum. `Sequential` uses it for a
-    Conv2D with the MaxPooling2D and ReLU after it.
-
-    >>> conv2d_pool(np.arange(9.0).reshape(1, 3, 3, 1), np.ones((2, 2, 1, 1)), pool_size=2, relu=True).ravel()
-    array([24.])
-    """
-    w = _windows(x.shape, kernel.shape, strides, padding, dilation_rate)
-    kernel_set = kernels.implementation()
-    how = (w.strides, w.pads, w.dilation, int(groups), pair("conv2d_pool", "pool_size", pool_size))
-    y, winners = kernel_set.conv2d_pool(x, kernel, bias, *how, bool(relu))
-
-    def vjp_x(g: np.ndarray) -> Any:
-        return kernel_set.conv2d_pool_input_grad(g, winners, kernel, x.shape, *how)
-
-    def weights(g: np.ndarray) -> Any:
-        return kernel_set.conv2d_pool_weight_grads(g, winners, x, kernel.shape, *how)
-
-    return y, (vjp_x, *jointly(weights, 2))
+    return kernels.conv2d(x, kernel, bias, geometry, groups), (vjp_x, *jointly(weights, 2))

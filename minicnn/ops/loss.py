@@ -10,8 +10,8 @@ import numpy as np
 from minicnn.autograd import Array, op
 from minicnn.checks import number
 from minicnn.errors import ShapeError
+from minicnn.geometry import Shape
 from minicnn.kernels.arrays import scale
-from minicnn.ops.window import Shape
 
 
 def cross_entropy_shape(logits: Shape, labels: Any, *, label_smoothing: float = 0.0) -> Shape:

@@ -10,9 +10,9 @@ import numpy as np
 from minicnn.autograd import Array, op
 from minicnn.checks import number
 from minicnn.errors import ShapeError
+from minicnn.geometry import Shape
 from minicnn.kernels.sums import BLOCK, sum_rows
 from minicnn.ops.joint import jointly
-from minicnn.ops.window import Shape
 
 
 def batch_norm_shape(x: Shape, gamma: Shape, beta: Shape, *, epsilon: float = 1e-3) -> Shape:

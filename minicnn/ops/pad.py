@@ -10,7 +10,7 @@ import numpy as np
 from minicnn.autograd import Array, op
 from minicnn.checks import one_of, real, shown
 from minicnn.errors import ShapeError
-from minicnn.ops.window import Pads, Shape, Size, check_area, check_image, check_padding
+from minicnn.geometry import Pads, Shape, Size, check_area, check_image, check_padding
 
 Mode = Literal["constant", "reflect", "edge", "wrap"]
 MODES = ("constant", "reflect", "edge", "wrap")

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd import Array, op
+from minicnn.geometry import Padding, Shape, Size
 from minicnn.ops.cells import gather, scatter
 from minicnn.ops.pool import pool_windows
-from minicnn.ops.window import Padding, Shape, Size
 
 
 def patches2d_shape(

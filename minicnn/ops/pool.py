@@ -13,10 +13,10 @@ import numpy as np
 from minicnn import kernels
 from minicnn.autograd import Array, op
 from minicnn.checks import flag, number, one_of
+from minicnn.geometry import Padding, Shape, Size, Windows, check_image, one_window, windows
 from minicnn.kernels.sums import add_up, sum_rows
 from minicnn.ops.cells import gather, scatter
 from minicnn.ops.power_means import relative
-from minicnn.ops.window import Padding, Shape, Size, Windows, check_image, windows
 
 Ties = Literal["first", "split"]
 
@@ -34,10 +34,6 @@ def pool_windows(
     check_image(where, x)
     steps = pool_size if strides is None else strides
     return windows(where, (x[1], x[2]), pool_size, steps, padding, dilation_rate, ceil_mode=ceil_mode, pooling=True)
-
-
-def _how(w: Windows) -> tuple[Any, ...]:
-    return (w.rows.k, w.cols.k), w.strides, w.pads, w.dilation
 
 
 def check_ties(where: str, ties: str) -> None:
@@ -81,9 +77,8 @@ def max_pool2d(
     array([ 5.,  7., 13., 15.])
     """
     w = pool_windows("max_pool2d", x.shape, pool_size, strides, padding, dilation_rate, ceil_mode)
-    kernel_set = kernels.implementation()
-    y = kernel_set.max_pool2d(x, *_how(w))
-    return y, (lambda g: kernel_set.max_pool2d_grad(g, x, y, *_how(w), ties == "split"),)
+    y = kernels.max_pool2d(x, w.geometry)
+    return y, (lambda g: kernels.max_pool2d_grad(g, x, y, w.geometry, ties == "split"),)
 
 
 def average_pool2d_shape(
@@ -123,11 +118,10 @@ def average_pool2d(
     array([3. , 4.5, 7.5, 9. ])
     """
     w = pool_windows("average_pool2d", x.shape, pool_size, strides, padding, dilation_rate, ceil_mode)
-    kernel_set = kernels.implementation()
     divisor = _divisor(w, count_include_pad, x.dtype)
-    y = kernel_set.sum_pool2d(x, *_how(w))
+    y = kernels.sum_pool2d(x, w.geometry)
     y /= divisor
-    return y, (lambda g: kernel_set.sum_pool2d_grad(g / divisor, x.shape, *_how(w)),)
+    return y, (lambda g: kernels.sum_pool2d_grad(g / divisor, x.shape, w.geometry),)
 
 
 def _divisor(w: Windows, include_pad: bool, dtype: np.dtype) -> np.ndarray:
@@ -177,19 +171,19 @@ def lp_pool2d(
     array([4.])
     """
     w = pool_windows("lp_pool2d", x.shape, pool_size, strides, padding, dilation_rate, ceil_mode)
-    kernel_set, p = kernels.implementation(), float(p)
+    p = float(p)
     size = np.abs(x)
     if not _powers_fit(size, p):
         return _scaled_norm(x, w, p)
     powers = np.square(size) if p == 2 else size**p  # the usual power: `**` takes four times as long
-    y = kernel_set.sum_pool2d(powers, *_how(w))
+    y = kernels.sum_pool2d(powers, w.geometry)
     y **= 1 / p
 
     def vjp_x(g: np.ndarray) -> Any:
         share = g * np.where(y > 0, y, 1) ** (1 - p)
         share[y == 0] = 0
         slope = x if p == 2 else size ** (p - 1) * np.sign(x)
-        return kernel_set.sum_pool2d_grad(share, x.shape, *_how(w)) * slope
+        return kernels.sum_pool2d_grad(share, x.shape, w.geometry) * slope
 
     return y, (vjp_x,)
 
@@ -232,12 +226,11 @@ def global_max_pool2d_shape(x: Shape, *, keepdims: bool = False, ties: Ties = "f
 @op(global_max_pool2d_shape)
 def global_max_pool2d(x: Array, *, keepdims: bool = False, ties: Ties = "first") -> Any:
     """Maximum of each channel: (N, H, W, C) -> (N, C). One window over the whole image, ties as in max_pool2d."""
-    kernel_set = kernels.implementation()
-    how = (x.shape[1:3], (1, 1), ((0, 0), (0, 0)), (1, 1))
-    y = kernel_set.max_pool2d(x, *how)
+    whole = one_window(x.shape[1:3])
+    y = kernels.max_pool2d(x, whole)
 
     def vjp_x(g: np.ndarray) -> Any:
-        return kernel_set.max_pool2d_grad(g.reshape(y.shape), x, y, *how, ties == "split")
+        return kernels.max_pool2d_grad(g.reshape(y.shape), x, y, whole, ties == "split")
 
     return y.reshape(global_max_pool2d_shape(x.shape, keepdims=keepdims)), (vjp_x,)
 

@@ -13,13 +13,39 @@ import numpy as np
 
 from minicnn import kernels
 from minicnn.autograd import Array, op
+from minicnn.geometry import Axis, Shape, Size, Windows, check_area, check_image, one_window, pair
 from minicnn.kernels.sums import add_up
 from minicnn.ops.pool import Ties, check_ties
-from minicnn.ops.window import Shape, Size, check_area, check_image, pair, spans
 
 Index = tuple[slice | int, ...]
-ONE_WINDOW = ((1, 1), ((0, 0), (0, 0)), (1, 1))
-"""Strides, pads and dilation of a window that lies on the whole of its input."""
+
+
+class AdaptiveAxis(Axis):
+    """One axis of an adaptive pooling: `k` is the largest window, `s` the mean distance, rounded down."""
+
+    unread = ()
+    overhang = 0
+
+    def formula(self, rounding: str) -> str:
+        """Return where the windows lie."""
+        n, out = self.n, self.out
+        return f"from floor(i * {n} / {out}) up to ceil((i + 1) * {n} / {out}) for i = 0 .. {out - 1}"
+
+
+def spans(n: int, out: int) -> list[tuple[int, int]]:
+    """Return first cell and end of each window of an adaptive pooling; they may overlap and differ in size.
+
+    >>> spans(7, 3)
+    [(0, 3), (2, 5), (4, 7)]
+    """
+    return [(i * n // out, -(-(i + 1) * n // out)) for i in range(out)]
+
+
+def adaptive_windows(size: tuple[int, int], out: tuple[int, int]) -> Windows:
+    """Return both axes of an adaptive pooling."""
+    largest = (max(end - start for start, end in spans(n, o)) for n, o in zip(size, out, strict=True))
+    rows, cols = (AdaptiveAxis(n, k, max(1, n // o), 1, 0, 0, o) for n, k, o in zip(size, largest, out, strict=True))
+    return Windows(rows, cols, "adaptive")
 
 
 def adaptive_shape(where: str, x: Shape, output_size: Size) -> Shape:
@@ -78,7 +104,6 @@ def adaptive_max_pool2d(x: Array, output_size: Size, *, ties: Ties = "first") ->
     >>> adaptive_max_pool2d(np.arange(5.0).reshape(1, 1, 5, 1), (1, 3)).ravel()
     array([1., 3., 4.])
     """
-    kernel_set = kernels.implementation()
     y = np.empty(adaptive_max_pool2d_shape(x.shape, output_size), x.dtype)
     places = list(_windows(x.shape, y.shape))
     for at, window in places:
@@ -88,7 +113,7 @@ def adaptive_max_pool2d(x: Array, output_size: Size, *, ties: Ties = "first") ->
         dx = np.zeros(x.shape, g.dtype)
         for at, window in places:
             part = x[window]
-            dx[window] += kernel_set.max_pool2d_grad(g[at], part, y[at], part.shape[1:3], *ONE_WINDOW, ties == "split")
+            dx[window] += kernels.max_pool2d_grad(g[at], part, y[at], one_window(part.shape[1:3]), ties == "split")
         return dx
 
     return y, (vjp_x,)

@@ -8,9 +8,9 @@ import numpy as np
 
 from minicnn.autograd import Array, Tensor, op
 from minicnn.errors import ShapeError
+from minicnn.geometry import Padding, Shape, Size, check_area, check_image, pair
 from minicnn.kernels import reference
 from minicnn.ops.pool import pool_windows
-from minicnn.ops.window import Padding, Shape, Size, check_area, check_image, pair
 
 MOST_PIXELS = 2**24
 """Of an image that is unpooled, 4096 x 4096: how much larger it was than what was pooled of it cannot be known."""
@@ -49,8 +49,7 @@ def max_pool2d_indices(
     """
     x = x.data if isinstance(x, Tensor) else x
     w = pool_windows("max_pool2d_indices", x.shape, pool_size, strides, padding, dilation_rate, ceil_mode)
-    how = ((w.rows.k, w.cols.k), w.strides, w.pads, w.dilation)
-    return reference.max_pool2d_indices(x, reference.max_pool2d(x, *how), *how)
+    return reference.max_pool2d_indices(x, reference.max_pool2d(x, w.geometry), w.geometry)
 
 
 def max_unpool2d_shape(x: Shape, indices: np.ndarray, output_size: Size) -> Shape:

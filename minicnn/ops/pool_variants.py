@@ -15,13 +15,13 @@ import numpy as np
 from minicnn.autograd import Array, op, unbroadcast
 from minicnn.checks import generator, number
 from minicnn.errors import ShapeError
+from minicnn.geometry import Padding, Shape, Size, Windows, check_image, pair, windows
 from minicnn.kernels.sums import add_up
 from minicnn.ops.cells import gather, real_cells, scatter
 from minicnn.ops.conv import conv2d
 from minicnn.ops.pad import Mode, check_copies, check_mode
 from minicnn.ops.pool import average_pool2d, max_pool2d, pool_windows
 from minicnn.ops.power_means import below_largest, log_mean_exp, relative, slope_in_r, softmax_weights
-from minicnn.ops.window import Padding, Shape, Size, Windows, check_image, pair, windows
 
 
 def pool_shape(

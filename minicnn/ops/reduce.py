@@ -11,9 +11,9 @@ import numpy as np
 from minicnn.autograd import Array, op
 from minicnn.checks import flag
 from minicnn.errors import ShapeError
+from minicnn.geometry import integer
 from minicnn.kernels.arrays import scale
 from minicnn.kernels.sums import add_up
-from minicnn.ops.window import integer
 
 Shape = tuple[int, ...]
 Axes = int | tuple[int, ...] | None

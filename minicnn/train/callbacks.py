@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from minicnn import checks
 from minicnn.files import writable_folder
-from minicnn.ops.window import integer
+from minicnn.geometry import integer
 from minicnn.train.history import History, Row
 
 

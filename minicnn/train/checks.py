@@ -11,11 +11,11 @@ import numpy as np
 
 from minicnn import data, ops, tree
 from minicnn.errors import ShapeError
+from minicnn.geometry import Shape
 from minicnn.layers.base import Layer, check_params
 from minicnn.layers.dense import Flatten
 from minicnn.layers.dropout import Dropout
 from minicnn.ops.loss import check_labels, cross_entropy_shape
-from minicnn.ops.window import Shape
 from minicnn.train.history import COLUMNS, VALID_COLUMNS, unknown
 
 ADVICE = "Use a smaller learning rate, or global_clipnorm=1.0."

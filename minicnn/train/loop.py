@@ -15,9 +15,9 @@ import numpy as np
 from minicnn import data, ops, optim, tree
 from minicnn.autograd import value_and_grad
 from minicnn.checks import explained
+from minicnn.geometry import integer
 from minicnn.layers.base import Layer, check_params
 from minicnn.notebook import html_table, progress_bar
-from minicnn.ops.window import integer
 from minicnn.optim import Optimizer
 from minicnn.train.callbacks import Callback, Moment
 from minicnn.train.checks import (

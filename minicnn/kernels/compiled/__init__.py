@@ -1,4 +1,4 @@
-"""The kernels of `reference`, compiled with Numba: same names, arguments and results to rounding.
+"""The kernels of `numpy_blocked`, compiled with Numba: same names, arguments and results to rounding.
 
 Every loop here works on the images `first` to `last` and gives up the interpreter's lock; `share` hands each core
 its part of the batch. A core gathers a few lines of windows (a line: the windows side by side in one image) into a

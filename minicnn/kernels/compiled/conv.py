@@ -10,44 +10,41 @@ from __future__ import annotations
 
 import numpy as np
 
+from minicnn.geometry import Geometry, Pair
 from minicnn.kernels.compiled.gather import cell_windows, gather, gather_taps, lines_at_once, one_channel, planes_size
-from minicnn.kernels.compiled.loop import DEAD, NO_POOL, Pads, Pair, loop, out_size
+from minicnn.kernels.compiled.loop import BLOCKED, NO_POOL, loop
 from minicnn.kernels.cores import share
 
 
-def conv2d(
-    x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, strides: Pair, pads: Pads, dilation: Pair, groups: int
-) -> np.ndarray:
+def conv2d(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, geometry: Geometry, groups: int) -> np.ndarray:
     """See `reference.conv2d`."""
-    return conv2d_pool(x, kernel, bias, strides, pads, dilation, groups, NO_POOL, False)[0]
+    return conv2d_pool(x, kernel, bias, geometry, groups, NO_POOL, False)[0]
 
 
 def conv2d_pool(
     x: np.ndarray,
     kernel: np.ndarray,
     bias: np.ndarray | None,
-    strides: Pair,
-    pads: Pads,
-    dilation: Pair,
+    geometry: Geometry,
     groups: int,
     pool_size: Pair,
     relu: bool,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """See `reference.conv2d_pool`."""
+    """See `numpy_blocked.conv2d_pool`."""
     x, kernel = np.ascontiguousarray(x), np.ascontiguousarray(kernel, x.dtype)
-    p, q = out_size(x.shape, kernel.shape, strides, pads, dilation)
+    p, q = geometry.out
     y = np.empty((len(x), p // pool_size[0], q // pool_size[1], kernel.shape[3]), x.dtype)
     bias = np.zeros(kernel.shape[3], x.dtype) if bias is None else np.ascontiguousarray(bias, x.dtype)
     pooled = relu or pool_size != NO_POOL
     winners = np.empty(y.shape if pooled else (0, 0, 0, 0), np.uint8)
     work = y.size * pool_size[0] * pool_size[1] * kernel[..., 0].size
     convolve = _forward_one_channel if one_channel(kernel.shape, groups) else _forward
-    share(convolve, len(x), work, x, kernel, bias, y, winners, strides, pads, dilation, groups, pool_size, relu)
+    share(convolve, len(x), work, x, kernel, bias, y, winners, geometry, groups, pool_size, relu)
     return y, winners if pooled else None
 
 
 @loop
-def _forward(first, last, x, kernel, bias, y, winners, strides, pads, dilation, groups, pool_size, relu):
+def _forward(first, last, x, kernel, bias, y, winners, geometry, groups, pool_size, relu):
     kh, kw, c, filters = kernel.shape
     _, p, q, _ = y.shape
     k, taps, cells = filters // groups, kh * kw * c, pool_size[0] * pool_size[1]
@@ -63,9 +60,8 @@ def _forward(first, last, x, kernel, bias, y, winners, strides, pads, dilation, 
             stop = min(last * p, start + step)
             rows, at = (stop - start) * q, start * q * filters
             for cell in range(cells):
-                to = patches[cell * rows : (cell + 1) * rows]
-                steps, before = cell_windows(strides, pads, pool_size, cell // pool_size[1], cell % pool_size[1])
-                gather(x, start, stop, group * c, to, kernel.shape, (p, q), steps, before, dilation, groups)
+                windows = cell_windows(geometry, pool_size, cell)
+                gather(x, start, stop, group * c, c, patches[cell * rows : (cell + 1) * rows], windows)
             np.dot(patches[: rows * cells], matrix, product[: rows * cells])
             flat = product.reshape(product.size)
             if groups == 1:
@@ -78,14 +74,14 @@ def _forward(first, last, x, kernel, bias, y, winners, strides, pads, dilation, 
 
 
 @loop
-def _forward_one_channel(first, last, x, kernel, bias, y, winners, strides, pads, dilation, groups, pool_size, relu):
+def _forward_one_channel(first, last, x, kernel, bias, y, winners, geometry, groups, pool_size, relu):
     # Tap by tap: rows of nine taps are too short to be copied fast.
     kh, kw, _, k = kernel.shape
     _, p, q, _ = y.shape
     taps, cells = kh * kw, pool_size[0] * pool_size[1]
     matrix = kernel.reshape(taps, k)
     step = lines_at_once(taps, k, q * cells, (last - first) * p)
-    size = planes_size(step, kernel.shape, (p, q), strides, dilation, pool_size)
+    size = planes_size(step, geometry, pool_size)
     planes, gathered = np.empty(size, x.dtype), np.empty(step * q * cells * taps, x.dtype)
     product = np.empty((step * q * cells, k), x.dtype)
     results, won, biases = y.reshape(y.size), winners.reshape(winners.size), _repeat(bias, step * q)
@@ -93,7 +89,7 @@ def _forward_one_channel(first, last, x, kernel, bias, y, winners, strides, pads
         stop = min(last * p, start + step)
         rows, at = (stop - start) * q, start * q * k
         patches = gathered[: taps * cells * rows].reshape(taps, cells * rows)
-        gather_taps(x, start, stop, planes, patches, kernel.shape, (p, q), strides, pads, dilation, pool_size)
+        gather_taps(x, start, stop, planes, patches, geometry, pool_size)
         np.dot(patches.T, matrix, product[: rows * cells])
         flat = product.reshape(product.size)
         _pool(flat, rows * k, cells, biases, results[at : at + rows * k], won[at : at + rows * k], relu)
@@ -135,5 +131,5 @@ def _pool(product, n, cells, bias, best, winners, relu):
     if relu:
         for i in range(n):
             v = best[i]
-            winners[i] = winners[i] if v > 0 else np.uint8(DEAD)
+            winners[i] = winners[i] if v > 0 else np.uint8(BLOCKED)
             best[i] = v if v > 0 or v != v else 0

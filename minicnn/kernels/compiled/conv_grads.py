@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.geometry import Geometry, Pair, Shape
 from minicnn.kernels.compiled.gather import (
     cell_windows,
     gather,
@@ -19,41 +20,36 @@ from minicnn.kernels.compiled.gather import (
     planes_size,
     scatter,
 )
-from minicnn.kernels.compiled.loop import DEAD, NO_POOL, Pads, Pair, add, loop
+from minicnn.kernels.compiled.loop import BLOCKED, NO_POOL, add, loop
 from minicnn.kernels.cores import share
 
 
-def conv2d_input_grad(
-    g: np.ndarray, kernel: np.ndarray, x_shape: tuple[int, ...], strides: Pair, pads: Pads, dilation: Pair, groups: int
-) -> np.ndarray:
+def conv2d_input_grad(g: np.ndarray, kernel: np.ndarray, x_shape: Shape, geometry: Geometry, groups: int) -> np.ndarray:
     """See `reference.conv2d_input_grad`."""
-    return conv2d_pool_input_grad(g, None, kernel, x_shape, strides, pads, dilation, groups, NO_POOL)
+    return conv2d_pool_input_grad(g, None, kernel, x_shape, geometry, groups, NO_POOL)
 
 
 def conv2d_weight_grads(
-    g: np.ndarray, x: np.ndarray, kernel_shape: tuple[int, ...], strides: Pair, pads: Pads, dilation: Pair, groups: int
+    g: np.ndarray, x: np.ndarray, kernel_shape: Shape, geometry: Geometry, groups: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """See `reference.conv2d_weight_grads`."""
-    return conv2d_pool_weight_grads(g, None, x, kernel_shape, strides, pads, dilation, groups, NO_POOL)
+    return conv2d_pool_weight_grads(g, None, x, kernel_shape, geometry, groups, NO_POOL)
 
 
 def conv2d_pool_input_grad(
     g: np.ndarray,
     winners: np.ndarray | None,
     kernel: np.ndarray,
-    x_shape: tuple[int, ...],
-    strides: Pair,
-    pads: Pads,
-    dilation: Pair,
+    x_shape: Shape,
+    geometry: Geometry,
     groups: int,
     pool_size: Pair,
 ) -> np.ndarray:
-    """See `reference.conv2d_pool_input_grad`."""
+    """See `numpy_blocked.conv2d_pool_input_grad`."""
     g, kernel = np.ascontiguousarray(g), np.ascontiguousarray(kernel, g.dtype)
     dx = np.empty(x_shape, g.dtype)
     work = g.size * pool_size[0] * pool_size[1] * kernel[..., 0].size
-    how = (strides, pads, dilation, groups, pool_size)
-    share(_input_grad, len(g), work, g, _or_none(winners), kernel, dx, *how)
+    share(_input_grad, len(g), work, g, _or_none(winners), kernel, dx, geometry, groups, pool_size)
     return dx
 
 
@@ -61,19 +57,16 @@ def conv2d_pool_weight_grads(
     g: np.ndarray,
     winners: np.ndarray | None,
     x: np.ndarray,
-    kernel_shape: tuple[int, ...],
-    strides: Pair,
-    pads: Pads,
-    dilation: Pair,
+    kernel_shape: Shape,
+    geometry: Geometry,
     groups: int,
     pool_size: Pair,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """See `reference.conv2d_pool_weight_grads`."""
+    """See `numpy_blocked.conv2d_pool_weight_grads`."""
     g, x, shape = np.ascontiguousarray(g), np.ascontiguousarray(x, g.dtype), tuple(kernel_shape)
     work = g.size * pool_size[0] * pool_size[1] * shape[0] * shape[1] * shape[2]
     correlate = _weight_grads_one_channel if one_channel(shape, groups) else _weight_grads
-    how = (strides, pads, dilation, groups, pool_size)
-    parts = share(correlate, len(g), work, g, _or_none(winners), x, shape, *how)
+    parts = share(correlate, len(g), work, g, _or_none(winners), x, shape, geometry, groups, pool_size)
     if not parts:
         return np.zeros(shape, g.dtype), np.zeros(shape[3], g.dtype)
     both: Any = sum(parts[1:], parts[0])
@@ -85,7 +78,7 @@ def _or_none(winners: np.ndarray | None) -> np.ndarray:
 
 
 @loop
-def _input_grad(first, last, g, winners, kernel, dx, strides, pads, dilation, groups, pool_size):
+def _input_grad(first, last, g, winners, kernel, dx, geometry, groups, pool_size):
     kh, kw, c, filters = kernel.shape
     _, p, q, _ = g.shape
     k, taps, cells = filters // groups, kh * kw * c, pool_size[0] * pool_size[1]
@@ -103,15 +96,14 @@ def _input_grad(first, last, g, winners, kernel, dx, strides, pads, dilation, gr
             part = _spread(gradients, _columns(winners, start * q, rows, group * k, k), cells, k, spread)
             np.dot(part, back, shares[: len(part)])
             for cell in range(cells):
-                of = shares[cell * rows : (cell + 1) * rows]
-                steps, before = cell_windows(strides, pads, pool_size, cell // pool_size[1], cell % pool_size[1])
-                scatter(dx, start, stop, group * c, of, kernel.shape, (p, q), steps, before, dilation, groups)
+                windows = cell_windows(geometry, pool_size, cell)
+                scatter(dx, start, stop, group * c, c, shares[cell * rows : (cell + 1) * rows], windows)
 
 
 @loop
-def _weight_grads(first, last, g, winners, x, window, strides, pads, dilation, groups, pool_size):
+def _weight_grads(first, last, g, winners, x, shape, geometry, groups, pool_size):
     """Return the gradient of kernel and bias as the rows of one matrix, the bias last."""
-    kh, kw, c, filters = window
+    kh, kw, c, filters = shape
     _, p, q, _ = g.shape
     k, taps, cells = filters // groups, kh * kw * c, pool_size[0] * pool_size[1]
     step = lines_at_once(taps, k, q * cells, (last - first) * p)
@@ -124,9 +116,8 @@ def _weight_grads(first, last, g, winners, x, window, strides, pads, dilation, g
             stop = min(last * p, start + step)
             rows = (stop - start) * q
             for cell in range(cells):
-                to = patches[cell * rows : (cell + 1) * rows]
-                steps, before = cell_windows(strides, pads, pool_size, cell // pool_size[1], cell % pool_size[1])
-                gather(x, start, stop, group * c, to, window, (p, q), steps, before, dilation, groups)
+                windows = cell_windows(geometry, pool_size, cell)
+                gather(x, start, stop, group * c, c, patches[cell * rows : (cell + 1) * rows], windows)
             gradients = _columns(g, start * q, rows, group * k, k)
             won = _columns(winners, start * q, rows, group * k, k)
             part = _spread(gradients, won, cells, k, spread)
@@ -140,12 +131,12 @@ def _weight_grads(first, last, g, winners, x, window, strides, pads, dilation, g
 
 
 @loop
-def _weight_grads_one_channel(first, last, g, winners, x, window, strides, pads, dilation, groups, pool_size):
-    kh, kw, _, k = window
+def _weight_grads_one_channel(first, last, g, winners, x, shape, geometry, groups, pool_size):
+    kh, kw, _, k = shape
     _, p, q, _ = g.shape
     taps, cells = kh * kw, pool_size[0] * pool_size[1]
     step = lines_at_once(taps, k, q * cells, (last - first) * p)
-    size = planes_size(step, window, (p, q), strides, dilation, pool_size)
+    size = planes_size(step, geometry, pool_size)
     planes, gathered = np.empty(size, x.dtype), np.empty(step * q * cells * taps, x.dtype)
     spread = np.empty((step * q * cells, k), g.dtype)
     product = np.empty((taps, k), g.dtype)
@@ -154,7 +145,7 @@ def _weight_grads_one_channel(first, last, g, winners, x, window, strides, pads,
         stop = min(last * p, start + step)
         rows = (stop - start) * q
         patches = gathered[: taps * cells * rows].reshape(taps, cells * rows)
-        gather_taps(x, start, stop, planes, patches, window, (p, q), strides, pads, dilation, pool_size)
+        gather_taps(x, start, stop, planes, patches, geometry, pool_size)
         gradients, won = _columns(g, start * q, rows, 0, k), _columns(winners, start * q, rows, 0, k)
         part = _spread(gradients, won, cells, k, spread)
         np.dot(patches, part, product)
@@ -195,7 +186,7 @@ def _live_sums(g, winners, k):
         at, length = np.uintp(start), np.uintp(min(len(wide), len(g) - start))
         if len(winners):
             for t in range(length):
-                wide[t] += g[at + t] if winners[at + t] != DEAD else 0
+                wide[t] += g[at + t] if winners[at + t] != BLOCKED else 0
         else:
             for t in range(length):
                 wide[t] += g[at + t]

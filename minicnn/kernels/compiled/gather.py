@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from minicnn.geometry import Geometry
 from minicnn.kernels.compiled.loop import copy, loop
 
 PIECE = 2**17
@@ -13,18 +14,19 @@ PRODUCT = 1_000_000
 
 
 @loop
-def gather(x, start, stop, channel, patches, window, out, strides, before, dilation, groups):
+def gather(x, start, stop, channel, channels, patches, geometry):
     """Copy windows into the rows of `patches`, zeros for pads; taps that touch in memory in one go."""
-    _, h, w, channels = x.shape
-    runs, length = tap_runs(window, dilation, groups)
-    cells, to, width = x.reshape(x.size), patches.reshape(patches.size), w * channels
-    step, taps, base = strides[1] * channels, window[0] * window[1] * window[2], 0
+    _, h, w, depth = x.shape
+    window, strides, pads, dilation, out = geometry
+    runs, length = tap_runs(window, dilation, channels, depth)
+    cells, to, width = x.reshape(x.size), patches.reshape(patches.size), w * depth
+    step, taps, base = strides[1] * depth, window[0] * window[1] * channels, 0
     image, p = divmod(start, out[0])
     for _ in range(start, stop):
         for i in range(window[0]):
-            a = p * strides[0] + i * dilation[0] - before[0]
+            a = p * strides[0] + i * dilation[0] - pads[0][0]
             for j in range(runs):
-                b, at = (j * dilation[1] - before[1]) * channels + channel, base + (i * runs + j) * length
+                b, at = (j * dilation[1] - pads[1][0]) * depth + channel, base + (i * runs + j) * length
                 low, high = _whole(b, step, length, width, out[1], 0 <= a < h)
                 row = (image * h + a) * width + b
                 for q in range(out[1]):
@@ -48,11 +50,11 @@ def gather(x, start, stop, channel, patches, window, out, strides, before, dilat
 
 
 @loop
-def tap_runs(window, dilation, groups):
+def tap_runs(window, dilation, channels, depth):
     """Return how many runs the taps of a window's row make in memory, and how long one is."""
-    if dilation[1] == 1 and groups == 1:
-        return 1, window[1] * window[2]
-    return window[1], window[2]
+    if dilation[1] == 1 and channels == depth:
+        return 1, window[1] * channels
+    return window[1], channels
 
 
 @loop
@@ -72,14 +74,15 @@ def _inside(b, length, width, inside):
 
 
 @loop
-def gather_taps(x, start, stop, planes, taps, window, out, strides, pads, dilation, pool_size):
+def gather_taps(x, start, stop, planes, taps, geometry, pool_size):
     """Copy the windows of images of one channel, tap by tap: row t holds the cell under tap t of every window.
 
     The cells that lie in the same place of their pools, line by line, are a plane. Windows overlap, so a plane serves
     many taps: each is a stretch of a plane for each image.
     """
-    step = (strides[0] * pool_size[0], strides[1] * pool_size[1])
-    high, wide = spread_of(window, strides, dilation, pool_size)
+    window, strides, pads, dilation, _ = geometry
+    out, step = pools(geometry, pool_size), (strides[0] * pool_size[0], strides[1] * pool_size[1])
+    high, wide = pool_extent(geometry, pool_size)
     more = (high - 1) // step[0]
     size = (stop - start + ((stop - 1) // out[0] - start // out[0] + 1) * more) * out[1]
     to, of, there = taps.reshape(taps.size), planes.reshape(planes.size), 0
@@ -100,17 +103,24 @@ def gather_taps(x, start, stop, planes, taps, window, out, strides, pads, dilati
 
 
 @loop
-def planes_size(lines, window, out, strides, dilation, pool_size):
+def planes_size(lines, geometry, pool_size):
     """Return how many numbers the planes for so many lines take at most."""
-    high, wide = spread_of(window, strides, dilation, pool_size)
-    step = strides[0] * pool_size[0]
+    high, wide = pool_extent(geometry, pool_size)
+    out, step = pools(geometry, pool_size), geometry.strides[0] * pool_size[0]
     images = (lines - 2) // out[0] + 2
     return min(step, high) * wide * (lines + images * ((high - 1) // step)) * out[1]
 
 
 @loop
-def spread_of(window, strides, dilation, pool_size):
+def pools(geometry, pool_size):
+    """Return how many whole pools there are down and across."""
+    return geometry.out[0] // pool_size[0], geometry.out[1] // pool_size[1]
+
+
+@loop
+def pool_extent(geometry, pool_size):
     """Return how many rows and columns of the input a pool reads."""
+    window, strides, _, dilation, _ = geometry
     high = (window[0] - 1) * dilation[0] + (pool_size[0] - 1) * strides[0] + 1
     wide = (window[1] - 1) * dilation[1] + (pool_size[1] - 1) * strides[1] + 1
     return high, wide
@@ -151,18 +161,19 @@ def _gather_plane(x, start, stop, to, at, out, step, top, left, more):
 
 
 @loop
-def scatter(dx, start, stop, channel, shares, window, out, strides, before, dilation, groups):
+def scatter(dx, start, stop, channel, channels, shares, geometry):
     """Add the rows of `shares` back to the cells that their windows read: the reverse of `gather`."""
-    _, h, w, channels = dx.shape
-    runs, length = tap_runs(window, dilation, groups)
-    to, of, width = dx.reshape(dx.size), shares.reshape(shares.size), w * channels
-    step, taps, base = strides[1] * channels, window[0] * window[1] * window[2], 0
+    _, h, w, depth = dx.shape
+    window, strides, pads, dilation, out = geometry
+    runs, length = tap_runs(window, dilation, channels, depth)
+    to, of, width = dx.reshape(dx.size), shares.reshape(shares.size), w * depth
+    step, taps, base = strides[1] * depth, window[0] * window[1] * channels, 0
     image, p = divmod(start, out[0])
     for _ in range(start, stop):
         for i in range(window[0]):
-            a = p * strides[0] + i * dilation[0] - before[0]
+            a = p * strides[0] + i * dilation[0] - pads[0][0]
             for j in range(runs):
-                b, at = (j * dilation[1] - before[1]) * channels + channel, base + (i * runs + j) * length
+                b, at = (j * dilation[1] - pads[1][0]) * depth + channel, base + (i * runs + j) * length
                 low, high = _whole(b, step, length, width, out[1], 0 <= a < h)
                 row = (image * h + a) * width + b
                 for q in range(out[1]):
@@ -187,11 +198,13 @@ def lines_at_once(taps, filters, windows, most):
 
 
 @loop
-def cell_windows(strides, pads, pool_size, i, j):
-    """Return strides and pads of the windows that belong to cell (i, j) of each pool."""
+def cell_windows(geometry, pool_size, cell):
+    """Return the geometry of the windows whose results are this cell of each pool."""
+    window, strides, pads, dilation, _ = geometry
+    i, j = cell // pool_size[1], cell % pool_size[1]
     steps = (strides[0] * pool_size[0], strides[1] * pool_size[1])
-    before = (pads[0][0] - i * strides[0], pads[1][0] - j * strides[1])
-    return steps, before
+    shifted = ((pads[0][0] - i * strides[0], 0), (pads[1][0] - j * strides[1], 0))
+    return Geometry(window, steps, shifted, dilation, pools(geometry, pool_size))
 
 
 def one_channel(kernel_shape: tuple[int, ...], groups: int) -> bool:

@@ -9,13 +9,12 @@ import scipy.linalg.cython_blas  # noqa: F401 - where np.dot in a compiled loop 
 from numba.core import event
 from threadpoolctl import ThreadpoolController
 
+from minicnn.geometry import Pair
 from minicnn.kernels.cache import njit
 from minicnn.kernels.notice import say
 
-Pair = tuple[int, int]
-Pads = tuple[Pair, Pair]
 NO_POOL: Pair = (1, 1)
-DEAD = 255
+BLOCKED = 255
 """In place of a winner: ReLU stops the gradient."""
 
 for _pool in ThreadpoolController().lib_controllers:
@@ -62,8 +61,3 @@ def add(to, at, of, start, length):
     at, start = np.uintp(at), np.uintp(start)
     for t in range(np.uintp(length)):
         to[at + t] += of[start + t]
-
-
-def out_size(x: tuple[int, ...], window: tuple[int, ...], strides: Pair, pads: Pads, dilation: Pair) -> Pair:
-    p, q = ((x[1 + a] + sum(pads[a]) - (window[a] - 1) * dilation[a] - 1) // strides[a] + 1 for a in (0, 1))
-    return p, q

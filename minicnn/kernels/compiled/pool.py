@@ -6,40 +6,41 @@ import math
 
 import numpy as np
 
+from minicnn.geometry import Geometry, Shape
 from minicnn.kernels.arrays import comparable
-from minicnn.kernels.compiled.loop import Pads, Pair, add, copy, fill, loop, out_size
+from minicnn.kernels.compiled.loop import add, copy, fill, loop
 from minicnn.kernels.cores import share
 from minicnn.kernels.sums import wide
 
 
-def max_pool2d(x: np.ndarray, pool_size: Pair, strides: Pair, pads: Pads, dilation: Pair) -> np.ndarray:
+def max_pool2d(x: np.ndarray, geometry: Geometry) -> np.ndarray:
     """See `reference.max_pool2d`."""
     x = np.ascontiguousarray(x)
-    y = np.empty((len(x), *out_size(x.shape, pool_size, strides, pads, dilation), x.shape[3]), x.dtype)
-    share(_max_pool, len(x), y.size * pool_size[0] * pool_size[1], x, y, pool_size, strides, pads, dilation)
+    y = np.empty((len(x), *geometry.out, x.shape[3]), x.dtype)
+    share(_max_pool, len(x), y.size * math.prod(geometry.window), x, y, geometry)
     return y
 
 
 @loop
-def _max_pool(first, last, x, y, pool_size, strides, pads, dilation):
+def _max_pool(first, last, x, y, geometry):
     _, h, w, c = x.shape
-    _, p, q, _ = y.shape
+    window, strides, pads, dilation, (p, q) = geometry
     cells, to = x.reshape(x.size), y.reshape(y.size)
     for n in range(first, last):
         for row in range(p):
             for col in range(q):
                 at = ((n * p + row) * q + col) * c
                 found = False
-                for i in range(pool_size[0]):
+                for i in range(window[0]):
                     a = row * strides[0] + i * dilation[0] - pads[0][0]
                     if a < 0 or a >= h:
                         continue
-                    for j in range(pool_size[1]):
+                    for j in range(window[1]):
                         b = col * strides[1] + j * dilation[1] - pads[1][0]
                         if 0 <= b < w:
                             cell = ((n * h + a) * w + b) * c
                             if found:
-                                _raise(to, at, cells, cell, c)
+                                _maximum(to, at, cells, cell, c)
                             else:
                                 copy(to, at, cells, cell, c)
                             found = True
@@ -48,29 +49,27 @@ def _max_pool(first, last, x, y, pool_size, strides, pads, dilation):
 
 
 @loop
-def _raise(to, at, of, start, length):
+def _maximum(to, at, of, start, length):
     at, start = np.uintp(at), np.uintp(start)
     for t in range(np.uintp(length)):
         new, old = of[start + t], to[at + t]
         to[at + t] = new if new > old or new != new else old
 
 
-def max_pool2d_grad(
-    g: np.ndarray, x: np.ndarray, y: np.ndarray, pool_size: Pair, strides: Pair, pads: Pads, dilation: Pair, split: bool
-) -> np.ndarray:
+def max_pool2d_grad(g: np.ndarray, x: np.ndarray, y: np.ndarray, geometry: Geometry, split: bool) -> np.ndarray:
     """See `reference.max_pool2d_grad`."""
     g, x, y = map(np.ascontiguousarray, (g, *comparable(x, y, g.dtype)))
     dx = np.empty(x.shape, g.dtype)
-    work = y.size * pool_size[0] * pool_size[1]
-    give = _max_pool_split if split else _max_pool_first
-    share(give, len(g), work, g, x, y, dx, pool_size, strides, pads, dilation)
+    work = y.size * math.prod(geometry.window)
+    backward = _max_pool_split if split else _max_pool_first
+    share(backward, len(g), work, g, x, y, dx, geometry)
     return dx
 
 
 @loop
-def _max_pool_first(first, last, g, x, y, dx, pool_size, strides, pads, dilation):
+def _max_pool_first(first, last, g, x, y, dx, geometry):
     _, h, w, c = x.shape
-    _, p, q, _ = y.shape
+    window, strides, pads, dilation, (p, q) = geometry
     cells, best, shares, to = x.reshape(x.size), y.reshape(y.size), g.reshape(g.size), dx.reshape(dx.size)
     winner = np.empty(c, np.int64)
     dx[first:last] = 0
@@ -80,21 +79,21 @@ def _max_pool_first(first, last, g, x, y, dx, pool_size, strides, pads, dilation
                 at = ((n * p + row) * q + col) * c
                 winner[:] = -1
                 # Backwards, so that the first of equal winners has the last word.
-                for i in range(pool_size[0] - 1, -1, -1):
+                for i in range(window[0] - 1, -1, -1):
                     a = row * strides[0] + i * dilation[0] - pads[0][0]
                     if a < 0 or a >= h:
                         continue
-                    for j in range(pool_size[1] - 1, -1, -1):
+                    for j in range(window[1] - 1, -1, -1):
                         b = col * strides[1] + j * dilation[1] - pads[1][0]
                         if 0 <= b < w:
-                            _note_winners(winner, cells, ((n * h + a) * w + b) * c, best, at)
+                            _note_maxima(winner, cells, ((n * h + a) * w + b) * c, best, at)
                 for t in range(c):
                     if winner[t] >= 0:
                         to[winner[t]] += shares[at + t]
 
 
 @loop
-def _note_winners(winner, cells, cell, best, at):
+def _note_maxima(winner, cells, cell, best, at):
     cell, at = np.uintp(cell), np.uintp(at)
     for t in range(np.uintp(len(winner))):
         v = cells[cell + t]
@@ -102,9 +101,9 @@ def _note_winners(winner, cells, cell, best, at):
 
 
 @loop
-def _max_pool_split(first, last, g, x, y, dx, pool_size, strides, pads, dilation):
+def _max_pool_split(first, last, g, x, y, dx, geometry):
     _, h, w, c = x.shape
-    _, p, q, _ = y.shape
+    window, strides, pads, dilation, (p, q) = geometry
     dx[first:last] = 0
     for n in range(first, last):
         for row in range(p):
@@ -112,9 +111,9 @@ def _max_pool_split(first, last, g, x, y, dx, pool_size, strides, pads, dilation
                 for t in range(c):
                     best, winners = y[n, row, col, t], 0
                     for counting in (True, False):
-                        for i in range(pool_size[0]):
+                        for i in range(window[0]):
                             a = row * strides[0] + i * dilation[0] - pads[0][0]
-                            for j in range(pool_size[1]):
+                            for j in range(window[1]):
                                 b = col * strides[1] + j * dilation[1] - pads[1][0]
                                 if 0 <= a < h and 0 <= b < w:
                                     v = x[n, a, b, t]
@@ -125,58 +124,55 @@ def _max_pool_split(first, last, g, x, y, dx, pool_size, strides, pads, dilation
                                             dx[n, a, b, t] += g[n, row, col, t] / winners
 
 
-def sum_pool2d(x: np.ndarray, pool_size: Pair, strides: Pair, pads: Pads, dilation: Pair) -> np.ndarray:
+def sum_pool2d(x: np.ndarray, geometry: Geometry) -> np.ndarray:
     """See `reference.sum_pool2d`."""
     x = np.ascontiguousarray(x)
-    out, dtype = out_size(x.shape, pool_size, strides, pads, dilation), wide(x.dtype, math.prod(pool_size))
-    y = np.empty((len(x), *out, x.shape[3]), dtype)
-    share(_sum_pool, len(x), y.size * pool_size[0] * pool_size[1], x, y, pool_size, strides, pads, dilation)
+    y = np.empty((len(x), *geometry.out, x.shape[3]), wide(x.dtype, math.prod(geometry.window)))
+    share(_sum_pool, len(x), y.size * math.prod(geometry.window), x, y, geometry)
     return y.astype(x.dtype, copy=False)
 
 
 @loop
-def _sum_pool(first, last, x, y, pool_size, strides, pads, dilation):
+def _sum_pool(first, last, x, y, geometry):
     _, h, w, c = x.shape
-    _, p, q, _ = y.shape
+    window, strides, pads, dilation, (p, q) = geometry
     cells, sums = x.reshape(x.size), y.reshape(y.size)
     y[first:last] = 0
     for line in range(first * p, last * p):
         image, row = divmod(line, p)
-        for i in range(pool_size[0]):
+        for i in range(window[0]):
             a = row * strides[0] + i * dilation[0] - pads[0][0]
             if a < 0 or a >= h:
                 continue
             for col in range(q):
-                for j in range(pool_size[1]):
+                for j in range(window[1]):
                     b = col * strides[1] + j * dilation[1] - pads[1][0]
                     if 0 <= b < w:
                         add(sums, (line * q + col) * c, cells, ((image * h + a) * w + b) * c, c)
 
 
-def sum_pool2d_grad(
-    g: np.ndarray, x_shape: tuple[int, ...], pool_size: Pair, strides: Pair, pads: Pads, dilation: Pair
-) -> np.ndarray:
+def sum_pool2d_grad(g: np.ndarray, x_shape: Shape, geometry: Geometry) -> np.ndarray:
     """See `reference.sum_pool2d_grad`."""
     g = np.ascontiguousarray(g)
-    dx = np.empty(x_shape, wide(g.dtype, math.prod(map(min, pool_size, g.shape[1:3]))))
-    share(_sum_pool_grad, len(g), g.size * pool_size[0] * pool_size[1], g, dx, pool_size, strides, pads, dilation)
+    dx = np.empty(x_shape, wide(g.dtype, math.prod(map(min, geometry.window, geometry.out))))
+    share(_sum_pool_grad, len(g), g.size * math.prod(geometry.window), g, dx, geometry)
     return dx.astype(g.dtype, copy=False)
 
 
 @loop
-def _sum_pool_grad(first, last, g, dx, pool_size, strides, pads, dilation):
+def _sum_pool_grad(first, last, g, dx, geometry):
     _, h, w, c = dx.shape
-    _, p, q, _ = g.shape
+    window, strides, pads, dilation, (p, q) = geometry
     sums, cells = g.reshape(g.size), dx.reshape(dx.size)
     dx[first:last] = 0
     for line in range(first * p, last * p):
         image, row = divmod(line, p)
-        for i in range(pool_size[0]):
+        for i in range(window[0]):
             a = row * strides[0] + i * dilation[0] - pads[0][0]
             if a < 0 or a >= h:
                 continue
             for col in range(q):
-                for j in range(pool_size[1]):
+                for j in range(window[1]):
                     b = col * strides[1] + j * dilation[1] - pads[1][0]
                     if 0 <= b < w:
                         add(cells, ((image * h + a) * w + b) * c, sums, (line * q + col) * c, c)

@@ -7,14 +7,13 @@ window every s cells, `before` and `after` padded cells.
     same       out = ceil(n / s), pads max(0, (out - 1) * s + span - n), the odd one after (TensorFlow, Keras)
     explicit   out = floor((n + before + after - span) / s) + 1
     ceil mode  ceil instead of floor, but the last window must start inside the input or its leading pad (PyTorch)
-    adaptive   out is given, window i reads the cells from floor(i * n / out) up to ceil((i + 1) * n / out)
 """
 
 from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -22,29 +21,52 @@ from minicnn.checks import check_area, check_elements, flag, integer, near, pair
 from minicnn.errors import ShapeError
 
 __all__ = [
-    "AdaptiveAxis",
     "Axis",
+    "Geometry",
     "Padding",
     "Pads",
+    "Pair",
     "Shape",
     "Size",
     "Windows",
-    "adaptive_windows",
     "check_area",
     "check_elements",
     "check_image",
     "check_padding",
     "check_window",
     "integer",
+    "one_window",
     "pair",
-    "spans",
     "windows",
 ]
 
 Shape: TypeAlias = tuple[int, ...]
-Size: TypeAlias = int | tuple[int, int]
-Pads: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
-Padding: TypeAlias = str | int | tuple[int, int] | Pads
+Pair: TypeAlias = tuple[int, int]
+Size: TypeAlias = int | Pair
+Pads: TypeAlias = tuple[Pair, Pair]
+Padding: TypeAlias = str | int | Pair | Pads
+
+
+class Geometry(NamedTuple):
+    """How the windows lie on the images, each pair (vertical, horizontal): all that a kernel has to know.
+
+    A named tuple of tuples of integers, because compiled loops take such a value as it is.
+    """
+
+    window: Pair  # taps of a window
+    strides: Pair  # pixels from one window to the next
+    pads: Pads  # padding at ((top, bottom), (left, right))
+    dilation: Pair  # pixels from one tap to the next
+    out: Pair  # number of windows
+
+
+def one_window(size: Pair) -> Geometry:
+    """Return the geometry of one window over the whole of an image of `size` (H, W).
+
+    >>> one_window((28, 28)).out
+    (1, 1)
+    """
+    return Geometry(size, (1, 1), ((0, 0), (0, 0)), (1, 1), (1, 1))
 
 
 @dataclass(frozen=True)
@@ -110,30 +132,9 @@ class Axis:
         return min(max(-(-distance // self.d), 0), self.k)
 
 
-class AdaptiveAxis(Axis):
-    """One axis of an adaptive pooling: `k` is the largest window, `s` the mean distance, rounded down."""
-
-    unread = ()
-    overhang = 0
-
-    def formula(self, rounding: str) -> str:
-        """Return where the windows lie."""
-        n, out = self.n, self.out
-        return f"from floor(i * {n} / {out}) up to ceil((i + 1) * {n} / {out}) for i = 0 .. {out - 1}"
-
-
-def spans(n: int, out: int) -> list[tuple[int, int]]:
-    """Return first cell and end of each window of an adaptive pooling; they may overlap and differ in size.
-
-    >>> spans(7, 3)
-    [(0, 3), (2, 5), (4, 7)]
-    """
-    return [(i * n // out, -(-(i + 1) * n // out)) for i in range(out)]
-
-
 @dataclass(frozen=True)
 class Windows:
-    """Both axes of a window op, as the kernels want them; `rounding` is the size rule: floor, ceil, same, adaptive."""
+    """Both axes of a window op; `rounding` is the size rule: floor, ceil, same, adaptive."""
 
     rows: Axis
     cols: Axis
@@ -160,12 +161,10 @@ class Windows:
         (t, b), (le, r) = ((a.before, a.after + a.overhang) for a in (self.rows, self.cols))
         return (t, b), (le, r)
 
-
-def adaptive_windows(size: tuple[int, int], out: tuple[int, int]) -> Windows:
-    """Return both axes of an adaptive pooling."""
-    largest = (max(end - start for start, end in spans(n, o)) for n, o in zip(size, out, strict=True))
-    rows, cols = (AdaptiveAxis(n, k, max(1, n // o), 1, 0, 0, o) for n, k, o in zip(size, largest, out, strict=True))
-    return Windows(rows, cols, "adaptive")
+    @functools.cached_property
+    def geometry(self) -> Geometry:
+        """What the kernels need to know of it."""
+        return Geometry((self.rows.k, self.cols.k), self.strides, self.pads, self.dilation, self.out)
 
 
 def windows(
