@@ -14,7 +14,6 @@ import numpy as np
 from minicnn import kernels, ops
 from minicnn.autograd import Array, op
 from minicnn.ops.conv import conv2d_shape
-from minicnn.ops.joint import jointly
 from minicnn.ops.pool import average_pool2d_shape, max_pool2d_shape
 from minicnn.ops.window import Padding, Shape, Size, Windows, pair, windows
 
@@ -246,4 +245,4 @@ def unflipped_kernel(
     def weights(g: np.ndarray) -> Any:
         return kernel_set.conv2d_weight_grads(g, x, kernel.shape, *how)
 
-    return kernel_set.conv2d(x, kernel, bias, *how), (vjp_x, *jointly(weights, 2))
+    return kernel_set.conv2d(x, kernel, bias, *how), (vjp_x, weights, weights)

@@ -16,8 +16,8 @@ import numpy as np
 from minicnn import ops
 from minicnn.checks import explained, shown
 from minicnn.errors import ShapeError
+from minicnn.graph import FLOATS
 from minicnn.layers.guards import LayerType, check_shape, no_attribute
-from minicnn.numpy_interface import FLOATS
 from minicnn.ops.window import Shape, Windows
 
 Params = dict[str, Any]

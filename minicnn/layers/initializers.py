@@ -11,8 +11,8 @@ import numpy as np
 
 from minicnn.checks import explained, flag, generator, number, one_of, shown
 from minicnn.errors import ShapeError
+from minicnn.graph import FLOATS
 from minicnn.layers.guards import check_shape
-from minicnn.numpy_interface import FLOATS
 from minicnn.ops.window import check_elements
 
 __all__ = ["Initializer", "glorot_uniform", "he_normal", "lecun_normal", "zeros"]

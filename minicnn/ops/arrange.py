@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.autograd import Array, op
 from minicnn.errors import ShapeError
+from minicnn.graph import Array, op
 from minicnn.ops.window import integer
 
 Shape = tuple[int, ...]

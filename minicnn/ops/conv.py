@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 
 from minicnn import kernels
-from minicnn.autograd import Array, op
 from minicnn.checks import LARGEST, flag
 from minicnn.errors import ShapeError
-from minicnn.ops.joint import jointly
+from minicnn.graph import Array, op
 from minicnn.ops.pad import Mode, check_copies, check_mode, padded
 from minicnn.ops.window import Padding, Size, Windows, check_image, integer, pair, windows
 
@@ -95,7 +94,7 @@ def conv2d(
     def weights(g: np.ndarray) -> Any:
         return kernel_set.conv2d_weight_grads(g, x, kernel.shape, *how)
 
-    return kernel_set.conv2d(x, kernel, bias, *how), (vjp_x, *jointly(weights, 2))
+    return kernel_set.conv2d(x, kernel, bias, *how), (vjp_x, weights, weights)
 
 
 def conv2d_pool_shape(
@@ -155,4 +154,4 @@ def conv2d_pool(
     def weights(g: np.ndarray) -> Any:
         return kernel_set.conv2d_pool_weight_grads(g, winners, x, kernel.shape, *how)
 
-    return y, (vjp_x, *jointly(weights, 2))
+    return y, (vjp_x, weights, weights)

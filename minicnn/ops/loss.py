@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.autograd import Array, op
 from minicnn.checks import number
 from minicnn.errors import ShapeError
+from minicnn.graph import Array, op
 from minicnn.kernels.arrays import scale
 from minicnn.ops.window import Shape
 

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from minicnn.autograd import Array, op
 from minicnn.checks import one_of, real, shown
 from minicnn.errors import ShapeError
+from minicnn.graph import Array, op
 from minicnn.ops.window import Pads, Shape, Size, check_area, check_image, check_padding
 
 Mode = Literal["constant", "reflect", "edge", "wrap"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.autograd import Array, op
+from minicnn.graph import Array, op
 from minicnn.ops.cells import gather, scatter
 from minicnn.ops.pool import pool_windows
 from minicnn.ops.window import Padding, Shape, Size

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import kernels
-from minicnn.autograd import Array, op
+from minicnn.graph import Array, op
 from minicnn.kernels.sums import add_up
 from minicnn.ops.pool import Ties, check_ties
 from minicnn.ops.window import Shape, Size, check_area, check_image, pair, spans

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.autograd import Array, op
 from minicnn.checks import flag
 from minicnn.errors import ShapeError
+from minicnn.graph import Array, op
 from minicnn.kernels.arrays import scale
 from minicnn.kernels.sums import add_up
 from minicnn.ops.window import integer
