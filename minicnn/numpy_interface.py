@@ -1,19 +1,16 @@
-"""What NumPy may do with a Tensor, and which arrays a Tensor or an op takes.
+"""What NumPy may do with a Tensor.
 
 `array * tensor` reaches the op; every other function of NumPy is refused with the name of the op that does the same.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from minicnn.checks import shown
-
-FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+from minicnn import ops
 
 
 def _comparison(symbol: str) -> Callable[[Any, Any], Any]:
@@ -29,7 +26,6 @@ OPERATORS = ("add", "subtract", "multiply", "divide", "power", "matmul")
 
 def _not_for_tensors(name: str) -> TypeError:
     """Return the error for a NumPy function that is given a Tensor."""
-    ops = importlib.import_module("minicnn.ops")
     twin = {"absolute": "abs", "amax": "max", "negative": "negate", "where": ""}.get(name, name)
     fix = f"minicnn.ops.{twin}(...)" if twin in ops.__all__ else "minicnn.ops"
     return TypeError(f"numpy.{name} cannot be applied to a Tensor. Use {fix}, or x.data if no gradient is needed.")
@@ -60,7 +56,7 @@ class NumpyInterface:
         """Compute `array * tensor` and its like, for which NumPy asks here."""
         inplace = len(options.get("out", ())) == 1 and options["out"][0] is inputs[0]  # of `array += tensor`
         if method == "__call__" and ufunc.__name__ in OPERATORS and (not options or (inplace and len(options) == 1)):
-            return getattr(importlib.import_module("minicnn.ops"), ufunc.__name__)(*inputs)
+            return getattr(ops, ufunc.__name__)(*inputs)
         raise _not_for_tensors(ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}")
 
     def __eq__(self, other: object) -> bool:
@@ -86,29 +82,3 @@ class NumpyInterface:
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError("Tensor: elements cannot be assigned. Make a new one, as x * mask + y * (1 - mask).")
-
-
-def float_array(where: str, name: str, a: Any) -> np.ndarray:
-    """Return `a` if it is a plain float32 or float64 array, or raise TypeError."""
-    if type(a) is np.ndarray and a.dtype in FLOATS:  # nearly always: asked first, for speed
-        return a
-    if isinstance(a, float | np.floating):
-        a = np.asarray(a)
-    if not isinstance(a, np.ndarray):
-        raise TypeError(f"{where}: {name} is a {type(a).__name__}. Give a float32 or float64 array or a Tensor.")
-    if a.dtype not in FLOATS:
-        raise TypeError(f"{where}: {name} has dtype {a.dtype}. Use .astype(np.float32), or float64 for checks.")
-    if isinstance(a, np.matrix | np.ma.MaskedArray):
-        fix = "x.filled(0)" if isinstance(a, np.ma.MaskedArray) else "np.asarray(x)"
-        raise TypeError(f"{where}: {name} is a {type(a).__name__}, which has rules of its own. Use {fix}.")
-    return np.asarray(a)
-
-
-def array(data: Any) -> np.ndarray:
-    """Return numbers and nested lists of them as an array."""
-    if not isinstance(data, list | tuple | float | int | np.generic):
-        raise TypeError(f"Tensor: data is a {type(data).__name__}. Give a float32 or float64 array.")
-    try:
-        return np.asarray(data)
-    except (ValueError, TypeError):
-        raise TypeError(f"Tensor: data={shown(data)} does not make an array. Give rows of equal length.") from None

@@ -6,7 +6,7 @@ from numpy.testing import assert_array_equal
 from tables import every_row, kernels  # noqa: F401 - the fixture
 
 from minicnn import Tensor, grad, layers, models, ops, tree
-from minicnn.autograd import _walk
+from minicnn.graph import walk
 from minicnn.kernels.arrays import disjoint
 
 LOSSES = {
@@ -42,7 +42,7 @@ def test_gradients_of_every_op(row):
 def test_backward_gives_every_tensor_its_own(row):
     for loss in LOSSES.values():
         y = loss(row(*map(Tensor, row.arrays())))
-        tensors = [t for t, _ in _walk(y)]
+        tensors = [t for t, _ in walk(y)]
         y.backward()
         first = [t.grad.copy() for t in tensors]
         check_owned([t.grad for t in tensors], *[t.data for t in tensors])
@@ -101,5 +101,5 @@ def test_a_training_step_copies_no_gradient(model):
     leaves = tree.map_leaves(Tensor, params)
     loss = ops.cross_entropy(net(leaves, images, np.random.default_rng(0)), np.array([0, 1, 2, 3]))
     wanted = set(tree.leaves(leaves))
-    found = [g for t, g in _walk(loss) if t in wanted]
+    found = [g for t, g in walk(loss) if t in wanted]
     assert all(found[i] is g for i, g in disjoint(enumerate(found)))

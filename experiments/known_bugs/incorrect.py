@@ -15,7 +15,6 @@ from minicnn import kernels, ops
 from minicnn.autograd import Array, op
 from minicnn.geometry import Padding, Shape, Size, Windows, pair, windows
 from minicnn.ops.conv import conv2d_shape
-from minicnn.ops.joint import jointly
 from minicnn.ops.pool import average_pool2d_shape, max_pool2d_shape
 
 
@@ -244,4 +243,4 @@ def unflipped_kernel(
     def weights(g: np.ndarray) -> Any:
         return kernels.conv2d_weight_grads(g, x, kernel.shape, w.geometry, 1)
 
-    return kernels.conv2d(x, kernel, bias, w.geometry, 1), (vjp_x, *jointly(weights, 2))
+    return kernels.conv2d(x, kernel, bias, w.geometry, 1), (vjp_x, weights, weights)

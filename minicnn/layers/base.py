@@ -17,8 +17,8 @@ from minicnn import ops
 from minicnn.checks import explained, shown
 from minicnn.errors import ShapeError
 from minicnn.geometry import Shape, Windows
+from minicnn.graph import FLOATS
 from minicnn.layers.guards import LayerType, check_shape, no_attribute
-from minicnn.numpy_interface import FLOATS
 
 Params = dict[str, Any]
 

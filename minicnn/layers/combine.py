@@ -162,7 +162,7 @@ class Concat(_Container):
     def output_shape(self, shape: Shape) -> Shape:
         """Return the shapes joined along the channels."""
         shapes = [_shape_after(branch, shape, name) for name, branch in self._parts()]
-        return ops.concatenate.shape(*((1, *s) for s in shapes))[1:]  # type: ignore[attr-defined, no-any-return]
+        return ops.concatenate.shape(*((1, *s) for s in shapes))[1:]
 
     def __call__(self, params: Params, x: Any, rng: np.random.Generator | None = None) -> Any:
         """Apply each branch and join."""

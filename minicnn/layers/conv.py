@@ -91,7 +91,7 @@ class Conv2D(Layer):
     def output_shape(self, shape: Shape) -> Shape:
         """Ask the op's shape rule."""
         kernel = self.param_shapes(shape)["kernel"]
-        return ops.conv2d.shape((1, *shape), kernel, **self._how(), padding_mode=self.padding_mode)[1:]  # type: ignore[attr-defined, no-any-return]
+        return ops.conv2d.shape((1, *shape), kernel, **self._how(), padding_mode=self.padding_mode)[1:]
 
     def init(self, rng: np.random.Generator, shape: Shape) -> Params:
         """Draw the kernel, then the bias."""

@@ -12,8 +12,8 @@ import numpy as np
 from minicnn.checks import explained, flag, generator, number, one_of, shown
 from minicnn.errors import ShapeError
 from minicnn.geometry import check_elements
+from minicnn.graph import FLOATS
 from minicnn.layers.guards import check_shape
-from minicnn.numpy_interface import FLOATS
 
 __all__ = ["Initializer", "glorot_uniform", "he_normal", "lecun_normal", "zeros"]
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from minicnn import kernels
-from minicnn.autograd import Array, op
 from minicnn.checks import flag, generator, number
 from minicnn.errors import ShapeError
+from minicnn.graph import Array, op
 from minicnn.kernels.arrays import scale
 from minicnn.ops.arithmetic import same_shape
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.autograd import Array, op, unbroadcast
 from minicnn.errors import ShapeError
+from minicnn.graph import Array, op, unbroadcast
 from minicnn.kernels.arrays import scale
 from minicnn.kernels.sums import add_up
 

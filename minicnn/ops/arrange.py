@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.autograd import Array, op
 from minicnn.errors import ShapeError
 from minicnn.geometry import integer
+from minicnn.graph import Array, op
 
 Shape = tuple[int, ...]
 

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 
 from minicnn import kernels
-from minicnn.autograd import Array, op
 from minicnn.checks import LARGEST
 from minicnn.errors import ShapeError
 from minicnn.geometry import Padding, Shape, Size, Windows, check_image, integer, windows
-from minicnn.ops.joint import jointly
+from minicnn.graph import Array, op
 from minicnn.ops.pad import Mode, check_copies, check_mode, padded
 
 
@@ -90,4 +89,4 @@ def conv2d(
     def weights(g: np.ndarray) -> Any:
         return kernels.conv2d_weight_grads(g, x, kernel.shape, geometry, groups)
 
-    return kernels.conv2d(x, kernel, bias, geometry, groups), (vjp_x, *jointly(weights, 2))
+    return kernels.conv2d(x, kernel, bias, geometry, groups), (vjp_x, weights, weights)

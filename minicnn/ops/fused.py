@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 
 from minicnn import kernels
-from minicnn.autograd import Array, op
 from minicnn.checks import flag
 from minicnn.errors import ShapeError
 from minicnn.geometry import Geometry, Padding, Pair, Shape, Size, pair, windows
+from minicnn.graph import Array, op
 from minicnn.ops.conv import conv2d_shape, conv_windows
-from minicnn.ops.joint import jointly
 
 MOST_ELEMENTS = 254
 """In a pool of conv2d_pool: the kernels keep the number of its maximum in a byte, and need one more for ReLU."""
@@ -77,7 +76,7 @@ def conv2d_pool(
     def weights(g: np.ndarray) -> Any:
         return kernels.conv2d_pool_weight_grads(g, argmax, x, kernel.shape, *how)
 
-    return y, (vjp_x, *jointly(weights, 2))
+    return y, (vjp_x, weights, weights)
 
 
 def _one_after_the_other(
@@ -100,4 +99,4 @@ def _one_after_the_other(
     def weights(g: np.ndarray) -> Any:
         return kernels.conv2d_weight_grads(before_pooling(g), x, kernel.shape, geometry, groups)
 
-    return y, (vjp_x, *jointly(weights, 2))
+    return y, (vjp_x, weights, weights)

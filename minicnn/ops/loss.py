@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.autograd import Array, op
 from minicnn.checks import number
 from minicnn.errors import ShapeError
 from minicnn.geometry import Shape
+from minicnn.graph import Array, op
 from minicnn.kernels.arrays import scale
 
 

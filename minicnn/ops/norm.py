@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.autograd import Array, op
 from minicnn.checks import number
 from minicnn.errors import ShapeError
 from minicnn.geometry import Shape
+from minicnn.graph import Array, op
 from minicnn.kernels.sums import BLOCK, sum_rows
-from minicnn.ops.joint import jointly
 
 
 def batch_norm_shape(x: Shape, gamma: Shape, beta: Shape, *, epsilon: float = 1e-3) -> Shape:
@@ -73,4 +72,4 @@ def batch_norm(x: Array, gamma: Array, beta: Array, *, epsilon: float = 1e-3) ->
         dx *= scale
         return dx.reshape(x.shape), for_gamma, for_beta
 
-    return y.reshape(x.shape), jointly(gradients, 3)
+    return y.reshape(x.shape), (gradients, gradients, gradients)

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.autograd import Array, op
 from minicnn.geometry import Padding, Shape, Size
+from minicnn.graph import Array, op
 from minicnn.ops.cells import gather, scatter
 from minicnn.ops.pool import pool_windows
 

@@ -11,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 
 from minicnn import kernels
-from minicnn.autograd import Array, op
 from minicnn.checks import flag, number, one_of
 from minicnn.geometry import Padding, Shape, Size, Windows, check_image, one_window, windows
+from minicnn.graph import Array, op
 from minicnn.kernels.sums import add_up, sum_rows
 from minicnn.ops.cells import gather, scatter
 from minicnn.ops.power_means import relative

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from minicnn import kernels
-from minicnn.autograd import Array, op
 from minicnn.geometry import Axis, Shape, Size, Windows, check_area, check_image, one_window, pair
+from minicnn.graph import Array, op
 from minicnn.kernels.sums import add_up
 from minicnn.ops.pool import Ties, check_ties
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.autograd import Array, Tensor, op
 from minicnn.errors import ShapeError
 from minicnn.geometry import Padding, Shape, Size, check_area, check_image, pair
+from minicnn.graph import Array, Node, op
 from minicnn.kernels import reference
 from minicnn.ops.pool import pool_windows
 
@@ -47,7 +47,7 @@ def max_pool2d_indices(
     >>> max_pool2d_indices(np.arange(16.0).reshape(1, 4, 4, 1)).ravel()
     array([ 5,  7, 13, 15])
     """
-    x = x.data if isinstance(x, Tensor) else x
+    x = x.data if isinstance(x, Node) else x
     w = pool_windows("max_pool2d_indices", x.shape, pool_size, strides, padding, dilation_rate, ceil_mode)
     return reference.max_pool2d_indices(x, reference.max_pool2d(x, w.geometry), w.geometry)
 

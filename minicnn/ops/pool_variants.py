@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.autograd import Array, op, unbroadcast
 from minicnn.checks import generator, number
 from minicnn.errors import ShapeError
 from minicnn.geometry import Padding, Shape, Size, Windows, check_image, pair, windows
+from minicnn.graph import Array, op, unbroadcast
 from minicnn.kernels.sums import add_up
 from minicnn.ops.cells import gather, real_cells, scatter
 from minicnn.ops.conv import conv2d

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.autograd import Array, op
 from minicnn.checks import flag
 from minicnn.errors import ShapeError
 from minicnn.geometry import integer
+from minicnn.graph import Array, op
 from minicnn.kernels.arrays import scale
 from minicnn.kernels.sums import add_up
 

@@ -1,0 +1,319 @@
+"""The graph of a computation: nodes that record how they were made, `op`, and the walk back through them.
+
+Reverse-mode automatic differentiation in one file. An op returns its result and one VJP (vector-Jacobian product: the
+gradient of the result in, the gradient of one argument out) per array argument. If an argument is a Node, the result
+is one, too, and its `edges` lead to the arguments. `walk` follows the edges back and applies the chain rule. On plain
+arrays an op returns a plain array and records nothing.
+
+Nothing here knows any op by name: the ops stand above this file, and `Tensor`, a Node with operators, above the ops.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import typing
+from collections.abc import Callable, Container
+from typing import Annotated, Any, ParamSpec, Protocol, TypeAlias, cast
+
+import numpy as np
+
+from minicnn.checks import explain_call, shown
+from minicnn.errors import ShapeError
+from minicnn.kernels.arrays import disjoint, promote
+from minicnn.kernels.sums import add_up
+
+P = ParamSpec("P")
+VJP: TypeAlias = Callable[[np.ndarray], Any]
+Edge: TypeAlias = "tuple[Node | tuple[Node | None, ...], VJP]"
+
+ARRAY = "array argument"
+Array: TypeAlias = Annotated[Any, ARRAY]
+"""An array argument of an op: inside the op an ndarray; for its caller an ndarray, a Tensor or a number."""
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+class Op(Protocol[P]):
+    """A function made by `op`. It takes Tensors where the function it was made of takes arrays."""
+
+    __name__: str
+    shape: Callable[..., tuple[int, ...]]
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Return a Tensor if there is one among the arguments, else an array."""
+
+
+class Node:
+    """An array that records how it was made.
+
+    Parameters
+    ----------
+    data : array_like of float32 or float64
+        Kept without a copy. Integers are refused: they have no gradient.
+    edges : tuple of (parent, vjp)
+        `vjp` maps the gradient of this node to that of its parent. A joint VJP has a tuple of parents and returns a
+        tuple of gradients; a parent in it is None where the argument was a plain array, which takes no gradient.
+
+    Attributes
+    ----------
+    grad : ndarray or None
+        Set by `backward`, same shape as `data`.
+    """
+
+    __slots__ = ("data", "edges", "grad")
+
+    def __init__(self, data: Any, edges: tuple[Edge, ...] = ()) -> None:
+        plain = type(data) is np.ndarray and data.dtype in FLOATS  # every result of an op: asked first, for speed
+        self.data: np.ndarray = data if plain else float_array(type(self).__name__, "data", _as_array(data))
+        self.edges = edges
+        self.grad: np.ndarray | None = None
+
+    def backward(self) -> None:
+        """Set `.grad` on every node that this scalar was made from; a second call gives the same gradients.
+
+        Each gradient is a writable array that shares memory with nothing else.
+        """
+        for node, g in disjoint(walk(self)):
+            node.grad = g
+
+
+def op(shape_rule: Callable[..., Any], *, composed: bool = False) -> Callable[[Callable[P, Any]], Op[P]]:
+    """Make an op of a function that returns `(result, vjps)`.
+
+    The parameters annotated `Array` are its array arguments, and `vjps` has one entry for each: a function that
+    returns a new array, its argument or a view of it, or None where there is no derivative. Where one pass over the
+    data gives several gradients, the same function stands at each of their places in `vjps`. It is then called once
+    and returns a tuple, with one gradient per place.
+
+    The function gets arrays of one dtype (float32 with float64 gives float64; numbers, NumPy's too, promote no array).
+    `shape_rule` takes shapes in the place of arrays and all other arguments unchanged; it runs first, is the only
+    source of shape errors, and is available as `the_op.shape`.
+
+    A `composed` op is a function made of other ops: it gets its Tensors as they are, and returns their result alone.
+
+    >>> @op(lambda x: x)
+    ... def double(x: Array) -> Any:
+    ...     return 2 * x, (lambda g: 2 * g,)
+    >>> double(np.array([3.0]))
+    array([6.])
+    """
+
+    def decorate(forward: Callable[P, Any]) -> Op[P]:
+        run: Callable[..., Any] = forward  # whose arguments are known only when it is called
+        where, signature = forward.__name__, inspect.signature(forward)
+        arrays = _array_parameters(forward, signature)
+        alone = len(arrays) == 1 and arrays[0].kind is not inspect.Parameter.VAR_POSITIONAL
+
+        @functools.wraps(forward)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            slots, given, rest, options = _split_arguments(arrays, args, kwargs)
+            kind, values, shapes = None, [], []
+            # Every op of a step runs through this loop. One plain loop takes half the time of a comprehension for each.
+            for parameter, a in zip(slots, given, strict=False):
+                if isinstance(a, Node):
+                    kind, value = type(a), a.data
+                else:
+                    value = _value(where, parameter, a, alone)
+                values.append(value)
+                shapes.append(None if value is None else getattr(value, "shape", ()))
+            try:
+                shape_rule(*shapes, *rest, **options)
+            except ShapeError as error:
+                error.where = where
+                raise
+            except TypeError:
+                # Python's own message speaks of the shape rule, which the caller did not call.
+                explain_call(where, signature, args, kwargs)
+                raise
+            if composed:
+                tensors = [a if isinstance(a, Node) else v for a, v in zip(given, values, strict=True)]
+                return run(*tensors, *rest, **options)
+            y, vjps = run(*promote(values), *rest, **options)
+            return y if kind is None else kind(y, _edges(where, given, vjps))
+
+        made = cast(Op[P], call)
+        made.shape = shape_rule
+        return made
+
+    return decorate
+
+
+def _array_parameters(forward: Callable[..., Any], signature: inspect.Signature) -> list[inspect.Parameter]:
+    """Return the parameters whose annotation is `Array`, alone or in a union with None."""
+    hints = typing.get_type_hints(forward, include_extras=True)
+    found = [p for name, p in signature.parameters.items() if _is_array(hints.get(name))]
+    if not found:
+        where = getattr(forward, "__name__", forward)
+        raise TypeError(f"op: {where} must have at least one array argument, got none. Annotate it, as x: Array.")
+    return found
+
+
+def _is_array(hint: Any) -> bool:
+    return ARRAY in getattr(hint, "__metadata__", ()) or any(map(_is_array, typing.get_args(hint)))
+
+
+def _split_arguments(
+    arrays: list[inspect.Parameter], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[list[inspect.Parameter], list[Any], tuple[Any, ...], dict[str, Any]]:
+    """Return the array parameters, what the call gives for them, and its other arguments by position and by name.
+
+    Signature.bind would do this for any function, but takes longer than all the rest of `op` does. This is enough
+    for an op, whose arrays come first. What does not fit is left for the shape rule to refuse.
+    """
+    slots = arrays * len(args) if arrays[0].kind is inspect.Parameter.VAR_POSITIONAL else arrays
+    given, rest, options = list(args[: len(slots)]), args[len(slots) :], kwargs
+    if len(given) < len(slots):
+        options = dict(kwargs)  # the message for a wrong call needs the arguments as they were
+        for p in slots[len(given) :]:
+            if p.name not in options and p.default is p.empty:
+                break  # arrays after a missing one stay among the options: their place is not known
+            given.append(options.pop(p.name, p.default))
+    return slots, given, rest, options
+
+
+def _value(where: str, parameter: inspect.Parameter, a: Any, alone: bool) -> Any:
+    """Check an array, and make a number weak: it takes the dtype of the arrays it meets, if there are any."""
+    if isinstance(a, np.float32) or (a is None and parameter.default is None):
+        return a
+    if isinstance(a, float | int | np.integer) and not isinstance(a, bool):
+        try:
+            return np.float64(a) if alone else float(a)  # with a large int NumPy would compute with Python objects
+        except OverflowError:
+            raise ValueError(
+                f"{where}: {parameter.name} must be a float, got an int of more than 308 digits."
+            ) from None
+    return float_array(where, parameter.name, a)
+
+
+def _edges(where: str, given: list[Any], vjps: tuple[VJP | None, ...]) -> tuple[Edge, ...]:
+    """Pair each VJP with the arguments whose gradients it returns, and drop those that no Node asks for."""
+    if len(vjps) != len(given):
+        raise TypeError(f"{where} has {len(given)} array arguments, it returned {len(vjps)} VJPs.")
+    parents: dict[VJP, list[Node | None]] = {}
+    for a, vjp in zip(given, vjps, strict=True):
+        if vjp is not None:
+            # A plain array keeps its place, so that the gradients of a joint VJP still stand in the right order.
+            parents.setdefault(vjp, []).append(a if isinstance(a, Node) else None)
+    edges: list[Edge] = []
+    for vjp, nodes in parents.items():
+        if len(nodes) > 1:
+            if nodes.count(None) < len(nodes):
+                edges.append((tuple(nodes), vjp))
+        elif nodes[0] is not None:
+            edges.append((nodes[0], vjp))
+    return tuple(edges)
+
+
+def walk(y: Node, wanted: Container[Node] | None = None) -> list[tuple[Node, np.ndarray]]:
+    """Return the nodes that the scalar `y` was made from, each with its gradient, or only the wanted ones.
+
+    It is a loop and not a recursion, because a graph may be deeper than Python's stack. A node is visited once, after
+    all nodes made of it: only then is its gradient, a sum over its uses, complete.
+    """
+    if y.data.size != 1:
+        raise ValueError(f"backward: the result must be a scalar, got shape {y.data.shape}. Use .sum() or .mean().")
+    uses = _uses(y)
+    gradients: dict[Node, Any] = {y: np.ones_like(y.data)}
+    ready, found = [y], []
+    while ready:
+        node = ready.pop()
+        g = np.asarray(gradients.pop(node), dtype=node.data.dtype)  # popped: it is freed once its parents have theirs
+        if wanted is None or node in wanted:
+            found.append((node, g))
+        for target, vjp in node.edges:
+            for parent, part in _parts(target, vjp, g):
+                # Out of place: `part` may be `g` itself or a view of it, which other parents get, too.
+                gradients[parent] = gradients[parent] + part if parent in gradients else part
+                uses[parent] -= 1
+                if not uses[parent]:
+                    ready.append(parent)
+    return found
+
+
+def _parts(target: Node | tuple[Node | None, ...], vjp: VJP, g: np.ndarray) -> list[tuple[Node, Any]]:
+    """Apply a VJP, and return the parents that take a gradient, each with its own."""
+    parts = vjp(g)
+    if not isinstance(target, tuple):
+        pairs = [(target, parts)]
+    elif isinstance(parts, tuple) and len(parts) == len(target):
+        pairs = [(parent, part) for parent, part in zip(target, parts, strict=True) if parent is not None]
+    else:
+        raise _wrong_count(vjp, parts, len(target))
+    for parent, part in pairs:
+        if getattr(part, "shape", ()) != parent.data.shape:
+            raise _wrong_shape(vjp, part, parent)
+    return pairs
+
+
+def _uses(y: Node) -> dict[Node, int]:
+    """Count how many gradients each node will receive before its own is complete."""
+    uses = {y: 0}
+    stack = [y]
+    while stack:
+        for target, _ in stack.pop().edges:
+            for parent in target if isinstance(target, tuple) else (target,):
+                if parent is None:
+                    continue
+                if parent not in uses:
+                    uses[parent] = 0
+                    stack.append(parent)
+                uses[parent] += 1
+    return uses
+
+
+def _wrong_shape(vjp: VJP, part: Any, parent: Node) -> ValueError:
+    name = getattr(vjp, "__qualname__", vjp)
+    return ValueError(
+        f"{name}: the gradient must have the shape of its argument {parent.data.shape}, got {np.shape(part)}."
+    )
+
+
+def _wrong_count(vjp: VJP, parts: Any, count: int) -> TypeError:
+    got = f"a tuple of {len(parts)}" if isinstance(parts, tuple) else f"a {type(parts).__name__}"
+    name = getattr(vjp, "__qualname__", vjp)
+    fix = "Give every argument a function of its own if the gradients are not found together."
+    return TypeError(f"{name}: a VJP of {count} arguments must return a tuple of {count} gradients, got {got}. {fix}")
+
+
+def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
+    """Sum `g` over the axes along which an argument of this shape was broadcast.
+
+    >>> unbroadcast(np.ones((3, 2)), (1, 2))
+    array([[3., 3.]])
+    """
+    if np.shape(g) == shape:
+        return g
+    g = add_up(g, tuple(range(np.ndim(g) - len(shape))))
+    return add_up(g, tuple(i for i, n in enumerate(shape) if n == 1), keepdims=True)
+
+
+def float_array(where: str, name: str, a: Any) -> np.ndarray:
+    """Return `a` if it is a plain float32 or float64 array, or raise TypeError."""
+    if type(a) is np.ndarray and a.dtype in FLOATS:  # nearly always: asked first, for speed
+        return a
+    if isinstance(a, float | np.floating):
+        a = np.asarray(a)
+    if not isinstance(a, np.ndarray):
+        kind = type(a).__name__
+        raise TypeError(f"{where}: {name} must be a float32 or float64 array, got a {kind}.")
+    if a.dtype not in FLOATS:
+        fix = "Use .astype(np.float32), or float64 for checks."
+        raise TypeError(f"{where}: {name} must be float32 or float64, got dtype {a.dtype}. {fix}")
+    if isinstance(a, np.matrix | np.ma.MaskedArray):
+        # Both redefine operators, and a gradient computed for plain arrays would be wrong for them.
+        fix = "x.filled(0)" if isinstance(a, np.ma.MaskedArray) else "np.asarray(x)"
+        raise TypeError(f"{where}: {name} must be a plain array, got a {type(a).__name__}. Use {fix}.")
+    return np.asarray(a)
+
+
+def _as_array(data: Any) -> np.ndarray:
+    """Return numbers and nested lists of them as an array."""
+    if isinstance(data, np.ndarray):
+        return data
+    if not isinstance(data, list | tuple | float | int | np.generic):
+        raise TypeError(f"Tensor: data must be a float32 or float64 array, got a {type(data).__name__}.")
+    try:
+        return np.asarray(data)
+    except (ValueError, TypeError):
+        raise TypeError(f"Tensor: data must be rows of equal length, got {shown(data)}.") from None
