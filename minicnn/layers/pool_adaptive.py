@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 
 from minicnn import ops
 from minicnn.layers.base import OpLayer
@@ -31,10 +28,6 @@ class AdaptiveAveragePooling2D(OpLayer):
         """Return how the windows lie on the input."""
         check_image("adaptive_pooling2d", (1, *shape))
         return adaptive_windows(shape[:2], pair("adaptive", "output_size", self.output_size))  # type: ignore[arg-type]
-
-    def spread(self, light: np.ndarray) -> Any:
-        """Return the windows that hold a lit cell."""
-        return ops.adaptive_max_pool2d(light, self.output_size)
 
 
 @dataclass(frozen=True, repr=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -200,8 +200,4 @@ class BlurPooling2D(OpLayer):
 
     def windows(self, shape: Shape) -> Windows:
         """Return how the windows lie on the input."""
-        return blur_windows(shape[:2], self.pool_size, self.strides)  # type: ignore[arg-type]
-
-    def spread(self, light: np.ndarray) -> Any:
-        """Return where lit cells reach, their copies in the pads included."""
-        return self({}, light)
+        return replace(blur_windows(shape[:2], self.pool_size, self.strides), mode=self.mode)  # type: ignore[arg-type]

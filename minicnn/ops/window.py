@@ -133,11 +133,15 @@ def spans(n: int, out: int) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True)
 class Windows:
-    """Both axes of a window op, as the kernels want them; `rounding` is the size rule: floor, ceil, same, adaptive."""
+    """Both axes of a window op, as the kernels want them; `rounding` is the size rule: floor, ceil, same, adaptive.
+
+    `mode` is what padding contains: constants, or copies by reflect, edge or wrap.
+    """
 
     rows: Axis
     cols: Axis
     rounding: str = "floor"
+    mode: str = "constant"
 
     @property
     def out(self) -> tuple[int, int]:
