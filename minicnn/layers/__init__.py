@@ -4,12 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 from minicnn.checks import no_attribute
 from minicnn.layers import initializers
-from minicnn.layers.activation import ELU, GELU, LeakyReLU, ReLU, Sigmoid, Softmax, Softplus, Tanh
+from minicnn.layers.activation import ELU, GELU, Dropout, LeakyReLU, ReLU, Sigmoid, Softmax, Softplus, Tanh
 from minicnn.layers.base import Layer, check_params
 from minicnn.layers.containers import Classifier, Concat, Residual, Sequential
 from minicnn.layers.conv import Conv2D
 from minicnn.layers.dense import Dense, Flatten
-from minicnn.layers.dropout import Dropout
 from minicnn.layers.inspection.coverage import coverage
 from minicnn.layers.inspection.execution import Execution, explain_execution
 from minicnn.layers.inspection.shapes import Explanation, explain_shapes
@@ -23,8 +22,9 @@ from minicnn.layers.pool import (
     LpPooling2D,
     MaxPooling2D,
 )
-from minicnn.layers.pool_adaptive import AdaptiveAveragePooling2D, AdaptiveMaxPooling2D
-from minicnn.layers.pool_variants import (
+from minicnn.layers.pooling_variants import (
+    AdaptiveAveragePooling2D,
+    AdaptiveMaxPooling2D,
     BlurPooling2D,
     GeMPooling2D,
     GlobalGeMPooling2D,

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from minicnn import ops
 from minicnn.layers.base import OpLayer
-from minicnn.ops.pad import Mode
-from minicnn.ops.window import Axis, Pads, Shape, Size, Windows, check_image, check_padding, windows
+from minicnn.ops.pad import Mode, check_mode, check_pads
+from minicnn.ops.window import Axis, Pads, Shape, Size, Windows, check_image, windows
 
 
 @dataclass(frozen=True, repr=False)
@@ -22,7 +22,7 @@ class ZeroPadding2D(OpLayer):
     op = staticmethod(ops.pad2d)
 
     def __post_init__(self) -> None:
-        self.op.shape((1, 10**9, 10**9, 1), **vars(self))  # type: ignore[attr-defined]
+        check_pads(type(self).__name__, "padding", self.padding)
 
     def windows(self, shape: Shape) -> Windows:
         """Return windows of one pixel, some of them on the padding."""
@@ -38,6 +38,10 @@ class Padding2D(ZeroPadding2D):
     """
 
     mode: Mode = "reflect"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_mode("Padding2D", "mode", self.mode)
 
     def windows(self, shape: Shape) -> Windows:
         """Return windows of one pixel, some of them on copies in the padding."""
@@ -56,12 +60,12 @@ class Cropping2D(OpLayer):
     op = staticmethod(ops.crop2d)
 
     def __post_init__(self) -> None:
-        self.op.shape((1, 10**9, 10**9, 1), **vars(self))  # type: ignore[attr-defined]
+        check_pads("Cropping2D", "cropping", self.cropping)
 
     def windows(self, shape: Shape) -> Windows:
         """Return windows of one pixel; cropping is negative padding."""
         check_image("cropping2d", (1, *shape))
-        sides = check_padding("cropping", self.cropping) or ()
+        sides = check_pads("cropping2d", "cropping", self.cropping)
         rows, cols = (
             Axis(n, 1, 1, 1, -before, -after, n - before - after)
             for n, (before, after) in zip(shape[:2], sides, strict=True)

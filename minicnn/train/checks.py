@@ -11,10 +11,10 @@ import numpy as np
 
 from minicnn import data, ops, tree
 from minicnn.errors import ShapeError
-from minicnn.layers import Concat, Residual
+from minicnn.layers.activation import Dropout
 from minicnn.layers.base import Layer, check_params
+from minicnn.layers.containers import Concat, Residual
 from minicnn.layers.dense import Flatten
-from minicnn.layers.dropout import Dropout
 from minicnn.ops.loss import check_labels, cross_entropy_shape
 from minicnn.ops.window import Shape
 from minicnn.train.history import COLUMNS, VALID_COLUMNS, unknown
