@@ -429,3 +429,12 @@ def test_nets_are_pickled_with_what_they_remember():
     again = pickle.loads(pickle.dumps(net))  # noqa: S301 - processes of a study send nets this way
     assert again == net
     np.testing.assert_array_equal(again({"conv2d": params}, x), y)
+
+
+def test_a_head_is_added_by_one_line(monkeypatch):
+    minicnn.models.make_head("flatten")
+    monkeypatch.setitem(minicnn.models.HEAD_MAKERS, "tall", lambda k: [L.MaxPooling2D((2, 1)), L.Flatten(), L.Dense(k)])
+    assert minicnn.models.small_cnn("tall", classes=3).output_shape((8, 8, 1)) == (3,)
+    with pytest.raises(ValueError, match="Did you mean 'tall'"):
+        minicnn.models.make_head("tal")
+    assert list(minicnn.models.HEADS) == [name for name in minicnn.models.HEAD_MAKERS if name != "tall"]
