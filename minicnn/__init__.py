@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from minicnn import data, kernels, layers, models, ops, optim, schedules, train
     from minicnn.autograd import Tensor, grad, value_and_grad
     from minicnn.errors import ShapeError
-    from minicnn.layers.explain import coverage, explain_shapes
+    from minicnn.layers import coverage, explain_shapes
 
 __version__ = "0.1.0"
 __all__ = [
@@ -35,8 +35,8 @@ __all__ = [
 _HOMES = {
     "ShapeError": "errors",
     "Tensor": "autograd",
-    "coverage": "layers.explain",
-    "explain_shapes": "layers.explain",
+    "coverage": "layers",
+    "explain_shapes": "layers",
     "grad": "autograd",
     "value_and_grad": "autograd",
 }

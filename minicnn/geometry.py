@@ -134,11 +134,15 @@ class Axis:
 
 @dataclass(frozen=True)
 class Windows:
-    """Both axes of a window op; `rounding` is the size rule: floor, ceil, same, adaptive."""
+    """Both axes of a window op; `rounding` is the size rule: floor, ceil, same, adaptive.
+
+    `mode` is what padding contains: constants, or copies by reflect, edge or wrap.
+    """
 
     rows: Axis
     cols: Axis
     rounding: str = "floor"
+    mode: str = "constant"
 
     @property
     def out(self) -> tuple[int, int]:

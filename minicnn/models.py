@@ -1,4 +1,4 @@
-"""Nets that people know, as values: print them, change them with `dataclasses.replace`.
+"""Well-known networks as values: print them, change them with `dataclasses.replace`.
 
 >>> from dataclasses import replace
 >>> from minicnn.layers import summary
@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from minicnn.checks import LARGEST, explained, flag, integer, one_of, shown
@@ -58,7 +59,7 @@ def lenet5(classes: int = 10) -> Sequential:
 
 @explained
 def keras_mnist(classes: int = 10) -> Sequential:
-    """Return the net of Keras's first MNIST example, without its dropout: 34,826 parameters on 28x28 images."""
+    """Return the network of Keras's first MNIST example, without its dropout: 34,826 parameters on 28x28 images."""
     _count("keras_mnist", "classes", classes)
     return Sequential([
         Conv2D(32, 3), ReLU(), MaxPooling2D(2),
@@ -67,36 +68,36 @@ def keras_mnist(classes: int = 10) -> Sequential:
     ])  # fmt: skip
 
 
+HEAD_MAKERS: dict[str, Callable[[int], list[Layer]]] = {
+    "flatten": lambda classes: [Flatten(), Dense(classes)],
+    "max": lambda classes: [MaxPooling2D(2), Flatten(), Dense(classes)],
+    "average": lambda classes: [AveragePooling2D(2), Flatten(), Dense(classes)],
+    "global-max": lambda classes: [GlobalMaxPooling2D(), Dense(classes)],
+    "global-average": lambda classes: [GlobalAveragePooling2D(), Dense(classes)],
+    "global-average-conv": lambda classes: [Conv2D(classes, 1), GlobalAveragePooling2D()],
+    "global-max-average": lambda classes: [Concat([GlobalMaxPooling2D(), GlobalAveragePooling2D()]), Dense(classes)],
+}
+"""The layers of each head for a number of classes. A head that is added here is known everywhere."""
+
+
 @explained
 def make_head(name: str, classes: int = 10) -> Layer:
-    """Return what turns a trunk's maps into logits.
+    """Return what turns the feature maps of a trunk into logits.
 
-    flatten             every number of the map into a dense layer: no pooling, the control
+    flatten             every element of the feature maps into a dense layer: no pooling, the control
     max, average        2x2 windows, then a dense layer
     global-max, global-average, global-max-average
-                        one number (two) a channel, then a dense layer
-    global-average-conv a 1x1 convolution to one map a class, averaged: no dense layer (Lin et al., 2014)
+                        one value (two) per channel, then a dense layer
+    global-average-conv a 1x1 convolution to one feature map per class, averaged: no dense layer (Lin et al., 2014)
 
     >>> make_head("global-average-conv")
     Sequential(layers=(Conv2D(filters=10, kernel_size=1), GlobalAveragePooling2D()))
     """
     _count("make_head", "classes", classes)
-    both = Concat([GlobalMaxPooling2D(), GlobalAveragePooling2D()])
-    heads = {
-        "flatten": [Flatten(), Dense(classes)],
-        "max": [MaxPooling2D(2), Flatten(), Dense(classes)],
-        "average": [AveragePooling2D(2), Flatten(), Dense(classes)],
-        "global-max": [GlobalMaxPooling2D(), Dense(classes)],
-        "global-average": [GlobalAveragePooling2D(), Dense(classes)],
-        "global-average-conv": [Conv2D(classes, 1), GlobalAveragePooling2D()],
-        "global-max-average": [both, Dense(classes)],
-    }
-    return Sequential(heads[one_of("make_head", "name", name, heads)])
+    return Sequential(HEAD_MAKERS[one_of("make_head", "name", name, HEAD_MAKERS)](classes))
 
 
-HEADS = {name: make_head(name) for name in (
-    "flatten", "max", "average", "global-max", "global-average", "global-average-conv", "global-max-average"
-)}  # fmt: skip
+HEADS = {name: make_head(name) for name in HEAD_MAKERS}
 """Every head, for ten classes."""
 
 
@@ -109,10 +110,10 @@ def small_cnn(
     batch_norm: bool = False,
     classes: int | None = None,
 ) -> Classifier:
-    """Return 3x3 convolutions with ReLU that shrink by stride, so that all pooling there is is in the head.
+    """Return 3x3 convolutions with ReLU that shrink by stride, so that only the head pools.
 
-    `batch_norm` puts a normalisation between each convolution, then without bias, and its ReLU. `classes` is 10 for a
-    head that is named; a ready-made head has its own number, and another one is a ValueError.
+    `batch_norm` puts batch normalisation between each convolution, then without bias, and its ReLU. `classes` is 10
+    for a head given by name; a head given as a layer has its own number, and another one is a ValueError.
 
     >>> small_cnn("global-max").output_shape((28, 28, 1))
     (10,)
@@ -150,7 +151,7 @@ def _check_classes(net: Classifier, classes: int | None) -> None:
 
 @explained
 def mlp(units: tuple[int, ...] = (128,), classes: int = 10) -> Sequential:
-    """Return dense layers with ReLU on the bare pixels: no convolution, for contrast.
+    """Return dense layers with ReLU on the pixels: no convolution, for comparison.
 
     >>> mlp((32,))
     Sequential(layers=(Flatten(), Dense(units=32), ReLU(), Dense(units=10)))

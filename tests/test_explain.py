@@ -22,21 +22,21 @@ def test_the_explanation_of_a_net_that_people_know():
     assert text(models.keras_mnist(), (28, 28, 1)).splitlines() == [
         "input: 28x28x1",
         "conv2d: 28x28x1 -> 26x26x32",
-        "    rows and columns: floor((28 - 3) / 1) + 1 = 26; no pads; all are read",
-        "    sees 3x3 pixels; stride so far 1",
+        "    rows and columns: floor((28 - 3) / 1) + 1 = 26; no padding; all are read",
+        "    receptive field 3x3 pixels; stride so far 1",
         "relu: 26x26x32",
         "max_pooling2d: 26x26x32 -> 13x13x32",
-        "    rows and columns: floor((26 - 2) / 2) + 1 = 13; no pads; all are read",
-        "    sees 4x4 pixels; stride so far 2",
+        "    rows and columns: floor((26 - 2) / 2) + 1 = 13; no padding; all are read",
+        "    receptive field 4x4 pixels; stride so far 2",
         "conv2d_1: 13x13x32 -> 11x11x64",
-        "    rows and columns: floor((13 - 3) / 1) + 1 = 11; no pads; all are read",
-        "    sees 8x8 pixels; stride so far 2",
+        "    rows and columns: floor((13 - 3) / 1) + 1 = 11; no padding; all are read",
+        "    receptive field 8x8 pixels; stride so far 2",
         "relu_1: 11x11x64",
         "max_pooling2d_1: 11x11x64 -> 5x5x64",
-        "    rows and columns: floor((11 - 2) / 2) + 1 = 5; no pads; never read: 10",
-        "    sees 10x10 pixels; stride so far 4",
+        "    rows and columns: floor((11 - 2) / 2) + 1 = 5; no padding; never read: 10",
+        "    receptive field 10x10 pixels; stride so far 4",
         "flatten: 5x5x64 -> 1600 = 5 * 5 * 64",
-        "    sees 26x26 pixels",
+        "    receptive field 26x26 pixels",
         "dense: 1600 -> 10",
     ]
 
@@ -44,19 +44,19 @@ def test_the_explanation_of_a_net_that_people_know():
 @pytest.mark.parametrize(
     ("layer", "shape", "line"),
     [
-        (L.MaxPooling2D(1, strides=3, padding="same"), (5, 5, 1), "ceil(5 / 3) = 2; no pads; never read: 1, 2, 4"),
-        (L.Conv2D(1, 3, strides=2, padding="same"), (28, 28, 1), "ceil(28 / 2) = 14; pads 0 before, 1 after; all are"),
-        (L.MaxPooling2D(2, ceil_mode=True), (5, 5, 1), "3; no pads, the last window hangs over by 1;"),
+        (L.MaxPooling2D(1, strides=3, padding="same"), (5, 5, 1), "ceil(5 / 3) = 2; no padding; never read: 1, 2, 4"),
+        (L.Conv2D(1, 3, strides=2, padding="same"), (28, 28, 1), "ceil(28 / 2) = 14; padding 0 before, 1 after; all"),
+        (L.MaxPooling2D(2, ceil_mode=True), (5, 5, 1), "3; no padding, the last window extends past the input by 1;"),
         (L.MaxPooling2D(4, padding=2, ceil_mode=True), (9, 9, 1), "+ 2 + 2 - 4) / 4) + 1 = 4, less one that"),
         (L.AveragePooling2D(2, strides=4, dilation_rate=2), (8, 8, 1), "2 taps 2 apart span 3; floor((8 - 3) / 4)"),
         (L.AveragePooling2D(2, strides=4, dilation_rate=2), (8, 8, 1), "never read: 1, 3, 5, 7"),
         (L.MaxPooling2D(1, strides=2), (30, 30, 1), "never read: 1, 3, 5, 7, 9, 11, 13, 15 .. (15 in all)"),
-        (L.ZeroPadding2D(((0, 0), (2, 1))), (5, 5, 1), "columns: 5 + 2 + 1 = 8; pads 2 before, 1 after; all are read"),
-        (L.Padding2D(2), (5, 5, 1), "rows and columns: 5 + 2 + 2 = 9; pads 2 before, 2 after"),
-        (L.Cropping2D(((1, 2), (0, 0))), (8, 5, 1), "rows: 8 - 1 - 2 = 5; no pads; never read: 0, 6, 7"),
-        (L.BlurPooling2D(4), (8, 8, 1), "floor((8 + 1 + 2 - 4) / 2) + 1 = 4; pads 1 before, 2 after; all are read"),
+        (L.ZeroPadding2D(((0, 0), (2, 1))), (5, 5, 1), "columns: 5 + 2 + 1 = 8; padding 2 before, 1 after; all"),
+        (L.Padding2D(2), (5, 5, 1), "rows and columns: 5 + 2 + 2 = 9; padding 2 before, 2 after"),
+        (L.Cropping2D(((1, 2), (0, 0))), (8, 5, 1), "rows: 8 - 1 - 2 = 5; no padding; never read: 0, 6, 7"),
+        (L.BlurPooling2D(4), (8, 8, 1), "floor((8 + 1 + 2 - 4) / 2) + 1 = 4; padding 1 before, 2 after; all are read"),
         (L.AdaptiveMaxPooling2D((3, 1)), (7, 5, 1), "from floor(i * 7 / 3) up to ceil((i + 1) * 7 / 3)"),
-        (L.GlobalMaxPooling2D(), (7, 5, 1), "columns: floor((5 - 5) / 1) + 1 = 1; no pads; all are read"),
+        (L.GlobalMaxPooling2D(), (7, 5, 1), "columns: floor((5 - 5) / 1) + 1 = 1; no padding; all are read"),
         (L.Dense(3), (12,), "layer: 12 -> 3"),
         (L.ReLU(), (12,), "layer: 12"),
     ],
@@ -112,7 +112,7 @@ def test_what_the_last_layer_sees_is_the_largest_dependence(net):
     steps = explain_shapes(net, shape).steps
     rows, cols = (np.flatnonzero(found[middle].any(axis=a)) for a in (1, 0))
     extent = (rows[-1] - rows[0] + 1, cols[-1] - cols[0] + 1)
-    assert extent == (max(s.sees[0] for s in steps), max(s.sees[1] for s in steps))
+    assert extent == (max(s.receptive_field[0] for s in steps), max(s.receptive_field[1] for s in steps))
     below = found[middle[0] + 1, middle[1]].any(axis=1)
     assert np.flatnonzero(below)[0] - rows[0] == max(s.stride[0] for s in steps)
 
@@ -154,7 +154,7 @@ def test_steps_are_the_rows_of_the_summary():
     net = L.Sequential([L.Residual(L.Conv2D(3, 3, padding="same"), L.Conv2D(3, 1)), L.MaxPooling2D(2), L.Flatten()])
     steps, rows = explain_shapes(net, IMAGE).steps, L.summary(net, IMAGE).rows
     assert [s.name for s in steps] == ["residual/body", "residual/shortcut", "max_pooling2d", "flatten"]
-    assert [(s.name, s.output_shape, s.sees) for s in steps] == [
+    assert [(s.name, s.output_shape, s.receptive_field) for s in steps] == [
         (r.name, r.output_shape, r.receptive_field) for r in rows
     ]
     assert all(
@@ -234,6 +234,6 @@ def test_what_a_notebook_shows_is_the_table_and_not_the_record():
         assert "".join(page.itertext()).count("max_pooling2d_1") == 1
     page = xml.etree.ElementTree.fromstring(layers.summary(net, (28, 28, 1))._repr_html_())
     cells = [[cell.text or "" for cell in line] for line in page]
-    assert cells[0] == ["layer", "output shape", "parameters", "multiply-adds", "sees"]
+    assert cells[0] == ["layer", "output shape", "parameters", "multiply-adds", "receptive field"]
     assert cells[-1][2] == "34,826"  # 320 + 18,496 + 16,010, as Keras counts them
     assert len(cells) == len(net.layers) + 3

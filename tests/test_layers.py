@@ -1,5 +1,7 @@
 """Every layer through one table: promised shape, parameters, repr, dtype, one by one; and what containers promise."""
 
+import pickle
+import types
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 
 import minicnn
 from minicnn import layers, ops, tree, value_and_grad
-from minicnn.layers import initializers
+from minicnn.layers import fusion, initializers
 
 L = layers
 BODY = L.Sequential([L.Conv2D(3, 3, padding="same"), L.ReLU()])
@@ -59,7 +61,7 @@ def make(layer, shape, n=4, dtype=np.float32):
 def test_the_table_has_every_layer():
     kinds = {getattr(layers, name) for name in layers.__all__}
     public = {kind for kind in kinds if isinstance(kind, type) and issubclass(kind, L.Layer) and kind is not L.Layer}
-    elsewhere = {k for k in public if k.__module__.endswith(("pool_variants", "pool_adaptive"))}  # test_pool_variants
+    elsewhere = {k for k in public if k.__module__.endswith("pooling_variants")}  # test_pool_variants
     assert public - elsewhere == {type(row[0]) for row in TABLE}
 
 
@@ -227,19 +229,19 @@ class OwnConv2D(L.Conv2D):
 
 R, P = L.ReLU(), L.MaxPooling2D(2)
 FUSED = [
-    ([L.Conv2D(3, 3), R, P], ["conv2d"]),
-    ([L.Conv2D(3, 3), P, R], ["conv2d"]),
-    ([L.Conv2D(3, 3, padding="same"), R], ["conv2d"]),
-    ([L.Conv2D(4, 3, strides=2, groups=2, use_bias=False), P], ["conv2d"]),
-    ([L.Conv2D(3, 3), R, P, R, P], ["conv2d", "max_pooling2d_1", "relu_1"]),
+    ([L.Conv2D(3, 3), R, P], ["conv2d + relu + max_pooling2d"]),
+    ([L.Conv2D(3, 3), P, R], ["conv2d + max_pooling2d + relu"]),
+    ([L.Conv2D(3, 3, padding="same"), R], ["conv2d + relu"]),
+    ([L.Conv2D(4, 3, strides=2, groups=2, use_bias=False), P], ["conv2d + max_pooling2d"]),
+    ([L.Conv2D(3, 3), R, P, R, P], ["conv2d + relu + max_pooling2d", "relu_1 + max_pooling2d_1"]),
     ([L.Conv2D(3, 3)], ["conv2d"]),
-    ([L.Conv2D(3, 3), L.BatchNormalization(), R, P], ["conv2d", "batch_normalization", "max_pooling2d", "relu"]),
-    ([L.Conv2D(3, 3, padding="same", padding_mode="reflect"), R, P], ["conv2d", "max_pooling2d", "relu"]),
-    ([L.Conv2D(3, 3), R, L.MaxPooling2D(3, strides=2)], ["conv2d", "max_pooling2d"]),
-    ([L.Conv2D(3, 3), R, L.MaxPooling2D(2, padding="same")], ["conv2d", "max_pooling2d"]),
-    ([L.Conv2D(3, 3), R, L.MaxPooling2D(2, ceil_mode=True)], ["conv2d", "max_pooling2d"]),
-    ([L.Conv2D(3, 3), R, L.MaxPooling2D(2, ties="split")], ["conv2d", "max_pooling2d"]),
-    ([OwnConv2D(3, 3), R, P], ["own_conv2d", "max_pooling2d", "relu"]),
+    ([L.Conv2D(3, 3), L.BatchNormalization(), R, P], ["conv2d", "batch_normalization", "relu + max_pooling2d"]),
+    ([L.Conv2D(3, 3, padding="same", padding_mode="reflect"), R, P], ["conv2d", "relu + max_pooling2d"]),
+    ([L.Conv2D(3, 3), R, L.MaxPooling2D(3, strides=2)], ["conv2d + relu", "max_pooling2d"]),
+    ([L.Conv2D(3, 3), R, L.MaxPooling2D(2, padding="same")], ["conv2d + relu", "max_pooling2d"]),
+    ([L.Conv2D(3, 3), R, L.MaxPooling2D(2, ceil_mode=True)], ["conv2d + relu", "max_pooling2d"]),
+    ([L.Conv2D(3, 3), R, L.MaxPooling2D(2, ties="split")], ["conv2d + relu", "max_pooling2d"]),
+    ([OwnConv2D(3, 3), R, P], ["own_conv2d", "relu + max_pooling2d"]),
 ]
 
 
@@ -247,11 +249,11 @@ FUSED = [
 def test_what_follows_a_convolution_is_computed_with_it_and_gives_the_same(layers, steps):
     net = L.Sequential(layers)
     params, x = make(net, (12, 11, 2), dtype=np.float64)
-    assert [name for name, _ in net._steps()] == steps
+    assert [" + ".join(step.names) for step in fusion.plan(net.parts())] == steps
 
     def one_by_one(p):
         y = x
-        for name, layer in net._parts():
+        for name, layer in net.parts():
             y = layer(p.get(name, {}), y)
         return (y**2).sum()
 
@@ -378,3 +380,61 @@ def test_a_net_says_what_it_takes_for_images_and_for_randomness():
         net.init(7, (2, 2, 1))
     with pytest.raises(TypeError, match=r"is a list. Give a float32 or float64 array"):
         net(net.init(np.random.default_rng(0), (2, 2, 1)), [[[[1.0], [2.0]], [[3.0], [4.0]]]])
+
+
+NESTED = L.Sequential([
+    L.Conv2D(4, 3, padding="same"), L.ReLU(), L.MaxPooling2D(2),
+    L.Residual(L.Sequential([L.Conv2D(4, 3, padding="same"), L.MaxPooling2D(2, strides=1)])), L.Flatten(), L.Dense(2),
+])  # fmt: skip
+
+
+def test_shapes_are_checked_before_anything_is_computed(monkeypatch):
+    """A layer far behind the first one does not fit: no kernel runs, and the error is that of the shapes alone."""
+    monkeypatch.setattr("minicnn.kernels.implementation", types.SimpleNamespace)
+    params = {"conv2d": L.Conv2D(4, 3).init(np.random.default_rng(0), (8, 8, 1))}
+    params["residual"] = {"body": {"conv2d": L.Conv2D(4, 3).init(np.random.default_rng(0), (4, 4, 4))}}
+    with pytest.raises(ValueError) as by_shapes:
+        NESTED.output_shape((8, 8, 1))
+    with pytest.raises(ValueError) as called:
+        NESTED(params, np.ones((2, 8, 8, 1), np.float32))
+    assert str(called.value) == str(by_shapes.value)
+    assert str(called.value).startswith("residual: the body gives (3, 3, 4), the shortcut (4, 4, 4)")
+
+
+def test_an_input_shape_that_fits_is_checked_once():
+    asked = []
+
+    class Counted(L.ReLU):
+        def output_shape(self, shape):
+            asked.append(shape)
+            return shape
+
+    net = L.Sequential([Counted(), L.Flatten(), L.Dense(2)])
+    params = net.init(np.random.default_rng(0), (3, 3, 1))
+    for n in (1, 5, 2):
+        net(params, np.ones((n, 3, 3, 1)))
+    before = len(asked)
+    net(params, np.ones((4, 3, 3, 1)))
+    assert len(asked) == before
+    with pytest.raises(ValueError, match=r"dense: .*\(9, 2\).*16"):
+        net(params, np.ones((4, 4, 4, 1)))
+    with pytest.raises(ValueError, match="dense: its parameters lack 'bias'"):
+        net({"dense": {}}, np.ones((4, 3, 3, 1)))
+
+
+def test_nets_are_pickled_with_what_they_remember():
+    params, x = make(NESTED.layers[0], (8, 8, 1))
+    net = L.Sequential(NESTED.layers[:3])
+    y = net({"conv2d": params}, x)
+    again = pickle.loads(pickle.dumps(net))  # noqa: S301 - processes of a study send nets this way
+    assert again == net
+    np.testing.assert_array_equal(again({"conv2d": params}, x), y)
+
+
+def test_a_head_is_added_by_one_line(monkeypatch):
+    minicnn.models.make_head("flatten")
+    monkeypatch.setitem(minicnn.models.HEAD_MAKERS, "tall", lambda k: [L.MaxPooling2D((2, 1)), L.Flatten(), L.Dense(k)])
+    assert minicnn.models.small_cnn("tall", classes=3).output_shape((8, 8, 1)) == (3,)
+    with pytest.raises(ValueError, match="Did you mean 'tall'"):
+        minicnn.models.make_head("tal")
+    assert list(minicnn.models.HEADS) == [name for name in minicnn.models.HEAD_MAKERS if name != "tall"]

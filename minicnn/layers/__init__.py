@@ -4,13 +4,15 @@ from typing import TYPE_CHECKING, Any
 
 from minicnn.checks import no_attribute
 from minicnn.layers import initializers
-from minicnn.layers.activation import ELU, GELU, LeakyReLU, ReLU, Sigmoid, Softmax, Softplus, Tanh
+from minicnn.layers.activation import ELU, GELU, Dropout, LeakyReLU, ReLU, Sigmoid, Softmax, Softplus, Tanh
 from minicnn.layers.base import Layer, check_params
-from minicnn.layers.combine import Classifier, Concat, Residual, Sequential
+from minicnn.layers.containers import Classifier, Concat, Residual, Sequential
 from minicnn.layers.conv import Conv2D
 from minicnn.layers.dense import Dense, Flatten
-from minicnn.layers.dropout import Dropout
-from minicnn.layers.explain import Explanation, coverage, explain_shapes
+from minicnn.layers.inspection.coverage import coverage
+from minicnn.layers.inspection.execution import Execution, explain_execution
+from minicnn.layers.inspection.shapes import Explanation, explain_shapes
+from minicnn.layers.inspection.summary import Summary, summary
 from minicnn.layers.norm import BatchNormalization
 from minicnn.layers.pad import Cropping2D, Padding2D, ZeroPadding2D
 from minicnn.layers.pool import (
@@ -20,8 +22,9 @@ from minicnn.layers.pool import (
     LpPooling2D,
     MaxPooling2D,
 )
-from minicnn.layers.pool_adaptive import AdaptiveAveragePooling2D, AdaptiveMaxPooling2D
-from minicnn.layers.pool_variants import (
+from minicnn.layers.pooling_variants import (
+    AdaptiveAveragePooling2D,
+    AdaptiveMaxPooling2D,
     BlurPooling2D,
     GeMPooling2D,
     GlobalGeMPooling2D,
@@ -33,7 +36,6 @@ from minicnn.layers.pool_variants import (
     SoftPooling2D,
     StochasticPooling2D,
 )
-from minicnn.layers.summary import Summary, summary
 
 __all__ = [
     "ELU",
@@ -49,6 +51,7 @@ __all__ = [
     "Cropping2D",
     "Dense",
     "Dropout",
+    "Execution",
     "Explanation",
     "Flatten",
     "GeMPooling2D",
@@ -78,6 +81,7 @@ __all__ = [
     "ZeroPadding2D",
     "check_params",
     "coverage",
+    "explain_execution",
     "explain_shapes",
     "initializers",
     "summary",

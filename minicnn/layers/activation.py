@@ -1,11 +1,16 @@
-"""Activations as layers: each is the op of its name; the shape stays."""
+"""Activations and dropout as layers: each is the op of its name; the shape stays."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from minicnn import ops
-from minicnn.layers.base import OpLayer
+from minicnn.checks import flag, number
+from minicnn.geometry import Shape
+from minicnn.layers.base import Layer, OpLayer, Params
 
 
 @dataclass(frozen=True, repr=False)
@@ -23,7 +28,7 @@ class LeakyReLU(OpLayer):
     op = staticmethod(ops.leaky_relu)
 
     def __post_init__(self) -> None:
-        self.output_shape(())
+        number("LeakyReLU", "negative_slope", self.negative_slope)
 
 
 @dataclass(frozen=True, repr=False)
@@ -34,7 +39,7 @@ class ELU(OpLayer):
     op = staticmethod(ops.elu)
 
     def __post_init__(self) -> None:
-        self.output_shape(())
+        number("ELU", "alpha", self.alpha)
 
 
 @dataclass(frozen=True, repr=False)
@@ -59,7 +64,7 @@ class GELU(OpLayer):
     op = staticmethod(ops.gelu)
 
     def __post_init__(self) -> None:
-        self.output_shape(())
+        flag("GELU", "approximate", self.approximate)
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,3 +79,25 @@ class Softmax(OpLayer):
     """Probabilities along the last axis. Losses here take logits: a net for training does not end with it."""
 
     op = staticmethod(ops.softmax)
+
+
+@dataclass(frozen=True, repr=False)
+class Dropout(Layer):
+    """Set a fraction `rate` of the elements to zero while training; do nothing without `rng`.
+
+    >>> Dropout(0.5)({}, np.ones((1, 2)))
+    array([[1., 1.]])
+    """
+
+    rate: float
+
+    def __post_init__(self) -> None:
+        number("Dropout", "rate", self.rate, least=0, below=1)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return the shape of the input."""
+        return shape
+
+    def __call__(self, params: Params, x: Any, rng: np.random.Generator | None = None) -> Any:
+        """Drop elements of a batch, each independently of the others."""
+        return ops.dropout(x, self.rate, rng)

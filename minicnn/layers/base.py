@@ -9,11 +9,10 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 
-from minicnn import ops
 from minicnn.checks import explained, shown
 from minicnn.errors import ShapeError
 from minicnn.geometry import Shape, Windows
@@ -21,13 +20,21 @@ from minicnn.graph import FLOATS
 from minicnn.layers.guards import LayerType, check_shape, no_attribute
 
 Params = dict[str, Any]
+State = TypeVar("State")
+
+
+class Flow(Protocol[State]):
+    """What happens to a state on its way through a net: how a layer changes it, and how parallel branches join."""
+
+    def layer(self, name: str, layer: Layer, shape: Shape, state: State) -> State:
+        """Return the state after a layer with this input shape, named by its path through the containers."""
+
+    def join(self, container: Layer, shape: Shape, state: State, ends: list[State]) -> State:
+        """Return the state after a container whose branches turned `state` into `ends`."""
 
 
 class Layer(metaclass=LayerType):
     """The methods of every layer, for one without parameters."""
-
-    parallel: ClassVar[bool] = False
-    """Whether the children get the same input instead of each other's result."""
 
     def output_shape(self, shape: Shape) -> Shape:
         """Return the shape of the result for an input of this shape, or raise what does not fit."""
@@ -62,13 +69,13 @@ class Layer(metaclass=LayerType):
         """Return how windows lie on the input, None for a layer that works point by point."""
         return None
 
-    def spread(self, light: np.ndarray) -> Any:
-        """Return where lit cells (above 0, the others 0) of images (N, H, W, 1) reach: which results read one."""
-        w = self.windows((*light.shape[1:3], 1))
-        if w is None:
-            return light
-        taps = np.ones((w.rows.k, w.cols.k, 1, 1), light.dtype)
-        return ops.conv2d(light, taps, strides=w.strides, padding=w.pads, dilation_rate=w.dilation)
+    def steps(self) -> tuple[Any, ...]:
+        """Return how a container runs its layers, as values of `fusion.Step`."""
+        return ()
+
+    def flow(self, way: Flow[State], state: State, shape: Shape, name: str = "") -> State:
+        """Pass a state, such as the receptive field so far, through this layer; a container passes it on."""
+        return way.layer(name, self, shape, state)
 
     if not TYPE_CHECKING:  # for which a layer has the attributes that it declares
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -91,7 +90,7 @@ class Conv2D(Layer):
     def output_shape(self, shape: Shape) -> Shape:
         """Ask the op's shape rule."""
         kernel = self.param_shapes(shape)["kernel"]
-        return ops.conv2d.shape((1, *shape), kernel, **self._how(), padding_mode=self.padding_mode)[1:]
+        return ops.conv2d.shape((1, *shape), kernel, **self.options(), padding_mode=self.padding_mode)[1:]
 
     def init(self, rng: np.random.Generator, shape: Shape) -> Params:
         """Draw the kernel, then the bias."""
@@ -101,12 +100,18 @@ class Conv2D(Layer):
 
     def __call__(self, params: Params, x: Any, rng: np.random.Generator | None = None) -> Any:
         """Convolve a batch."""
-        return self.apply(ops.conv2d, params, x, padding_mode=self.padding_mode)
+        kernel, bias = self.weights(params)
+        return ops.conv2d(x, kernel, bias, padding_mode=self.padding_mode, **self.options())
 
-    def apply(self, op: Callable[..., Any], params: Params, x: Any, **more: Any) -> Any:
-        """Call a convolution with these parameters and this layer's arguments, and more."""
+    def weights(self, params: Params) -> tuple[Any, Any]:
+        """Return kernel and bias, None for a layer without bias, or say which one is missing."""
         bias = leaf(self, params, "bias") if self.use_bias else None
-        return op(x, leaf(self, params, "kernel"), bias, **self._how(), **more)
+        return leaf(self, params, "kernel"), bias
+
+    def options(self) -> dict[str, Any]:
+        """Return the keywords of `ops.conv2d`, without the padding mode."""
+        names = ("strides", "padding", "dilation_rate", "groups")
+        return {name: getattr(self, name) for name in names}
 
     def multiply_adds(self, shape: Shape) -> int:
         """Return one for each tap of each window of each filter."""
@@ -115,15 +120,5 @@ class Conv2D(Layer):
 
     def windows(self, shape: Shape) -> Windows:
         """Return how the windows lie on the input."""
-        return windows("conv2d", shape[:2], self.kernel_size, self.strides, self.padding, self.dilation_rate)  # type: ignore[arg-type]
-
-    def spread(self, light: np.ndarray) -> Any:
-        """Return where lit cells reach, copies in the pads included."""
-        window, _, _ = check_window("Conv2D", self.kernel_size, 1)
-        return ops.conv2d(
-            light, np.ones((*window, 1, 1), light.dtype), **{**self._how(), "groups": 1}, padding_mode=self.padding_mode
-        )
-
-    def _how(self) -> dict[str, Any]:
-        names = ("strides", "padding", "dilation_rate", "groups")
-        return {name: getattr(self, name) for name in names}
+        found = windows("conv2d", shape[:2], self.kernel_size, self.strides, self.padding, self.dilation_rate)  # type: ignore[arg-type]
+        return replace(found, mode=self.padding_mode)

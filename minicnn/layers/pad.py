@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
+from dataclasses import dataclass, replace
 
 from minicnn import ops
-from minicnn.geometry import Axis, Pads, Shape, Size, Windows, check_image, check_padding, windows
+from minicnn.geometry import Axis, Pads, Shape, Size, Windows, check_image, windows
 from minicnn.layers.base import OpLayer
-from minicnn.ops.pad import Mode
+from minicnn.ops.pad import Mode, check_mode, check_pads
 
 
 @dataclass(frozen=True, repr=False)
@@ -25,20 +22,16 @@ class ZeroPadding2D(OpLayer):
     op = staticmethod(ops.pad2d)
 
     def __post_init__(self) -> None:
-        self.op.shape((1, 10**9, 10**9, 1), **vars(self))  # type: ignore[attr-defined]
+        check_pads(type(self).__name__, "padding", self.padding)
 
     def windows(self, shape: Shape) -> Windows:
-        """Return windows of one cell, some of them on the pads."""
+        """Return windows of one pixel, some of them on the padding."""
         return windows("padding", shape[:2], 1, 1, self.padding)  # type: ignore[arg-type]
-
-    def spread(self, light: np.ndarray) -> Any:
-        """Return where lit cells and their copies are."""
-        return self({}, light)
 
 
 @dataclass(frozen=True, repr=False)
 class Padding2D(ZeroPadding2D):
-    """Cells around images: `constant` zeros, or copies of the image by `reflect`, `edge` or `wrap`.
+    """Pixels around images: `constant` zeros, or copies of the image by `reflect`, `edge` or `wrap`.
 
     >>> Padding2D(2, mode="wrap").output_shape((8, 8, 3))
     (12, 12, 3)
@@ -46,10 +39,18 @@ class Padding2D(ZeroPadding2D):
 
     mode: Mode = "reflect"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_mode("Padding2D", "mode", self.mode)
+
+    def windows(self, shape: Shape) -> Windows:
+        """Return windows of one pixel, some of them on copies in the padding."""
+        return replace(super().windows(shape), mode=self.mode)
+
 
 @dataclass(frozen=True, repr=False)
 class Cropping2D(OpLayer):
-    """Cells taken away: (H, W, C) -> (H - top - bottom, W - left - right, C).
+    """Pixels taken away: (H, W, C) -> (H - top - bottom, W - left - right, C).
 
     >>> Cropping2D(1).output_shape((8, 8, 3))
     (6, 6, 3)
@@ -59,18 +60,14 @@ class Cropping2D(OpLayer):
     op = staticmethod(ops.crop2d)
 
     def __post_init__(self) -> None:
-        self.op.shape((1, 10**9, 10**9, 1), **vars(self))  # type: ignore[attr-defined]
+        check_pads("Cropping2D", "cropping", self.cropping)
 
     def windows(self, shape: Shape) -> Windows:
-        """Return windows of one cell; cropping is padding by less than nothing."""
+        """Return windows of one pixel; cropping is negative padding."""
         check_image("cropping2d", (1, *shape))
-        sides = check_padding("cropping", self.cropping) or ()
+        sides = check_pads("cropping2d", "cropping", self.cropping)
         rows, cols = (
             Axis(n, 1, 1, 1, -before, -after, n - before - after)
             for n, (before, after) in zip(shape[:2], sides, strict=True)
         )
         return Windows(rows, cols)
-
-    def spread(self, light: np.ndarray) -> Any:
-        """Return the lit cells that are left."""
-        return self({}, light)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from minicnn import ops
-from minicnn.checks import flag
+from minicnn.checks import flag, number
 from minicnn.geometry import Padding, Shape, Size, Windows, check_padding, check_window, windows
 from minicnn.layers.base import OpLayer
-from minicnn.ops.pool import Ties
+from minicnn.ops.pool import Ties, check_ties
 
 
 @dataclass(frozen=True, repr=False)
@@ -26,7 +26,6 @@ class WindowPooling(OpLayer):
         check_window(name, self.pool_size, self.pool_size if self.strides is None else self.strides, self.dilation_rate)
         check_padding(name, self.padding)
         flag(name, "ceil_mode", self.ceil_mode)
-        self.op.shape((0, 99, 99, 1), **{**vars(self), **_TINY})  # type: ignore[attr-defined]
 
     def windows(self, shape: Shape) -> Windows:
         """Return how the windows lie on the input."""
@@ -43,10 +42,6 @@ class WindowPooling(OpLayer):
         )
 
 
-_TINY = {"pool_size": 1, "strides": 1, "padding": "valid", "dilation_rate": 1}
-"""A window that fits everywhere, so that a layer's other arguments are checked when it is made."""
-
-
 @dataclass(frozen=True, repr=False)
 class MaxPooling2D(WindowPooling):
     """Maximum of each window: (H, W, C) -> (P, Q, C). See `ops.max_pool2d`.
@@ -57,6 +52,10 @@ class MaxPooling2D(WindowPooling):
 
     ties: Ties = "first"
     op = staticmethod(ops.max_pool2d)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_ties("MaxPooling2D", self.ties)
 
 
 @dataclass(frozen=True, repr=False)
@@ -70,6 +69,10 @@ class AveragePooling2D(WindowPooling):
     count_include_pad: bool = False
     op = staticmethod(ops.average_pool2d)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        flag("AveragePooling2D", "count_include_pad", self.count_include_pad)
+
 
 @dataclass(frozen=True, repr=False)
 class LpPooling2D(WindowPooling):
@@ -81,6 +84,10 @@ class LpPooling2D(WindowPooling):
 
     p: float = 2.0
     op = staticmethod(ops.lp_pool2d)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        number("LpPooling2D", "p", self.p, least=1)
 
 
 @dataclass(frozen=True, repr=False)
@@ -96,7 +103,8 @@ class GlobalMaxPooling2D(OpLayer):
     op = staticmethod(ops.global_max_pool2d)
 
     def __post_init__(self) -> None:
-        self.output_shape((1, 1, 1))
+        flag("GlobalMaxPooling2D", "keepdims", self.keepdims)
+        check_ties("GlobalMaxPooling2D", self.ties)
 
     def windows(self, shape: Shape) -> Windows:
         """Return one window over everything."""
@@ -115,7 +123,7 @@ class GlobalAveragePooling2D(OpLayer):
     op = staticmethod(ops.global_average_pool2d)
 
     def __post_init__(self) -> None:
-        self.output_shape((1, 1, 1))
+        flag("GlobalAveragePooling2D", "keepdims", self.keepdims)
 
     def windows(self, shape: Shape) -> Windows:
         """Return one window over everything."""

@@ -20,7 +20,7 @@ def pad2d_shape(x: Shape, padding: Size | Pads = 1, *, mode: Mode = "constant", 
     """Shape rule of pad2d: (N, H, W, C) -> (N, H + top + bottom, W + left + right, C)."""
     check_image("pad2d", x)
     check_mode("pad2d", "mode", mode)
-    pads = _pads("pad2d", "padding", padding)
+    pads = check_pads("pad2d", "padding", padding)
     real("pad2d", "value", value)
     check_copies("pad2d", (x[1], x[2]), pads, mode)
     rows, cols = x[1] + sum(pads[0]), x[2] + sum(pads[1])
@@ -42,7 +42,8 @@ def check_copies(where: str, size: tuple[int, int], pads: Pads, mode: Mode) -> N
             raise ShapeError(where, what, f"Use pads of at most {most}, or pad with constant or edge.")
 
 
-def _pads(where: str, name: str, value: Size | Pads) -> Pads:
+def check_pads(where: str, name: str, value: Size | Pads) -> Pads:
+    """Return ((top, bottom), (left, right)), or raise."""
     if isinstance(value, str):
         raise TypeError(f"{where}: {name}={shown(value)} needs a window. Use an int, a pair or two pairs.")
     return check_padding(where, value, name) or ((0, 0), (0, 0))
@@ -58,7 +59,7 @@ def pad2d(x: Array, padding: Size | Pads = 1, *, mode: Mode = "constant", value:
     >>> pad2d(np.array([1.0, 2.0, 3.0]).reshape(1, 1, 3, 1), (0, 2), mode="reflect").ravel()
     array([3., 2., 1., 2., 3., 2., 1.])
     """
-    y, vjp_x = padded(x, _pads("pad2d", "padding", padding), mode, value)
+    y, vjp_x = padded(x, check_pads("pad2d", "padding", padding), mode, value)
     return y, (vjp_x,)
 
 
@@ -93,7 +94,7 @@ def _fold(g: np.ndarray, axis: int, sources: np.ndarray) -> np.ndarray:
 def crop2d_shape(x: Shape, cropping: Size | Pads = 1) -> Shape:
     """Shape rule of crop2d: (N, H, W, C) -> (N, H - top - bottom, W - left - right, C)."""
     check_image("crop2d", x)
-    rows, cols = (n - sum(side) for n, side in zip(x[1:3], _pads("crop2d", "cropping", cropping), strict=True))
+    rows, cols = (n - sum(side) for n, side in zip(x[1:3], check_pads("crop2d", "cropping", cropping), strict=True))
     if min(rows, cols) < 1:
         what = f"cropping {cropping} of a {x[1]}x{x[2]} input leaves {rows}x{cols}"
         raise ShapeError("crop2d", what, "Crop less.")
@@ -107,6 +108,6 @@ def crop2d(x: Array, cropping: Size | Pads = 1) -> Any:
     >>> crop2d(np.arange(9.0).reshape(1, 3, 3, 1)).ravel()
     array([4.])
     """
-    (top, bottom), (left, right) = pads = _pads("crop2d", "cropping", cropping)
+    (top, bottom), (left, right) = pads = check_pads("crop2d", "cropping", cropping)
     inner = x[:, top : x.shape[1] - bottom, left : x.shape[2] - right]
     return inner, (lambda g: np.pad(g, ((0, 0), *pads, (0, 0))),)

@@ -12,9 +12,10 @@ import numpy as np
 from minicnn import data, ops, tree
 from minicnn.errors import ShapeError
 from minicnn.geometry import Shape
+from minicnn.layers.activation import Dropout
 from minicnn.layers.base import Layer, check_params
+from minicnn.layers.containers import Concat, Residual
 from minicnn.layers.dense import Flatten
-from minicnn.layers.dropout import Dropout
 from minicnn.ops.loss import check_labels, cross_entropy_shape
 from minicnn.train.history import COLUMNS, VALID_COLUMNS, unknown
 
@@ -134,7 +135,7 @@ def check_learned(params: Any, state: Any, epoch: int) -> None:
 
 def _last_layer(layer: Layer, shape: Shape) -> Layer:
     """Return the layer that makes the result, chains opened, without those after it that keep its values."""
-    while not layer.parallel and (children := layer.children(shape)):
+    while not isinstance(layer, Concat | Residual) and (children := layer.children(shape)):
         making = [child for child in children if not isinstance(child[1], Flatten | Dropout)]
         _, layer, shape = (making or children)[-1]
     return layer

@@ -1,19 +1,23 @@
-"""The poolings of papers as layers, over windows and over the whole image."""
+"""Pooling variants for research, as layers: over windows, over the whole image, and adaptive ones.
+
+Each is the op of its name, where its definition, its source and its accuracy are described.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from minicnn import ops
 from minicnn.checks import flag, number
-from minicnn.geometry import Shape, Size, Windows, windows
+from minicnn.geometry import Shape, Size, Windows, check_image, pair, windows
 from minicnn.layers.base import OpLayer, Params, leaf, snake_case
 from minicnn.layers.pool import WindowPooling
-from minicnn.ops.pad import Mode
-from minicnn.ops.pool import global_pool_shape
+from minicnn.ops.pad import Mode, check_mode
+from minicnn.ops.pool import Ties, check_ties, global_pool_shape
+from minicnn.ops.pool_adaptive import adaptive_windows
 from minicnn.ops.pool_variants import blur_windows
 
 
@@ -27,6 +31,10 @@ class LogMeanExpPooling2D(WindowPooling):
 
     r: float = 1.0
     op = staticmethod(ops.log_mean_exp_pool2d)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        number("LogMeanExpPooling2D", "r", self.r, above=0)
 
 
 @dataclass(frozen=True, repr=False)
@@ -49,7 +57,7 @@ class MaxAveragePooling2D(WindowPooling):
 
 @dataclass(frozen=True, repr=False)
 class StochasticPooling2D(WindowPooling):
-    """One cell of each window, drawn by its size in training, else their mean. See `ops.stochastic_pool2d`.
+    """One element of each window, drawn by its size in training, else their mean. See `ops.stochastic_pool2d`.
 
     For activations that are not negative: put it after a ReLU.
 
@@ -65,16 +73,17 @@ class StochasticPooling2D(WindowPooling):
 
 
 class _LearnedPower(OpLayer):
-    """A generalised mean whose exponent is the parameter `p`, (1,); the field `p` is what it begins with."""
+    """A generalised mean whose exponent is the parameter `p`, (1,); the field `p` is its initial value."""
 
     p: float
+    epsilon: float
 
     def param_shapes(self, shape: Shape) -> dict[str, Shape]:
         """Return (1,)."""
         return {"p": (1,)}
 
     def init(self, rng: np.random.Generator, shape: Shape) -> Params:
-        """Return the exponent to begin with."""
+        """Return the initial exponent."""
         self.output_shape(shape)
         return {"p": np.full(1, self.p, np.float32)}
 
@@ -82,8 +91,8 @@ class _LearnedPower(OpLayer):
         return {**_fields(self), "p": leaf(self, params, "p")}
 
     def _check_power(self) -> None:
-        if not number(type(self).__name__, "p", self.p, least=0):
-            raise ValueError(f"{type(self).__name__}: p=0 divides by zero. Use p=1 for the average.")
+        number(type(self).__name__, "p", self.p, above=0)
+        number(type(self).__name__, "epsilon", self.epsilon, above=0)
 
 
 @dataclass(frozen=True, repr=False)
@@ -115,7 +124,6 @@ class _GlobalPooling(OpLayer):
 
     def __post_init__(self) -> None:
         flag(type(self).__name__, "keepdims", self.keepdims)
-        self.op.shape((1, 1, 1, 1), pool_size=1, **_fields(self))  # type: ignore[attr-defined]
 
     def output_shape(self, shape: Shape) -> Shape:
         """Return (C,) or (1, 1, C)."""
@@ -149,6 +157,10 @@ class GlobalLpPooling2D(_GlobalPooling):
     p: float = 2.0
     op = staticmethod(ops.lp_pool2d)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        number("GlobalLpPooling2D", "p", self.p, least=1)
+
 
 @dataclass(frozen=True, repr=False)
 class GlobalLogMeanExpPooling2D(_GlobalPooling):
@@ -156,6 +168,10 @@ class GlobalLogMeanExpPooling2D(_GlobalPooling):
 
     r: float = 1.0
     op = staticmethod(ops.log_mean_exp_pool2d)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        number("GlobalLogMeanExpPooling2D", "r", self.r, above=0)
 
 
 @dataclass(frozen=True, repr=False)
@@ -184,7 +200,7 @@ class GlobalGeMPooling2D(_LearnedPower, _GlobalPooling):
 
 @dataclass(frozen=True, repr=False)
 class BlurPooling2D(OpLayer):
-    """Binomial blur, then every second cell: (H, W, C) -> (ceil(H / s), ceil(W / s), C). See `ops.blur_pool2d`.
+    """Binomial blur, then every second pixel: (H, W, C) -> (ceil(H / s), ceil(W / s), C). See `ops.blur_pool2d`.
 
     >>> BlurPooling2D().output_shape((7, 8, 4))
     (4, 4, 4)
@@ -196,12 +212,46 @@ class BlurPooling2D(OpLayer):
     op = staticmethod(ops.blur_pool2d)
 
     def __post_init__(self) -> None:
-        self.op.shape((1, 10**9, 10**9, 1), **vars(self))  # type: ignore[attr-defined]
+        pair("BlurPooling2D", "pool_size", self.pool_size)
+        pair("BlurPooling2D", "strides", self.strides)
+        check_mode("BlurPooling2D", "mode", self.mode)
 
     def windows(self, shape: Shape) -> Windows:
         """Return how the windows lie on the input."""
-        return blur_windows(shape[:2], self.pool_size, self.strides)  # type: ignore[arg-type]
+        return replace(blur_windows(shape[:2], self.pool_size, self.strides), mode=self.mode)  # type: ignore[arg-type]
 
-    def spread(self, light: np.ndarray) -> Any:
-        """Return where lit cells reach, their copies in the pads included."""
-        return self({}, light)
+
+@dataclass(frozen=True, repr=False)
+class AdaptiveAveragePooling2D(OpLayer):
+    """Average of each of P x Q windows: (H, W, C) -> (P, Q, C). See `ops.adaptive_average_pool2d`.
+
+    >>> AdaptiveAveragePooling2D(3).output_shape((7, 5, 8))
+    (3, 3, 8)
+    """
+
+    output_size: Size
+    op = staticmethod(ops.adaptive_average_pool2d)
+
+    def __post_init__(self) -> None:
+        pair(type(self).__name__, "output_size", self.output_size)
+
+    def windows(self, shape: Shape) -> Windows:
+        """Return how the windows lie on the input."""
+        check_image("adaptive_pooling2d", (1, *shape))
+        return adaptive_windows(shape[:2], pair("adaptive", "output_size", self.output_size))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, repr=False)
+class AdaptiveMaxPooling2D(AdaptiveAveragePooling2D):
+    """Maximum of each of P x Q windows: (H, W, C) -> (P, Q, C). See `ops.adaptive_max_pool2d`.
+
+    >>> AdaptiveMaxPooling2D((1, 4)).output_shape((7, 5, 8))
+    (1, 4, 8)
+    """
+
+    ties: Ties = "first"
+    op = staticmethod(ops.adaptive_max_pool2d)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_ties("AdaptiveMaxPooling2D", self.ties)

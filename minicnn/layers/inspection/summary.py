@@ -1,4 +1,4 @@
-"""What a net is made of, from shapes alone: sizes, parameters, multiply-adds, receptive fields."""
+"""What a network consists of, from shapes alone: sizes, parameters, multiply-adds, receptive fields."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from minicnn.checks import explained
 from minicnn.geometry import Shape
 from minicnn.layers.base import Layer, check_net
-from minicnn.layers.walk import Step, walk
+from minicnn.layers.inspection.receptive_field import Step, walk
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Summary:
     ----------
     rows : tuple of Row
     parameters : int
-        Numbers that training changes; the moving statistics of batch normalisation are not among them.
+        Values that training changes; the moving statistics of batch normalisation are not among them.
     multiply_adds : int
         Of a forward pass for one image, biases and pooling not counted.
     """
@@ -69,8 +69,8 @@ class Summary:
         return f"<table>{''.join(rows)}</table>"
 
     def _table(self) -> list[tuple[str, ...]]:
-        """Return the cells of the table, its head and its totals included."""
-        head = ("layer", "output shape", "parameters", "multiply-adds", "sees")
+        """Return the texts of the table, with its head and its totals."""
+        head = ("layer", "output shape", "parameters", "multiply-adds", "receptive field")
         body = [
             (
                 r.name,
@@ -97,17 +97,17 @@ def _html_row(tag: str, line: tuple[str, ...]) -> str:
 def summary(net: Layer, input_shape: Shape) -> Summary:
     """Return the table of a net for images of `input_shape` (H, W, C).
 
-    "sees" is the receptive field: how many rows and columns of the image, pads included, one number depends on.
+    The receptive field is the number of rows and columns of the image, padding included, that one element depends on.
 
     >>> from minicnn.layers import Conv2D, Flatten, Dense, Sequential
     >>> print(summary(Sequential([Conv2D(4, 3, strides=2), Flatten(), Dense(10)]), (8, 8, 1)))
-    layer    output shape  parameters  multiply-adds  sees
-    ------------------------------------------------------
+    layer    output shape  parameters  multiply-adds  receptive field
+    -----------------------------------------------------------------
     input    (8, 8, 1)
-    conv2d   (3, 3, 4)             40            324   3x3
-    flatten  (36,)                  0              0   7x7
-    dense    (10,)                370            360   7x7
-    ------------------------------------------------------
+    conv2d   (3, 3, 4)             40            324              3x3
+    flatten  (36,)                  0              0              7x7
+    dense    (10,)                370            360              7x7
+    -----------------------------------------------------------------
     total                         410            684
     """
     input_shape = check_net("summary", net, input_shape)
@@ -118,4 +118,4 @@ def _row(step: Step) -> Row:
     shapes = step.layer.param_shapes(step.input_shape)
     parameters = sum(math.prod(size) for leaf, size in shapes.items() if not leaf.startswith("moving_"))
     work = step.layer.multiply_adds(step.input_shape)
-    return Row(step.name, step.layer, step.output_shape, parameters, work, step.sees)
+    return Row(step.name, step.layer, step.output_shape, parameters, work, step.receptive_field)

@@ -1,0 +1,292 @@
+"""Layers made of layers: one after the other, in parallel branches, around a shortcut, trunk and head."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minicnn import ops
+from minicnn.errors import ShapeError
+from minicnn.geometry import Shape
+from minicnn.layers import fusion
+from minicnn.layers.base import Flow, Layer, Params, State, unique_names
+from minicnn.layers.fitting import Visited, check_layer, check_layers, have_shapes, shape_after
+from minicnn.layers.fusion import Step
+
+
+class _Container(Layer):
+    """What containers share. Each child draws its weights from a generator of its own, keyed by its place.
+
+    So a child keeps its initial weights when its siblings change, and nets that share a trunk start from the same one.
+    """
+
+    def parts(self) -> list[tuple[str, Layer]]:
+        """Return the children with their names."""
+        raise TypeError(f"{type(self).__name__}: parts() must be defined by the container.")
+
+    def _visit(self, shape: Shape) -> Iterator[Visited]:
+        """Yield each child with its input shape, once it is known that it fits; raise for the first that does not."""
+        for name, child in self.parts():
+            shape_after(child, shape, name)
+            yield name, child, shape
+
+    def children(self, shape: Shape) -> list[Visited]:
+        """Return each child with its name and its input shape."""
+        return list(self._visit(shape))
+
+    def init(self, rng: np.random.Generator, shape: Shape) -> Params:
+        """Return the children's parameters by name, children without any left out."""
+        children = self.children(shape)
+        places = zip(children, rng.spawn(len(children)), strict=True)
+        made = {name: child.init(place, at) for (name, child, at), place in places}
+        return {name: params for name, params in made.items() if params}
+
+    def param_shapes(self, shape: Shape) -> dict[str, Any]:
+        """Return the children's trees by name, children without parameters left out."""
+        made = {name: child.param_shapes(at) for name, child, at in self.children(shape)}
+        return {name: shapes for name, shapes in made.items() if shapes}
+
+    def multiply_adds(self, shape: Shape) -> int:
+        """Return the children's sum."""
+        return sum(child.multiply_adds(at) for _, child, at in self.children(shape))
+
+    def steps(self) -> tuple[Step, ...]:
+        """Return each child on its own."""
+        return self._one_by_one
+
+    @functools.cached_property
+    def _one_by_one(self) -> tuple[Step, ...]:
+        return fusion.one_by_one(self.parts())
+
+    @functools.cached_property
+    def _fitting(self) -> set[Shape]:
+        return set()  # input shapes that were found to fit: checking them again would cost as much as a small op
+
+    def check(self, params: Params, shape: Shape) -> None:
+        """Raise ShapeError, before anything is computed, for a child that does not fit; remember a shape that fits.
+
+        The first child, and one whose parameters do not fit, are left to their ops: these know the number of images
+        and the shapes of the parameters, and check them before they compute.
+        """
+        before = 0
+        try:
+            for name, child, at in self._visit(shape):
+                if not have_shapes(params.get(name), child.param_shapes(at)):
+                    return
+                before += 1
+            self.output_shape(shape)
+        except ShapeError:
+            if before:
+                raise
+        except (TypeError, ValueError):
+            return  # an axis without elements, or a user's layer that does not know its output shape
+        else:
+            self._fitting.add(shape)
+
+    def _apply(self, name: str, child: Layer, params: Params, x: Any, rng: np.random.Generator | None) -> Any:
+        try:
+            return child(params.get(name, {}), x, rng)
+        except ShapeError as error:
+            error.place(name)
+            raise
+
+
+class _Chain(_Container):
+    """A container whose children follow each other."""
+
+    def _visit(self, shape: Shape) -> Iterator[Visited]:
+        before: list[Visited] = []
+        for name, layer in self.parts():
+            before.append((name, layer, shape))
+            after = shape_after(layer, shape, name, before)
+            yield before[-1]
+            shape = after
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return the last layer's."""
+        _, last, at = self.children(shape)[-1]
+        return last.output_shape(at)
+
+    def __call__(self, params: Params, x: Any, rng: np.random.Generator | None = None) -> Any:
+        """Apply one layer after the other, or the steps of the plan."""
+        shape = x.shape[1:]
+        if shape not in self._fitting:
+            self.check(params, shape)
+        for names, run, _ in self.steps():
+            try:
+                x = run(params.get(names[0], {}), x, rng)
+            except ShapeError as error:
+                error.place(names[0])
+                raise
+        return x
+
+    def calibrate(self, params: Params, x: np.ndarray) -> tuple[Params, Any]:
+        """Calibrate one layer after the other, each on the output of the calibrated ones before it."""
+        params = dict(params)
+        for name, layer in self.parts():
+            part, x = layer.calibrate(params.get(name, {}), x)
+            if part:
+                params[name] = part
+        return params, x
+
+    def flow(self, way: Flow[State], state: State, shape: Shape, name: str = "") -> State:
+        """Pass the state through one layer after the other."""
+        for child_name, child, at in self.children(shape):
+            state = child.flow(way, state, at, _path(name, child_name))
+        return state
+
+
+@dataclass(frozen=True, repr=False)
+class Sequential(_Chain):
+    """Layers one after the other.
+
+    Their parameters are named by kind as in Keras: conv2d, conv2d_1, dense. A convolution runs in one kernel with the
+    ReLU and the max pooling that follow it: `layers.explain_execution(net)` prints what runs, and MINICNN_FUSE=0 in
+    the environment makes each layer run on its own, with the same results.
+
+    >>> from minicnn.layers import Dense, Flatten
+    >>> net = Sequential([Flatten(), Dense(10)])
+    >>> net.init(np.random.default_rng(0), (8, 8, 1))["dense"]["kernel"].shape
+    (64, 10)
+    >>> net
+    Sequential(layers=(Flatten(), Dense(units=10)))
+    """
+
+    layers: Sequence[Layer]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", check_layers("Sequential", self.layers))
+
+    def parts(self) -> list[tuple[str, Layer]]:
+        """Return the layers with their names."""
+        return self._named
+
+    @functools.cached_property
+    def _named(self) -> list[tuple[str, Layer]]:
+        layers = tuple(self.layers)
+        return list(zip(unique_names(layers), layers, strict=True))
+
+    def steps(self) -> tuple[Step, ...]:
+        """Return the steps of the plan, or each layer on its own if fusion is off."""
+        return self._plan if fusion.is_on() else self._one_by_one
+
+    @functools.cached_property
+    def _plan(self) -> tuple[Step, ...]:
+        return fusion.plan(self._named)
+
+
+@dataclass(frozen=True, repr=False)
+class Classifier(_Chain):
+    """A trunk and a head: `replace(net, head=other)` keeps the trunk's initial weights for a seed.
+
+    Parameters are `{"trunk": ..., "head": ...}`.
+    """
+
+    trunk: Layer
+    head: Layer
+
+    def __post_init__(self) -> None:
+        check_layer("Classifier", "trunk", self.trunk)
+        check_layer("Classifier", "head", self.head)
+
+    def parts(self) -> list[tuple[str, Layer]]:
+        """Return trunk and head."""
+        return [("trunk", self.trunk), ("head", self.head)]
+
+
+@dataclass(frozen=True, repr=False)
+class Concat(_Container):
+    """Branches over the same input, their results concatenated along the channels."""
+
+    branches: Sequence[Layer]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "branches", check_layers("Concat", self.branches))
+
+    def parts(self) -> list[tuple[str, Layer]]:
+        """Return the branches, named by kind."""
+        branches = tuple(self.branches)
+        return list(zip(unique_names(branches), branches, strict=True))
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return the shapes joined along the channels."""
+        shapes = [branch.output_shape(shape) for _, branch, _ in self._visit(shape)]
+        return ops.concatenate.shape(*((1, *s) for s in shapes))[1:]
+
+    def __call__(self, params: Params, x: Any, rng: np.random.Generator | None = None) -> Any:
+        """Apply each branch and join."""
+        if x.shape[1:] not in self._fitting:
+            self.check(params, x.shape[1:])
+        return ops.concatenate(*(self._apply(name, branch, params, x, rng) for name, branch in self.parts()))
+
+    def calibrate(self, params: Params, x: np.ndarray) -> tuple[Params, Any]:
+        """Calibrate each branch."""
+        done = {name: branch.calibrate(params.get(name, {}), x) for name, branch in self.parts()}
+        params = {name: part for name, (part, _) in done.items() if part}
+        return params, ops.concatenate(*(y for _, y in done.values()))
+
+    def flow(self, way: Flow[State], state: State, shape: Shape, name: str = "") -> State:
+        """Pass the state through each branch and join what comes out."""
+        ends = [branch.flow(way, state, at, _path(name, child)) for child, branch, at in self.children(shape)]
+        return way.join(self, shape, state, ends)
+
+
+@dataclass(frozen=True, repr=False)
+class Residual(_Container):
+    """body(x) + x, or body(x) + shortcut(x) where the shapes differ. Parameters `body` and `shortcut`."""
+
+    body: Layer
+    shortcut: Layer | None = None
+
+    def __post_init__(self) -> None:
+        check_layer("Residual", "body", self.body)
+        if self.shortcut is not None:
+            check_layer("Residual", "shortcut", self.shortcut)
+
+    def parts(self) -> list[tuple[str, Layer]]:
+        """Return body and shortcut."""
+        return [("body", self.body)] + ([("shortcut", self.shortcut)] if self.shortcut else [])
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return the body's, which must be the shortcut's."""
+        body, *rest = (part.output_shape(shape) for _, part, _ in self._visit(shape))
+        _check_same(body, rest[0] if rest else shape)
+        return body
+
+    def __call__(self, params: Params, x: Any, rng: np.random.Generator | None = None) -> Any:
+        """Add what body and shortcut give."""
+        if x.shape[1:] not in self._fitting:
+            self.check(params, x.shape[1:])
+        around = self._apply("shortcut", self.shortcut, params, x, rng) if self.shortcut else x
+        return _sum(self._apply("body", self.body, params, x, rng), around)
+
+    def calibrate(self, params: Params, x: np.ndarray) -> tuple[Params, Any]:
+        """Calibrate body and shortcut."""
+        done = {name: part.calibrate(params.get(name, {}), x) for name, part in self.parts()}
+        around = done["shortcut"][1] if self.shortcut else x
+        return {name: part for name, (part, _) in done.items() if part}, _sum(done["body"][1], around)
+
+    def flow(self, way: Flow[State], state: State, shape: Shape, name: str = "") -> State:
+        """Pass the state through body and shortcut; without a shortcut the state itself goes around the body."""
+        ends = [part.flow(way, state, at, _path(name, child)) for child, part, at in self.children(shape)]
+        return way.join(self, shape, state, ends if self.shortcut else [*ends, state])
+
+
+def _path(name: str, child: str) -> str:
+    return f"{name}/{child}" if name else child
+
+
+def _sum(body: Any, around: Any) -> Any:
+    # The op would broadcast a shortcut of another shape instead of refusing it.
+    _check_same(body.shape[1:], around.shape[1:])
+    return body + around
+
+
+def _check_same(body: Shape, other: Shape) -> None:
+    if body != other:
+        fix = "Use padding='same' and stride 1 in the body, or a shortcut with the body's strides and filters."
+        raise ShapeError("residual", f"the body gives {body}, the shortcut {other}", fix)
