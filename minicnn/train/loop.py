@@ -106,8 +106,7 @@ def fit(
     """
     checks.check_counts(epochs, batch_size, seed)
     checks.check_fit(net, train, valid, optimizer, params, augment, label_smoothing, callbacks, progress)
-    # a stream for each use: one more draw of noise must not change the order of the images
-    first, order, noise, warp = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(4))
+    first, order, noise, warp = _generators(seed, 4)
     params = net.init(first, train.images.shape[1:]) if params is None else params
     steps = math.ceil(len(train) / batch_size)
     optimizer = optim.over(optimizer, steps * epochs)
@@ -128,7 +127,6 @@ def fit(
                 checks.check_learned(params, state, epoch)
                 params = calibrate(net, params, train.images)
                 history.rows.append(row | _validation(net, params, valid))
-                # every callback is called, also after one that returns True
                 if checks.any_stops(callbacks, [callback(Moment(params, history)) for callback in callbacks]):
                     break
     except KeyboardInterrupt:  # the parameters are those of the last finished step, but not calibrated
@@ -136,6 +134,11 @@ def fit(
         checks.check_learned(params, state, len(history) + 1)
         params = calibrate(net, params, train.images)
     return Result(params, history, interrupted)
+
+
+def _generators(seed: int, count: int) -> list[np.random.Generator]:
+    """Return independent generators: a further draw of dropout must not change the order of the images."""
+    return [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(count)]
 
 
 def _augmented(augment: Augment | None, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
