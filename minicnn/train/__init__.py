@@ -2,8 +2,9 @@
 
 from minicnn.train.callbacks import BestWeights, CSVLog, EarlyStopping, Moment
 from minicnn.train.checkpoint import load, save
-from minicnn.train.history import History
-from minicnn.train.loop import Evaluation, Result, calibrate, evaluate, fit, predict, train_step
+from minicnn.train.evaluation import Evaluation, calibrate, evaluate, predict
+from minicnn.train.history import History, Result
+from minicnn.train.loop import fit, train_step
 
 __all__ = [
     "BestWeights",

@@ -17,6 +17,7 @@ from minicnn.layers.base import Layer, check_params
 from minicnn.layers.containers import Concat, Residual
 from minicnn.layers.dense import Flatten
 from minicnn.ops.loss import check_labels, cross_entropy_shape
+from minicnn.geometry import integer
 from minicnn.train.history import COLUMNS, VALID_COLUMNS, unknown
 
 ADVICE = "Use a smaller learning rate, or global_clipnorm=1.0."
@@ -57,6 +58,12 @@ def check_fit(
     check_finite("fit", "train.images", train.images, "image")
     if valid is not None:
         check_finite("fit", "valid.images", valid.images, "image")
+
+
+def check_counts(epochs: Any, batch_size: Any, seed: Any) -> None:
+    """Raise TypeError or ValueError unless the counts of a training are integers in range."""
+    for name, value, least in (("epochs", epochs, 1), ("batch_size", batch_size, 1), ("seed", seed, 0)):
+        integer("fit", name, value, least=least)
 
 
 def check_step(net: Any, optimizer: Any) -> None:
@@ -131,6 +138,23 @@ def check_learned(params: Any, state: Any, epoch: int) -> None:
             if not np.isfinite(leaf).all():
                 what = f"{name}/{path} became NaN or infinite by the end of epoch {epoch}"
                 raise FloatingPointError(f"fit: {what}. {ADVICE}")
+
+
+def check_augmented(result: Any, count: int) -> None:
+    """Raise TypeError unless `augment` returned a float array of as many images as it was given."""
+    if not isinstance(result, np.ndarray) or result.dtype.kind != "f" or len(result) != count:
+        got = f"{result.dtype} of shape {result.shape}" if isinstance(result, np.ndarray) else repr(result)[:60]
+        raise TypeError(f"fit: augment must return a float array of {count} images, got {got}.")
+
+
+def any_stops(callbacks: Sequence[Any], answers: Sequence[Any]) -> bool:
+    """Return whether a callback returned True, or raise TypeError unless each returned True, False or None."""
+    for callback, answer in zip(callbacks, answers, strict=True):
+        if answer is not None and not isinstance(answer, bool | np.bool_):
+            what = f"got {repr(answer)[:60]} from {callback!r}"
+            fix = "A callback that only acts must return None; one that stops the training must return a comparison."
+            raise TypeError(f"fit: a callback must return True, False or None, {what}. {fix}")
+    return any(answers)
 
 
 def _last_layer(layer: Layer, shape: Shape) -> Layer:

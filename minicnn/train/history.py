@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import csv
 import difflib
+import html
 import io
 import math
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from minicnn import checks
+import numpy as np
+
+from minicnn import checks, tree
 from minicnn.files import atomic_write
 from minicnn.notebook import html_table, shown
 
@@ -120,6 +124,65 @@ class History:
         if len(rows) > MOST_SHOWN:
             rows = [*rows[:half], ["..."] * len(self.columns), *rows[-half:]]
         return html_table(self.columns or ["epoch"], rows)
+
+
+@dataclass(frozen=True, repr=False)
+class Result:
+    """What `fit` returns.
+
+    Attributes
+    ----------
+    params : tree
+        After the last step, with the population statistics that batch normalisation wants for evaluation.
+    history : History
+        The finished epochs.
+    interrupted : bool
+        Whether Ctrl-C ended the training; the parameters are then those of the last finished step.
+    """
+
+    params: Any
+    history: History
+    interrupted: bool = False
+
+    def __repr__(self) -> str:
+        return f"Result({self._size()}, {self.history!r})"
+
+    def _size(self) -> str:
+        count = sum(np.size(leaf) for path, leaf in tree.items(self.params) if "moving_" not in path)
+        return f"{count:,} parameters{', interrupted' if self.interrupted else ''}"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the number of parameters, and the history as a table."""
+        return f"<p>{html.escape(self._size())}</p>{self.history._repr_html_()}"
+
+
+class Meter:
+    """Sums over the batches of one epoch, since its beginning."""
+
+    def __init__(self) -> None:
+        self.start = time.perf_counter()
+        self.images, self.losses, self.correct = 0, 0.0, 0
+
+    def add(self, images: int, loss: float, correct: int) -> None:
+        """Add a batch: the number of its images, their mean loss, and how many were classified correctly."""
+        self.images += images
+        self.losses += loss * images
+        self.correct += correct
+
+    @property
+    def loss(self) -> float:
+        """The mean loss per image."""
+        return self.losses / self.images
+
+    @property
+    def accuracy(self) -> float:
+        """The fraction of images that were classified correctly."""
+        return self.correct / self.images
+
+    def row(self, epoch: int, learning_rate: float) -> Row:
+        """Return the training columns of the history."""
+        seconds = time.perf_counter() - self.start
+        return dict(zip(COLUMNS, (epoch, learning_rate, self.loss, self.accuracy, seconds), strict=True))
 
 
 def unknown(argument: str, name: object, columns: Iterable[str]) -> str:

@@ -2,81 +2,25 @@
 
 from __future__ import annotations
 
-import html
 import math
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from minicnn import data, ops, optim, tree
+from minicnn import data, ops, optim
 from minicnn.autograd import value_and_grad
 from minicnn.checks import explained
-from minicnn.geometry import integer
-from minicnn.layers.base import Layer, check_params
-from minicnn.notebook import html_table, progress_bar
+from minicnn.layers.base import Layer
+from minicnn.notebook import progress_bar
 from minicnn.optim import Optimizer
+from minicnn.train import checks
 from minicnn.train.callbacks import Callback, Moment
-from minicnn.train.checks import (
-    check_finite,
-    check_fit,
-    check_images,
-    check_learned,
-    check_loss,
-    check_split,
-    check_step,
-)
-from minicnn.train.history import History, Row
+from minicnn.train.evaluation import Params, calibrate, evaluate
+from minicnn.train.history import History, Meter, Result, Row
 
-Params: TypeAlias = Any
 Augment: TypeAlias = Callable[[np.ndarray, np.random.Generator], np.ndarray]
-
-
-@dataclass(frozen=True, repr=False)
-class Result:
-    """What `fit` returns.
-
-    Attributes
-    ----------
-    params : tree
-        After the last step, with the population statistics that batch normalisation wants for evaluation.
-    history : History
-        The finished epochs.
-    interrupted : bool
-        Whether Ctrl-C ended the training; the parameters are then those of the last finished step.
-    """
-
-    params: Params
-    history: History
-    interrupted: bool = False
-
-    def __repr__(self) -> str:
-        return f"Result({self._size()}, {self.history!r})"
-
-    def _size(self) -> str:
-        count = sum(np.size(leaf) for path, leaf in tree.items(self.params) if "moving_" not in path)
-        return f"{count:,} parameters{', interrupted' if self.interrupted else ''}"
-
-    def _repr_html_(self) -> str:
-        """Return what a notebook shows: the number of parameters, and the history as a table."""
-        return f"<p>{html.escape(self._size())}</p>{self.history._repr_html_()}"
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Mean loss and accuracy (0 to 1) over images, and the predicted class of each, shape (N,)."""
-
-    loss: float
-    accuracy: float
-    predictions: np.ndarray = field(repr=False)
-
-    def _repr_html_(self) -> str:
-        """Return the table that a notebook shows."""
-        values = f"{len(self.predictions):,}", f"{self.loss:.4g}", f"{self.accuracy:.2%}"
-        return html_table(("images", "loss", "accuracy"), [values])
 
 
 @explained
@@ -95,7 +39,7 @@ def train_step(
 
     Nothing is checked that costs a pass over the images or the net: that is done once, by `fit`.
     """
-    check_step(net, optimizer)
+    checks.check_step(net, optimizer)
 
     def loss(params: Params) -> tuple[Any, Any]:
         logits = net(params, images, rng=rng)
@@ -160,10 +104,9 @@ def fit(
         When the loss becomes NaN or infinite; names epoch, step and learning rate. When the parameters are after
         the last step of an epoch.
     """
-    for name, number, least in (("epochs", epochs, 1), ("batch_size", batch_size, 1), ("seed", seed, 0)):
-        integer("fit", name, number, least=least)
-    check_fit(net, train, valid, optimizer, params, augment, label_smoothing, callbacks, progress)
-    first, order, noise, warp = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(4))
+    checks.check_counts(epochs, batch_size, seed)
+    checks.check_fit(net, train, valid, optimizer, params, augment, label_smoothing, callbacks, progress)
+    first, order, noise, warp = _generators(seed, 4)
     params = net.init(first, train.images.shape[1:]) if params is None else params
     steps = math.ceil(len(train) / batch_size)
     optimizer = optim.over(optimizer, steps * epochs)
@@ -172,126 +115,46 @@ def fit(
     try:
         with progress_bar(epochs * len(train), unit=" images", shown=progress) as bar:
             for epoch in range(1, epochs + 1):
-                bar.set_description(f"epoch {epoch}/{epochs}")
-                sums = _Sums()
+                meter = Meter()
                 for step, (batch, labels) in enumerate(data.batches(train, batch_size, rng=order), 1):
                     rate = optim.rate_at(optimizer.learning_rate, (epoch - 1) * steps + step - 1)
                     images = _augmented(augment, batch, warp)
                     params, state, loss, correct = take_step(params, state, images, labels)
-                    check_loss(loss, images, f"epoch {epoch}, step {step}, learning rate {rate:g}")
-                    sums.add(len(labels), loss, correct)
-                    bar.update(len(labels))
-                    bar.set_postfix(loss=f"{sums.loss:.4f}", accuracy=f"{sums.accuracy:.2%}", refresh=False)
-                row = {"epoch": epoch, "learning_rate": rate, **sums.row()}
-                params = _usable(net, params, state, train.images, epoch)
+                    checks.check_loss(loss, images, f"epoch {epoch}, step {step}, learning rate {rate:g}")
+                    meter.add(len(labels), loss, correct)
+                    _show(bar, f"epoch {epoch}/{epochs}", len(labels), meter)
+                row = meter.row(epoch, rate)  # before calibration and validation, whose time is not training's
+                checks.check_learned(params, state, epoch)
+                params = calibrate(net, params, train.images)
                 history.rows.append(row | _validation(net, params, valid))
-                if _told_to_stop(callbacks, Moment(params, history)):
+                if checks.any_stops(callbacks, [callback(Moment(params, history)) for callback in callbacks]):
                     break
-    except KeyboardInterrupt:
-        interrupted, params = True, _usable(net, params, state, train.images, len(history) + 1)
+    except KeyboardInterrupt:  # the parameters are those of the last finished step, but not calibrated
+        interrupted = True
+        checks.check_learned(params, state, len(history) + 1)
+        params = calibrate(net, params, train.images)
     return Result(params, history, interrupted)
 
 
-class _Sums:
-    """Sums over the batches of one epoch since its beginning."""
-
-    def __init__(self) -> None:
-        self.start = time.perf_counter()
-        self.images, self.losses, self.correct = 0, 0.0, 0
-
-    def add(self, images: int, loss: float, correct: int) -> None:
-        self.images += images
-        self.losses += loss * images
-        self.correct += correct
-
-    @property
-    def loss(self) -> float:
-        return self.losses / self.images
-
-    @property
-    def accuracy(self) -> float:
-        return self.correct / self.images
-
-    def row(self) -> Row:
-        return {"loss": self.loss, "accuracy": self.accuracy, "seconds": time.perf_counter() - self.start}
+def _generators(seed: int, count: int) -> list[np.random.Generator]:
+    """Return independent generators: a further draw of dropout must not change the order of the images."""
+    return [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(count)]
 
 
 def _augmented(augment: Augment | None, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return what `augment` makes of images, in their dtype: float64 would make the whole step float64."""
+    """Return the augmented images in the dtype of `images`."""
     if augment is None:
         return images
     result = augment(images, rng)
-    if not isinstance(result, np.ndarray) or result.dtype.kind != "f" or len(result) != len(images):
-        got = f"{result.dtype} of shape {result.shape}" if isinstance(result, np.ndarray) else repr(result)[:60]
-        raise TypeError(f"fit: augment must return a float array of {len(images)} images, got {got}.")
+    checks.check_augmented(result, len(images))
+    # float64 images would make the whole step float64
     return result.astype(images.dtype, copy=False)
 
 
-def _usable(net: Layer, params: Params, state: optim.State, images: np.ndarray, epoch: int) -> Params:
-    """Return parameters fit for evaluation: finite, and with population statistics."""
-    check_learned(params, state, epoch)
-    return calibrate(net, params, images)
-
-
-def _told_to_stop(callbacks: Sequence[Callback], moment: Moment) -> bool:
-    """Call every callback, also after one that says stop, and tell whether one did."""
-    answers = [callback(moment) for callback in callbacks]
-    for callback, answer in zip(callbacks, answers, strict=True):
-        if answer is not None and not isinstance(answer, bool | np.bool_):
-            what = f"got {repr(answer)[:60]} from {callback!r}"
-            fix = "A callback that only acts must return None; one that stops the training must return a comparison."
-            raise TypeError(f"fit: a callback must return True, False or None, {what}. {fix}")
-    return any(answers)
-
-
-@explained
-def evaluate(net: Layer, params: Params, split: data.Split, *, batch_size: int = 256) -> Evaluation:
-    """Return loss, accuracy and predictions of a net over a split, without dropout.
-
-    Raises ValueError if images that are not finite make the loss NaN or infinite, and for a net that does not end with
-    logits. Parameters that are not finite give a loss of NaN or infinity.
-    """
-    batch_size = integer("evaluate", "batch_size", batch_size)
-    check_split("evaluate", net, split)
-    check_params(net, params, split.images.shape[1:])
-    losses, predictions = 0.0, []
-    for images, labels in data.batches(split, batch_size):
-        logits = net(params, images)
-        losses += float(ops.cross_entropy(logits, labels)) * len(labels)
-        predictions.append(logits.argmax(axis=1))
-    if not math.isfinite(losses):
-        check_finite("evaluate", "split.images", split.images, "image")
-    predicted = np.concatenate(predictions)
-    return Evaluation(losses / len(split), float((predicted == split.labels).mean()), predicted)
-
-
-@explained
-def predict(net: Layer, params: Params, images: np.ndarray, *, batch_size: int = 256) -> np.ndarray:
-    """Return the logits of a net for images: (N, H, W, C) -> (N, classes).
-
-    NaN and infinity in an image pass through to its logits.
-    """
-    batch_size = integer("predict", "batch_size", batch_size)
-    check_images("predict", net, images)
-    check_params(net, params, images.shape[1:])
-    parts = [net(params, images[i : i + batch_size]) for i in range(0, len(images), batch_size)]
-    return np.concatenate(parts) if parts else np.asarray(net(params, images))
-
-
-@explained
-def calibrate(net: Layer, params: Params, images: np.ndarray, *, most: int = 2048) -> Params:
-    """Return the parameters with the population statistics that batch normalisation wants for evaluation.
-
-    They come from one pass over the first `most` images in one batch; a net without batch normalisation keeps
-    its parameters as they are.
-    """
-    most = integer("calibrate", "most", most)
-    check_images("calibrate", net, images)
-    if not any(path.endswith("moving_mean") for path, _ in tree.items(params)):
-        return params
-    if not len(images):
-        raise ValueError("calibrate: images must hold at least one image, got none.")
-    return net.calibrate(params, images[:most])[0]
+def _show(bar: Any, title: str, images: int, meter: Meter) -> None:
+    bar.set_description(title, refresh=False)
+    bar.update(images)
+    bar.set_postfix(loss=f"{meter.loss:.4f}", accuracy=f"{meter.accuracy:.2%}", refresh=False)
 
 
 def _validation(net: Layer, params: Params, valid: data.Split | None) -> Row:

@@ -1,0 +1,82 @@
+"""Applying a trained net: loss and accuracy, logits, and the statistics that batch normalization evaluates with."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from minicnn import data, ops, tree
+from minicnn.checks import explained
+from minicnn.layers.base import Layer, check_params
+from minicnn.notebook import html_table
+from minicnn.geometry import integer
+from minicnn.train.checks import check_finite, check_images, check_split
+
+Params: TypeAlias = Any
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Mean loss and accuracy (0 to 1) over images, and the predicted class of each, shape (N,)."""
+
+    loss: float
+    accuracy: float
+    predictions: np.ndarray = field(repr=False)
+
+    def _repr_html_(self) -> str:
+        """Return the table that a notebook shows."""
+        values = f"{len(self.predictions):,}", f"{self.loss:.4g}", f"{self.accuracy:.2%}"
+        return html_table(("images", "loss", "accuracy"), [values])
+
+
+@explained
+def evaluate(net: Layer, params: Params, split: data.Split, *, batch_size: int = 256) -> Evaluation:
+    """Return loss, accuracy and predictions of a net over a split, without dropout.
+
+    Raises ValueError if images that are not finite make the loss NaN or infinite, and for a net that does not end with
+    logits. Parameters that are not finite give a loss of NaN or infinity.
+    """
+    batch_size = integer("evaluate", "batch_size", batch_size)
+    check_split("evaluate", net, split)
+    check_params(net, params, split.images.shape[1:])
+    losses, predictions = 0.0, []
+    for images, labels in data.batches(split, batch_size):
+        logits = net(params, images)
+        losses += float(ops.cross_entropy(logits, labels)) * len(labels)
+        predictions.append(logits.argmax(axis=1))
+    if not math.isfinite(losses):
+        check_finite("evaluate", "split.images", split.images, "image")
+    predicted = np.concatenate(predictions)
+    return Evaluation(losses / len(split), float((predicted == split.labels).mean()), predicted)
+
+
+@explained
+def predict(net: Layer, params: Params, images: np.ndarray, *, batch_size: int = 256) -> np.ndarray:
+    """Return the logits of a net for images: (N, H, W, C) -> (N, classes).
+
+    NaN and infinity in an image pass through to its logits.
+    """
+    batch_size = integer("predict", "batch_size", batch_size)
+    check_images("predict", net, images)
+    check_params(net, params, images.shape[1:])
+    parts = [net(params, images[i : i + batch_size]) for i in range(0, len(images), batch_size)]
+    return np.concatenate(parts) if parts else np.asarray(net(params, images))
+
+
+@explained
+def calibrate(net: Layer, params: Params, images: np.ndarray, *, most: int = 2048) -> Params:
+    """Return the parameters with the population statistics that batch normalisation wants for evaluation.
+
+    They come from one pass over the first `most` images in one batch; a net without batch normalisation keeps
+    its parameters as they are.
+    """
+    most = integer("calibrate", "most", most)
+    check_images("calibrate", net, images)
+    if not any(path.endswith("moving_mean") for path, _ in tree.items(params)):
+        return params
+    if not len(images):
+        raise ValueError("calibrate: images must hold at least one image, got none.")
+    return net.calibrate(params, images[:most])[0]
