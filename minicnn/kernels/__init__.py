@@ -18,10 +18,9 @@ from types import ModuleType
 
 from minicnn.kernels import memory
 from minicnn.kernels.notice import say
+from minicnn.optional import install_command
 
 CHOICES = ("compiled", "reference")
-DISTRIBUTION = "minicnn"
-_INSTALL = f'pip install "{DISTRIBUTION}[fast]"'
 
 
 @functools.cache
@@ -43,11 +42,11 @@ def implementation() -> ModuleType:
             if asked:
                 raise ValueError(
                     f"MINICNN_KERNELS must be unset or 'reference' where Numba cannot be imported, "
-                    f"got 'compiled' ({reason}). Install Numba with: {_INSTALL}"
+                    f"got 'compiled' ({reason}). Install Numba with: {install_command('fast')}"
                 ) from error
             say(
                 f"using the slower NumPy kernels, because Numba cannot be imported ({reason}). "
-                f"Repair it with: {_INSTALL}; MINICNN_KERNELS=reference hides this line"
+                f"Repair it with: {install_command('fast')}; MINICNN_KERNELS=reference hides this line"
             )
         else:
             cores.threads()  # raises what is wrong with the environment
