@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FILES = sorted([*(ROOT / "minicnn").rglob("*.py"), *(ROOT / "experiments").rglob("*.py")])
 FLOORS = [
-    {"errors", "files", "tree", "checks", "geometry", "notebook"},
+    {"errors", "files", "tree", "checks", "geometry", "notebook", "optional", "environment"},
     {"kernels"},
     {"graph"},
     {"ops"},

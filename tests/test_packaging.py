@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import minicnn
-from minicnn.study.extras import DISTRIBUTION
+from minicnn.optional import DISTRIBUTION, install_command
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -33,6 +33,12 @@ def test_the_distribution_is_not_named_like_another_project():
     # "minicnn" on the public index has belonged to another project since before this one.
     assert PROJECT["name"] == DISTRIBUTION
     assert re.sub(r"[-_.]+", "-", DISTRIBUTION).lower() != "minicnn"
+
+
+def test_the_name_to_install_is_defined_once():
+    files = [path.name for path in (ROOT / "minicnn").rglob("*.py") if "DISTRIBUTION =" in path.read_text("utf-8")]
+    assert files == ["optional.py"]
+    assert INSTALL.search(install_command("fast"))[2] == DISTRIBUTION
 
 
 def test_no_text_tells_anybody_to_install_the_other_project():

@@ -10,7 +10,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from minicnn.study.environment import environment
+from minicnn.environment import environment
 from minicnn.study.report import write_report
 from minicnn.study.run import Run
 from minicnn.study.statistics import Interval, Row, summarize

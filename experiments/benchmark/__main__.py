@@ -24,9 +24,9 @@ from experiments.benchmark.frameworks import BASELINE, FRAMEWORKS, TORCH, instal
 from experiments.benchmark.rounds import ROUNDS, THREADS, run_rounds
 from experiments.benchmark.tasks import MODES, NETS, SIDES, Task
 from minicnn import kernels
+from minicnn.environment import environment
 from minicnn.files import atomic_write, only_writer, writable_folder
 from minicnn.geometry import integer
-from minicnn.study.environment import environment
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -7,8 +7,8 @@ from typing import Any
 
 from experiments.benchmark.frameworks import title
 from experiments.benchmark.table import BEST
+from minicnn.optional import need
 from minicnn.study import pictures
-from minicnn.study.extras import need
 
 
 def draw(rows: list[dict[str, Any]], stem: Path) -> tuple[Path, Path]:

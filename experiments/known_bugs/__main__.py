@@ -20,10 +20,10 @@ from tqdm import tqdm
 from experiments.known_bugs import BUGS, Bug
 from experiments.known_bugs.report import Result, csv_text, make_result, markdown, text
 from minicnn import data, kernels, optim, schedules
+from minicnn.environment import environment
 from minicnn.files import atomic_write, only_writer, writable_folder
 from minicnn.geometry import integer
 from minicnn.layers import Layer
-from minicnn.study.environment import environment
 from minicnn.study.run import Run
 from minicnn.study.study import Recipe, run_one
 

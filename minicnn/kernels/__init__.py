@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from minicnn.checks import no_attribute
 from minicnn.kernels import memory
 from minicnn.kernels.notice import say
+from minicnn.optional import install_command
 
 if TYPE_CHECKING:
     from minicnn.kernels.numpy_blocked import (
@@ -53,8 +54,6 @@ __all__ = [
     "sum_pool2d_grad",
 ]
 CHOICES = ("compiled", "numpy_blocked", "reference")
-DISTRIBUTION = "minicnn"
-_INSTALL = f'pip install "{DISTRIBUTION}[fast]"'
 
 
 @functools.cache
@@ -76,11 +75,11 @@ def implementation() -> ModuleType:
             if asked:
                 raise ValueError(
                     f"MINICNN_KERNELS must be unset or 'numpy_blocked' where Numba cannot be imported, "
-                    f"got 'compiled' ({reason}). Install Numba with: {_INSTALL}"
+                    f"got 'compiled' ({reason}). Install Numba with: {install_command('fast')}"
                 ) from error
             say(
                 f"using the slower NumPy kernels, because Numba cannot be imported ({reason}). "
-                f"Repair it with: {_INSTALL}; MINICNN_KERNELS=numpy_blocked hides this line"
+                f"Repair it with: {install_command('fast')}; MINICNN_KERNELS=numpy_blocked hides this line"
             )
         else:
             cores.threads()  # raises what is wrong with the environment

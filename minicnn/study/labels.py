@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from minicnn.study.extras import need
+from minicnn.optional import need
 from minicnn.study.table import printable
 
 if TYPE_CHECKING:

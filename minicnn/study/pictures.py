@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from minicnn.files import atomic_write
 from minicnn.notebook import shown
-from minicnn.study.extras import need
+from minicnn.optional import need
 from minicnn.study.labels import apart, name_lines, name_points
 from minicnn.study.run import Run, by_head
 from minicnn.study.statistics import Interval, Row, accuracy_differences

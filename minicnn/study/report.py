@@ -9,9 +9,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from minicnn.environment import environment
 from minicnn.files import atomic_write
-from minicnn.study.environment import environment
-from minicnn.study.extras import need
+from minicnn.optional import need
 from minicnn.study.pictures import image
 from minicnn.study.run import Run
 from minicnn.study.statistics import Row

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from statistics import mean, median, stdev
 from typing import Literal
 
-from minicnn.study.extras import need
+from minicnn.optional import need
 from minicnn.study.run import Run, by_head
 
 Verdict = Literal["better", "worse", "equivalent", "undecided"]

@@ -11,13 +11,12 @@ import numpy as np
 
 from minicnn import data, ops, tree
 from minicnn.errors import ShapeError
-from minicnn.geometry import Shape
+from minicnn.geometry import Shape, integer
 from minicnn.layers.activation import Dropout
 from minicnn.layers.base import Layer, check_params
 from minicnn.layers.containers import Concat, Residual
 from minicnn.layers.dense import Flatten
 from minicnn.ops.loss import check_labels, cross_entropy_shape
-from minicnn.geometry import integer
 from minicnn.train.history import COLUMNS, VALID_COLUMNS, unknown
 
 ADVICE = "Use a smaller learning rate, or global_clipnorm=1.0."

@@ -10,9 +10,9 @@ import numpy as np
 
 from minicnn import data, ops, tree
 from minicnn.checks import explained
+from minicnn.geometry import integer
 from minicnn.layers.base import Layer, check_params
 from minicnn.notebook import html_table
-from minicnn.geometry import integer
 from minicnn.train.checks import check_finite, check_images, check_split
 
 Params: TypeAlias = Any

@@ -1,4 +1,4 @@
-"""The machine and the versions behind a measurement."""
+"""The versions of Python and its packages, and the machine, on which a measurement was made."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 import minicnn
-from minicnn.study.extras import need
+from minicnn.optional import need
 
 PACKAGES = ("numpy", "numba", "scipy", "scikit-learn")
 
 
 def environment() -> dict[str, str]:
-    """Return what a reader needs to judge times and repeat numbers; nothing names the machine or its user.
+    """Return the versions and the hardware that times and results depend on, without names of the host or the user.
 
     >>> environment()["numpy"] == np.__version__
     True
@@ -53,7 +53,7 @@ def _blas_threads() -> str:
 
 
 def _cores() -> int:
-    # what this process may use, which in a container is less than what the machine has
+    # the cores that this process may use; in a container these are fewer than the machine's
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
