@@ -14,7 +14,7 @@ from minicnn.errors import ShapeError
 from minicnn.geometry import windows
 from minicnn.gradcheck import gradcheck
 from minicnn.layers import initializers
-from minicnn.ops.pool_adaptive import spans
+from minicnn.ops.pooling_variants.adaptive import spans
 
 IMAGE = (2, 6, 5, 2)
 POOLINGS = [

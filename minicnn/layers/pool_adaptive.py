@@ -11,7 +11,7 @@ from minicnn import ops
 from minicnn.geometry import Shape, Size, Windows, check_image, pair
 from minicnn.layers.base import OpLayer
 from minicnn.ops.pool import Ties
-from minicnn.ops.pool_adaptive import adaptive_windows
+from minicnn.ops.pooling_variants.adaptive import adaptive_windows
 
 
 @dataclass(frozen=True, repr=False)

@@ -14,7 +14,7 @@ from minicnn.layers.base import OpLayer, Params, leaf, snake_case
 from minicnn.layers.pool import WindowPooling
 from minicnn.ops.pad import Mode
 from minicnn.ops.pool import global_pool_shape
-from minicnn.ops.pool_variants import blur_windows
+from minicnn.ops.pooling_variants.blur import blur_windows
 
 
 @dataclass(frozen=True, repr=False)

@@ -8,8 +8,8 @@ import numpy as np
 
 from minicnn.autograd import Array, op
 from minicnn.geometry import Padding, Shape, Size
-from minicnn.ops.cells import gather, scatter
 from minicnn.ops.pool import pool_windows
+from minicnn.ops.pooling_variants.elements import gather, scatter
 
 
 def patches2d_shape(
