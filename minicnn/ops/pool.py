@@ -34,12 +34,8 @@ def pool_windows(
     return windows(where, (x[1], x[2]), pool_size, steps, padding, dilation_rate, ceil_mode=ceil_mode, pooling=True)
 
 
-def check_ties(where: str, ties: str) -> None:
-    """Raise ValueError unless the tie rule is known."""
-    one_of(where, "ties", ties, ("first", "split"))
-
-
-def max_pool2d_shape(
+def pool_shape(
+    where: str,
     x: Shape,
     pool_size: Size = 2,
     *,
@@ -47,12 +43,21 @@ def max_pool2d_shape(
     padding: Padding = "valid",
     dilation_rate: Size = 1,
     ceil_mode: bool = False,
-    ties: Ties = "first",
 ) -> Shape:
+    """Shape rule of every pooling by windows: (N, H, W, C) -> (N, P, Q, C). `where` names the op in errors."""
+    w = pool_windows(where, x, pool_size, strides, padding, dilation_rate, ceil_mode)
+    return x[0], *w.out, x[3]
+
+
+def check_ties(where: str, ties: str) -> None:
+    """Raise ValueError unless the tie rule is known."""
+    one_of(where, "ties", ties, ("first", "split"))
+
+
+def max_pool2d_shape(x: Shape, pool_size: Size = 2, *, ties: Ties = "first", **how: Any) -> Shape:
     """Shape rule of max_pool2d: (N, H, W, C) -> (N, P, Q, C)."""
     check_ties("max_pool2d", ties)
-    w = pool_windows("max_pool2d", x, pool_size, strides, padding, dilation_rate, ceil_mode)
-    return x[0], *w.out, x[3]
+    return pool_shape("max_pool2d", x, pool_size, **how)
 
 
 @op(max_pool2d_shape)
@@ -79,20 +84,10 @@ def max_pool2d(
     return y, (lambda g: kernels.max_pool2d_grad(g, x, y, w.geometry, ties == "split"),)
 
 
-def average_pool2d_shape(
-    x: Shape,
-    pool_size: Size = 2,
-    *,
-    strides: Size | None = None,
-    padding: Padding = "valid",
-    dilation_rate: Size = 1,
-    ceil_mode: bool = False,
-    count_include_pad: bool = False,
-) -> Shape:
+def average_pool2d_shape(x: Shape, pool_size: Size = 2, *, count_include_pad: bool = False, **how: Any) -> Shape:
     """Shape rule of average_pool2d: (N, H, W, C) -> (N, P, Q, C)."""
     flag("average_pool2d", "count_include_pad", count_include_pad)
-    w = pool_windows("average_pool2d", x, pool_size, strides, padding, dilation_rate, ceil_mode)
-    return x[0], *w.out, x[3]
+    return pool_shape("average_pool2d", x, pool_size, **how)
 
 
 @op(average_pool2d_shape)

@@ -17,41 +17,16 @@ from minicnn.checks import number
 from minicnn.errors import ShapeError
 from minicnn.geometry import Padding, Shape, Size, Windows
 from minicnn.kernels.sums import add_up
-from minicnn.ops.pool import average_pool2d, max_pool2d, pool_windows
+from minicnn.ops.pool import average_pool2d, max_pool2d, pool_shape, pool_windows
 from minicnn.ops.pooling_variants.elements import gather, real_cells, scatter
 from minicnn.ops.pooling_variants.power_means import below_largest, log_mean_exp, relative, slope_in_r, softmax_weights
 
 
-def pool_shape(
-    where: str,
-    x: Shape,
-    pool_size: Size = 2,
-    *,
-    strides: Size | None = None,
-    padding: Padding = "valid",
-    dilation_rate: Size = 1,
-    ceil_mode: bool = False,
-) -> Shape:
-    """Shape rule of a pooling: (N, H, W, C) -> (N, P, Q, C)."""
-    w = pool_windows(where, x, pool_size, strides, padding, dilation_rate, ceil_mode)
-    return x[0], *w.out, x[3]
-
-
-def log_mean_exp_pool2d_shape(
-    x: Shape,
-    pool_size: Size = 2,
-    *,
-    r: float = 1.0,
-    strides: Size | None = None,
-    padding: Padding = "valid",
-    dilation_rate: Size = 1,
-    ceil_mode: bool = False,
-) -> Shape:
+def log_mean_exp_pool2d_shape(x: Shape, pool_size: Size = 2, *, r: float = 1.0, **how: Any) -> Shape:
     """Shape rule of log_mean_exp_pool2d: (N, H, W, C) -> (N, P, Q, C)."""
     if not number("log_mean_exp_pool2d", "r", r, least=0):
-        raise ValueError("log_mean_exp_pool2d: r=0 divides by zero. Use one above 0, or average_pool2d, its limit.")
-    w = pool_windows("log_mean_exp_pool2d", x, pool_size, strides, padding, dilation_rate, ceil_mode)
-    return x[0], *w.out, x[3]
+        raise ValueError("log_mean_exp_pool2d: r must be above 0, got 0. Use a small r, or average_pool2d, its limit.")
+    return pool_shape("log_mean_exp_pool2d", x, pool_size, **how)
 
 
 @op(log_mean_exp_pool2d_shape)
@@ -90,23 +65,15 @@ def log_mean_exp_pool2d(
 
 
 def gem_pool2d_shape(
-    x: Shape,
-    p: Shape | float = (),
-    pool_size: Size = 2,
-    *,
-    epsilon: float = 1e-6,
-    strides: Size | None = None,
-    padding: Padding = "valid",
-    dilation_rate: Size = 1,
-    ceil_mode: bool = False,
+    x: Shape, p: Shape | float = (), pool_size: Size = 2, *, epsilon: float = 1e-6, **how: Any
 ) -> Shape:
     """Shape rule of gem_pool2d: (N, H, W, C) with p of (), (1,) or (C,) -> (N, P, Q, C)."""
-    w = pool_windows("gem_pool2d", x, pool_size, strides, padding, dilation_rate, ceil_mode)
+    shape = pool_shape("gem_pool2d", x, pool_size, **how)
     if isinstance(p, tuple) and p not in ((), (1,), x[3:]):
         raise ShapeError("gem_pool2d", f"p has shape {p} for {x[3]} channels", f"Use a number, (1,) or ({x[3]},).")
     if not number("gem_pool2d", "epsilon", epsilon, least=0):
-        raise ValueError("gem_pool2d: epsilon=0 has no logarithm. Use a number above 0, as 1e-6.")
-    return x[0], *w.out, x[3]
+        raise ValueError("gem_pool2d: epsilon must be above 0, got 0. Use a number such as 1e-6.")
+    return shape
 
 
 @op(gem_pool2d_shape)
@@ -137,7 +104,7 @@ def gem_pool2d(
     array([24.])
     """
     if not np.all(p):
-        raise ValueError("gem_pool2d: p=0 divides by zero. Use p=1 for the average, a larger one towards the maximum.")
+        raise ValueError("gem_pool2d: p must be a number other than 0, got 0. Use p=1 for the average.")
     w = pool_windows("gem_pool2d", x.shape, pool_size, strides, padding, dilation_rate, ceil_mode)
     real, sign, epsilon = real_cells(w), np.sign(p).astype(x.dtype), float(epsilon)
     # The mean for -p is the inverse of that of inverses: with sign * logarithms, r = |p| is enough.
@@ -213,20 +180,10 @@ def max_average_pool2d(
     return most + average
 
 
-def lp_pool2d_shape(
-    x: Shape,
-    pool_size: Size = 2,
-    *,
-    p: float = 2.0,
-    strides: Size | None = None,
-    padding: Padding = "valid",
-    dilation_rate: Size = 1,
-    ceil_mode: bool = False,
-) -> Shape:
+def lp_pool2d_shape(x: Shape, pool_size: Size = 2, *, p: float = 2.0, **how: Any) -> Shape:
     """Shape rule of lp_pool2d: (N, H, W, C) -> (N, P, Q, C)."""
     number("lp_pool2d", "p", p, least=1)
-    w = pool_windows("lp_pool2d", x, pool_size, strides, padding, dilation_rate, ceil_mode)
-    return x[0], *w.out, x[3]
+    return pool_shape("lp_pool2d", x, pool_size, **how)
 
 
 @op(lp_pool2d_shape)

@@ -10,9 +10,8 @@ from minicnn.autograd import Array, op
 from minicnn.checks import generator
 from minicnn.geometry import Padding, Shape, Size
 from minicnn.kernels.sums import add_up
-from minicnn.ops.pool import pool_windows
+from minicnn.ops.pool import pool_shape, pool_windows
 from minicnn.ops.pooling_variants.elements import gather, scatter
-from minicnn.ops.pooling_variants.means import pool_shape
 from minicnn.ops.pooling_variants.power_means import relative
 
 
