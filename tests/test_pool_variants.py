@@ -14,7 +14,7 @@ from minicnn.errors import ShapeError
 from minicnn.geometry import windows
 from minicnn.gradcheck import gradcheck
 from minicnn.layers import initializers
-from minicnn.ops.pool_adaptive import spans
+from minicnn.ops.pooling_variants.adaptive import spans
 
 IMAGE = (2, 6, 5, 2)
 POOLINGS = [
@@ -598,11 +598,15 @@ def test_a_net_with_these_heads_learns():
 X, ONE = np.ones((1, 4, 4, 2)), np.zeros((1, 2, 2, 2), int)
 WRONG = [
     (lambda: ops.gem_pool2d(X, np.ones(3)), ShapeError, ["gem_pool2d", "(3,)", "2 channels", "(2,)"]),
-    (lambda: ops.gem_pool2d(X, 0.0), ValueError, ["gem_pool2d", "p=0", "p=1"]),
-    (lambda: ops.gem_pool2d(X, 3.0, epsilon=0), ValueError, ["gem_pool2d", "epsilon=0"]),
+    (lambda: ops.gem_pool2d(X, 0.0), ValueError, ["gem_pool2d", "p must", "got 0", "p=1"]),
+    (lambda: ops.gem_pool2d(X, 3.0, epsilon=0), ValueError, ["gem_pool2d", "epsilon must be above 0, got 0"]),
     (lambda: ops.gem_pool2d(X.astype(int)), TypeError, ["gem_pool2d", "int64", "float32"]),
     (lambda: ops.gem_pool2d(X, 3.0, 5), ShapeError, ["gem_pool2d", "5x5", "4x4", "pool_size <= 4"]),
-    (lambda: ops.log_mean_exp_pool2d(X, r=0), ValueError, ["log_mean_exp_pool2d", "r=0", "average_pool2d"]),
+    (
+        lambda: ops.log_mean_exp_pool2d(X, r=0),
+        ValueError,
+        ["log_mean_exp_pool2d", "r must", "got 0", "average_pool2d"],
+    ),
     (lambda: ops.log_mean_exp_pool2d(X, r=-1), ValueError, ["log_mean_exp_pool2d", "r=-1"]),
     (lambda: ops.log_mean_exp_pool2d(X, r="1"), TypeError, ["log_mean_exp_pool2d", "r='1'"]),
     (lambda: ops.soft_pool2d(X[0]), ShapeError, ["soft_pool2d", "x[None]"]),
@@ -632,10 +636,10 @@ WRONG = [
     ),
     (lambda: L.Conv2D(4, 3, padding_mode="mirror"), ValueError, ["Conv2D", "padding_mode='mirror'", "reflect"]),
     (lambda: L.GeMPooling2D(p=0), ValueError, ["GeMPooling2D", "p=0"]),
-    (lambda: L.GeMPooling2D(epsilon=0), ValueError, ["epsilon=0"]),
+    (lambda: L.GeMPooling2D(epsilon=0), ValueError, ["epsilon must be above 0, got 0"]),
     (lambda: L.GlobalGeMPooling2D(p="3"), TypeError, ["p='3'"]),
     (lambda: L.GlobalGeMPooling2D()({}, X), ValueError, ["global_gem_pooling2d", "'p'", "init"]),
-    (lambda: L.GlobalLogMeanExpPooling2D(r=0), ValueError, ["r=0"]),
+    (lambda: L.GlobalLogMeanExpPooling2D(r=0), ValueError, ["r must be above 0, got 0"]),
     (lambda: L.GlobalLpPooling2D(p=0.5), ValueError, ["p=0.5"]),
     (lambda: L.GlobalSoftPooling2D().output_shape((4, 4)), ShapeError, ["global_soft_pooling2d", "channel axis"]),
     (lambda: L.SoftPooling2D(2.5), TypeError, ["SoftPooling2D", "pool_size=2.5"]),

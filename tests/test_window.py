@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from minicnn.errors import ShapeError
 from minicnn.geometry import Axis, check_padding, integer, pair, windows
-from minicnn.ops.pool_adaptive import adaptive_windows
+from minicnn.ops.pooling_variants.adaptive import adaptive_windows
 
 
 def axis(n, k, s, d=1, padding="valid", **how):

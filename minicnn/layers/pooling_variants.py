@@ -17,8 +17,8 @@ from minicnn.layers.base import OpLayer, Params, leaf, snake_case
 from minicnn.layers.pool import WindowPooling
 from minicnn.ops.pad import Mode, check_mode
 from minicnn.ops.pool import Ties, check_ties, global_pool_shape
-from minicnn.ops.pool_adaptive import adaptive_windows
-from minicnn.ops.pool_variants import blur_windows
+from minicnn.ops.pooling_variants.adaptive import adaptive_windows
+from minicnn.ops.pooling_variants.blur import blur_windows
 
 
 @dataclass(frozen=True, repr=False)

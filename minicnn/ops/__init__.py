@@ -40,24 +40,24 @@ from minicnn.ops.fused import conv2d_pool
 from minicnn.ops.loss import cross_entropy, mean_squared_error
 from minicnn.ops.norm import batch_norm
 from minicnn.ops.pad import crop2d, pad2d
-from minicnn.ops.patches import patches2d
 from minicnn.ops.pool import (
     average_pool2d,
     global_average_pool2d,
     global_max_pool2d,
-    lp_pool2d,
     max_pool2d,
 )
-from minicnn.ops.pool_adaptive import adaptive_average_pool2d, adaptive_max_pool2d
-from minicnn.ops.pool_indices import max_pool2d_indices, max_unpool2d
-from minicnn.ops.pool_variants import (
-    blur_pool2d,
+from minicnn.ops.pooling_variants.adaptive import adaptive_average_pool2d, adaptive_max_pool2d
+from minicnn.ops.pooling_variants.blur import blur_pool2d
+from minicnn.ops.pooling_variants.indices import max_pool2d_indices, max_unpool2d
+from minicnn.ops.pooling_variants.means import (
     gem_pool2d,
     log_mean_exp_pool2d,
+    lp_pool2d,
     max_average_pool2d,
     soft_pool2d,
-    stochastic_pool2d,
 )
+from minicnn.ops.pooling_variants.patches import patches2d
+from minicnn.ops.pooling_variants.stochastic import stochastic_pool2d
 from minicnn.ops.reduce import (
     logsumexp,
     max,

@@ -11,12 +11,10 @@ from typing import Any, Literal
 import numpy as np
 
 from minicnn import kernels
-from minicnn.checks import flag, number, one_of
+from minicnn.checks import flag, one_of
 from minicnn.geometry import Padding, Shape, Size, Windows, check_image, one_window, windows
 from minicnn.graph import Array, op
-from minicnn.kernels.sums import add_up, sum_rows
-from minicnn.ops.cells import gather, scatter
-from minicnn.ops.power_means import relative
+from minicnn.kernels.sums import sum_rows
 
 Ties = Literal["first", "split"]
 
@@ -36,12 +34,8 @@ def pool_windows(
     return windows(where, (x[1], x[2]), pool_size, steps, padding, dilation_rate, ceil_mode=ceil_mode, pooling=True)
 
 
-def check_ties(where: str, ties: str) -> None:
-    """Raise ValueError unless the tie rule is known."""
-    one_of(where, "ties", ties, ("first", "split"))
-
-
-def max_pool2d_shape(
+def pool_shape(
+    where: str,
     x: Shape,
     pool_size: Size = 2,
     *,
@@ -49,12 +43,21 @@ def max_pool2d_shape(
     padding: Padding = "valid",
     dilation_rate: Size = 1,
     ceil_mode: bool = False,
-    ties: Ties = "first",
 ) -> Shape:
+    """Shape rule of every pooling by windows: (N, H, W, C) -> (N, P, Q, C). `where` names the op in errors."""
+    w = pool_windows(where, x, pool_size, strides, padding, dilation_rate, ceil_mode)
+    return x[0], *w.out, x[3]
+
+
+def check_ties(where: str, ties: str) -> None:
+    """Raise ValueError unless the tie rule is known."""
+    one_of(where, "ties", ties, ("first", "split"))
+
+
+def max_pool2d_shape(x: Shape, pool_size: Size = 2, *, ties: Ties = "first", **how: Any) -> Shape:
     """Shape rule of max_pool2d: (N, H, W, C) -> (N, P, Q, C)."""
     check_ties("max_pool2d", ties)
-    w = pool_windows("max_pool2d", x, pool_size, strides, padding, dilation_rate, ceil_mode)
-    return x[0], *w.out, x[3]
+    return pool_shape("max_pool2d", x, pool_size, **how)
 
 
 @op(max_pool2d_shape)
@@ -81,20 +84,10 @@ def max_pool2d(
     return y, (lambda g: kernels.max_pool2d_grad(g, x, y, w.geometry, ties == "split"),)
 
 
-def average_pool2d_shape(
-    x: Shape,
-    pool_size: Size = 2,
-    *,
-    strides: Size | None = None,
-    padding: Padding = "valid",
-    dilation_rate: Size = 1,
-    ceil_mode: bool = False,
-    count_include_pad: bool = False,
-) -> Shape:
+def average_pool2d_shape(x: Shape, pool_size: Size = 2, *, count_include_pad: bool = False, **how: Any) -> Shape:
     """Shape rule of average_pool2d: (N, H, W, C) -> (N, P, Q, C)."""
     flag("average_pool2d", "count_include_pad", count_include_pad)
-    w = pool_windows("average_pool2d", x, pool_size, strides, padding, dilation_rate, ceil_mode)
-    return x[0], *w.out, x[3]
+    return pool_shape("average_pool2d", x, pool_size, **how)
 
 
 @op(average_pool2d_shape)
@@ -127,87 +120,6 @@ def average_pool2d(
 def _divisor(w: Windows, include_pad: bool, dtype: np.dtype) -> np.ndarray:
     down, across = (np.maximum(a.real_cells(include_pad=include_pad), 1) for a in (w.rows, w.cols))
     return np.multiply.outer(down, across).astype(dtype)[:, :, None]
-
-
-def lp_pool2d_shape(
-    x: Shape,
-    pool_size: Size = 2,
-    *,
-    p: float = 2.0,
-    strides: Size | None = None,
-    padding: Padding = "valid",
-    dilation_rate: Size = 1,
-    ceil_mode: bool = False,
-) -> Shape:
-    """Shape rule of lp_pool2d: (N, H, W, C) -> (N, P, Q, C)."""
-    number("lp_pool2d", "p", p, least=1)
-    w = pool_windows("lp_pool2d", x, pool_size, strides, padding, dilation_rate, ceil_mode)
-    return x[0], *w.out, x[3]
-
-
-@op(lp_pool2d_shape)
-def lp_pool2d(
-    x: Array,
-    pool_size: Size = 2,
-    *,
-    p: float = 2.0,
-    strides: Size | None = None,
-    padding: Padding = "valid",
-    dilation_rate: Size = 1,
-    ceil_mode: bool = False,
-) -> Any:
-    """Lp norm of each window, (sum |x|^p)^(1/p), the sum and not the mean: (N, H, W, C) -> (N, P, Q, C).
-
-    p = 1 adds up absolute values, a large p comes near the maximum. The gradient at a window of zeros is zero. An
-    infinite cell makes the result infinite and, for p above 1, gets the gradient, in equal parts if there are several;
-    NaN comes out.
-
-    For any p and any numbers the result y is right to a relative 8 eps (1 + |log y|), the gradient to p times that (eps
-    is 1.2e-7 in float32). That is for windows of up to 16 cells; sums of more cost at most a relative 2e-5.
-
-    >>> lp_pool2d(np.array([3.0, 4.0, 0.0, 0.0]).reshape(1, 2, 2, 1)).ravel()
-    array([5.])
-    >>> lp_pool2d(np.array([3.0, 4.0, 0.0, 0.0]).reshape(1, 2, 2, 1), p=1e4).ravel()
-    array([4.])
-    """
-    w = pool_windows("lp_pool2d", x.shape, pool_size, strides, padding, dilation_rate, ceil_mode)
-    p = float(p)
-    size = np.abs(x)
-    if not _powers_fit(size, p):
-        return _scaled_norm(x, w, p)
-    powers = np.square(size) if p == 2 else size**p  # the usual power: `**` takes four times as long
-    y = kernels.sum_pool2d(powers, w.geometry)
-    y **= 1 / p
-
-    def vjp_x(g: np.ndarray) -> Any:
-        share = g * np.where(y > 0, y, 1) ** (1 - p)
-        share[y == 0] = 0
-        slope = x if p == 2 else size ** (p - 1) * np.sign(x)
-        return kernels.sum_pool2d_grad(share, x.shape, w.geometry) * slope
-
-    return y, (vjp_x,)
-
-
-def _powers_fit(size: np.ndarray, p: float) -> bool:
-    """Tell whether the p-th powers of numbers >= 0 are far from overflow and, but for those of 0, from underflow."""
-    limit = float(np.finfo(size.dtype).max) ** (0.75 / p)
-    # The bits of floats >= 0, read as integers, are in the order of the floats; 0 - 1 wraps to the largest integer.
-    bits, least = (a.view(f"u{a.itemsize}") for a in (size, np.array(1 / limit, size.dtype)))
-    return bool(size.max(initial=0) < limit) and bool((bits - 1 >= least).all())
-
-
-def _scaled_norm(x: np.ndarray, w: Windows, p: float) -> Any:
-    """Return the largest number of each window times the norm of the window divided by it: slower, but safe."""
-    cells = gather(np.abs(x), w)
-    top = cells.max(axis=0)
-    # Of square roots, because a quotient of 1e-60 would vanish, and its power for p near 1 would not.
-    roots = relative(np.sqrt(cells), np.sqrt(top)[None])
-    total = np.maximum(add_up(roots ** (2 * p), 0), 1)
-
-    def vjp_x(g: np.ndarray) -> Any:
-        return scatter(g * total ** (1 / p - 1) * roots ** (2 * (p - 1)), w) * np.sign(x)
-
-    return top * total ** (1 / p), (vjp_x,)
 
 
 def global_pool_shape(where: str, x: Shape, keepdims: bool) -> Shape:

@@ -10,7 +10,7 @@ from minicnn.checks import explained
 from minicnn.errors import ShapeError
 from minicnn.geometry import Axis, Shape, Windows, check_image
 from minicnn.layers.base import Layer, check_net
-from minicnn.ops.pool_adaptive import spans
+from minicnn.ops.pooling_variants.adaptive import spans
 
 MOST_PIXELS = 2**16
 """Of an image whose coverage is asked for: the work grows with the square of them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -10,27 +11,13 @@ from minicnn.errors import ShapeError
 from minicnn.geometry import Padding, Shape, Size, check_area, check_image, pair
 from minicnn.graph import Array, Node, op
 from minicnn.kernels import reference
-from minicnn.ops.pool import pool_windows
+from minicnn.ops.pool import pool_shape, pool_windows
 
 MOST_PIXELS = 2**24
 """Of an image that is unpooled, 4096 x 4096: how much larger it was than what was pooled of it cannot be known."""
 
 
-def max_pool2d_indices_shape(
-    x: Shape,
-    pool_size: Size = 2,
-    *,
-    strides: Size | None = None,
-    padding: Padding = "valid",
-    dilation_rate: Size = 1,
-    ceil_mode: bool = False,
-) -> Shape:
-    """Shape rule of max_pool2d_indices: (N, H, W, C) -> (N, P, Q, C)."""
-    w = pool_windows("max_pool2d_indices", x, pool_size, strides, padding, dilation_rate, ceil_mode)
-    return x[0], *w.out, x[3]
-
-
-@op(max_pool2d_indices_shape, composed=True)
+@op(functools.partial(pool_shape, "max_pool2d_indices"), composed=True)
 def max_pool2d_indices(
     x: Array,
     pool_size: Size = 2,

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-from minicnn.geometry import Padding, Shape, Size
+from minicnn.geometry import Padding, Shape, Size, pair
 from minicnn.graph import Array, op
-from minicnn.ops.cells import gather, scatter
-from minicnn.ops.pool import pool_windows
+from minicnn.ops.pool import pool_shape, pool_windows
+from minicnn.ops.pooling_variants.elements import gather, scatter
 
 
-def patches2d_shape(
-    x: Shape,
-    pool_size: Size = 2,
-    *,
-    strides: Size | None = None,
-    padding: Padding = "valid",
-    dilation_rate: Size = 1,
-    ceil_mode: bool = False,
-) -> Shape:
-    """Shape rule of patches2d: (N, H, W, C) -> (N, P, Q, T, C), T cells a window."""
-    w = pool_windows("patches2d", x, pool_size, strides, padding, dilation_rate, ceil_mode)
-    return x[0], *w.out, w.rows.k * w.cols.k, x[3]
+def patches2d_shape(x: Shape, pool_size: Size = 2, **how: Any) -> Shape:
+    """Shape rule of patches2d: (N, H, W, C) -> (N, P, Q, T, C), T elements per window."""
+    n, p, q, c = pool_shape("patches2d", x, pool_size, **how)
+    return n, p, q, math.prod(pair("patches2d", "pool_size", pool_size)), c
 
 
 @op(patches2d_shape)

@@ -7,53 +7,26 @@ pools globally. Gated and tree poolings (Lee, Gallagher and Tu, 2016) are left o
 from __future__ import annotations
 
 import functools
-import math
 from typing import Any
 
 import numpy as np
 
-from minicnn.checks import generator, number
+from minicnn import kernels
+from minicnn.checks import number
 from minicnn.errors import ShapeError
-from minicnn.geometry import Padding, Shape, Size, Windows, check_image, pair, windows
+from minicnn.geometry import Padding, Shape, Size, Windows
 from minicnn.graph import Array, op, unbroadcast
 from minicnn.kernels.sums import add_up
-from minicnn.ops.cells import gather, real_cells, scatter
-from minicnn.ops.conv import conv2d
-from minicnn.ops.pad import Mode, check_copies, check_mode
-from minicnn.ops.pool import average_pool2d, max_pool2d, pool_windows
-from minicnn.ops.power_means import below_largest, log_mean_exp, relative, slope_in_r, softmax_weights
+from minicnn.ops.pool import average_pool2d, max_pool2d, pool_shape, pool_windows
+from minicnn.ops.pooling_variants.elements import gather, real_cells, scatter
+from minicnn.ops.pooling_variants.power_means import below_largest, log_mean_exp, relative, slope_in_r, softmax_weights
 
 
-def pool_shape(
-    where: str,
-    x: Shape,
-    pool_size: Size = 2,
-    *,
-    strides: Size | None = None,
-    padding: Padding = "valid",
-    dilation_rate: Size = 1,
-    ceil_mode: bool = False,
-) -> Shape:
-    """Shape rule of a pooling: (N, H, W, C) -> (N, P, Q, C)."""
-    w = pool_windows(where, x, pool_size, strides, padding, dilation_rate, ceil_mode)
-    return x[0], *w.out, x[3]
-
-
-def log_mean_exp_pool2d_shape(
-    x: Shape,
-    pool_size: Size = 2,
-    *,
-    r: float = 1.0,
-    strides: Size | None = None,
-    padding: Padding = "valid",
-    dilation_rate: Size = 1,
-    ceil_mode: bool = False,
-) -> Shape:
+def log_mean_exp_pool2d_shape(x: Shape, pool_size: Size = 2, *, r: float = 1.0, **how: Any) -> Shape:
     """Shape rule of log_mean_exp_pool2d: (N, H, W, C) -> (N, P, Q, C)."""
     if not number("log_mean_exp_pool2d", "r", r, least=0):
-        raise ValueError("log_mean_exp_pool2d: r=0 divides by zero. Use one above 0, or average_pool2d, its limit.")
-    w = pool_windows("log_mean_exp_pool2d", x, pool_size, strides, padding, dilation_rate, ceil_mode)
-    return x[0], *w.out, x[3]
+        raise ValueError("log_mean_exp_pool2d: r must be above 0, got 0. Use a small r, or average_pool2d, its limit.")
+    return pool_shape("log_mean_exp_pool2d", x, pool_size, **how)
 
 
 @op(log_mean_exp_pool2d_shape)
@@ -92,23 +65,15 @@ def log_mean_exp_pool2d(
 
 
 def gem_pool2d_shape(
-    x: Shape,
-    p: Shape | float = (),
-    pool_size: Size = 2,
-    *,
-    epsilon: float = 1e-6,
-    strides: Size | None = None,
-    padding: Padding = "valid",
-    dilation_rate: Size = 1,
-    ceil_mode: bool = False,
+    x: Shape, p: Shape | float = (), pool_size: Size = 2, *, epsilon: float = 1e-6, **how: Any
 ) -> Shape:
     """Shape rule of gem_pool2d: (N, H, W, C) with p of (), (1,) or (C,) -> (N, P, Q, C)."""
-    w = pool_windows("gem_pool2d", x, pool_size, strides, padding, dilation_rate, ceil_mode)
+    shape = pool_shape("gem_pool2d", x, pool_size, **how)
     if isinstance(p, tuple) and p not in ((), (1,), x[3:]):
         raise ShapeError("gem_pool2d", f"p has shape {p} for {x[3]} channels", f"Use a number, (1,) or ({x[3]},).")
     if not number("gem_pool2d", "epsilon", epsilon, least=0):
-        raise ValueError("gem_pool2d: epsilon=0 has no logarithm. Use a number above 0, as 1e-6.")
-    return x[0], *w.out, x[3]
+        raise ValueError("gem_pool2d: epsilon must be above 0, got 0. Use a number such as 1e-6.")
+    return shape
 
 
 @op(gem_pool2d_shape)
@@ -139,7 +104,7 @@ def gem_pool2d(
     array([24.])
     """
     if not np.all(p):
-        raise ValueError("gem_pool2d: p=0 divides by zero. Use p=1 for the average, a larger one towards the maximum.")
+        raise ValueError("gem_pool2d: p must be a number other than 0, got 0. Use p=1 for the average.")
     w = pool_windows("gem_pool2d", x.shape, pool_size, strides, padding, dilation_rate, ceil_mode)
     real, sign, epsilon = real_cells(w), np.sign(p).astype(x.dtype), float(epsilon)
     # The mean for -p is the inverse of that of inverses: with sign * logarithms, r = |p| is enough.
@@ -193,58 +158,6 @@ def soft_pool2d(
     return y[0], (vjp_x,)
 
 
-def stochastic_pool2d_shape(
-    x: Shape, pool_size: Size = 2, *, rng: np.random.Generator | None = None, **how: Any
-) -> Shape:
-    """Shape rule of stochastic_pool2d: (N, H, W, C) -> (N, P, Q, C)."""
-    if rng is not None:
-        generator("stochastic_pool2d", rng)
-    return pool_shape("stochastic_pool2d", x, pool_size, **how)
-
-
-@op(stochastic_pool2d_shape)
-def stochastic_pool2d(
-    x: Array,
-    pool_size: Size = 2,
-    *,
-    rng: np.random.Generator | None = None,
-    strides: Size | None = None,
-    padding: Padding = "valid",
-    dilation_rate: Size = 1,
-    ceil_mode: bool = False,
-) -> Any:
-    """Draw one cell of each window with probability x / sum(x): (N, H, W, C) -> (N, P, Q, C).
-
-    Without `rng` the mean weighted by these probabilities. For activations that are not negative: what is negative
-    counts as 0, a window of zeros gives 0. Infinite cells have equal shares of probability 1, NaN in a window comes
-    out. The gradient goes to the cell drawn. Zeiler and Fergus, "Stochastic pooling for regularization of deep
-    convolutional neural networks", 2013.
-
-    >>> stochastic_pool2d(np.array([0.0, 1.0, 1.0, 2.0]).reshape(1, 2, 2, 1)).ravel()
-    array([1.5])
-    """
-    w = pool_windows("stochastic_pool2d", x.shape, pool_size, strides, padding, dilation_rate, ceil_mode)
-    cells = gather(np.maximum(x, 0), w)
-    top = cells.max(axis=0, keepdims=True)
-    odds = relative(cells, top)
-    if rng is None:
-        total = np.maximum(add_up(odds, 0, True), 1)
-        mean = add_up(np.square(odds), 0, True) / total
-        y, shares = top * mean, (2 * odds - mean) / total
-    else:
-        drawn = _draw(odds, rng)
-        y = np.take_along_axis(cells, drawn, axis=0)
-        shares = (np.arange(len(odds)).reshape(-1, 1, 1, 1, 1) == drawn).astype(x.dtype)
-    return y[0], (lambda g: scatter(g[None] * shares, w) * (x > 0),)
-
-
-def _draw(odds: np.ndarray, rng: np.random.Generator) -> Any:
-    """Draw one of the T cells of each window, as likely as its odds; the first NaN if there is one."""
-    sums = np.cumsum(odds, axis=0, dtype=np.float64)
-    level = rng.random(sums[-1:].shape) * sums[-1:]
-    return np.argmax((sums > level) | np.isnan(sums), axis=0)[None]
-
-
 @op(functools.partial(pool_shape, "max_average_pool2d"), composed=True)
 def max_average_pool2d(
     x: Array,
@@ -267,38 +180,72 @@ def max_average_pool2d(
     return most + average
 
 
-def blur_windows(size: tuple[int, int], pool_size: Size, strides: Size) -> Windows:
-    """Return how the windows of a blur pooling lie: padded so that ceil(n / stride) of them fit."""
-    (top, left) = (k - 1 for k in pair("blur_pool2d", "pool_size", pool_size))
-    pads = ((top // 2, top - top // 2), (left // 2, left - left // 2))
-    return windows("blur_pool2d", size, pool_size, strides, pads)
+def lp_pool2d_shape(x: Shape, pool_size: Size = 2, *, p: float = 2.0, **how: Any) -> Shape:
+    """Shape rule of lp_pool2d: (N, H, W, C) -> (N, P, Q, C)."""
+    number("lp_pool2d", "p", p, least=1)
+    return pool_shape("lp_pool2d", x, pool_size, **how)
 
 
-def blur_pool2d_shape(x: Shape, pool_size: Size = 3, *, strides: Size = 2, mode: Mode = "reflect") -> Shape:
-    """Shape rule of blur_pool2d: (N, H, W, C) -> (N, ceil(H / s), ceil(W / s), C)."""
-    check_image("blur_pool2d", x)
-    check_mode("blur_pool2d", "mode", mode)
-    w = blur_windows((x[1], x[2]), pool_size, strides)
-    check_copies("blur_pool2d", (x[1], x[2]), w.pads, mode)
-    return x[0], *w.out, x[3]
+@op(lp_pool2d_shape)
+def lp_pool2d(
+    x: Array,
+    pool_size: Size = 2,
+    *,
+    p: float = 2.0,
+    strides: Size | None = None,
+    padding: Padding = "valid",
+    dilation_rate: Size = 1,
+    ceil_mode: bool = False,
+) -> Any:
+    """Lp norm of each window, (sum |x|^p)^(1/p), the sum and not the mean: (N, H, W, C) -> (N, P, Q, C).
 
+    p = 1 adds up absolute values, a large p comes near the maximum. The gradient at a window of zeros is zero. An
+    infinite cell makes the result infinite and, for p above 1, gets the gradient, in equal parts if there are several;
+    NaN comes out.
 
-@op(blur_pool2d_shape, composed=True)
-def blur_pool2d(x: Array, pool_size: Size = 3, *, strides: Size = 2, mode: Mode = "reflect") -> Any:
-    """Blur, then take every second cell: (N, H, W, C) -> (N, ceil(H / s), ceil(W / s), C).
+    For any p and any numbers the result y is right to a relative 8 eps (1 + |log y|), the gradient to p times that (eps
+    is 1.2e-7 in float32). That is for windows of up to 16 cells; sums of more cost at most a relative 2e-5.
 
-    The filter is binomial, (1 1), (1 2 1), (1 3 3 1) .. in each direction, normalised to a sum of 1; the pads are
-    filled by `mode` as in `pad2d`. Zhang, "Making convolutional networks shift-invariant again", 2019, who puts it
-    after a max pooling of stride 1 or in the place of a stride.
-
-    >>> blur_pool2d(np.array([0.0, 4.0, 0.0, 4.0]).reshape(1, 1, 4, 1), (1, 3)).ravel()
-    array([2., 2.])
+    >>> lp_pool2d(np.array([3.0, 4.0, 0.0, 0.0]).reshape(1, 2, 2, 1)).ravel()
+    array([5.])
+    >>> lp_pool2d(np.array([3.0, 4.0, 0.0, 0.0]).reshape(1, 2, 2, 1), p=1e4).ravel()
+    array([4.])
     """
-    w = blur_windows(x.shape[1:3], pool_size, strides)
-    kernel = np.multiply.outer(_binomial(w.rows.k), _binomial(w.cols.k)).astype(x.dtype)
-    kernel = np.tile(kernel[:, :, None, None], x.shape[3])
-    return conv2d(x, kernel, strides=w.strides, padding=w.pads, groups=x.shape[3], padding_mode=mode)
+    w = pool_windows("lp_pool2d", x.shape, pool_size, strides, padding, dilation_rate, ceil_mode)
+    p = float(p)
+    size = np.abs(x)
+    if not _powers_fit(size, p):
+        return _scaled_norm(x, w, p)
+    powers = np.square(size) if p == 2 else size**p  # the usual power: `**` takes four times as long
+    y = kernels.sum_pool2d(powers, w.geometry)
+    y **= 1 / p
+
+    def vjp_x(g: np.ndarray) -> Any:
+        share = g * np.where(y > 0, y, 1) ** (1 - p)
+        share[y == 0] = 0
+        slope = x if p == 2 else size ** (p - 1) * np.sign(x)
+        return kernels.sum_pool2d_grad(share, x.shape, w.geometry) * slope
+
+    return y, (vjp_x,)
 
 
-def _binomial(k: int) -> np.ndarray:
-    return np.array([math.comb(k - 1, i) / 2 ** (k - 1) for i in range(k)])
+def _powers_fit(size: np.ndarray, p: float) -> bool:
+    """Tell whether the p-th powers of numbers >= 0 are far from overflow and, but for those of 0, from underflow."""
+    limit = float(np.finfo(size.dtype).max) ** (0.75 / p)
+    # The bits of floats >= 0, read as integers, are in the order of the floats; 0 - 1 wraps to the largest integer.
+    bits, least = (a.view(f"u{a.itemsize}") for a in (size, np.array(1 / limit, size.dtype)))
+    return bool(size.max(initial=0) < limit) and bool((bits - 1 >= least).all())
+
+
+def _scaled_norm(x: np.ndarray, w: Windows, p: float) -> Any:
+    """Return the largest number of each window times the norm of the window divided by it: slower, but safe."""
+    cells = gather(np.abs(x), w)
+    top = cells.max(axis=0)
+    # Of square roots, because a quotient of 1e-60 would vanish, and its power for p near 1 would not.
+    roots = relative(np.sqrt(cells), np.sqrt(top)[None])
+    total = np.maximum(add_up(roots ** (2 * p), 0), 1)
+
+    def vjp_x(g: np.ndarray) -> Any:
+        return scatter(g * total ** (1 / p - 1) * roots ** (2 * (p - 1)), w) * np.sign(x)
+
+    return top * total ** (1 / p), (vjp_x,)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn.kernels.sums import add_up
-from minicnn.ops.cells import only
+from minicnn.ops.pooling_variants.elements import only
 from minicnn.ops.reduce import below_maximum
 
 

@@ -1,0 +1,67 @@
+"""Stochastic pooling: one element of each window is drawn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minicnn.checks import generator
+from minicnn.geometry import Padding, Shape, Size
+from minicnn.graph import Array, op
+from minicnn.kernels.sums import add_up
+from minicnn.ops.pool import pool_shape, pool_windows
+from minicnn.ops.pooling_variants.elements import gather, scatter
+from minicnn.ops.pooling_variants.power_means import relative
+
+
+def stochastic_pool2d_shape(
+    x: Shape, pool_size: Size = 2, *, rng: np.random.Generator | None = None, **how: Any
+) -> Shape:
+    """Shape rule of stochastic_pool2d: (N, H, W, C) -> (N, P, Q, C)."""
+    if rng is not None:
+        generator("stochastic_pool2d", rng)
+    return pool_shape("stochastic_pool2d", x, pool_size, **how)
+
+
+@op(stochastic_pool2d_shape)
+def stochastic_pool2d(
+    x: Array,
+    pool_size: Size = 2,
+    *,
+    rng: np.random.Generator | None = None,
+    strides: Size | None = None,
+    padding: Padding = "valid",
+    dilation_rate: Size = 1,
+    ceil_mode: bool = False,
+) -> Any:
+    """Draw one cell of each window with probability x / sum(x): (N, H, W, C) -> (N, P, Q, C).
+
+    Without `rng` the mean weighted by these probabilities. For activations that are not negative: what is negative
+    counts as 0, a window of zeros gives 0. Infinite cells have equal shares of probability 1, NaN in a window comes
+    out. The gradient goes to the cell drawn. Zeiler and Fergus, "Stochastic pooling for regularization of deep
+    convolutional neural networks", 2013.
+
+    >>> stochastic_pool2d(np.array([0.0, 1.0, 1.0, 2.0]).reshape(1, 2, 2, 1)).ravel()
+    array([1.5])
+    """
+    w = pool_windows("stochastic_pool2d", x.shape, pool_size, strides, padding, dilation_rate, ceil_mode)
+    cells = gather(np.maximum(x, 0), w)
+    top = cells.max(axis=0, keepdims=True)
+    odds = relative(cells, top)
+    if rng is None:
+        total = np.maximum(add_up(odds, 0, True), 1)
+        mean = add_up(np.square(odds), 0, True) / total
+        y, shares = top * mean, (2 * odds - mean) / total
+    else:
+        drawn = _draw(odds, rng)
+        y = np.take_along_axis(cells, drawn, axis=0)
+        shares = (np.arange(len(odds)).reshape(-1, 1, 1, 1, 1) == drawn).astype(x.dtype)
+    return y[0], (lambda g: scatter(g[None] * shares, w) * (x > 0),)
+
+
+def _draw(odds: np.ndarray, rng: np.random.Generator) -> Any:
+    """Draw one of the T cells of each window, as likely as its odds; the first NaN if there is one."""
+    sums = np.cumsum(odds, axis=0, dtype=np.float64)
+    level = rng.random(sums[-1:].shape) * sums[-1:]
+    return np.argmax((sums > level) | np.isnan(sums), axis=0)[None]
