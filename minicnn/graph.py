@@ -26,6 +26,7 @@ from minicnn.kernels.arrays import disjoint, promote
 from minicnn.kernels.sums import add_up
 
 P = ParamSpec("P")
+Shape: TypeAlias = tuple[int, ...]
 VJP: TypeAlias = Callable[[np.ndarray], Any]
 Edge: TypeAlias = "tuple[Node | tuple[Node | None, ...], VJP]"
 
@@ -40,7 +41,7 @@ class Op(Protocol[P]):
     """A function made by `op`. It takes Tensors where the function it was made of takes arrays."""
 
     __name__: str
-    shape: Callable[..., tuple[int, ...]]
+    shape: Callable[..., Shape]
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Return a Tensor if there is one among the arguments, else an array."""
@@ -193,7 +194,7 @@ def _value(where: str, parameter: inspect.Parameter, a: Any, alone: bool) -> Any
 def _edges(where: str, given: list[Any], vjps: tuple[VJP | None, ...]) -> tuple[Edge, ...]:
     """Pair each VJP with the arguments whose gradients it returns, and drop those that no Node asks for."""
     if len(vjps) != len(given):
-        raise TypeError(f"{where} has {len(given)} array arguments, it returned {len(vjps)} VJPs.")
+        raise TypeError(f"{where}: vjps must have an entry for each of {len(given)} arrays, got {len(vjps)}.")
     places: dict[VJP, list[Any]] = {}
     wanted = set()
     for a, vjp in zip(given, vjps, strict=True):
@@ -234,16 +235,22 @@ def walk(y: Node, wanted: Container[Node] | None = None) -> list[tuple[Node, np.
 
 def _parts(target: Node | tuple[Node | None, ...], vjp: VJP, g: np.ndarray) -> list[tuple[Node, Any]]:
     """Apply a VJP, and return the parents that take a gradient, each with its own."""
-    parts = vjp(g)
+    parts, name = vjp(g), getattr(vjp, "__qualname__", vjp)
     if not isinstance(target, tuple):
         pairs = [(target, parts)]
     elif isinstance(parts, tuple) and len(parts) == len(target):
         pairs = [(parent, part) for parent, part in zip(target, parts, strict=True) if parent is not None]
     else:
-        raise _wrong_count(vjp, parts, len(target))
+        got = f"a tuple of {len(parts)}" if isinstance(parts, tuple) else f"a {type(parts).__name__}"
+        fix = "Give every argument a function of its own if the gradients are not found together."
+        count = len(target)
+        raise TypeError(
+            f"{name}: a VJP of {count} arguments must return a tuple of {count} gradients, got {got}. {fix}"
+        )
     for parent, part in pairs:
         if getattr(part, "shape", ()) != parent.data.shape:
-            raise _wrong_shape(vjp, part, parent)
+            fit = f"the shape of its argument {parent.data.shape}"
+            raise ValueError(f"{name}: the gradient must have {fit}, got {np.shape(part)}.")
     return pairs
 
 
@@ -263,21 +270,7 @@ def _uses(y: Node) -> dict[Node, int]:
     return uses
 
 
-def _wrong_shape(vjp: VJP, part: Any, parent: Node) -> ValueError:
-    name = getattr(vjp, "__qualname__", vjp)
-    return ValueError(
-        f"{name}: the gradient must have the shape of its argument {parent.data.shape}, got {np.shape(part)}."
-    )
-
-
-def _wrong_count(vjp: VJP, parts: Any, count: int) -> TypeError:
-    got = f"a tuple of {len(parts)}" if isinstance(parts, tuple) else f"a {type(parts).__name__}"
-    name = getattr(vjp, "__qualname__", vjp)
-    fix = "Give every argument a function of its own if the gradients are not found together."
-    return TypeError(f"{name}: a VJP of {count} arguments must return a tuple of {count} gradients, got {got}. {fix}")
-
-
-def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
+def unbroadcast(g: Any, shape: Shape) -> Any:
     """Sum `g` over the axes along which an argument of this shape was broadcast.
 
     >>> unbroadcast(np.ones((3, 2)), (1, 2))
