@@ -394,7 +394,7 @@ def test_a_missing_vjp_is_told():
     def forgetful(x: Array, y: Array) -> Any:
         return x + y, (lambda g: g,)
 
-    with pytest.raises(TypeError, match="forgetful has 2 array arguments, it returned 1 VJPs"):
+    with pytest.raises(TypeError, match="forgetful: vjps must have an entry for each of 2 arrays, got 1"):
         grad(lambda x: forgetful(x, x).sum())(np.ones(3))
 
 
@@ -448,7 +448,7 @@ def test_calls_that_do_not_match_the_signature_name_the_op(call, fragments):
 
 
 def test_errors_carry_the_name_of_the_op():
-    with pytest.raises(ShapeError, match=r"^subtract: shapes \(2,\) and \(3,\)"):
+    with pytest.raises(ShapeError, match=r"^subtract: shapes must be .*, got \(2,\) and \(3,\)"):
         Tensor(np.ones(2)) - np.ones(3)
 
 

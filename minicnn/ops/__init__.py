@@ -1,4 +1,6 @@
-"""Every op: its shape rule, its forward and its VJPs, together in one place.
+"""Every op: its shape rule, its forward computation and its VJPs, together in one place.
+
+Read first: elementwise, conv, pool, matrix, loss. They are what a small CNN needs; the pooling variants can wait.
 
 Ops take and give NHWC arrays or Tensors; on plain arrays they return plain arrays. `some_op.shape` is the shape
 rule: the same arguments with shapes in the place of arrays, and the only source of shape errors.
@@ -19,14 +21,13 @@ from minicnn.ops.activation import (
     softplus,
     tanh,
 )
-from minicnn.ops.arithmetic import (
+from minicnn.ops.arrange import concatenate, getitem, reshape, transpose
+from minicnn.ops.elementwise import (
     abs,
     add,
-    dense,
     divide,
     exp,
     log,
-    matmul,
     maximum,
     multiply,
     negate,
@@ -34,10 +35,9 @@ from minicnn.ops.arithmetic import (
     sqrt,
     subtract,
 )
-from minicnn.ops.arrange import concatenate, flatten, getitem, reshape, transpose
-from minicnn.ops.conv import conv2d
 from minicnn.ops.fused import conv2d_pool
 from minicnn.ops.loss import cross_entropy, mean_squared_error
+from minicnn.ops.matrix import dense, flatten, matmul
 from minicnn.ops.norm import batch_norm
 from minicnn.ops.pad import crop2d, pad2d
 from minicnn.ops.pool import (

@@ -12,7 +12,7 @@ from minicnn.checks import flag, generator, number
 from minicnn.errors import ShapeError
 from minicnn.graph import Array, op
 from minicnn.kernels.arrays import scale
-from minicnn.ops.arithmetic import same_shape
+from minicnn.ops.elementwise import same_shape
 
 Shape = tuple[int, ...]
 SATURATED = 40.0

@@ -1,4 +1,7 @@
-"""Moving numbers without changing them: reshape, transpose, flatten, concatenate, indexing."""
+"""Rearranging values without changing them: reshape, transpose, concatenate, indexing.
+
+The gradient of each takes the way back: what was moved there is moved here, what was taken twice is added up.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.checks import integer
 from minicnn.errors import ShapeError
-from minicnn.geometry import integer
-from minicnn.graph import Array, op
-
-Shape = tuple[int, ...]
+from minicnn.graph import Array, Shape, op
 
 
 def reshape_shape(x: Shape, shape: Any) -> Shape:
@@ -21,28 +22,15 @@ def reshape_shape(x: Shape, shape: Any) -> Shape:
     unknown = sizes.count(-1)
     whole = math.prod(x)
     if unknown > 1 or (known != whole if not unknown else not known or whole % known):
-        fix = "The product of the sizes must stay; one of them may be -1."
-        raise ShapeError("reshape", f"{whole} numbers of shape {x} do not fill shape {shape}", fix)
+        what = f"shape must hold the {whole} elements of {x}, got {shape}"
+        raise ShapeError("reshape", what, "The number of elements must not change; one size may be -1.")
     return tuple(whole // known if n == -1 else n for n in sizes)
 
 
 @op(reshape_shape)
 def reshape(x: Array, shape: Any) -> Any:
-    """The same numbers in row order in another shape; one size may be -1."""
-    return x.reshape(reshape_shape(x.shape, shape)), (lambda g: g.reshape(x.shape),)
-
-
-def flatten_shape(x: Shape) -> Shape:
-    """Shape rule of flatten: (N, ...) -> (N, features)."""
-    if len(x) < 2:
-        raise ShapeError("flatten", f"the input has shape {x}, it takes (N, ...)", "Add the batch axis.")
-    return x[0], math.prod(x[1:])
-
-
-@op(flatten_shape)
-def flatten(x: Array) -> Any:
-    """Each image as one row, in row order: (N, H, W, C) -> (N, H * W * C)."""
-    return x.reshape(flatten_shape(x.shape)), (lambda g: g.reshape(x.shape),)
+    """The same values in row order in another shape; one size may be -1."""
+    return x.reshape(shape), (lambda g: g.reshape(x.shape),)
 
 
 def transpose_shape(x: Shape, axes: tuple[int, ...] | None = None) -> Shape:
@@ -58,32 +46,34 @@ def _order(ndim: int, axes: tuple[int, ...] | None) -> tuple[int, ...]:
     numbers = [integer("transpose", "axes", a, axes, -math.inf) for a in given]
     order = tuple(a + ndim if a < 0 else a for a in numbers)
     if sorted(order) != list(range(ndim)):
-        raise ShapeError("transpose", f"axes={axes} do not name each of {ndim} axes once", f"Use {tuple(range(ndim))}.")
+        what = f"axes must name each of {ndim} axes once, got {axes}"
+        raise ShapeError("transpose", what, f"Use for example {tuple(range(ndim))}.")
     return order
 
 
 @op(transpose_shape)
 def transpose(x: Array, axes: tuple[int, ...] | None = None) -> Any:
     """The axes in another order; reversed by default."""
-    order = _order(x.ndim, axes)
-    return np.transpose(x, order), (lambda g: np.transpose(g, np.argsort(order)),)
+    # The inverse of a permutation is what sorts it.
+    return np.transpose(x, axes), (lambda g: np.transpose(g, np.argsort(_order(x.ndim, axes))),)
 
 
 def concatenate_shape(*arrays: Shape, axis: int = -1) -> Shape:
     """Shape rule of concatenate: all axes but one agree."""
     if not arrays:
-        raise ShapeError("concatenate", "there are no arrays", "Give at least one.")
+        raise ShapeError("concatenate", "arrays must be at least one, got none", "Give one or more.")
     first, axis = arrays[0], integer("concatenate", "axis", axis, least=-math.inf)
     if not -len(first) <= axis < len(first):
         fix = f"Use {-len(first)} to {len(first) - 1}." if first else "Give arrays with axes."
-        raise ShapeError("concatenate", f"axis {axis} does not exist in shape {first}", fix)
+        raise ShapeError("concatenate", f"axis must name an axis of shape {first}, got {axis}", fix)
     at = axis % len(first)
     for shape in arrays[1:]:
         if len(shape) != len(first) or any(
             a != b for i, (a, b) in enumerate(zip(shape, first, strict=True)) if i != at
         ):
-            fix = "Make the other axes agree: the same padding and strides in all branches."
-            raise ShapeError("concatenate", f"shapes {first} and {shape} differ beyond axis {axis}", fix)
+            fix = "Use the same padding and strides in all branches."
+            what = f"arrays must have equal shapes except along axis {axis}, got {first} and {shape}"
+            raise ShapeError("concatenate", what, fix)
     return (*first[:at], sum(shape[at] for shape in arrays), *first[at + 1 :])
 
 
@@ -104,22 +94,22 @@ def concatenate(*arrays: Array, axis: int = -1) -> Any:
 
 
 def getitem_shape(x: Shape, index: Any) -> Shape:
-    """Shape rule of indexing: NumPy's own, asked on an array that takes no memory."""
+    """Shape rule of indexing: NumPy's own, found by indexing an array that takes no memory."""
     try:
         picked: np.ndarray = np.broadcast_to(np.float32(0), x)[index]
     except (IndexError, OverflowError, TypeError, ValueError):
-        fix = f"Use whole numbers, slices, masks or index arrays that stay within its {len(x)} axes."
-        raise ShapeError("getitem", f"index {index!r} does not fit shape {x}", fix) from None
+        fix = f"Use integers, slices, masks or index arrays within its {len(x)} axes."
+        raise ShapeError("getitem", f"index must fit shape {x}, got {index!r}", fix) from None
     return picked.shape
 
 
 @op(getitem_shape)
 def getitem(x: Array, index: Any) -> Any:
-    """x[index] with slices, integers, masks or index arrays; a cell that is picked twice gets both gradients."""
+    """x[index] with slices, integers, masks or index arrays; an element that is taken twice gets both gradients."""
 
     def vjp_x(g: np.ndarray) -> Any:
         dx = np.zeros(x.shape, g.dtype)
-        np.add.at(dx, index, g)
+        np.add.at(dx, index, g)  # dx[index] += g would add only once where an index occurs twice
         return dx
 
     return x[index], (vjp_x,)
