@@ -298,7 +298,7 @@ WRONG = [
     (lambda: L.Dense(2.5), TypeError, ["Dense", "units=2.5"]),
     (lambda: L.Dropout(1.0), ValueError, ["rate=1.0"]),
     (lambda: L.BatchNormalization(0), ValueError, ["epsilon=0"]),
-    (lambda: L.Sequential([L.ReLU]), TypeError, ["Sequential", "brackets"]),
+    (lambda: L.Sequential([L.ReLU]), TypeError, ["Sequential", "parentheses"]),
     (lambda: L.Sequential([]), TypeError, ["Sequential", "at least one"]),
     (lambda: L.Concat(L.ReLU()), TypeError, ["Concat", "list of layers"]),
     (lambda: GOOD.output_shape((2, 2, 1)), ValueError, ["conv2d", "3x3 window", "2x2 input"]),
@@ -378,7 +378,7 @@ def test_a_net_says_what_it_takes_for_images_and_for_randomness():
         match=r"Sequential.init: rng must be a numpy.random.Generator, got a int. Use np.random.default_rng\(7\)",
     ):
         net.init(7, (2, 2, 1))
-    with pytest.raises(TypeError, match=r"is a list. Give a float32 or float64 array"):
+    with pytest.raises(TypeError, match=r"x must be a float32 or float64 array or a Tensor, got a list"):
         net(net.init(np.random.default_rng(0), (2, 2, 1)), [[[[1.0], [2.0]], [[3.0], [4.0]]]])
 
 
@@ -398,7 +398,9 @@ def test_shapes_are_checked_before_anything_is_computed(monkeypatch):
     with pytest.raises(ValueError) as called:
         NESTED(params, np.ones((2, 8, 8, 1), np.float32))
     assert str(called.value) == str(by_shapes.value)
-    assert str(called.value).startswith("residual: the body gives (3, 3, 4), the shortcut (4, 4, 4)")
+    assert str(called.value).startswith(
+        "residual: body and shortcut must give the same shape, got (3, 3, 4) and (4, 4, 4)"
+    )
 
 
 def test_an_input_shape_that_fits_is_checked_once():
@@ -418,7 +420,7 @@ def test_an_input_shape_that_fits_is_checked_once():
     assert len(asked) == before
     with pytest.raises(ValueError, match=r"dense: .*\(9, 2\).*16"):
         net(params, np.ones((4, 4, 4, 1)))
-    with pytest.raises(ValueError, match="dense: its parameters lack 'bias'"):
+    with pytest.raises(ValueError, match="dense: params must contain 'bias'"):
         net({"dense": {}}, np.ones((4, 3, 3, 1)))
 
 
