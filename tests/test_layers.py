@@ -440,3 +440,23 @@ def test_a_head_is_added_by_one_line(monkeypatch):
     with pytest.raises(ValueError, match="Did you mean 'tall'"):
         minicnn.models.make_head("tal")
     assert list(minicnn.models.HEADS) == [name for name in minicnn.models.HEAD_MAKERS if name != "tall"]
+
+
+def test_a_layer_that_does_not_know_its_output_shape_can_be_called():
+    class Negated(L.Layer):
+        def __call__(self, params, x, rng=None):
+            return -x
+
+    net = L.Sequential([L.ReLU(), Negated(), L.Flatten()])
+    np.testing.assert_array_equal(net({}, np.ones((2, 2, 2, 1))), -np.ones((2, 4)))
+    with pytest.raises(TypeError, match="Negated: output_shape must be defined by the layer"):
+        net.init(np.random.default_rng(0), (2, 2, 1))
+
+
+@pytest.mark.parametrize("n", [0, 3])
+def test_axes_without_elements_and_batches_without_images(n):
+    net = L.Sequential([L.ReLU(), L.Conv2D(2, 3), L.ReLU(), L.MaxPooling2D(2)])
+    params = net.init(np.random.default_rng(0), (8, 8, 1))
+    assert net(params, np.ones((n, 8, 8, 1))).shape == (n, 3, 3, 2)
+    with pytest.raises(ValueError, match=r"conv2d: the input \(\d, 0, 8, 1\) has no rows"):
+        net(params, np.ones((n, 0, 8, 1)))
