@@ -118,8 +118,12 @@ class Conv2D(Layer):
     def options(self) -> dict[str, Any]:
         """Return the keywords of `ops.conv2d`, without the padding mode."""
         # Not padding_mode: the fused op, which takes these keywords too, pads with zeros only.
-        names = ("strides", "padding", "dilation_rate", "groups")
-        return {name: getattr(self, name) for name in names}
+        return {
+            "strides": self.strides,
+            "padding": self.padding,
+            "dilation_rate": self.dilation_rate,
+            "groups": self.groups,
+        }
 
     def multiply_adds(self, shape: Shape) -> int:
         """Return one for each tap of each window of each filter."""
