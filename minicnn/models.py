@@ -121,9 +121,8 @@ def small_cnn(
     for name, counts in (("filters", filters), ("strides", strides)):
         _counts("small_cnn", name, counts)
     if len(filters) != len(strides):
-        raise ValueError(
-            f"small_cnn: {len(filters)} filters and {len(strides)} strides. Give one stride per convolution."
-        )
+        got = f"{len(filters)} filters and {len(strides)} strides"
+        raise ValueError(f"small_cnn: filters and strides must have the same length, got {got}.")
     flag("small_cnn", "batch_norm", batch_norm)
     trunk: list[Layer] = []
     for count, stride in zip(filters, strides, strict=True):
@@ -146,7 +145,7 @@ def _check_classes(net: Classifier, classes: int | None) -> None:
         has = ()
     if has != (_count("small_cnn", "classes", classes),):
         fix = "Use small_cnn(name, classes=...) or make_head(name, classes), or leave classes out."
-        raise ValueError(f"small_cnn: classes={classes} and a head that gives {shown(has)}. {fix}")
+        raise ValueError(f"small_cnn: classes must be that of the head, {shown(has)}, got classes={classes}. {fix}")
 
 
 @explained

@@ -71,6 +71,7 @@ NETS = [
     L.Sequential([L.ZeroPadding2D(((2, 0), (1, 3))), L.Conv2D(1, 3, dilation_rate=2), L.Cropping2D(1)]),
     L.Sequential([L.Padding2D(2, mode="reflect"), L.Conv2D(1, 3, strides=3)]),
     L.Conv2D(1, 3, strides=3, padding="same", padding_mode="wrap"),
+    L.Sequential([L.Padding2D(((0, 2), (1, 0)), mode="edge"), L.Conv2D(1, 2, dilation_rate=2)]),
     L.Sequential([L.AveragePooling2D(1, strides=3, padding="same"), L.Conv2D(1, 2)]),
     L.Sequential([L.AveragePooling2D(3, strides=2, padding=1, ceil_mode=True), L.BlurPooling2D(3)]),
     L.Sequential([L.AdaptiveAveragePooling2D((4, 7)), L.Conv2D(2, 2)]),
@@ -135,6 +136,7 @@ ENDS = [
     [L.GlobalMaxPooling2D()],
     [L.GlobalGeMPooling2D(), L.Dense(3)],
     [L.Concat([L.GlobalMaxPooling2D(), L.GlobalAveragePooling2D()]), L.Dense(2)],
+    [L.Concat([L.Sequential([L.Conv2D(1, 3), L.GlobalMaxPooling2D()]), L.GlobalAveragePooling2D()]), L.Dense(2)],
 ]
 
 

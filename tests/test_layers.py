@@ -298,7 +298,7 @@ WRONG = [
     (lambda: L.Dense(2.5), TypeError, ["Dense", "units=2.5"]),
     (lambda: L.Dropout(1.0), ValueError, ["rate=1.0"]),
     (lambda: L.BatchNormalization(0), ValueError, ["epsilon=0"]),
-    (lambda: L.Sequential([L.ReLU]), TypeError, ["Sequential", "brackets"]),
+    (lambda: L.Sequential([L.ReLU]), TypeError, ["Sequential", "parentheses"]),
     (lambda: L.Sequential([]), TypeError, ["Sequential", "at least one"]),
     (lambda: L.Concat(L.ReLU()), TypeError, ["Concat", "list of layers"]),
     (lambda: GOOD.output_shape((2, 2, 1)), ValueError, ["conv2d", "3x3 window", "2x2 input"]),
@@ -378,7 +378,7 @@ def test_a_net_says_what_it_takes_for_images_and_for_randomness():
         match=r"Sequential.init: rng must be a numpy.random.Generator, got a int. Use np.random.default_rng\(7\)",
     ):
         net.init(7, (2, 2, 1))
-    with pytest.raises(TypeError, match=r"is a list. Give a float32 or float64 array"):
+    with pytest.raises(TypeError, match=r"x must be a float32 or float64 array or a Tensor, got a list"):
         net(net.init(np.random.default_rng(0), (2, 2, 1)), [[[[1.0], [2.0]], [[3.0], [4.0]]]])
 
 
@@ -398,7 +398,9 @@ def test_shapes_are_checked_before_anything_is_computed(monkeypatch):
     with pytest.raises(ValueError) as called:
         NESTED(params, np.ones((2, 8, 8, 1), np.float32))
     assert str(called.value) == str(by_shapes.value)
-    assert str(called.value).startswith("residual: the body gives (3, 3, 4), the shortcut (4, 4, 4)")
+    assert str(called.value).startswith(
+        "residual: body and shortcut must give the same shape, got (3, 3, 4) and (4, 4, 4)"
+    )
 
 
 def test_an_input_shape_that_fits_is_checked_once():
@@ -418,7 +420,7 @@ def test_an_input_shape_that_fits_is_checked_once():
     assert len(asked) == before
     with pytest.raises(ValueError, match=r"dense: .*\(9, 2\).*16"):
         net(params, np.ones((4, 4, 4, 1)))
-    with pytest.raises(ValueError, match="dense: its parameters lack 'bias'"):
+    with pytest.raises(ValueError, match="dense: params must contain 'bias'"):
         net({"dense": {}}, np.ones((4, 3, 3, 1)))
 
 
@@ -438,3 +440,23 @@ def test_a_head_is_added_by_one_line(monkeypatch):
     with pytest.raises(ValueError, match="Did you mean 'tall'"):
         minicnn.models.make_head("tal")
     assert list(minicnn.models.HEADS) == [name for name in minicnn.models.HEAD_MAKERS if name != "tall"]
+
+
+def test_a_layer_that_does_not_know_its_output_shape_can_be_called():
+    class Negated(L.Layer):
+        def __call__(self, params, x, rng=None):
+            return -x
+
+    net = L.Sequential([L.ReLU(), Negated(), L.Flatten()])
+    np.testing.assert_array_equal(net({}, np.ones((2, 2, 2, 1))), -np.ones((2, 4)))
+    with pytest.raises(TypeError, match="Negated: output_shape must be defined by the layer"):
+        net.init(np.random.default_rng(0), (2, 2, 1))
+
+
+@pytest.mark.parametrize("n", [0, 3])
+def test_axes_without_elements_and_batches_without_images(n):
+    net = L.Sequential([L.ReLU(), L.Conv2D(2, 3), L.ReLU(), L.MaxPooling2D(2)])
+    params = net.init(np.random.default_rng(0), (8, 8, 1))
+    assert net(params, np.ones((n, 8, 8, 1))).shape == (n, 3, 3, 2)
+    with pytest.raises(ValueError, match=r"conv2d: the input \(\d, 0, 8, 1\) has no rows"):
+        net(params, np.ones((n, 0, 8, 1)))

@@ -84,7 +84,12 @@ CALLS = [
     # calls of nets
     (T, lambda: NET(IMAGE), "Sequential: params must be a dict, got a ndarray", "Call net(params, x)"),
     (T, lambda: NET(IMAGE, PARAMS), "Sequential: params must be a dict, got a ndarray", "Call net(params, x)"),
-    (T, lambda: NET(PARAMS), "Sequential: x is a NoneType", "Call net(params, x)"),
+    (
+        T,
+        lambda: NET(PARAMS),
+        "Sequential: x must be a float32 or float64 array or a Tensor, got a NoneType",
+        "Call net(params, x)",
+    ),
     (T, lambda: NET(*()), "Sequential: params must be a dict, got a NoneType", "Call net(params, x)"),
     (T, lambda: NET(PARAMS, IMAGE, training=True), "Sequential: 'training'", "a call with rng="),
     (
@@ -99,7 +104,12 @@ CALLS = [
         "Sequential: rng must be a numpy.random.Generator, got a str",
         "np.random.default_rng(0)",
     ),
-    (T, lambda: NET(PARAMS, IMAGE.tolist()), "Sequential: x is a list", "float32 or float64 array"),
+    (
+        T,
+        lambda: NET(PARAMS, IMAGE.tolist()),
+        "Sequential: x must be a float32 or float64 array or a Tensor, got a list",
+        "np.asarray",
+    ),
     (T, lambda: NET([ROWS], IMAGE), "Sequential: params must be a dict, got a list", "net.init(rng, input_shape)"),
     (T, lambda: L.Dense(3)(ROWS), "Dense: params must be a dict, got a ndarray", "Call net(params, x)"),
     (
@@ -108,7 +118,12 @@ CALLS = [
         "Dropout: rng must be a numpy.random.Generator, got a RandomState",
         "default_rng(0)",
     ),
-    (T, lambda: NET.calibrate(PARAMS, Tensor(IMAGE)), "Sequential.calibrate: x is a Tensor", "float64 array"),
+    (
+        T,
+        lambda: NET.calibrate(PARAMS, Tensor(IMAGE)),
+        "Sequential.calibrate: x must be a float32 or float64 array, got a Tensor",
+        "Use x.data.",
+    ),
     (
         V,
         lambda: L.Residual(L.Conv2D(1, 3))(L.Residual(L.Conv2D(1, 3)).init(RNG, (3, 3, 1)), IMAGE),
@@ -173,7 +188,7 @@ CALLS = [
     ),
     (T, lambda: L.Dense(3).param_shapes(("4",)), "Dense.param_shapes: the input shape=('4',)", "whole numbers"),
     (T, lambda: L.summary("net", (8, 8, 1)), "summary: net must be a layer, got 'net'", "Sequential([...])"),
-    (T, lambda: L.summary(L.ReLU, (8, 8, 1)), "summary: net must be a layer, got <class", "brackets"),
+    (T, lambda: L.summary(L.ReLU, (8, 8, 1)), "summary: net must be a layer, got <class", "parentheses"),
     (T, lambda: L.summary(NET, 8), "summary: the input shape must be a tuple such as (H, W, C), got 8", "(H, W, C)"),
     (
         T,
@@ -186,21 +201,21 @@ CALLS = [
     (
         T,
         lambda: L.check_params(NET, changed("dense/bias", [0.0] * 3), (8, 8, 1)),
-        "params/dense/bias is a list",
-        "Use a float32",
+        "params/dense/bias must be a float32 array of shape (3,), got a list",
+        "a float32",
     ),
     (
         T,
         lambda: L.check_params(NET, changed("dense/bias", np.zeros(3, int)), (8, 8, 1)),
-        "params/dense/bias has dtype",
+        "params/dense/bias must be a float32 array of shape (3,), got dtype",
         "(3,)",
     ),
     (V, lambda: L.MaxPooling2D(2).windows((12,)), "pooling: the input has shape (12,)", "(H, W, C)"),
     # layers in the places of layers
-    (T, lambda: L.Classifier(NET, 5), "Classifier: head must be a layer, got 5", "layers.ReLU(), with its brackets"),
+    (T, lambda: L.Classifier(NET, 5), "Classifier: head must be a layer, got 5", "layers.ReLU(), with its parentheses"),
     (T, lambda: L.Classifier("trunk", NET), "Classifier: trunk must be a layer, got 'trunk'", "layers.ReLU()"),
     (T, lambda: L.Residual(ops.relu), "Residual: body must be a layer, got <function", "layers.ReLU()"),
-    (T, lambda: L.Residual(NET, shortcut=L.ReLU), "Residual: shortcut must be a layer, got <class", "brackets"),
+    (T, lambda: L.Residual(NET, shortcut=L.ReLU), "Residual: shortcut must be a layer, got <class", "parentheses"),
     (T, lambda: L.Concat([L.ReLU(), None]), "Concat: layer 1 must be a layer, got None", "layers.ReLU()"),
     (T, lambda: L.Sequential([L.ReLU(), "relu"]), "Sequential: layer 1 must be a layer, got 'relu'", "layers.ReLU()"),
     (
@@ -233,13 +248,13 @@ CALLS = [
     (
         V,
         lambda: L.Dense(2, kernel_initializer=lambda r, s: np.ones(3)).init(RNG, (4,)),
-        "dense: its kernel_initializer",
+        "dense: kernel_initializer must return a float32 array",
         "(4, 2)",
     ),
     (
         V,
         lambda: L.Dense(2, kernel_initializer=lambda r, s: 0.0).init(RNG, (4,)),
-        "dense: its kernel_initializer",
+        "dense: kernel_initializer must return a float32 array",
         "float32",
     ),
     (
@@ -254,7 +269,12 @@ CALLS = [
         "he_normal: the input shape must be a tuple such as (H, W, C), got 3",
         "(H, W, C)",
     ),
-    (V, lambda: initializers.he_normal(RNG, (3,)), "he_normal: shape (3,)", "at least two axes"),
+    (
+        V,
+        lambda: initializers.he_normal(RNG, (3,)),
+        "he_normal: shape must have at least two axes, fan-in and fan-out, got (3,)",
+        "zeros",
+    ),
     (V, lambda: initializers.Initializer("mine", -1.0), "Initializer: scale=-1.0", "at least 0"),
     (
         T,
@@ -278,7 +298,7 @@ CALLS = [
     (
         V,
         lambda: models.small_cnn(models.HEADS["max"], classes=4),
-        "small_cnn: classes=4",
+        "small_cnn: classes must be that of the head, (10,), got classes=4",
         "(10,)",
         "make_head(name, classes)",
     ),

@@ -1,7 +1,7 @@
 """What a layer is: a frozen record that names an op, its arguments, and the shapes of its parameters.
 
-Its repr is its configuration, equality is by value, and a change is `dataclasses.replace`. Shapes leave the batch
-axis out. Parameters live outside, in a dict; randomness and training are the presence of `rng`.
+The repr of a layer is its configuration, equality is by value, and `dataclasses.replace` returns a changed copy. Shapes
+leave out the batch axis. Parameters are kept outside, in a dict. A call with `rng` is a call in training.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class Layer(metaclass=LayerType):
     """The methods of every layer, for one without parameters."""
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Return the shape of the result for an input of this shape, or raise what does not fit."""
-        raise TypeError(f"{type(self).__name__} does not say its output shape")
+        """Return the shape of the result for an input of this shape; raise ShapeError if the input does not fit."""
+        raise TypeError(f"{type(self).__name__}: output_shape must be defined by the layer.")
 
     def init(self, rng: np.random.Generator, shape: Shape) -> Params:
-        """Return fresh parameters for an input of this shape."""
+        """Return initial parameters for an input of this shape."""
         self.output_shape(shape)
         return {}
 
@@ -51,7 +51,7 @@ class Layer(metaclass=LayerType):
 
     def __call__(self, params: Params, x: Any, rng: np.random.Generator | None = None) -> Any:
         """Return the result for a batch; `rng` means training."""
-        raise TypeError(f"{type(self).__name__} does not compute")
+        raise TypeError(f"{type(self).__name__}: __call__ must be defined by the layer.")
 
     def calibrate(self, params: Params, x: np.ndarray) -> tuple[Params, Any]:
         """Return the parameters with population statistics from this batch, and the result for it."""
@@ -85,6 +85,7 @@ class Layer(metaclass=LayerType):
 
     def __repr__(self) -> str:
         """Return the call that makes this layer, defaults left out."""
+        # Defaults are left out, so that the repr of a net fits on a line and new fields do not change it.
         fields = dataclasses.fields(self)  # type: ignore[arg-type]
         shown = [f"{f.name}={getattr(self, f.name)!r}" for f in fields if getattr(self, f.name) != f.default]
         return f"{type(self).__name__}({', '.join(shown)})"
@@ -93,10 +94,12 @@ class Layer(metaclass=LayerType):
 class OpLayer(Layer):
     """A layer that is one op without parameters: its fields are the op's keywords."""
 
+    # A static method, because Python would pass the layer to a plain function as its first argument.
     op: ClassVar[Callable[..., Any]]
 
     def output_shape(self, shape: Shape) -> Shape:
         """Ask the op's shape rule."""
+        # The rule takes a whole batch; one image stands for any number of them.
         rule: Callable[..., Shape] = self.op.shape  # type: ignore[attr-defined]
         return rule((1, *shape), **vars(self))[1:]
 
@@ -109,9 +112,9 @@ def leaf(layer: Layer, params: Any, name: str) -> Any:
     """Return one parameter, or say that it is missing."""
     if isinstance(params, dict) and name in params:
         return params[name]
-    has = f"has {list(params)}" if isinstance(params, dict) else f"is a {type(params).__name__}"
+    got = list(params) if isinstance(params, dict) else f"a {type(params).__name__}"
     fix = "Make them with net.init(rng, input_shape)."
-    raise ShapeError(snake_case(type(layer).__name__), f"its parameters lack {name!r}: what is there {has}", fix)
+    raise ShapeError(snake_case(type(layer).__name__), f"params must contain {name!r}, got {got}", fix)
 
 
 @explained
@@ -130,24 +133,24 @@ def check_params(layer: Layer, params: Any, shape: Shape) -> None:
 def _check_tree(path: str, shapes: Any, params: Any) -> None:
     if isinstance(shapes, dict):
         if not isinstance(params, dict):
-            raise TypeError(f"{path} is a {type(params).__name__}. Use a dict with {list(shapes)}.")
+            raise TypeError(f"{path} must be a dict with {list(shapes)}, got a {type(params).__name__}.")
         if set(shapes) != set(params):
             raise ValueError(
-                f"{path} has {list(params)}. Use {list(shapes)}, as net.init(rng, input_shape) makes them."
+                f"{path} must contain {list(shapes)}, got {list(params)}. Make them with net.init(rng, input_shape)."
             )
         for name, below in shapes.items():
             _check_tree(f"{path}/{name}", below, params[name])
     elif not isinstance(params, np.ndarray) or params.dtype not in FLOATS:
-        kind = f"has dtype {params.dtype}" if isinstance(params, np.ndarray) else f"is a {type(params).__name__}"
-        raise TypeError(f"{path} {kind}. Use a float32 array of shape {shapes}.")
+        kind = f"dtype {params.dtype}" if isinstance(params, np.ndarray) else f"a {type(params).__name__}"
+        raise TypeError(f"{path} must be a float32 array of shape {shapes}, got {kind}.")
     elif params.shape != shapes:
-        raise ValueError(f"{path} has shape {params.shape}. Use {shapes}, which fits the layer and its input.")
+        raise ValueError(f"{path} must have shape {shapes}, which fits the layer and its input, got {params.shape}.")
 
 
 def check_net(where: str, net: Any, shape: Any) -> Shape:
     """Return the input shape as a tuple, or raise TypeError or ValueError unless it is one, and `net` a layer."""
     if not isinstance(net, Layer):
-        fix = "Use a layer such as Sequential([...]), with its brackets."
+        fix = "Use a layer such as Sequential([...]), with its parentheses."
         raise TypeError(f"{where}: net must be a layer, got {shown(net)}. {fix}")
     return check_shape(where, shape)
 
@@ -158,6 +161,7 @@ def snake_case(name: str) -> str:
     >>> [snake_case(n) for n in ("Conv2D", "GlobalMaxPooling2D", "ReLU", "GeMPooling2D")]
     ['conv2d', 'global_max_pooling2d', 'relu', 'gem_pooling2d']
     """
+    # A capital starts a word if a small letter follows it: the D of 2D and the LU of ReLU do not.
     words = re.sub(r"(?<=[a-zA-Z])(?=[A-Z][a-z])", "_", name)
     return words.lower()
 

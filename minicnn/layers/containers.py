@@ -41,6 +41,7 @@ class _Container(Layer):
     def init(self, rng: np.random.Generator, shape: Shape) -> Params:
         """Return the children's parameters by name, children without any left out."""
         children = self.children(shape)
+        # One generator for all would make a child's weights depend on how many numbers its siblings drew.
         places = zip(children, rng.spawn(len(children)), strict=True)
         made = {name: child.init(place, at) for (name, child, at), place in places}
         return {name: params for name, params in made.items() if params}
@@ -101,6 +102,7 @@ class _Chain(_Container):
     def _visit(self, shape: Shape) -> Iterator[Visited]:
         before: list[Visited] = []
         for name, layer in self.parts():
+            # The layer itself is listed, too: the history of sizes ends with the size that it does not fit.
             before.append((name, layer, shape))
             after = shape_after(layer, shape, name, before)
             yield before[-1]
@@ -113,6 +115,7 @@ class _Chain(_Container):
 
     def __call__(self, params: Params, x: Any, rng: np.random.Generator | None = None) -> Any:
         """Apply one layer after the other, or the steps of the plan."""
+        # A net sees the same few shapes again and again; the set costs less than the checks of one layer.
         shape = x.shape[1:]
         if shape not in self._fitting:
             self.check(params, shape)
@@ -129,7 +132,7 @@ class _Chain(_Container):
         params = dict(params)
         for name, layer in self.parts():
             part, x = layer.calibrate(params.get(name, {}), x)
-            if part:
+            if part:  # a layer without parameters has no entry, as after init
                 params[name] = part
         return params, x
 
@@ -167,6 +170,7 @@ class Sequential(_Chain):
 
     @functools.cached_property
     def _named(self) -> list[tuple[str, Layer]]:
+        # Cached, because names are needed in each call; the record is frozen, so they cannot become wrong.
         layers = tuple(self.layers)
         return list(zip(unique_names(layers), layers, strict=True))
 
@@ -261,6 +265,7 @@ class Residual(_Container):
         """Add what body and shortcut give."""
         if x.shape[1:] not in self._fitting:
             self.check(params, x.shape[1:])
+        # The shortcut first: where both draw random numbers, this order is a part of what a seed means.
         around = self._apply("shortcut", self.shortcut, params, x, rng) if self.shortcut else x
         return _sum(self._apply("body", self.body, params, x, rng), around)
 
@@ -289,4 +294,4 @@ def _sum(body: Any, around: Any) -> Any:
 def _check_same(body: Shape, other: Shape) -> None:
     if body != other:
         fix = "Use padding='same' and stride 1 in the body, or a shortcut with the body's strides and filters."
-        raise ShapeError("residual", f"the body gives {body}, the shortcut {other}", fix)
+        raise ShapeError("residual", f"body and shortcut must give the same shape, got {body} and {other}", fix)

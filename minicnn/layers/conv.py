@@ -45,7 +45,7 @@ class Conv2D(Layer):
     kernel_initializer : Initializer
         He's normal: a ReLU usually follows.
     padding_mode : "constant", "reflect", "edge" or "wrap"
-        What pads hold: zeros, or copies of the image as in `Padding2D`.
+        What the padding contains: zeros, or copies of the image as in `Padding2D`.
 
     Examples
     --------
@@ -65,10 +65,14 @@ class Conv2D(Layer):
     padding_mode: Mode = "constant"
 
     def __post_init__(self) -> None:
+        # Channels are not known yet: whether the groups divide them, param_shapes finds out.
         filters = integer("Conv2D", "filters", self.filters, most=LARGEST)
         groups = integer("Conv2D", "groups", self.groups, most=LARGEST)
         if filters % groups:
-            raise ValueError(f"Conv2D: filters={filters} do not share out over groups={groups}. Use a multiple.")
+            fix = f"Use filters={-(-filters // groups) * groups}."
+            raise ValueError(
+                f"Conv2D: filters must be a multiple of groups, got filters={filters} and groups={groups}. {fix}"
+            )
         flag("Conv2D", "use_bias", self.use_bias)
         for name in ("kernel_initializer", "bias_initializer"):
             object.__setattr__(self, name, initializer("Conv2D", name, getattr(self, name)))
@@ -80,8 +84,10 @@ class Conv2D(Layer):
         """Return (kh, kw, C // groups, filters) and (filters,)."""
         check_image("conv2d", (1, *shape))
         if shape[2] % self.groups:
-            fix = "Use a divisor of the channels."
-            raise ShapeError("conv2d", f"{shape[2]} channels do not share out over {self.groups} groups", fix)
+            fix = "Use a divisor of the number of channels."
+            raise ShapeError(
+                "conv2d", f"groups must divide the {shape[2]} channels of the input, got {self.groups}", fix
+            )
         window, _, _ = check_window("Conv2D", self.kernel_size, 1)
         kernel = (*window, shape[2] // self.groups, self.filters)
         check_elements("conv2d", "kernel", kernel)
@@ -95,6 +101,7 @@ class Conv2D(Layer):
     def init(self, rng: np.random.Generator, shape: Shape) -> Params:
         """Draw the kernel, then the bias."""
         self.output_shape(shape)
+        # In this order: the bias must not change the kernel's weights for a seed.
         makers = {"kernel": self.kernel_initializer, "bias": self.bias_initializer}
         return draw("conv2d", makers, self.param_shapes(shape), rng)
 
@@ -110,15 +117,22 @@ class Conv2D(Layer):
 
     def options(self) -> dict[str, Any]:
         """Return the keywords of `ops.conv2d`, without the padding mode."""
-        names = ("strides", "padding", "dilation_rate", "groups")
-        return {name: getattr(self, name) for name in names}
+        # Not padding_mode: the fused op, which takes these keywords too, pads with zeros only.
+        return {
+            "strides": self.strides,
+            "padding": self.padding,
+            "dilation_rate": self.dilation_rate,
+            "groups": self.groups,
+        }
 
     def multiply_adds(self, shape: Shape) -> int:
         """Return one for each tap of each window of each filter."""
         kernel = self.param_shapes(shape)["kernel"]
+        # Each filter reads C // groups channels only, which is the kernel's third axis: groups make fewer products.
         return math.prod(self.output_shape(shape)[:2]) * math.prod(kernel)
 
     def windows(self, shape: Shape) -> Windows:
         """Return how the windows lie on the input."""
+        # Coverage follows the copies in the padding back to their pixels, so it must know what they are copies of.
         found = windows("conv2d", shape[:2], self.kernel_size, self.strides, self.padding, self.dilation_rate)  # type: ignore[arg-type]
         return replace(found, mode=self.padding_mode)

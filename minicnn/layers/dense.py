@@ -1,4 +1,4 @@
-"""Fully connected layers and the way into them."""
+"""Fully connected layers, and Flatten, which makes rows of images for them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Flatten(OpLayer):
     op = staticmethod(ops.flatten)
 
     def windows(self, shape: Shape) -> Windows | None:
-        """Return one window over everything: what follows sees it all."""
+        """Return one window over the whole image: each element that follows may depend on every pixel."""
         return windows("flatten", shape[:2], shape[:2], 1) if len(shape) == 3 else None
 
 
@@ -40,6 +40,7 @@ class Dense(Layer):
 
     units: int
     use_bias: bool = True
+    # Glorot's, as in Keras: the last dense layer of a network has no ReLU behind it, for which He's is made.
     kernel_initializer: Initializer = glorot_uniform
     bias_initializer: Initializer = zeros
 
@@ -51,9 +52,10 @@ class Dense(Layer):
 
     def param_shapes(self, shape: Shape) -> dict[str, Shape]:
         """Return (features, units) and (units,)."""
+        # x @ kernel would accept feature maps and apply the layer to each pixel, which is a 1x1 convolution.
         if len(shape) != 1:
             fix = "Put Flatten or a global pooling before it."
-            raise ShapeError("dense", f"the input is {shape}, it takes (features,)", fix)
+            raise ShapeError("dense", f"the input must have shape (features,), got {shape}", fix)
         kernel = (shape[0], self.units)
         check_elements("dense", "kernel", kernel)
         return {"kernel": kernel, "bias": (self.units,)} if self.use_bias else {"kernel": kernel}
@@ -64,6 +66,7 @@ class Dense(Layer):
 
     def init(self, rng: np.random.Generator, shape: Shape) -> Params:
         """Draw the kernel, then the bias."""
+        # In this order: the bias must not change the kernel's weights for a seed.
         makers = {"kernel": self.kernel_initializer, "bias": self.bias_initializer}
         return draw("dense", makers, self.param_shapes(shape), rng)
 

@@ -29,12 +29,13 @@ def check_layers(where: str, layers: Any) -> tuple[Layer, ...]:
 def check_layer(where: str, name: str, layer: Any) -> None:
     """Raise TypeError for what is not a layer."""
     if not isinstance(layer, Layer):
-        fix = "Use a value such as layers.ReLU(), with its brackets."
+        fix = "Use a value such as layers.ReLU(), with its parentheses."
         raise TypeError(f"{where}: {name} must be a layer, got {shown(layer)}. {fix}")
 
 
 def have_shapes(params: Any, shapes: Any) -> bool:
     """Tell whether a tree of parameters has at least the leaves of these shapes."""
+    # Superfluous leaves do no harm in a call; check_params is strict about them.
     if not isinstance(shapes, dict):
         return bool(np.shape(params) == shapes)
     return not shapes or (isinstance(params, dict) and all(have_shapes(params.get(n), s) for n, s in shapes.items()))

@@ -72,6 +72,7 @@ def one_by_one(named: Named) -> tuple[Step, ...]:
 
 def plan(named: Named) -> tuple[Step, ...]:
     """Return the steps of a chain with fusion. Only exact types are fused: a subclass may compute something else."""
+    # Greedy from left to right: the kernel of a convolution saves most, so it takes all that it can.
     steps: list[Step] = []
     start = 0
     while start < len(named):
@@ -99,8 +100,9 @@ def _convolution(named: Named, start: int) -> Step | None:
         else:
             break
         end += 1
-    if end == start + 1:
+    if end == start + 1:  # the plain op has no byte per pool to keep for the gradient
         return None
+    # A partial of a function, not a closure: nets are sent to the processes of a study by pickle.
     run = functools.partial(_fused, conv, {**conv.options(), "pool_size": pool_size, "relu": relu})
     reason = "one kernel: the output of the convolution is used while it is in cache"
     return Step(tuple(name for name, _ in named[start:end]), run, reason)

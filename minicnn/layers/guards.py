@@ -1,6 +1,6 @@
 """What a layer checks before its own methods run: arguments of constructors, input shapes, parameters, generators.
 
-It is done by the class of layer classes, so that layers of one's own have it, too, and no layer repeats it.
+The metaclass does it, so that layers that users write have these checks, too, and no layer repeats them.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class LayerType(ABCMeta):
                 setattr(cls, method, guard(namespace[method]))
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        """Construct a layer; NumPy's numbers among its fields become Python's, as its repr shows them."""
+        """Construct a layer; NumPy scalars among its fields become Python numbers, as its repr shows them."""
         try:
             layer = super().__call__(*args, **kwargs)
         except TypeError:
@@ -123,8 +123,8 @@ def _check_batch(where: str, params: Any, x: Any, rng: Any) -> None:
     if not isinstance(params, dict):
         raise TypeError(f"{where}: params must be a dict, got a {type(params).__name__}. {fix}")
     if not isinstance(x, BATCHES):
-        fix = "Give a float32 or float64 array or a Tensor." if x is not None else fix
-        raise TypeError(f"{where}: x is a {type(x).__name__}. {fix}")
+        fix = "Convert it with np.asarray(x, np.float32)." if x is not None else fix
+        raise TypeError(f"{where}: x must be a float32 or float64 array or a Tensor, got a {type(x).__name__}. {fix}")
     if rng is not None:
         generator(where, rng)
 
@@ -138,7 +138,7 @@ def _calibrated(method: Callable[..., Any]) -> Callable[..., Any]:
         given = _bound(where, method, self, args, kwargs)
         _check_batch(where, given["params"], given["x"], None)
         if isinstance(given["x"], Tensor):
-            raise TypeError(f"{where}: x is a Tensor. Give a float32 or float64 array.")
+            raise TypeError(f"{where}: x must be a float32 or float64 array, got a Tensor. Use x.data.")
         return method(self, **given)
 
     return call

@@ -1,4 +1,4 @@
-"""How weights begin: values that are called with a generator and a shape."""
+"""Initial weights: an initializer is a value that is called with a generator and a shape."""
 
 from __future__ import annotations
 
@@ -66,7 +66,9 @@ class Initializer:
         if not self.scale:
             return np.zeros(shape, np.float32)
         if len(shape) < 2:
-            raise ShapeError(self.name, f"shape {shape} has no fan-in and fan-out", "Use at least two axes, or zeros.")
+            raise ShapeError(
+                self.name, f"shape must have at least two axes, fan-in and fan-out, got {shape}", "Use zeros."
+            )
         taps = math.prod(shape[:-2])
         fan_in, fan_out = taps * shape[-2], taps * shape[-1]
         variance = self.scale / ((fan_in + fan_out) / 2 if self.average else fan_in)
@@ -99,12 +101,13 @@ def initializer(where: str, name: str, value: Any) -> Callable[..., np.ndarray]:
 def draw(
     where: str, makers: dict[str, Any], shapes: dict[str, tuple[int, ...]], rng: np.random.Generator
 ) -> dict[str, Any]:
-    """Return the parameters of these shapes, drawn in order; raise what an initializer of one's own makes wrong."""
+    """Return the parameters of these shapes, drawn in order; raise ShapeError if one has another shape."""
     params = {}
     for name, shape in shapes.items():
         made = makers[name](rng, shape)
         if not isinstance(made, np.ndarray) or made.shape != shape or made.dtype not in FLOATS:
             what = f"{made.dtype} of shape {made.shape}" if isinstance(made, np.ndarray) else type(made).__name__
-            raise ShapeError(where, f"its {name}_initializer made {what}", f"Make a float32 array of shape {shape}.")
+            what = f"{name}_initializer must return a float32 array of shape {shape}, got {what}"
+            raise ShapeError(where, what, "Use the shape and the generator that it is called with.")
         params[name] = made
     return params

@@ -1,8 +1,8 @@
 """Batch normalisation without hidden state.
 
 Training (rng given) uses the batch's own statistics. For evaluation `calibrate` runs data through the net once and
-stores what it finds in the parameters; no running average drifts along with training, so evaluation depends on
-nothing but `params` and the input.
+stores the population statistics in the parameters. There is no running average that changes during training, so
+evaluation depends only on `params` and the input.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LEAVES = ("gamma", "beta", "moving_mean", "moving_variance")
 
 @dataclass(frozen=True, repr=False)
 class BatchNormalization(Layer):
-    """Each channel to mean `beta` and deviation `gamma`: (..., C) -> (..., C).
+    """Normalize each channel to mean `beta` and standard deviation `gamma`: (..., C) -> (..., C).
 
     Parameters `gamma, beta, moving_mean, moving_variance`, each (C,). The last two take no gradient: they come
     from `calibrate`, and are 0 and 1 before it.
@@ -38,7 +38,9 @@ class BatchNormalization(Layer):
     def output_shape(self, shape: Shape) -> Shape:
         """Return the shape of the input."""
         if not shape:
-            raise ShapeError("batch_normalization", "the input has no channels", "Give at least (features,).")
+            raise ShapeError(
+                "batch_normalization", "the input must have an axis of channels, got shape ()", "Use (features,)."
+            )
         return shape
 
     def param_shapes(self, shape: Shape) -> dict[str, Shape]:
@@ -46,13 +48,13 @@ class BatchNormalization(Layer):
         return dict.fromkeys(LEAVES, self.output_shape(shape)[-1:])
 
     def init(self, rng: np.random.Generator, shape: Shape) -> Params:
-        """Return ones for scales, zeros for places."""
+        """Return ones for scales and variances, zeros for the others."""
         makers = (np.ones, np.zeros, np.zeros, np.ones)
         shapes = self.param_shapes(shape).items()
         return {name: make(size, np.float32) for make, (name, size) in zip(makers, shapes, strict=True)}
 
     def __call__(self, params: Params, x: Any, rng: np.random.Generator | None = None) -> Any:
-        """Normalise a batch, by its own statistics if training."""
+        """Normalize a batch, by its own statistics if training."""
         gamma, beta, mean, variance = (leaf(self, params, name) for name in LEAVES)
         if rng is not None:
             return ops.batch_norm(x, gamma, beta, epsilon=self.epsilon)
@@ -60,7 +62,7 @@ class BatchNormalization(Layer):
         return x * scale + (beta - mean * scale)
 
     def calibrate(self, params: Params, x: np.ndarray) -> tuple[Params, Any]:
-        """Store mean and (population) variance of this batch, as right as those of `ops.batch_norm`."""
+        """Store mean and (population) variance of this batch, as accurate as those of `ops.batch_norm`."""
         _, pivot, mean, variance = moments(x)
         params = {**params, "moving_mean": pivot + mean, "moving_variance": variance}
         return params, self(params, x)

@@ -16,6 +16,7 @@ class WindowPooling(OpLayer):
     """What the window poolings share: where the windows lie. `strides` defaults to the window."""
 
     pool_size: Size = 2
+    # None is the window: poolings usually do not overlap, and a changed pool_size then needs no other change.
     strides: Size | None = None
     padding: Padding = "valid"
     dilation_rate: Size = 1
@@ -26,9 +27,11 @@ class WindowPooling(OpLayer):
         check_window(name, self.pool_size, self.pool_size if self.strides is None else self.strides, self.dilation_rate)
         check_padding(name, self.padding)
         flag(name, "ceil_mode", self.ceil_mode)
+        # Whether a window fits depends on the input: that is left to output_shape.
 
     def windows(self, shape: Shape) -> Windows:
         """Return how the windows lie on the input."""
+        # Coverage and receptive fields need where windows lie, not what is computed from them: one method for all.
         steps = self.pool_size if self.strides is None else self.strides
         return windows(
             "pooling",
@@ -98,6 +101,7 @@ class GlobalMaxPooling2D(OpLayer):
     (1, 1, 32)
     """
 
+    # keepdims gives (1, 1, C), for a convolution instead of a dense layer behind it.
     keepdims: bool = False
     ties: Ties = "first"
     op = staticmethod(ops.global_max_pool2d)
@@ -107,7 +111,7 @@ class GlobalMaxPooling2D(OpLayer):
         check_ties("GlobalMaxPooling2D", self.ties)
 
     def windows(self, shape: Shape) -> Windows:
-        """Return one window over everything."""
+        """Return one window over the whole image."""
         return windows("global_max_pooling2d", shape[:2], shape[:2], 1)  # type: ignore[arg-type]
 
 
@@ -126,5 +130,5 @@ class GlobalAveragePooling2D(OpLayer):
         flag("GlobalAveragePooling2D", "keepdims", self.keepdims)
 
     def windows(self, shape: Shape) -> Windows:
-        """Return one window over everything."""
+        """Return one window over the whole image."""
         return windows("global_average_pooling2d", shape[:2], shape[:2], 1)  # type: ignore[arg-type]

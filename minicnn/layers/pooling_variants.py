@@ -118,7 +118,7 @@ class GeMPooling2D(_LearnedPower, WindowPooling):
 
 @dataclass(frozen=True, repr=False)
 class _GlobalPooling(OpLayer):
-    """The op of a window pooling with one window over everything: (H, W, C) -> (C,)."""
+    """The op of a window pooling with one window over the whole image: (H, W, C) -> (C,)."""
 
     keepdims: bool = False
 
@@ -130,7 +130,7 @@ class _GlobalPooling(OpLayer):
         return global_pool_shape(snake_case(type(self).__name__), (1, *shape), self.keepdims)[1:]
 
     def windows(self, shape: Shape) -> Windows:
-        """Return one window over everything."""
+        """Return one window over the whole image."""
         return windows("global_pooling2d", shape[:2], shape[:2], 1)  # type: ignore[arg-type]
 
     def __call__(self, params: Params, x: Any, rng: np.random.Generator | None = None) -> Any:

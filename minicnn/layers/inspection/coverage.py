@@ -34,8 +34,8 @@ def coverage(net: Layer, input_shape: Shape) -> np.ndarray:
     check_image("coverage", (1, *input_shape))
     h, w = input_shape[:2]
     if h * w > MOST_PIXELS:
-        fix = f"Use an image of at most {MOST_PIXELS:,} pixels."
-        raise ShapeError("coverage", f"an image of {h}x{w} would be passed through the network {h * w:,} times", fix)
+        fix = "Use a smaller one: it is passed through the network once for each pixel."
+        raise ShapeError("coverage", f"the image must have at most {MOST_PIXELS:,} pixels, got {h}x{w}", fix)
     net.output_shape(input_shape)
     count = np.zeros((h, w), int)
     for row in range(h):
