@@ -43,7 +43,7 @@ RENAMED = {
     "size": ("pool_size", "output_size"),
     "stride": ("strides",),
 }
-"""Argument names of other frameworks, and ours."""
+"""Argument names of other frameworks, and the corresponding names here."""
 
 ABSENT = {
     "activation": "Put a layer such as layers.ReLU() after it.",
@@ -89,14 +89,14 @@ def number(
     found = real(where, name, value)
     if not (math.isfinite(found) and least <= found <= most and above < found < below):
         fitting = _range(least, most, above, below)
-        raise ValueError(f"{where}: {name}={shown(value)} is out of range. Use a finite number{fitting}.")
+        raise ValueError(f"{where}: {name} must be a finite number{fitting}, got {shown(value)}.")
     return found
 
 
 def real(where: str, name: str, value: Any) -> float:
     """Return a number, infinity and NaN among them, as a float, or raise TypeError or ValueError."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{where}: {name}={shown(value)} is not a number. Use a float.")
+        raise TypeError(f"{where}: {name} must be a number, got {shown(value)}.")
     try:
         return float(value)
     except OverflowError:
@@ -104,12 +104,14 @@ def real(where: str, name: str, value: Any) -> float:
 
 
 def _range(least: float, most: float, above: float, below: float) -> str:
-    low = f" from {least}" if math.isfinite(least) else f" above {above}" if math.isfinite(above) else ""
-    if math.isfinite(below):
-        return f"{low} up to below {below}" if low else f" below {below}"
-    if math.isfinite(most):
-        return f"{low} to {most}"
-    return low.replace("from", "of at least")
+    """Return the constraint in words: " of at least 0", " in [0, 1)", " above 0", or nothing."""
+    lower = f"[{least}" if math.isfinite(least) else f"({above}" if math.isfinite(above) else ""
+    upper = f"{below})" if math.isfinite(below) else f"{most}]" if math.isfinite(most) else ""
+    if lower and upper:
+        return f" in {lower}, {upper}"
+    if lower:
+        return f" of at least {least}" if lower[0] == "[" else f" above {above}"
+    return f" below {below}" if upper.endswith(")") else f" up to {most}" if upper else ""
 
 
 def flag(where: str, name: str, value: Any) -> bool:
@@ -126,7 +128,7 @@ def flag(where: str, name: str, value: Any) -> bool:
 
 
 def pair(where: str, name: str, value: Any, *, least: int = 1) -> tuple[int, int]:
-    """Return an int as a pair and a pair as it is, both checked to be whole numbers from `least` to 2**31 - 1.
+    """Return an int as a pair and a pair as it is; both must hold integers from `least` to 2**31 - 1.
 
     >>> pair("max_pool2d", "pool_size", 2)
     (2, 2)
@@ -134,28 +136,31 @@ def pair(where: str, name: str, value: Any, *, least: int = 1) -> tuple[int, int
     if type(value) is int and least <= value <= LARGEST:
         return value, value
     if isinstance(value, list | tuple) and len(value) != 2:
-        raise ValueError(f"{where}: {name}={shown(value)} has {len(value)} numbers. Use an int or a pair of ints.")
+        raise ValueError(
+            f"{where}: {name} must be an integer or a pair of integers, got {shown(value)} of length {len(value)}."
+        )
     first, second = value if isinstance(value, list | tuple) else (value, value)
     return integer(where, name, first, value, least, LARGEST), integer(where, name, second, value, least, LARGEST)
 
 
 def integer(where: str, name: str, value: Any, whole: Any = None, least: float = 1, most: float = math.inf) -> int:
-    """Return a whole number from `least` to `most`; booleans and floats are a TypeError.
+    """Return an integer from `least` to `most`; booleans and floats are a TypeError.
 
-    `whole` is what the message shows where the number is a part of an argument.
+    `whole` is the argument that the message shows where `value` is one element of it.
     """
+    what = "an integer" if whole is None or whole is value else "made of integers"
     whole = value if whole is None else whole
-    fitting = "" if math.isinf(least) else f" of at least {least}"
     try:
         number = operator.index(value)
     except TypeError:
         number = None
     if number is None or isinstance(value, bool):
-        raise TypeError(f"{where}: {name}={shown(whole)} is not made of whole numbers. Use an int{fitting}.")
+        fitting = _range(least, math.inf, -math.inf, math.inf)
+        raise TypeError(f"{where}: {name} must be {what}{fitting}, got {shown(whole)}.")
     if number < least:
-        raise ValueError(f"{where}: {name}={shown(whole)} is too small. Use whole numbers{fitting}.")
+        raise ValueError(f"{where}: {name} must be {what} of at least {least}, got {shown(whole)}.")
     if number > most:
-        raise ValueError(f"{where}: {name}={shown(whole)} is too large. Use whole numbers up to {most:,}.")
+        raise ValueError(f"{where}: {name} must be {what} up to {most:,}, got {shown(whole)}.")
     return number
 
 
@@ -178,7 +183,7 @@ def one_of(where: str, name: str, value: Any, choices: Collection[str]) -> str:
     if isinstance(value, str) and value in choices:
         return value
     options = " or ".join(map(repr, choices)) if len(choices) == 2 else f"one of {', '.join(choices)}"
-    raise ValueError(f"{where}: {name}={shown(value)} is not known.{near(value, choices)} Use {options}.")
+    raise ValueError(f"{where}: {name} must be {options}, got {shown(value)}.{near(value, choices)}")
 
 
 def path(where: str, name: str, value: Any) -> Path:

@@ -270,16 +270,16 @@ def test_zero_gives_an_empty_part():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"valid": 1.0}, ValueError, r"load: valid=1\.0 .*below 1"),
-        ({"valid": -0.1}, ValueError, r"valid=-0\.1"),
-        ({"valid": float("nan")}, ValueError, "valid=nan"),
-        ({"valid": 100}, ValueError, "valid=100"),
-        ({"valid": "0.1"}, TypeError, "valid='0.1' is not a number"),
+        ({"valid": 1.0}, ValueError, r"load: valid must be .*1\), got 1\.0"),
+        ({"valid": -0.1}, ValueError, r"valid must be .*got -0\.1"),
+        ({"valid": float("nan")}, ValueError, "valid must be .*got nan"),
+        ({"valid": 100}, ValueError, "valid must be .*got 100"),
+        ({"valid": "0.1"}, TypeError, "valid must be a number, got '0.1'"),
         ({"valid": 1e-4}, ValueError, r"valid=0\.0001 of the (1797|60000) images of .* is (0|6)\b"),
         ({"valid": 0.99999}, ValueError, r"leave .* too few for 10 classes|valid=0\.99999"),
-        ({"seed": -1}, ValueError, r"seed=-1.*2\*\*32"),
-        ({"seed": 2**32}, ValueError, "seed=4294967296"),
-        ({"seed": 0.5}, TypeError, r"seed=0\.5 is not an integer"),
+        ({"seed": -1}, ValueError, r"seed must be .*2\*\*32"),
+        ({"seed": 2**32}, ValueError, "seed must be .*got 4294967296"),
+        ({"seed": 0.5}, TypeError, r"seed must be an integer.*got 0\.5"),
     ],
 )
 def test_load_refuses_before_any_work(monkeypatch, name, arguments, error, message):
@@ -793,7 +793,7 @@ def test_numpy_amounts_are_python_s_and_promote_nothing():
 @pytest.mark.parametrize("name", ["shift", "rotate", "elastic", "elastic_sigma"])
 @pytest.mark.parametrize("amount", [1e308, 2e6, np.float64(1e300)])
 def test_amounts_that_cannot_be_meant_are_refused(name, amount):
-    with pytest.raises(ValueError, match=rf"augment: {name}="):
+    with pytest.raises(ValueError, match=rf"augment: {name} must be"):
         data.augment(photos(), np.random.default_rng(0), **{name: amount})
 
 
@@ -810,7 +810,7 @@ def test_amounts_that_cannot_be_meant_are_refused(name, amount):
         ((photos(), np.full((4, 2), np.inf), np.zeros(4)), ValueError, "warp: shifts must be finite, got inf"),
         ((photos(), np.zeros((4, 2)), np.full(4, np.nan)), ValueError, "warp: angles must be finite, got nan"),
         ((photos(), np.zeros((4, 2)), np.zeros(4), np.zeros((9, 7))), ValueError, r"displacements .*\(4, 2, 9, 7\)"),
-        ((photos(), np.zeros((4, 2)), np.zeros(4), "far"), TypeError, "displacements='far'"),
+        ((photos(), np.zeros((4, 2)), np.zeros(4), "far"), TypeError, "displacements must be .*got 'far'"),
     ],
 )
 def test_warp_refuses(arguments, error, message):
@@ -826,10 +826,10 @@ def test_a_batch_of_no_images_stays_one():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"shift": -1}, ValueError, "augment: shift=-1"),
-        ({"rotate": float("inf")}, ValueError, "rotate=inf"),
-        ({"elastic": "much"}, TypeError, "elastic='much' is not a number"),
-        ({"elastic_sigma": float("nan")}, ValueError, "elastic_sigma=nan"),
+        ({"shift": -1}, ValueError, "augment: shift must be .*got -1"),
+        ({"rotate": float("inf")}, ValueError, "rotate must be .*got inf"),
+        ({"elastic": "much"}, TypeError, "elastic must be a number, got 'much'"),
+        ({"elastic_sigma": float("nan")}, ValueError, "elastic_sigma must be .*got nan"),
     ],
 )
 def test_augmentation_refuses_amounts_when_made(arguments, error, message):

@@ -78,9 +78,9 @@ def test_several_processes_get_the_accuracies_of_one(tmp_path):
     ("arguments", "words"),
     [
         (["--heads", "max,maxx"], "'maxx' is not known"),
-        (["--seeds", "0"], "--seeds=0 is too small"),
-        (["--epochs", "-1"], "--epochs=-1 is too small"),
-        (["--processes", "0"], "--processes=0 is too small"),
+        (["--seeds", "0"], "--seeds must be an integer of at least 1, got 0"),
+        (["--epochs", "-1"], "--epochs must be an integer of at least 1, got -1"),
+        (["--processes", "0"], "--processes must be an integer of at least 1, got 0"),
         (["--heads", ""], "'' is not known"),
     ],
 )
@@ -212,4 +212,4 @@ def test_known_bugs_rejects_a_wrong_number_of_threads(tmp_path):
 
 def test_mnist_refuses_no_epochs_before_it_trains(tmp_path, capsys):
     assert mnist.main(["--epochs", "0", "--out", str(tmp_path / "out")]) == 2
-    assert "--epochs=0 is too small" in capsys.readouterr().err
+    assert "--epochs must be an integer of at least 1, got 0" in capsys.readouterr().err

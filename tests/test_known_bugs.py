@@ -254,9 +254,9 @@ def test_the_experiment_runs_and_writes_its_tables(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--seeds", "0"], "--seeds=0 is too small"),
-        (["--epochs", "-1"], "--epochs=-1 is too small"),
-        (["--processes", "0"], "--processes=0 is too small"),
+        (["--seeds", "0"], "--seeds must be an integer of at least 1, got 0"),
+        (["--epochs", "-1"], "--epochs must be an integer of at least 1, got -1"),
+        (["--processes", "0"], "--processes must be an integer of at least 1, got 0"),
     ],
 )
 def test_invalid_arguments_are_rejected_before_training(tmp_path, capsys, monkeypatch, arguments, words):

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from wrong import says
 
 from minicnn import optim, schedules, tree
 from minicnn import train as train_package
@@ -176,23 +177,23 @@ def test_an_open_length_is_filled_in_once():
 @pytest.mark.parametrize(
     ("make", "kind", "words"),
     [
-        (lambda: optim.SGD(-1.0), ValueError, "learning_rate=-1.0"),
-        (lambda: optim.SGD("fast"), TypeError, "learning_rate='fast'"),
-        (lambda: optim.SGD(math.nan), ValueError, "learning_rate=nan"),
-        (lambda: optim.SGD(0.1, momentum=1.0), ValueError, "momentum=1.0"),
+        (lambda: optim.SGD(-1.0), ValueError, "learning_rate must be .*got -1.0"),
+        (lambda: optim.SGD("fast"), TypeError, "learning_rate must be .*got 'fast'"),
+        (lambda: optim.SGD(math.nan), ValueError, "learning_rate must be .*got nan"),
+        (lambda: optim.SGD(0.1, momentum=1.0), ValueError, "momentum must be .*got 1.0"),
         (lambda: optim.SGD(0.1, nesterov=True), ValueError, "momentum=0.9"),
-        (lambda: optim.SGD(0.1, weight_decay=-1), ValueError, "weight_decay=-1"),
-        (lambda: optim.SGD(0.1, global_clipnorm="1"), TypeError, "global_clipnorm='1'"),
-        (lambda: optim.Adam(0.1, beta_1=1.5), ValueError, "beta_1=1.5"),
-        (lambda: optim.Adam(0.1, beta_2=-0.1), ValueError, "beta_2=-0.1"),
-        (lambda: optim.Adam(0.1, epsilon=-1), ValueError, "epsilon=-1"),
-        (lambda: optim.AdamW(True), TypeError, "learning_rate=True"),
-        (lambda: schedules.Constant(-0.1), ValueError, "rate=-0.1"),
-        (lambda: schedules.Step(0.1, every=0), ValueError, "every=0"),
-        (lambda: schedules.Cosine(0.1, steps=0), ValueError, "steps=0"),
-        (lambda: schedules.Cosine("a"), TypeError, "rate='a'"),
-        (lambda: schedules.OneCycle(0.1, warmup=1.5), ValueError, "warmup=1.5"),
-        (lambda: schedules.OneCycle(math.inf), ValueError, "peak=inf"),
+        (lambda: optim.SGD(0.1, weight_decay=-1), ValueError, "weight_decay must be .*got -1"),
+        (lambda: optim.SGD(0.1, global_clipnorm="1"), TypeError, "global_clipnorm must be .*got '1'"),
+        (lambda: optim.Adam(0.1, beta_1=1.5), ValueError, "beta_1 must be .*got 1.5"),
+        (lambda: optim.Adam(0.1, beta_2=-0.1), ValueError, "beta_2 must be .*got -0.1"),
+        (lambda: optim.Adam(0.1, epsilon=-1), ValueError, "epsilon must be .*got -1"),
+        (lambda: optim.AdamW(True), TypeError, "learning_rate must be .*got True"),
+        (lambda: schedules.Constant(-0.1), ValueError, "rate must be .*got -0.1"),
+        (lambda: schedules.Step(0.1, every=0), ValueError, "every must be .*got 0"),
+        (lambda: schedules.Cosine(0.1, steps=0), ValueError, "steps must be .*got 0"),
+        (lambda: schedules.Cosine("a"), TypeError, "rate must be .*got 'a'"),
+        (lambda: schedules.OneCycle(0.1, warmup=1.5), ValueError, "warmup must be .*got 1.5"),
+        (lambda: schedules.OneCycle(math.inf), ValueError, "peak must be .*got inf"),
     ],
 )
 def test_wrong_arguments(make, kind, words):
@@ -270,13 +271,13 @@ def test_steps_of_any_size_are_fine():
 
 def test_a_schedule_that_grows_beyond_floats_is_infinite_and_refused():
     assert schedules.Step(1.0, every=1, factor=10.0)(400) == math.inf
-    with pytest.raises(ValueError, match=r"learning_rate\(step=400\)=inf"):
+    with pytest.raises(ValueError, match=r"learning_rate\(step=400\) must be .*got inf"):
         optim.rate_at(schedules.Step(1.0, every=1, factor=10.0), 400)
 
 
 @pytest.mark.parametrize("rate", ["0.1", None, np.ones(1), math.nan, -0.1])
 def test_a_schedule_that_returns_no_rate_is_named_with_its_step(rate):
-    with pytest.raises((TypeError, ValueError), match=r"learning_rate\(step=7\)="):
+    with pytest.raises((TypeError, ValueError), match=r"learning_rate\(step=7\) must be"):
         optim.rate_at(lambda step: rate, 7)
 
 
@@ -356,7 +357,7 @@ ADAM, MOMENTUM = optim.Adam(0.1), optim.SGD(0.1, momentum=0.9)
 def test_what_does_not_belong_to_the_parameters_is_named(call, kind, words):
     with pytest.raises(kind) as caught:
         call()
-    assert not [word for word in words if word not in str(caught.value)], str(caught.value)
+    assert all(says(str(caught.value), word) for word in words), str(caught.value)
 
 
 @pytest.mark.parametrize("epsilon", [1e-7, 1e-30, 1e-45])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from wrong import says
 
 from minicnn import Tensor, ops
 
@@ -44,7 +45,7 @@ CALLS = [
     ),
     (lambda: ops.conv2d(IMAGE, KERNEL, strides=0), ValueError, ["conv2d", "strides=0", "at least 1"]),
     (lambda: ops.conv2d(IMAGE, KERNEL, strides=(1, 2, 3)), ValueError, ["conv2d", "strides=(1, 2, 3)", "pair"]),
-    (lambda: ops.conv2d(IMAGE, KERNEL, strides=1.5), TypeError, ["conv2d", "strides=1.5", "whole numbers"]),
+    (lambda: ops.conv2d(IMAGE, KERNEL, strides=1.5), TypeError, ["conv2d", "strides=1.5", "integer"]),
     (lambda: ops.conv2d(IMAGE, KERNEL, padding="SAME"), ValueError, ["conv2d", "'SAME'", "'same'"]),
     (lambda: ops.conv2d(IMAGE, KERNEL, padding=-1), ValueError, ["conv2d", "padding=-1", "at least 0"]),
     (lambda: ops.conv2d(IMAGE, KERNEL, padding=None), TypeError, ["conv2d", "padding=None"]),
@@ -144,7 +145,7 @@ CALLS = [
     (lambda: ops.reshape(ROWS, (5, -1)), ValueError, ["reshape", "12 elements", "(5, -1)"]),
     (lambda: ops.reshape(ROWS, (-1, -1)), ValueError, ["reshape", "(-1, -1)", "one size"]),
     (lambda: ops.reshape(ROWS, (0, -1)), ValueError, ["reshape", "(0, -1)"]),
-    (lambda: ops.reshape(ROWS, (2.0, 6)), TypeError, ["reshape", "(2.0, 6)", "whole numbers"]),
+    (lambda: ops.reshape(ROWS, (2.0, 6)), TypeError, ["reshape", "(2.0, 6)", "integer"]),
     (lambda: ops.reshape(ROWS, (-2, 6)), ValueError, ["reshape", "(-2, 6)"]),
     (lambda: ops.reshape(ROWS, None), TypeError, ["reshape", "shape=None"]),
     (lambda: ops.flatten(np.ones(3)), ValueError, ["flatten", "(3,)", "batch axis"]),
@@ -179,14 +180,14 @@ CALLS = [
     (
         lambda: ops.cross_entropy(ROWS, LABELS, label_smoothing=1.0),
         ValueError,
-        ["cross_entropy", "label_smoothing=1.0", "below 1"],
+        ["cross_entropy", "label_smoothing=1.0", "1)"],
     ),
     (lambda: ops.cross_entropy(ROWS, LABELS, label_smoothing="a"), TypeError, ["cross_entropy", "label_smoothing='a'"]),
     (lambda: ops.mean_squared_error(ROWS, np.ones(4)), ValueError, ["mean_squared_error", "(3, 4)", "(4,)"]),
     (lambda: ops.mean_squared_error(ROWS[:0], ROWS[:0]), ValueError, ["mean_squared_error", "(0, 4)", "at least one"]),
     (lambda: ops.softmax(3.0), ValueError, ["softmax", "()", "at least one"]),
     (lambda: ops.log_softmax(ROWS[:, :0]), ValueError, ["log_softmax", "(3, 0)"]),
-    (lambda: ops.dropout(ROWS, 1.0, RNG), ValueError, ["dropout", "rate=1.0", "below 1"]),
+    (lambda: ops.dropout(ROWS, 1.0, RNG), ValueError, ["dropout", "rate=1.0", "1)"]),
     (lambda: ops.dropout(ROWS, -0.1, RNG), ValueError, ["dropout", "rate=-0.1"]),
     (lambda: ops.dropout(ROWS, "half", RNG), TypeError, ["dropout", "rate='half'"]),
     (
@@ -218,7 +219,7 @@ def test_a_wrong_call_says_what_is_wrong(call, kind, fragments):
     assert caught.type is kind or (kind is ValueError and caught.type.__name__ == "ShapeError")
     assert message.startswith(f"{fragments[0]}: ")
     for fragment in fragments:
-        assert fragment in message
+        assert says(message, fragment), message
     for words in FOREIGN:
         assert words not in message
 

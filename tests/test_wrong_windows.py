@@ -22,14 +22,14 @@ POOLING_LAYERS = ["AveragePooling2D", "GeMPooling2D", "LogMeanExpPooling2D", "Lp
 WRONG = [
     ("pool_size", 0, ValueError, "at least 1"),
     ("pool_size", 2**31, ValueError, "up to 2,147,483,647"),
-    ("pool_size", "2", TypeError, "Use an int"),
+    ("pool_size", "2", TypeError, "integer"),
     ("strides", 2**63, ValueError, "up to 2,147,483,647"),
-    ("strides", (1, 1.5), TypeError, "Use an int"),
+    ("strides", (1, 1.5), TypeError, "integer"),
     ("dilation_rate", -1, ValueError, "at least 1"),
     ("dilation_rate", 2**61, ValueError, "up to 2,147,483,647"),
     ("padding", 2**40, ValueError, "up to 2,147,483,647"),
     ("padding", "Same", ValueError, "'same'"),
-    ("padding", {"top": 1}, TypeError, "Use an int"),
+    ("padding", {"top": 1}, TypeError, "integer"),
     ("ceil_mode", "False", TypeError, "must be True or False, got 'False'"),
     ("ceil_mode", 1, TypeError, "must be True or False, got 1"),
 ]

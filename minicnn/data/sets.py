@@ -195,9 +195,9 @@ def _check_kinds(root: Any, download: Any) -> None:
 
 def _check_seed(seed: Any) -> None:
     if isinstance(seed, bool) or not isinstance(seed, Integral):
-        raise TypeError(f"load: seed={seed!r} is not an integer. Use one from 0 to 2**32 - 1.")
+        raise TypeError(f"load: seed must be an integer from 0 to 2**32 - 1, got {checks.shown(seed)}.")
     if not 0 <= int(seed) < 2**32:
-        raise ValueError(f"load: seed={seed} is out of range. Use an integer from 0 to 2**32 - 1.")
+        raise ValueError(f"load: seed must be an integer from 0 to 2**32 - 1, got {checks.shown(seed)}.")
 
 
 def _read(
