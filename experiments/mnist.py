@@ -1,8 +1,8 @@
-"""How well do three nets that people know do on MNIST, trained from scratch on a laptop?
+"""What test accuracy do three well-known networks reach on MNIST, trained from scratch on a CPU?
 
-keras_mnist and lenet5 are the nets of the tutorials; small_cnn has a global-average head and under 20,000
-parameters. The parameters after the last epoch are tested, once: no epoch is chosen on the test images, and the
-validation part is only watched.
+keras_mnist and lenet5 are networks from tutorials; small_cnn has a global-average head and fewer than 20,000
+parameters. The parameters of the last epoch are evaluated once: there is no model selection on the test set, and the
+validation accuracy is only recorded.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minicnn import data, kernels, optim, schedules, train
+from minicnn.checks import integer
 from minicnn.environment import environment
 from minicnn.files import append_line, writable_folder
 from minicnn.geometry import integer
@@ -25,7 +26,7 @@ from minicnn.models import keras_mnist, lenet5, small_cnn
 
 @dataclass(frozen=True)
 class Recipe:
-    """A net and how it is trained."""
+    """A network and how it is trained."""
 
     net: Layer
     epochs: int
@@ -45,18 +46,15 @@ RECIPES = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Train the nets that the command line asks for and add each run to the results."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.mnist", description=__doc__)
-    parser.add_argument("--nets", default=",".join(RECIPES), metavar="A,B,...", help="which nets (all)")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, batches and validation split (0)")
-    parser.add_argument("--epochs", type=int, metavar="N", help="instead of the recipe's own number")
-    parser.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="where mnist.jsonl is (out)")
-    options = parser.parse_args(argv)
+    """Train the networks named on the command line, append each run to the results and return the exit code."""
+    options = _options(argv)
     names = options.nets.split(",")
     try:
         unknown = [name for name in names if name not in RECIPES]
         if unknown:
-            raise ValueError(f"--nets: {unknown[0]!r} is not known. Use {', '.join(RECIPES)}, separated by commas.")
+            raise ValueError(
+                f"--nets must be names from {', '.join(RECIPES)}, separated by commas, got {unknown[0]!r}."
+            )
         kernels.implementation()
         epochs = {n: RECIPES[n].epochs if options.epochs is None else options.epochs for n in names}
         for count in epochs.values():
@@ -68,15 +66,41 @@ def main(argv: list[str] | None = None) -> int:
             if row is None:
                 return 130
             append_line(out / "mnist.jsonl", json.dumps(row))
-            print(f"{name}: {row['test_accuracy']:.2%} of the test images, {row['seconds']:.0f} s of training")
+            print(f"{name}: test accuracy {row['test_accuracy']:.2%}, training time {row['seconds']:.0f} s")
     except (OSError, ValueError, TypeError) as error:
         print(f"mnist: {error}", file=sys.stderr)
         return 2
     return 0
 
 
+def _options(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m experiments.mnist", description=__doc__)
+    parser.add_argument(
+        "--nets",
+        default=",".join(RECIPES),
+        metavar="A,B,...",
+        help="networks to train, separated by commas (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="random seed for weights, batch order and validation split (default: %(default)s)",
+    )
+    epochs = ", ".join(f"{recipe.epochs} for {name}" for name, recipe in RECIPES.items())
+    parser.add_argument("--epochs", type=int, metavar="N", help=f"training epochs (default: {epochs})")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("out"),
+        metavar="DIR",
+        help="output directory; results are appended to mnist.jsonl in it (default: %(default)s)",
+    )
+    return parser.parse_args(argv)
+
+
 def run(name: str, images: data.Dataset, seed: int, epochs: int) -> dict[str, object] | None:
-    """Train one net and return its row, or None if Ctrl-C cut it short."""
+    """Train one network and return its row, or None if Ctrl-C ended the training early."""
     recipe = RECIPES[name]
     optimizer = optim.Adam(schedules.OneCycle(recipe.rate))
     result = train.fit(

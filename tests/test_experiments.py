@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -20,6 +21,9 @@ from experiments.known_bugs import __main__ as known_bugs
 from minicnn import data, models
 from minicnn.files import only_writer
 from minicnn.layers import Classifier, summary
+from minicnn.study import format_table, read_csv
+
+ROOT = Path(__file__).parents[1]
 
 
 def run(folder, *arguments):
@@ -39,16 +43,29 @@ def rows(folder):
 
 
 def test_every_head_and_seed_is_in_the_table(results):
-    expected = {(head, str(seed)) for head in [*models.HEADS, "mlp"] for seed in (0, 1)}
-    assert {(row["head"], row["seed"]) for row in rows(results)} == expected
+    expected = {(arm, str(seed)) for arm in [*models.HEADS, "mlp"] for seed in (0, 1)}
+    assert {(row["arm"], row["seed"]) for row in rows(results)} == expected
     assert all(0 <= float(row["test_accuracy"]) <= 1 for row in rows(results))
+
+
+@pytest.mark.parametrize(("dataset", "tested", "trained"), [("digits", 359, 1258), ("fashion-mnist", 10_000, 54_000)])
+def test_published_tables_are_those_of_the_published_results(dataset, tested, trained):
+    folder = ROOT / "experiments" / "results" / f"pooling_heads-{dataset}"
+    parts = SimpleNamespace(test=range(tested), train=range(trained))
+    rows = pooling_heads.summary_of(read_csv(folder / "results.csv"), pooling_heads.PLANS[dataset], parts)
+    assert (folder / "table.txt").read_text(encoding="utf-8") == format_table(rows) + "\n"
+
+
+def test_the_sizes_of_digits_in_published_tables_are_right():
+    digits = data.load("digits")
+    assert (len(digits.test), len(digits.train)) == (359, 1258)
 
 
 def test_sizes_are_those_of_the_nets(results):
     plan = pooling_heads.PLANS["digits"]
     for row in rows(results):
-        if row["head"] != "mlp":
-            size = summary(models.small_cnn(row["head"], **plan.trunk), (8, 8, 1))
+        if row["arm"] != "mlp":
+            size = summary(models.small_cnn(row["arm"], **plan.trunk), (8, 8, 1))
             assert (int(row["parameters"]), int(row["multiply_adds"])) == (size.parameters, size.multiply_adds)
 
 
@@ -67,7 +84,7 @@ def test_several_processes_get_the_accuracies_of_one(tmp_path):
     for name, processes in (("one", "1"), ("two", "2")):
         assert run(tmp_path / name, "--heads", "max,mlp", "--processes", processes) == 0
     one, two = (
-        {(row["head"], row["seed"]): float(row["test_accuracy"]) for row in rows(tmp_path / name)}
+        {(row["arm"], row["seed"]): float(row["test_accuracy"]) for row in rows(tmp_path / name)}
         for name in ("one", "two")
     )
     # One image may fall the other way: with one thread a sum is added up in another order than with two.
@@ -77,11 +94,11 @@ def test_several_processes_get_the_accuracies_of_one(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--heads", "max,maxx"], "'maxx' is not known"),
+        (["--heads", "max,maxx"], "got 'maxx'"),
         (["--seeds", "0"], "--seeds must be an integer of at least 1, got 0"),
         (["--epochs", "-1"], "--epochs must be an integer of at least 1, got -1"),
         (["--processes", "0"], "--processes must be an integer of at least 1, got 0"),
-        (["--heads", ""], "'' is not known"),
+        (["--heads", ""], "got ''"),
     ],
 )
 def test_bad_arguments_are_refused_before_training(tmp_path, capsys, arguments, words):
@@ -176,7 +193,10 @@ def test_all_arms_share_trunk_and_first_weights():
 
 def test_mnist_refuses_an_unknown_net(tmp_path, capsys):
     assert mnist.main(["--nets", "resnet", "--out", str(tmp_path)]) == 2
-    assert "'resnet' is not known" in capsys.readouterr().err
+    assert (
+        "--nets must be names from keras_mnist, lenet5, small_cnn, separated by commas, got 'resnet'"
+        in capsys.readouterr().err
+    )
 
 
 def test_mnist_writes_a_row_with_its_provenance(tmp_path, monkeypatch):

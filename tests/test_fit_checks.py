@@ -8,8 +8,7 @@ import pytest
 from wrong import says
 
 from minicnn import data, layers, models, ops, optim, schedules, train, tree
-from minicnn.study.run import Run
-from minicnn.study.study import Recipe, run_one
+from minicnn.study import Recipe, Run, run_one
 
 DIGITS = data.load("digits", seed=0)
 FEW = DIGITS.train[:64]

@@ -15,7 +15,7 @@ from experiments.known_bugs import __main__ as known_bugs
 from experiments.known_bugs.report import DESCRIPTIONS, Result, csv_text, headline, make_result, markdown
 from minicnn import data, ops, tree, value_and_grad
 from minicnn.layers import MaxPooling2D
-from minicnn.study.run import Run
+from minicnn.study.ledger import Run
 
 BY_NAME = {bug.name: bug for bug in BUGS}
 RESULTS = Path(__file__).parents[1] / "experiments" / "results"

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 
 from minicnn.environment import environment
-from minicnn.study.report import write_report
-from minicnn.study.run import Run
-from minicnn.study.statistics import Interval, Row, summarize
-from minicnn.study.table import cells, footnote, format_table, header, markdown_table
-from minicnn.study.words import findings, headline
+from minicnn.study.inference import Interval, Row, summarize
+from minicnn.study.ledger import Run
+from minicnn.study.report.html import write_report
+from minicnn.study.report.sentences import findings, headline
+from minicnn.study.report.tables import caution, cells, footnote, format_table, header, markdown_table
 
 matplotlib = pytest.importorskip("matplotlib")
 pytest.importorskip("statsmodels")
 
-from minicnn.study import pictures
-from minicnn.study.labels import apart
+from minicnn.study.report import figures
+from minicnn.study.report.label_layout import apart
 
 COSTS = {  # parameters, multiply-adds
     "max": (19_466, 312_448),
@@ -35,8 +35,8 @@ COSTS = {  # parameters, multiply-adds
 }
 
 
-def curve(head, seed, epochs):
-    error = np.random.default_rng([seed, len(head)]).uniform(0.01, 0.03)
+def curve(arm, seed, epochs):
+    error = np.random.default_rng([seed, len(arm)]).uniform(0.01, 0.03)
     rows = ((epoch, min(0.9, error + 0.5 * math.exp(-epoch / 3))) for epoch in range(1, epochs + 1))
     return tuple(
         {
@@ -51,21 +51,21 @@ def curve(head, seed, epochs):
     )
 
 
-def study(heads=tuple(COSTS), seeds=10, epochs=8):
+def study(arms=tuple(COSTS), seeds=10, epochs=8):
     runs = []
-    for place, head in enumerate(heads):
-        parameters, multiply_adds = COSTS.get(head, (100, 1000))
+    for place, arm in enumerate(arms):
+        parameters, multiply_adds = COSTS.get(arm, (100, 1000))
         for seed in range(seeds):
             accuracy = 0.98 - 0.002 * place + np.random.default_rng([seed, place]).normal(0, 0.003)
-            rows = curve(head, seed, epochs)
-            runs.append(Run(head, seed, accuracy, parameters, multiply_adds, 0.412, epochs, 0.08, 0.97, rows))
+            rows = curve(arm, seed, epochs)
+            runs.append(Run(arm, seed, accuracy, parameters, multiply_adds, 0.412, epochs, 0.08, 0.97, rows))
     return runs
 
 
-def row(low, high, verdict, *, head="average", holm_p=0.01, n=10):
+def row(low, high, verdict, *, arm="average", holm_p=0.01, n=10):
     difference = Interval((low + high) / 2, low, high, n)
     accuracy = Interval(0.98, 0.975, 0.985, n)
-    return Row(head, n, 1, 1, 0.4, accuracy, 0.98, 0.01, difference, verdict, holm_p, "max", 0.005, None)
+    return Row(arm, n, 1, 1, 0.4, accuracy, 0.98, 0.01, difference, verdict, holm_p, "max", 0.005, None)
 
 
 # --- tables
@@ -74,11 +74,11 @@ def row(low, high, verdict, *, head="average", holm_p=0.01, n=10):
 def test_cells_by_hand():
     accuracies = {"max": (0.90, 0.92), "average": (0.92, 0.96)}
     runs = [
-        Run(head, seed, value, 1_234_567, 89_012, 1.2345, 5, 0.1, 0.9)
-        for head, values in accuracies.items()
+        Run(arm, seed, value, 1_234_567, 89_012, 1.2345, 5, 0.1, 0.9)
+        for arm, values in accuracies.items()
         for seed, value in enumerate(values)
     ]
-    control, average = summarize(runs)
+    control, average = summarize(runs, "max")
     # t(0.975; 1) = 12.7062: the accuracies' sd / sqrt(2) are 0.01 and 0.02, that of the differences 0.01;
     # p = 1 - 2 atan(3) / pi, the Cauchy distribution's
     assert cells(control) == ("max", "1,234,567", "89,012", "91.00 ± 12.71", "", "control", "", "1.23")
@@ -95,58 +95,92 @@ def test_cells_by_hand():
 
 
 def test_a_table_is_aligned_and_fits_a_terminal():
-    first, rule, *lines = format_table(summarize(study(), test_share=1 / 3)).split("\n\n")[0].splitlines()
-    assert {len(line) for line in (first, rule, *lines)} == {len(first)}
+    first, second, rule, *lines = (
+        format_table(summarize(study(), "max", test_share=1 / 3)).split("\n\n")[0].splitlines()
+    )
+    assert {len(line) for line in (first, second, rule, *lines)} == {len(first)}
     assert len(first) <= 120
     assert [line.split()[0] for line in lines] == list(COSTS)
     assert set(rule) == {"-"}
 
 
 def test_the_footnote_says_what_the_intervals_are():
-    corrected = footnote(summarize(study(), test_share=0.25))
-    for words in ("95 %", "10 seeds", "paired by seed", "n_test / n_train = 0.25", "±0.50 points", "7 comparisons"):
+    corrected = footnote(summarize(study(), "max", test_share=0.25))
+    for words in (
+        "95 %",
+        "10 seeds",
+        "paired by seed",
+        "n_test / n_train = 0.25",
+        "±0.50 percentage points",
+        "7 comparisons",
+    ):
         assert words in corrected
-    assert "independent" in footnote(summarize(study()))
-    assert "no interval" in footnote(summarize(study(seeds=1)))
+    assert "independent" in footnote(summarize(study(), "max"))
+    assert "no interval" in footnote(summarize(study(seeds=1), "max"))
     assert "paired" not in footnote(summarize(study(), control="none"))
 
 
 def test_a_markdown_table_has_as_many_cells_in_each_line():
-    rows = summarize(study(heads=("max", "a|b")))
+    rows = summarize(study(arms=("max", "a|b")), "max")
     lines = markdown_table(rows).split("\n\n")[0].splitlines()
     assert {line.replace("\\|", "").count("|") for line in lines} == {len(header(rows)) + 1}
     assert lines[1].startswith("| --- | ---: |")
 
 
+def test_a_table_names_the_arms_whose_interval_excludes_zero_but_whose_p_does_not():
+    doubtful = row(-0.011, -0.006, "undecided", arm="average", holm_p=0.052)
+    clear = row(-0.011, -0.006, "worse", arm="other", holm_p=0.01)
+    (note,) = format_table([doubtful, clear]).split("\n\n")[1:-1]
+    words = " ".join(note.split())
+    assert "after adjustment for 2 comparisons p is at least 0.05" in words
+    assert words.endswith("chance is not excluded: average (p = 0.052).")
+    assert "chance is not excluded" in markdown_table([doubtful, clear])
+    assert caution([clear]) == ""
+
+
 def test_tables_of_one_seed_and_of_nothing_are_honest():
-    assert "nan" not in format_table(summarize(study(seeds=1)))
-    assert "98.00 ± n/a" in format_table(summarize([Run("max", 0, 0.98, 1, 1, 0.1, 1, 0.1, 0.9)]))
+    assert "nan" not in format_table(summarize(study(seeds=1), "max"))
+    assert "98.00 ± n/a" in format_table(summarize([Run("max", 0, 0.98, 1, 1, 0.1, 1, 0.1, 0.9)], "max"))
     assert "No runs." in format_table(())
 
 
-# --- words
+# --- sentences
 
 
 @pytest.mark.parametrize(
     ("low", "high", "verdict", "p", "words"),
     [
-        (0.006, 0.010, "better", 0.01, "average is better than max by 0.80 points [0.60, 1.00]."),
-        (-0.030, -0.020, "worse", 0.01, "average is worse than max by 2.50 points [2.00, 3.00]."),
+        (0.006, 0.010, "better", 0.01, "average is better than max by 0.80 percentage points [0.60, 1.00]."),
+        (-0.030, -0.020, "worse", 0.01, "average is worse than max by 2.50 percentage points [2.00, 3.00]."),
         (
             -0.002,
             0.004,
             "equivalent",
             0.5,
-            "average is equivalent to max: +0.10 points [-0.20, +0.40] lies within ±0.50 points.",
+            "average is equivalent to max: +0.10 percentage points [-0.20, +0.40] lies within ±0.50.",
         ),
-        (-0.010, 0.004, "undecided", 0.5, "average against max is undecided: -0.30 points [-1.00, +0.40]."),
+        (
+            -0.010,
+            0.004,
+            "undecided",
+            0.5,
+            "average compared with max is undecided: -0.30 percentage points [-1.00, +0.40].",
+        ),
         (
             -0.011,
             -0.001,
             "undecided",
             0.08,
-            "average against max is undecided: below by 0.60 points [0.10, 1.10], which may or may not be more than "
-            "0.50 points. Adjusted for 2 comparisons, zero is not excluded (p = 0.080).",
+            "average compared with max is undecided: below by 0.60 percentage points [0.10, 1.10], which may or may "
+            "not be more than 0.50. After adjustment for 2 comparisons, a difference of 0 is not excluded (p = 0.080).",
+        ),
+        (
+            -0.011,
+            -0.006,
+            "undecided",
+            0.052,
+            "average compared with max is undecided: -0.85 percentage points [-1.10, -0.60]. After adjustment for 2 "
+            "comparisons, a difference of 0 is not excluded (p = 0.052).",
         ),
     ],
 )
@@ -162,49 +196,50 @@ def test_one_seed_decides_nothing():
 
 def test_equal_differences_are_undecided_and_the_sentence_says_why():
     runs = [
-        Run(head, seed, accuracy + 0.01 * seed, 1, 1, 0.1, 1, 0.1, 0.9, curve(head, seed, 2))
-        for head, accuracy in (("max", 0.90), ("average", 0.93), ("flat", 0.9 + 1e-12))
+        Run(arm, seed, accuracy + 0.01 * seed, 1, 1, 0.1, 1, 0.1, 0.9, curve(arm, seed, 2))
+        for arm, accuracy in (("max", 0.90), ("average", 0.93), ("flat", 0.9 + 1e-12))
         for seed in range(3)
     ]
-    rows = summarize(runs)
+    rows = summarize(runs, "max")
     average, flat = findings(rows)
     assert average == (
-        "average against max is undecided: the differences of its 3 seeds are equal or vary by less than can be "
-        "measured, so their spread is not known and there is no interval (+3.00 points)."
+        "average compared with max is undecided: the differences of its 3 seeds are equal or vary by less than can be "
+        "measured, so there is no interval (+3.00 percentage points)."
     )
-    assert "flat against max is undecided" in flat
-    assert "(+0.00 points)" in flat
+    assert "flat compared with max is undecided" in flat
+    assert "(+0.00 percentage points)" in flat
     table = format_table(rows)
     assert "< 0.001" not in table
     assert "± 0.00" not in table
     assert "+3.00 [n/a]" in table
-    assert headline(rows) == "2 heads compared with max over 3 seeds: 2 undecided."
+    assert headline(rows) == "2 arms compared with max over 3 seeds: 2 undecided."
     for figure in drawn(runs).values():
-        assert pictures.image(figure, "svg")
+        assert figures.image(figure, "svg")
 
 
 def test_two_seeds_are_too_few_and_the_sentence_says_so():
     (finding,) = findings([row(0.006, 0.010, "undecided", n=2)])
     assert finding == (
-        "average against max is undecided: +0.80 points [+0.60, +1.00], but a verdict needs 3 seeds or more."
+        "average compared with max is undecided: +0.80 percentage points [+0.60, +1.00], but a verdict requires "
+        "at least 3 seeds."
     )
 
 
 def test_the_headline_counts_the_verdicts():
     rows = [row(0.006, 0.01, "better"), row(-0.1, 0.1, "undecided"), row(-0.2, 0.1, "undecided")]
-    assert headline(rows) == "3 heads compared with max over 10 seeds: 1 better, 2 undecided."
+    assert headline(rows) == "3 arms compared with max over 10 seeds: 1 better, 2 undecided."
     assert "no verdict" in headline(summarize(study(), control="none"))
 
 
-# --- pictures
+# --- figures
 
 
 def drawn(runs):
-    rows = summarize(runs)
+    rows = summarize(runs, "max")
     return {
-        "differences": pictures.differences(rows, runs),
-        "accuracy_against_cost": pictures.accuracy_against_cost(rows),
-        "learning_curves": pictures.learning_curves(runs),
+        "differences": figures.differences(rows, runs),
+        "accuracy_against_cost": figures.accuracy_against_cost(rows),
+        "learning_curves": figures.learning_curves(runs, "max"),
     }
 
 
@@ -212,7 +247,7 @@ def words(axes):
     return [text.get_text() for text in axes.texts]
 
 
-def test_each_picture_names_each_head():
+def test_each_figure_names_each_arm():
     figures = drawn(study())
     assert words(figures["learning_curves"].axes[0]) == list(COSTS)
     for axes in figures["accuracy_against_cost"].axes:
@@ -234,16 +269,16 @@ def test_a_line_is_the_mean_over_seeds_up_to_the_shortest():
         Run("max", seed, 0.9, 1, 1, 0.1, epochs, 0.1, 0.9, curve("max", seed, epochs))
         for seed, epochs in enumerate((3, 5))
     ]
-    (line,) = pictures.learning_curves(runs).axes[0].lines
+    (line,) = figures.learning_curves(runs, "max").axes[0].lines
     errors = [[100 * (1 - row["valid_accuracy"]) for row in run.curve[:3]] for run in runs]
     assert line.get_xdata().tolist() == [1, 2, 3]
     assert line.get_ydata() == pytest.approx(np.mean(errors, axis=0))
 
 
 def test_the_differences_are_drawn_where_they_are():
-    runs = study(heads=("max", "average"), seeds=4)
-    axes = pictures.differences(summarize(runs), runs).axes[0]
-    accuracy = {(run.head, run.seed): run.test_accuracy for run in runs}
+    runs = study(arms=("max", "average"), seeds=4)
+    axes = figures.differences(summarize(runs, "max"), runs).axes[0]
+    accuracy = {(run.arm, run.seed): run.test_accuracy for run in runs}
     expected = sorted(100 * (accuracy["average", seed] - accuracy["max", seed]) for seed in range(4))
     dots = sorted(line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o" and len(line.get_xdata()))
     assert dots == pytest.approx(expected, abs=0.005)
@@ -251,27 +286,27 @@ def test_the_differences_are_drawn_where_they_are():
 
 @pytest.mark.parametrize(("seeds", "epochs"), [(1, 1), (2, 3)])
 def test_small_studies_are_drawn_without_a_warning(seeds, epochs):
-    for figure in drawn(study(heads=("max", "average"), seeds=seeds, epochs=epochs)).values():
-        assert pictures.image(figure, "png")
+    for figure in drawn(study(arms=("max", "average"), seeds=seeds, epochs=epochs)).values():
+        assert figures.image(figure, "png")
 
 
 def test_an_error_of_zero_is_drawn():
     perfect = tuple({**row, "valid_accuracy": 1.0} for row in curve("max", 0, 3))
-    assert pictures.image(pictures.learning_curves([Run("max", 0, 1, 1, 1, 0.1, 3, 0.1, 1, perfect)]), "png")
+    assert figures.image(figures.learning_curves([Run("max", 0, 1, 1, 1, 0.1, 3, 0.1, 1, perfect)], "max"), "png")
 
 
 def test_what_cannot_be_drawn_is_refused():
-    runs = study(heads=("max",))
-    with pytest.raises(ValueError, match="no head was compared"):
-        pictures.differences(summarize(runs), runs)
-    with pytest.raises(ValueError, match="max: a run has no curve"):
-        pictures.learning_curves([Run("max", 0, 0.9, 1, 1, 0.1, 3, 0.1, 0.9)])
+    runs = study(arms=("max",))
+    with pytest.raises(ValueError, match="differences: rows must compare an arm with a control, got none"):
+        figures.differences(summarize(runs, "max"), runs)
+    with pytest.raises(ValueError, match="learning_curves: each run must have a curve, got none for max"):
+        figures.learning_curves([Run("max", 0, 0.9, 1, 1, 0.1, 3, 0.1, 0.9)], "max")
 
 
 def test_a_picture_is_saved_twice_the_same_without_a_date(tmp_path):
     runs = study(seeds=3)
-    first = pictures.save(pictures.learning_curves(runs), tmp_path / "first")
-    again = pictures.save(pictures.learning_curves(runs), tmp_path / "again")
+    first = figures.save(figures.learning_curves(runs, "max"), tmp_path / "first")
+    again = figures.save(figures.learning_curves(runs, "max"), tmp_path / "again")
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in again]
     assert [path.suffix for path in first] == [".png", ".svg"]
     assert "<dc:date>" not in first[1].read_text()
@@ -290,7 +325,7 @@ def written(figure):
 
     In typeset mathematics "$", "_" and "^" have no glyphs.
     """
-    _, *parts = re.split(r"<!-- (.*) -->", pictures.image(figure, "svg").decode())
+    _, *parts = re.split(r"<!-- (.*) -->", figures.image(figure, "svg").decode())
     return [
         (html.unescape(text), drawn.count('<use xlink:href="#DejaVu'))
         for text, drawn in zip(parts[::2], parts[1::2], strict=True)
@@ -298,7 +333,7 @@ def written(figure):
 
 
 def test_names_are_drawn_as_they_are():
-    runs = study(heads=NAMES, seeds=3)
+    runs = study(arms=NAMES, seeds=3)
     shown = [name.replace("\n", "\\n").replace("\0", "\\x00").replace("\x1b", "\\x1b") for name in NAMES]
     for picture, figure in drawn(runs).items():
         texts = written(figure)
@@ -306,25 +341,25 @@ def test_names_are_drawn_as_they_are():
         assert not [name for name in there if (name, len(name)) not in texts], picture
     control = summarize(runs, control="$x_1^2$")
     title = "Test accuracy minus that of $x_1^2$, paired by seed"
-    assert (title, len(title)) in written(pictures.differences(control, runs))
+    assert (title, len(title)) in written(figures.differences(control, runs))
 
 
 def test_names_are_written_as_they_are(tmp_path):
-    runs = study(heads=NAMES, seeds=3)
+    runs = study(arms=NAMES, seeds=3)
     rows = summarize(runs, control="$x_1^2$")
     shown = [name.replace("\n", "\\n").replace("\0", "\\x00").replace("\x1b", "\\x1b") for name in NAMES]
     page = Page(report(tmp_path / "report.html", runs, rows=rows))
     assert not [name for name in shown if page.text.count(name) != 1 + 3], "the table and three runs"
     sentences = " ".join(page.text)
     for name in (*shown[:1], *shown[2:]):
-        assert f"{name} against $x_1^2$ is " in sentences or f"{name} is " in sentences
+        assert f"{name} compared with $x_1^2$ is " in sentences or f"{name} is " in sentences
     lines = format_table(rows).split("\n\n")[0].splitlines()
-    assert [line.split("  ")[0] for line in lines[2:]] == shown
+    assert [line.split("  ")[0] for line in lines[3:]] == shown
     assert len({len(line) for line in lines}) == 1
 
 
 def test_names_are_no_markup_in_markdown():
-    runs = study(heads=NAMES, seeds=3)
+    runs = study(arms=NAMES, seeds=3)
     lines = markdown_table(summarize(runs, control="$x_1^2$")).split("\n\n")[0].splitlines()
     assert len(lines) == 2 + len(NAMES)
     # CommonMark: a backslash before ASCII punctuation stands for the character itself
@@ -335,13 +370,13 @@ def test_names_are_no_markup_in_markdown():
 
 
 def test_pictures_display_themselves():
-    for figure in drawn(study(heads=("max", "average"), seeds=3)).values():
+    for figure in drawn(study(arms=("max", "average"), seeds=3)).values():
         assert figure._repr_png_().startswith(b"\x89PNG")
 
 
 def test_drawing_leaves_the_reader_s_settings_alone():
     before = dict(matplotlib.rcParams)
-    drawn(study(heads=("max", "average"), seeds=2))
+    drawn(study(arms=("max", "average"), seeds=2))
     assert dict(matplotlib.rcParams) == before
 
 
@@ -377,7 +412,7 @@ def report(path, runs, **changes):
     options = {
         "title": "Heads",
         "question": "Which head?",
-        "rows": summarize(runs),
+        "rows": summarize(runs, "max"),
         "runs": runs,
         "settings": {"optimizer": "Adam(0.001)"},
         "figures": {},
@@ -392,7 +427,7 @@ def test_a_page_holds_everything_and_asks_for_nothing(tmp_path):
     page, words = Page(text), " ".join(Page(text).text)
     for part in ("Which head?", *COSTS, "Adam(0.001)", "make compare", "One machine.", "24 runs", np.__version__):
         assert part in words
-    assert headline(summarize(runs)) in words
+    assert headline(summarize(runs, "max")) in words
     assert len(page.links) == page.tags.count("img") == 3
     assert all(link.startswith("data:image/svg+xml;base64,") for link in page.links)
     assert not {"script", "link", "iframe", "object"} & set(page.tags)
@@ -407,21 +442,21 @@ def test_what_people_wrote_is_never_markup(tmp_path):
     evil = "<script>alert('1')</script>"
     text = report(
         tmp_path / "report.html",
-        study(heads=("max", evil), seeds=2),
+        study(arms=("max", evil), seeds=2),
         title=evil,
         question=evil,
         settings={evil: evil},
         notes=[evil],
         command=evil,
         machine={evil: evil},
-        figures={f'"{evil}': drawn(study(heads=("max", "average"), seeds=2))["differences"]},
+        figures={f'"{evil}': drawn(study(arms=("max", "average"), seeds=2))["differences"]},
     )
     assert "<script" not in text
     assert evil in "".join(Page(text).text)
 
 
 def test_a_page_is_the_same_for_the_same_study(tmp_path):
-    runs = study(heads=("max", "average"), seeds=2)
+    runs = study(arms=("max", "average"), seeds=2)
     pages = [report(tmp_path / name, runs, figures=drawn(runs), machine={}) for name in ("a.html", "b.html")]
     assert pages[0] == pages[1]
 

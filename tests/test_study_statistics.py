@@ -4,27 +4,29 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from minicnn.study.run import Run, by_head, read_csv, write_csv, write_curves_csv
-from minicnn.study.statistics import (
+from minicnn.study.inference import (
+    SIGNIFICANCE,
     Interval,
     holm,
+    may_be_chance,
     mean_interval,
     p_value,
     paired_difference,
     summarize,
     verdict,
 )
+from minicnn.study.ledger import Run, by_arm, read_csv, write_csv, write_curves_csv
 
 A = {0: 0.981, 1: 0.975, 2: 0.990, 3: 0.969, 4: 0.984}
 B = {0: 0.978, 1: 0.976, 2: 0.981, 3: 0.962, 4: 0.979}
 
 
-def run(head, seed, accuracy, parameters=1000, multiply_adds=50_000, seconds=0.5, curve=()):
-    return Run(head, seed, accuracy, parameters, multiply_adds, seconds, 3, 0.1, 0.97, curve)
+def run(arm, seed, accuracy, parameters=1000, multiply_adds=50_000, seconds=0.5, curve=()):
+    return Run(arm, seed, accuracy, parameters, multiply_adds, seconds, 3, 0.1, 0.97, curve)
 
 
 def study(**accuracies):
-    return [run(head, seed, value) for head, values in accuracies.items() for seed, value in values.items()]
+    return [run(arm, seed, value) for arm, values in accuracies.items() for seed, value in values.items()]
 
 
 # --- intervals
@@ -133,7 +135,7 @@ def test_equal_differences_are_undecided_and_still_count_as_comparisons(seeds, s
     control = {seed: 0.9 + 0.01 * seed for seed in range(seeds)}
     better = {seed: value + 0.05 + shake * seed for seed, value in control.items()}
     other = {seed: value + (0.01 if seed % 2 else 0.03) for seed, value in control.items()}
-    _, equal, varied = summarize(study(max=control, equal=better, varied=other))
+    _, equal, varied = summarize(study(max=control, equal=better, varied=other), "max")
     assert equal.verdict == "undecided"
     assert equal.difference.mean == pytest.approx(0.05)
     assert math.isnan(equal.difference.half)
@@ -146,20 +148,20 @@ def test_differences_within_an_image_of_the_test_set_are_undecided():
     control = dict.fromkeys(range(4), 0.9)
     nearly = {seed: 0.95 + (seed == 0) / 1000 for seed in range(4)}
     runs = study(max=control, average=nearly)
-    assert summarize(runs, test_images=100_000)[1].verdict == "better"
-    assert summarize(runs, test_images=1000)[1].verdict == "undecided"
-    assert math.isnan(summarize(runs, test_images=1000)[1].holm_p)
+    assert summarize(runs, "max", test_images=100_000)[1].verdict == "better"
+    assert summarize(runs, "max", test_images=1000)[1].verdict == "undecided"
+    assert math.isnan(summarize(runs, "max", test_images=1000)[1].holm_p)
     with pytest.raises(ValueError, match="test_images must be 1 or more, got 0"):
-        summarize(runs, test_images=0)
+        summarize(runs, "max", test_images=0)
 
 
 @pytest.mark.parametrize(
     ("values", "options", "words"),
     [
-        ([], {}, "0 of 0 values"),
-        ([0.1, math.nan], {}, "1 of 2 values are not finite"),
-        ([0.1, 0.2], {"test_share": 0.0}, "test_share is 0.0"),
-        ([0.1, 0.2], {"confidence": 95}, "confidence is 95"),
+        ([], {}, "got 0 values"),
+        ([0.1, math.nan], {}, "got 2 values of which 1 are not finite"),
+        ([0.1, 0.2], {"test_share": 0.0}, "test_share must be above 0, got 0.0"),
+        ([0.1, 0.2], {"confidence": 95}, "confidence must be between 0 and 1, got 95"),
     ],
 )
 def test_wrong_arguments_are_named(values, options, words):
@@ -200,7 +202,7 @@ def test_the_whole_interval_decides(low, high, expected):
 def test_without_a_region_only_the_sign_counts():
     assert verdict(Interval(0.2, 0.1, 0.3, 5)) == "better"
     assert verdict(Interval(0.0, 0.0, 0.0, 5)) == "equivalent"
-    with pytest.raises(ValueError, match=r"rope is -0\.1"):
+    with pytest.raises(ValueError, match=r"rope must be at least 0, got -0\.1"):
         verdict(Interval(0.2, 0.1, 0.3, 5), rope=-0.1)
 
 
@@ -216,10 +218,10 @@ def test_holm_by_hand():
 # --- the summary
 
 
-def test_a_summary_has_a_row_a_head_and_compares_with_the_control():
-    average, most = summarize(study(average=A, max=B), rope=0.001)
+def test_a_summary_has_one_row_per_arm_and_compares_with_the_control():
+    average, most = summarize(study(average=A, max=B), "max", rope=0.001)
     expected = stats.ttest_rel(list(A.values()), list(B.values()))
-    assert (average.head, most.head) == ("average", "max")
+    assert (average.arm, most.arm) == ("average", "max")
     assert average.accuracy == mean_interval(list(A.values()))
     assert average.median == 0.981
     assert average.sd == pytest.approx(np.std(list(A.values()), ddof=1))
@@ -229,16 +231,29 @@ def test_a_summary_has_a_row_a_head_and_compares_with_the_control():
 
 
 def test_each_comparison_counts_for_holm():
-    rows = summarize(study(max=B, average=A, flatten={seed: value - 0.5 for seed, value in A.items()}))
+    rows = summarize(study(max=B, average=A, flatten={seed: value - 0.5 for seed, value in A.items()}), "max")
     p = stats.ttest_rel(list(A.values()), list(B.values())).pvalue
-    by_name = {row.head: row for row in rows}
+    by_name = {row.arm: row for row in rows}
     # the other p is far smaller, so this one is the last of two and stays
     assert by_name["average"].holm_p == pytest.approx(p)
     assert by_name["flatten"].verdict == "worse"
 
 
+def test_no_arm_is_better_or_worse_unless_its_adjusted_p_says_so_too():
+    seeds = range(5)
+    control = dict.fromkeys(seeds, 0.9)
+    lower = dict(zip(seeds, (0.894, 0.889, 0.887, 0.894, 0.891), strict=True))
+    others = {f"n{i}": {seed: 0.91 if seed % 2 else 0.892 for seed in seeds} for i in range(40)}
+    alone = summarize(study(max=control, lower=lower), "max", rope=0.001)[1]
+    among = summarize(study(max=control, lower=lower, **others), "max", rope=0.001)[1]
+    assert alone.difference == among.difference
+    assert (alone.verdict, among.verdict) == ("worse", "undecided")
+    assert alone.holm_p < SIGNIFICANCE <= among.holm_p
+    assert (may_be_chance(alone), may_be_chance(among)) == (False, True)
+
+
 def test_a_correction_reaches_accuracies_and_differences():
-    plain, corrected = summarize(study(a=A, max=B))[0], summarize(study(a=A, max=B), test_share=0.2)[0]
+    plain, corrected = summarize(study(a=A, max=B), "max")[0], summarize(study(a=A, max=B), "max", test_share=0.2)[0]
     # (1/5 + 1/5) / (1/5) = 2
     assert corrected.accuracy.half == pytest.approx(math.sqrt(2) * plain.accuracy.half)
     assert corrected.difference.half == pytest.approx(math.sqrt(2) * plain.difference.half)
@@ -252,22 +267,22 @@ def test_without_its_control_a_study_still_has_accuracies():
 
 def test_seconds_are_the_median_over_seeds():
     runs = [run("max", seed, 0.9, seconds=seconds) for seed, seconds in enumerate((0.5, 0.7, 60.0))]
-    assert summarize(runs)[0].seconds_per_epoch == 0.7
+    assert summarize(runs, "max")[0].seconds_per_epoch == 0.7
 
 
 def test_runs_of_different_networks_are_refused():
-    with pytest.raises(ValueError, match=r"max: its runs have \[1000, 2000\] parameters"):
-        summarize([run("max", 0, 0.9), run("max", 1, 0.9, parameters=2000)])
+    with pytest.raises(ValueError, match=r"parameters of an arm must be equal in all runs, got \[1000, 2000\] for max"):
+        summarize([run("max", 0, 0.9), run("max", 1, 0.9, parameters=2000)], "max")
 
 
 def test_a_seed_twice_is_refused():
-    with pytest.raises(ValueError, match="max: two runs have seed 3"):
-        by_head([run("max", 3, 0.9), run("average", 3, 0.9), run("max", 3, 0.8)])
+    with pytest.raises(ValueError, match="by_arm: the seeds of an arm must differ, got two runs of max with seed 3"):
+        by_arm([run("max", 3, 0.9), run("average", 3, 0.9), run("max", 3, 0.8)])
 
 
-def test_a_head_without_a_common_seed_is_named():
-    with pytest.raises(ValueError, match="average - max: no seed in common"):
-        summarize([run("max", 0, 0.9), run("average", 1, 0.9)])
+def test_an_arm_without_a_common_seed_is_named():
+    with pytest.raises(ValueError, match="average - max: the arms must have a seed in common"):
+        summarize([run("max", 0, 0.9), run("average", 1, 0.9)], "max")
 
 
 # --- files
@@ -319,7 +334,7 @@ def test_names_come_back_from_a_file_and_none_is_a_formula(tmp_path):
     write_curves_csv(tmp_path / "curves.csv", [run(name, -7, 0.5, curve=curve) for name in NASTY])
     for file in ("runs.csv", "curves.csv"):
         # an independent reader, which sees what a spreadsheet sees
-        cells = pandas.read_csv(tmp_path / file, dtype=str, keep_default_na=False, engine="python")["head"]
+        cells = pandas.read_csv(tmp_path / file, dtype=str, keep_default_na=False, engine="python")["arm"]
         assert [cell.removeprefix("'") if cell[:1] == "'" else cell for cell in cells] == NASTY
         assert not [cell for cell in cells if cell[:1] and cell[0] in "=+-@\t\r\n\uff1d"]
     numbers = pandas.read_csv(tmp_path / "curves.csv", engine="python")
@@ -327,7 +342,7 @@ def test_names_come_back_from_a_file_and_none_is_a_formula(tmp_path):
     assert set(numbers["seed"]) == {-7}
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe\0", b'head,seed\n"max,0', b"\0", b"head\n" + b"x" * 200_000, b""])
+@pytest.mark.parametrize("content", [b"\xff\xfe\0", b'arm,seed\n"max,0', b"\0", b"arm\n" + b"x" * 200_000, b""])
 def test_what_is_no_table_is_refused_with_the_path(tmp_path, content):
     path = tmp_path / "runs.csv"
     path.write_bytes(content)
@@ -343,18 +358,28 @@ def test_what_is_no_table_is_refused_with_the_path(tmp_path, content):
 def test_the_columns_are_in_their_order(tmp_path):
     write_csv(tmp_path / "runs.csv", [run("max", 0, 0.5)])
     assert (tmp_path / "runs.csv").read_text() == (
-        "head,seed,test_accuracy,parameters,multiply_adds,seconds_per_epoch,epochs,test_loss,valid_accuracy\n"
+        "arm,seed,test_accuracy,parameters,multiply_adds,seconds_per_epoch,epochs,test_loss,valid_accuracy\n"
         "max,0,0.5,1000,50000,0.5,3,0.1,0.97\n"
     )
+
+
+def test_files_with_a_column_head_are_read(tmp_path):
+    path, runs = tmp_path / "runs.csv", [run("max", 0, 0.5), run("=1", 1, 0.25)]
+    write_csv(path, runs)
+    path.write_text(path.read_text().replace("arm,", "head,", 1))
+    assert read_csv(path) == tuple(runs)
+    both = path.read_text().replace("head,", "arm,", 1).replace("accuracy\n", "accuracy,head\n")
+    path.write_text(both.replace("0.97\n", "0.97,x\n"))
+    assert read_csv(path) == tuple(runs)
 
 
 @pytest.mark.parametrize(
     ("before", "after", "words"),
     [
         ("test_accuracy", "accuracy", "no column test_accuracy"),
-        ("0.5,1000", "half,1000", "line 2: test_accuracy is 'half', not of kind float"),
-        ("max,0,", "max,0.5,", "line 2: seed is '0.5', not of kind int"),
-        (",0.97", "", "line 2: valid_accuracy is None"),
+        ("0.5,1000", "half,1000", "line 2: test_accuracy must be of type float, got 'half'"),
+        ("max,0,", "max,0.5,", "line 2: seed must be of type int, got '0.5'"),
+        (",0.97", "", "line 2: valid_accuracy must be of type float, got None"),
     ],
 )
 def test_a_broken_file_is_refused_with_the_place(tmp_path, before, after, words):
@@ -370,9 +395,9 @@ def test_curves_are_written_in_long_form(tmp_path):
     curve = (row, {**row, "epoch": 2, "learning_rate": 0.1})
     write_curves_csv(tmp_path / "curves.csv", [run("max", 3, 0.5, curve=curve)])
     assert (tmp_path / "curves.csv").read_text() == (
-        "head,seed,epoch,loss,accuracy,valid_loss,valid_accuracy,seconds\n"
+        "arm,seed,epoch,loss,accuracy,valid_loss,valid_accuracy,seconds\n"
         "max,3,1,2.5,0.25,2.0,0.5,0.75\n"
         "max,3,2,2.5,0.25,2.0,0.5,0.75\n"
     )
-    with pytest.raises(ValueError, match=r"max, seed 3: a row of the curve has no valid_loss, valid_accuracy, seconds"):
+    with pytest.raises(ValueError, match=r"got no valid_loss, valid_accuracy, seconds \(max, seed 3\)"):
         write_curves_csv(tmp_path / "no.csv", [run("max", 3, 0.5, curve=({"epoch": 1, "loss": 1, "accuracy": 0},))])

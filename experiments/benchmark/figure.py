@@ -8,7 +8,7 @@ from typing import Any
 from experiments.benchmark.frameworks import title
 from experiments.benchmark.table import BEST
 from minicnn.optional import need
-from minicnn.study import pictures
+from minicnn.study.report import figures
 
 
 def draw(rows: list[dict[str, Any]], stem: Path) -> tuple[Path, Path]:
@@ -39,4 +39,4 @@ def draw(rows: list[dict[str, Any]], stem: Path) -> tuple[Path, Path]:
     axes.grid(axis="x", linewidth=0.5, alpha=0.5)
     axes.set_xlabel("training step time relative to minicnn (compiled); bars are quartiles over rounds")
     figure.legend(loc="outside upper center", ncols=3, frameon=False)
-    return pictures.save(figure, stem)
+    return figures.save(figure, stem)

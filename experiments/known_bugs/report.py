@@ -8,10 +8,10 @@ from statistics import mean
 
 from experiments.known_bugs.bugs import Bug
 from experiments.known_bugs.checks import CHECKS, Outcome
-from minicnn.study.run import Run
-from minicnn.study.run import csv_text as table_text
-from minicnn.study.statistics import Interval, paired_difference
-from minicnn.study.table import points
+from minicnn.study.inference import Interval, paired_difference
+from minicnn.study.ledger import Run
+from minicnn.study.ledger import csv_text as table_text
+from minicnn.study.report.tables import points
 
 LOSS_FALLS = "loss falls"
 DESCRIPTIONS = {check.name: check.description for check in CHECKS} | {
@@ -95,7 +95,7 @@ def headline(results: Sequence[Result]) -> str:
 def text(results: Sequence[Result]) -> str:
     """Return two tables for the terminal: training with each bug, and the outcome of each check."""
     training = [
-        ("bug", "with it, %", "correct, %", "difference, points", "detected by"),
+        ("bug", "with it, %", "correct, %", "difference, percentage points", "detected by"),
         *((r.bug.name, *_numbers(r), r.bug.detected_by) for r in results),
     ]
     bugs = [
@@ -114,7 +114,7 @@ def markdown(results: Sequence[Result], settings: Mapping[str, str]) -> str:
     """Return all results as a Markdown page; `settings` says how the networks were trained."""
     head = (
         *("bug", "what is incorrect", "detected by", "not detected by"),
-        *("test accuracy with it, %", "with the correct op, %", "difference, points [95 % interval]"),
+        *("test accuracy with it, %", "with the correct op, %", "difference, percentage points [95 % interval]"),
     )
     body = [(r.bug.name, r.bug.description, _detected(r), ", ".join(r.checks("passes")), *_numbers(r)) for r in results]
     marks = ("---",) * 4 + ("---:",) * 3

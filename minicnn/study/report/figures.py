@@ -1,7 +1,8 @@
-"""The pictures of a study: learning curves, accuracy against cost, differences from the control.
+"""The figures of a study: learning curves, accuracy against cost, differences from the control.
 
 Each function returns a matplotlib Figure about 900 pixels wide, drawn without global state; `save` writes it. The
-same data gives the same bytes. Accuracies are shown in percent and differences in points.
+same data gives the same bytes. Accuracies are shown in percent and differences in percentage points. `colours` maps
+the names of arms to colours; the default is a `palette` of the arms in the figure.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import io
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -20,10 +21,10 @@ from numpy.typing import NDArray
 from minicnn.files import atomic_write
 from minicnn.notebook import shown
 from minicnn.optional import need
-from minicnn.study.labels import apart, name_lines, name_points
-from minicnn.study.run import Run, by_head
-from minicnn.study.statistics import Interval, Row, accuracy_differences
-from minicnn.study.table import points, printable
+from minicnn.study.inference import Interval, Row, accuracy_differences
+from minicnn.study.ledger import Run, by_arm
+from minicnn.study.report.label_layout import apart, name_lines, name_points
+from minicnn.study.report.tables import points, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,8 +35,8 @@ T = TypeVar("T")
 Floats = NDArray[np.float64]
 
 INK, PALE = "#222222", "#8a8a8a"
-# Okabe and Ito's colours, for all kinds of sight, without black (the control's) and yellow (too pale for text);
-# orange, sky blue and pink are a shade darker than theirs, for the same reason
+# the colour-blind-safe palette of Okabe and Ito, without black (used for the control) and yellow (too pale for text);
+# orange, sky blue and pink are darker than in the original, so that text can be read
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#B8609A", "#C98500", "#3A9BD6", "#7A5C2E")
 MEAN: dict[str, Any] = {"marker": "D", "linestyle": "none", "linewidth": 2, "markersize": 6}
 DOT: dict[str, Any] = {"marker": "o", "linestyle": "none", "alpha": 0.55, "markersize": 4, "markeredgewidth": 0}
@@ -56,14 +57,14 @@ STYLE = {
     "ytick.labelcolor": INK,
     "legend.frameon": False,
     "svg.hashsalt": "minicnn",
-    # names are not formulas: "$" is a dollar sign, "_" and "^" lower and raise nothing
+    # names are not mathematical formulas: "$", "_" and "^" are drawn as they are
     "text.parse_math": False,
     "text.usetex": False,
 }
 
 
 def _styled(draw: Callable[P, T]) -> Callable[P, T]:
-    """Draw in this module's style, whatever the reader's own matplotlibrc says."""
+    """Draw in the style of this module, independent of the user's matplotlibrc."""
 
     @wraps(draw)
     def styled(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -74,44 +75,44 @@ def _styled(draw: Callable[P, T]) -> Callable[P, T]:
 
 
 @_styled
-def learning_curves(runs: Sequence[Run], control: str = "max") -> Figure:
-    """Draw validation error against epochs and against seconds: a line a head, its mean over seeds.
+def learning_curves(runs: Sequence[Run], control: str, colours: Mapping[str, str] | None = None) -> Figure:
+    """Draw the validation error against epochs and against seconds, one line per arm: the mean over its seeds.
 
-    The band spans the middle half of the seeds. A line ends at the last epoch that every seed of the head reached,
-    since a mean over the seeds that went on would compare different runs.
+    The band contains the middle half of the seeds. A line ends at the last epoch that every seed of the arm reached,
+    because later means would be over different sets of runs.
     """
-    curves = {head: _curves(group) for head, group in by_head(runs).items()}
-    colours = _colours(curves, control)
+    curves = {arm: _curves(group) for arm, group in by_arm(runs).items()}
+    colours = colours or palette(curves, control)
     figure, (by_epoch, by_second) = _panels("Validation error during training", 2, height=4.2)
-    for head, (epochs, seconds, errors) in curves.items():
-        _band(by_epoch, epochs, errors, colours[head])
-        _band(by_second, seconds, errors, colours[head])
+    for arm, (epochs, seconds, errors) in curves.items():
+        _band(by_epoch, epochs, errors, colours[arm])
+        _band(by_second, seconds, errors, colours[arm])
     _error_axis(by_epoch, np.concatenate([errors.mean(axis=0) for _, _, errors in curves.values()]))
     by_epoch.set(xlabel="epoch", ylabel="validation error, %", xlim=(0, 1.05 * by_epoch.dataLim.x1))
     by_second.set(xlabel="seconds of training", xlim=(0, 1.05 * by_second.dataLim.x1))
     by_epoch.xaxis.set_major_locator(need("matplotlib.ticker").MaxNLocator(integer=True, steps=(1, 2, 5, 10)))
     figure.draw_without_rendering()
     floor = by_epoch.get_ylim()[0]
-    ends = {head: (epochs[-1], max(floor, errors.mean(axis=0)[-1])) for head, (epochs, _, errors) in curves.items()}
+    ends = {arm: (epochs[-1], max(floor, errors.mean(axis=0)[-1])) for arm, (epochs, _, errors) in curves.items()}
     name_lines(by_epoch, ends, colours)
     return _settled(figure)
 
 
 @_styled
-def accuracy_against_cost(rows: Sequence[Row]) -> Figure:
-    """Draw mean test accuracy with its 95 % interval against multiply-adds and against parameters.
+def accuracy_against_cost(rows: Sequence[Row], colours: Mapping[str, str] | None = None) -> Figure:
+    """Draw mean test accuracy with its 95 % confidence interval against multiply-adds and against parameters.
 
-    Heads of (nearly) the same cost are moved side by side.
+    Arms of nearly equal cost are drawn side by side.
     """
-    colours = _colours([row.head for row in rows], rows[0].control)
+    colours = colours or palette([row.arm for row in rows], rows[0].control)
     figure, (work, size) = _panels("Test accuracy against cost", 2, height=4.4)
-    bars = {row.head: 100 * _half(row.accuracy) for row in rows}
+    bars = {row.arm: 100 * _half(row.accuracy) for row in rows}
     where = {}
     for axes, costs in ((work, [row.multiply_adds for row in rows]), (size, [row.parameters for row in rows])):
         xs = _cost_axis(axes, np.array(costs, dtype=float))
-        where[axes] = {row.head: (x, 100 * row.accuracy.mean) for row, x in zip(rows, xs, strict=True)}
-        for head, (x, y) in where[axes].items():
-            axes.errorbar(x, y, bars[head], fmt="o", color=colours[head], linewidth=1.6, markersize=5)
+        where[axes] = {row.arm: (x, 100 * row.accuracy.mean) for row, x in zip(rows, xs, strict=True)}
+        for arm, (x, y) in where[axes].items():
+            axes.errorbar(x, y, bars[arm], fmt="o", color=colours[arm], linewidth=1.6, markersize=5)
     work.set(xlabel="multiply-adds for one image", ylabel="test accuracy, %")
     size.set(xlabel="parameters")
     _settled(figure)
@@ -121,33 +122,35 @@ def accuracy_against_cost(rows: Sequence[Row]) -> Figure:
 
 
 @_styled
-def differences(rows: Sequence[Row], runs: Sequence[Run]) -> Figure:
-    """Draw each head's difference from the control: a dot a seed, the mean with its 95 % interval, best on top.
+def differences(rows: Sequence[Row], runs: Sequence[Run], colours: Mapping[str, str] | None = None) -> Figure:
+    """Draw the difference of each arm from the control: one dot per seed, and the mean with its 95 % interval.
 
-    Raises ValueError where no head was compared.
+    The arm with the largest mean is on top. Raises ValueError if no arm was compared.
     """
     compared = [(row.difference, row) for row in rows if row.difference is not None]
     if not compared:
-        raise ValueError("differences: no head was compared with a control. Run the control and one other head.")
+        raise ValueError(
+            "differences: rows must compare an arm with a control, got none. Run the control and one other arm."
+        )
     compared.sort(key=lambda pair: pair[0].mean)
     control, rope = rows[0].control, 100 * rows[0].rope
-    pairs, colours = accuracy_differences(runs, control), _colours([row.head for row in rows], control)
+    pairs, colours = accuracy_differences(runs, control), colours or palette([row.arm for row in rows], control)
     title = f"Test accuracy minus that of {printable(control)}, paired by seed"
     figure, (axes,) = _panels(title, 1, height=1.5 + 0.5 * len(compared))
     for height, (difference, row) in enumerate(compared):
-        _dots(axes, height - 0.14, list(pairs[row.head].values()), colours[row.head])
+        _dots(axes, height - 0.14, list(pairs[row.arm].values()), colours[row.arm])
         bar = 100 * _half(difference)
-        axes.errorbar(100 * difference.mean, height + 0.12, xerr=bar, color=colours[row.head], **MEAN)
+        axes.errorbar(100 * difference.mean, height + 0.12, xerr=bar, color=colours[row.arm], **MEAN)
         _margin(axes, height, points(difference), str(row.verdict))
-    axes.set_yticks(range(len(compared)), [printable(row.head) for _, row in compared])
-    axes.set(xlabel="points of test accuracy", ylim=(-0.6, len(compared) - 0.4))
+    axes.set_yticks(range(len(compared)), [printable(row.arm) for _, row in compared])
+    axes.set(xlabel="difference in test accuracy, percentage points", ylim=(-0.6, len(compared) - 0.4))
     axes.grid(visible=False, axis="y")
-    _explain(figure, axes, rope)
+    _legend(figure, axes, rope)
     return _settled(figure)
 
 
 def save(figure: Figure, stem: str | Path) -> tuple[Path, Path]:
-    """Write `figure` as `stem`.png (1800 pixels wide) and `stem`.svg, each whole or not at all; return both paths."""
+    """Write `figure` as `stem`.png (1800 pixels wide) and `stem`.svg, each completely or not at all."""
     return (
         atomic_write(f"{stem}.png", image(figure, "png")),
         atomic_write(f"{stem}.svg", image(figure, "svg")),
@@ -156,7 +159,7 @@ def save(figure: Figure, stem: str | Path) -> tuple[Path, Path]:
 
 @_styled
 def image(figure: Figure, kind: str) -> bytes:
-    """Return `figure` as the bytes of a "png" or an "svg" file, which hold no date."""
+    """Return `figure` as the bytes of a "png" or an "svg" file, without a date."""
     file = io.BytesIO()
     figure.savefig(file, format=kind, dpi=200, metadata={"Date": None} if kind == "svg" else {"Software": None})
     return file.getvalue()
@@ -165,29 +168,36 @@ def image(figure: Figure, kind: str) -> bytes:
 def _panels(title: str, count: int, height: float) -> tuple[Figure, Sequence[Axes]]:
     figure: Figure = shown(need("matplotlib.figure").Figure(figsize=(9, height), layout="constrained"))
     figure.get_layout_engine().set(w_pad=0.1)  # type: ignore[union-attr, call-arg]
-    # an Agg canvas measures text, which the labels need
+    # the placement of labels measures text, which needs an Agg canvas
     need("matplotlib.backends.backend_agg").FigureCanvasAgg(figure)
     figure.suptitle(title, color=INK, x=0.01, ha="left", weight="bold")
     return figure, figure.subplots(1, count, sharey=True, squeeze=False)[0]
 
 
 def _settled(figure: Figure) -> Figure:
-    """Lay `figure` out for good, so that each saving of it is the same."""
+    """Fix the layout of `figure`, so that it is saved the same each time."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     return figure
 
 
-def _colours(heads: Iterable[str], control: str) -> dict[str, str]:
-    others = [head for head in heads if head != control]
-    return {control: INK} | {head: COLOURS[i % len(COLOURS)] for i, head in enumerate(others)}
+def palette(arms: Iterable[str], control: str) -> dict[str, str]:
+    """Return a colour for each arm by its position among `arms`; the control is black.
+
+    Pass the palette of all arms to figures of some of them, so that each arm has the same colour in all figures.
+    """
+    others = [arm for arm in arms if arm != control]
+    return {control: INK} | {arm: COLOURS[i % len(COLOURS)] for i, arm in enumerate(others)}
 
 
 def _curves(runs: Sequence[Run]) -> tuple[Floats, Floats, Floats]:
-    """Return epochs (E,), mean seconds (E,) and validation errors in percent (seeds, E) of one head."""
+    """Return epochs (E,), mean seconds (E,) and validation errors in percent (seeds, E) of one arm."""
     shared = min(len(run.curve) for run in runs)
     if shared == 0:
-        raise ValueError(f"{runs[0].head}: a run has no curve. Runs read from a CSV file have none; leave them out.")
+        raise ValueError(
+            f"learning_curves: each run must have a curve, got none for {runs[0].arm}. "
+            "Runs that were read from a CSV file have none; omit them."
+        )
     epochs, seconds, accuracy = (
         np.array([[row[key] for row in run.curve[:shared]] for run in runs])
         for key in ("epoch", "seconds", "valid_accuracy")
@@ -202,10 +212,10 @@ def _band(axes: Axes, x: Floats, errors: Floats, colour: str) -> None:
 
 
 def _error_axis(axes: Axes, means: Floats) -> None:
-    """Make errors logarithmic, where every halving takes the same room; an error of zero lies on the lower edge."""
+    """Scale the y axis logarithmically; an error of zero lies on the lower edge."""
     ticker = need("matplotlib.ticker")
     positive = means[means > 0] if means.any() else np.array([1.0])
-    # limits first: on a logarithmic axis without them errors that are all zero are warned of
+    # limits first: matplotlib warns of a logarithmic axis without limits if all errors are zero
     axes.set_ylim(0.8 * positive.min(), 1.25 * positive.max())
     axes.set_yscale("log", nonpositive="clip")
     axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
@@ -214,11 +224,11 @@ def _error_axis(axes: Axes, means: Floats) -> None:
 
 
 def _cost_axis(axes: Axes, costs: Floats) -> Floats:
-    """Scale the x axis for `costs` and return where to draw them: those too close are moved side by side."""
+    """Scale the x axis for `costs` and return the positions, with those too close moved side by side."""
     ticker = need("matplotlib.ticker")
     wide = costs.max() > 3 * costs.min() > 0
     scaled = np.log10(costs) if wide else costs
-    # an axis no narrower than 30 % of the cost, so that small differences look small
+    # the axis spans at least 30 % of the cost, so that small differences look small
     half = 0.62 * np.ptp(scaled) if wide else max(0.62 * np.ptp(scaled), 0.15 * scaled.max())
     middle = (scaled.min() + scaled.max()) / 2
     ends = np.array([middle - half, middle + half, *apart(scaled, gap=0.026 * half)])
@@ -235,7 +245,7 @@ def _half(interval: Interval) -> float:
 
 
 def _dots(axes: Axes, height: float, pairs: Sequence[float], colour: str) -> None:
-    """Draw a dot a seed, those at the same place one below the other."""
+    """Draw one dot per seed; dots at the same position are drawn one below the other."""
     seen: Counter[float] = Counter()
     for pair in pairs:
         place = round(100 * pair, 2)
@@ -256,8 +266,10 @@ def _margin(axes: Axes, height: float, difference: str, judged: str) -> None:
         )
 
 
-def _explain(figure: Figure, axes: Axes, rope: float) -> None:
-    axes.axvspan(-rope, rope, color="#ececec", lw=0, zorder=0, label=f"equivalent: within ±{rope:.2g} points")
+def _legend(figure: Figure, axes: Axes, rope: float) -> None:
+    axes.axvspan(
+        -rope, rope, color="#ececec", lw=0, zorder=0, label=f"equivalent: within ±{rope:.2g} percentage points"
+    )
     axes.axvline(0, color=INK, linewidth=1, zorder=1)
     axes.plot([], [], color=PALE, label="one seed", **DOT)
     axes.plot([], [], color=PALE, label="mean with 95 % interval", **MEAN | {"linestyle": "-"})

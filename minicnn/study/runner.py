@@ -1,8 +1,8 @@
-"""A study as a value: one recipe, several arms, several seeds; and how it is run.
+"""Training and testing the arms of a study.
 
-Runs of one seed share the data split, the batches, the augmentation and the initial weights of equal layers at
-equal places, so arms are compared pair by pair. Test images are used once a run, after the last step; no epoch and
-no setting is chosen on them.
+Runs with the same seed share the data split, the mini-batches, the augmentation and the initial weights of equal
+layers at equal positions, so arms are compared in pairs. The test images are used once per run, after the last step;
+no epoch and no setting is selected on them.
 """
 
 from __future__ import annotations
@@ -10,51 +10,25 @@ from __future__ import annotations
 import functools
 import queue
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
 from minicnn import data, train
 from minicnn.layers import Layer, summary
-from minicnn.optim import Optimizer
-from minicnn.study.run import Run
-from minicnn.train.loop import Augment
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How every arm is trained: the data, the optimizer, and for how long."""
-
-    dataset: str
-    optimizer: Optimizer
-    epochs: int
-    batch_size: int = 64
-    label_smoothing: float = 0.0
-    augment: Augment | None = None
-
-
-@dataclass(frozen=True)
-class Study:
-    """Arms by name, trained by one recipe with each of the seeds."""
-
-    recipe: Recipe
-    arms: Mapping[str, Layer]
-    seeds: tuple[int, ...]
-
-    def jobs(self) -> list[tuple[str, int]]:
-        """Return (arm, seed) in the order to run: a seed's arms together, so that what is done early is paired."""
-        return [(arm, seed) for seed in self.seeds for arm in self.arms]
+from minicnn.study.ledger import Run
+from minicnn.study.spec import Recipe, Study
 
 
 def run_one(recipe: Recipe, arm: str, net: Layer, seed: int, tick: Callable[[], object] = lambda: None) -> Run:
     """Train one arm with one seed and test it; `tick` is called after each epoch.
 
-    Raises KeyboardInterrupt if Ctrl-C cut the training short: half a run is no run.
+    Raises KeyboardInterrupt if Ctrl-C ended the training early: an interrupted run is discarded.
     """
 
     def ticked(moment: train.Moment) -> None:
-        tick()  # its result, such as tqdm's True for a bar that it drew, must not end the training
+        tick()  # its result is dropped: a callback that returns True, as tqdm's update may, would end the training
 
     parts = _load(recipe.dataset, seed)
     _warm_up(recipe, net, parts.train[: recipe.batch_size])
@@ -77,7 +51,7 @@ def run_one(recipe: Recipe, arm: str, net: Layer, seed: int, tick: Callable[[], 
     size, rows = summary(net, parts.train.images.shape[1:]), result.history.rows
     elapsed = accumulate(row["seconds"] for row in rows)
     return Run(
-        head=arm,
+        arm=arm,
         seed=seed,
         test_accuracy=tested.accuracy,
         parameters=size.parameters,
@@ -91,10 +65,10 @@ def run_one(recipe: Recipe, arm: str, net: Layer, seed: int, tick: Callable[[], 
 
 
 def run_all(study: Study, *, processes: int = 1, tick: Callable[[], object] = lambda: None) -> Iterator[Run]:
-    """Yield each run as it is done; `tick` is called after each epoch of any of them.
+    """Yield each run when it is complete; `tick` is called after each epoch of every run.
 
-    With several processes each has one thread for its matrix products; with one it has all cores. Accuracies do
-    not depend on it beyond rounding.
+    With several processes each process uses one thread; a single process uses all cores. The number of threads
+    changes the order of sums and thereby their rounding, which can change the prediction for single test images.
     """
     jobs = study.jobs()
     if processes == 1:
@@ -114,7 +88,7 @@ def run_all(study: Study, *, processes: int = 1, tick: Callable[[], object] = la
 
 @dataclass(frozen=True)
 class _Put:
-    """A tick that crosses processes."""
+    """A tick that is sent to the parent process."""
 
     ticks: Any
 
@@ -127,11 +101,11 @@ def _forward(ticks: queue.Queue[int | None], tick: Callable[[], object]) -> None
         while ticks.get():
             tick()
     except (EOFError, OSError):
-        return  # the manager went away with an interrupted study
+        return  # the manager of an interrupted study has ended
 
 
 def _warm_up(recipe: Recipe, net: Layer, batch: data.Split) -> None:
-    """Train on one batch and forget it, so that no epoch is timed with a kernel being compiled or loaded."""
+    """Train on one batch and discard the result, so that no timed epoch includes compiling or loading kernels."""
     train.fit(net, batch, optimizer=recipe.optimizer, epochs=1, batch_size=recipe.batch_size, progress=False)
 
 

@@ -1,4 +1,4 @@
-"""Names in a picture, beside what they name and off each other, so that no legend has to be looked up."""
+"""Placement of labels in a figure: next to what they name and without overlaps, so that no legend is needed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from minicnn.optional import need
-from minicnn.study.table import printable
+from minicnn.study.report.tables import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 LEADER = {"arrowstyle": "-", "linewidth": 0.7, "shrinkA": 1, "shrinkB": 3}
-# which way a name can go from its point; the longer ways only where the shorter are taken, in points
+# directions from a point to its label; longer distances (in points of 1/72 inch) follow the shorter ones
 DIRECTIONS = ((1, 0), (-1, 0), (0.9, 0.4), (0.9, -0.4), (-0.9, 0.4), (-0.9, -0.4))
 STEEP = ((0.7, 0.7), (0.7, -0.7), (-0.7, 0.7), (-0.7, -0.7), (0.3, 0.95), (0.3, -0.95), (-0.3, 0.95), (-0.3, -0.95))
 PLACES = np.array([distance * np.array(DIRECTIONS + STEEP) for distance in (9, 16, 25, 36, 50, 65, 80)]).reshape(-1, 2)
@@ -25,9 +25,9 @@ ROUNDS = 4
 
 
 def apart(values: ArrayLike, gap: float) -> Floats:
-    """Move `values` as little as possible (least squares) until neighbours are `gap` apart; their order is kept.
+    """Move `values` as little as possible (least squares) until neighbours are at least `gap` apart, in their order.
 
-    Less an even staircase, values a gap apart are values that do not fall: isotonic regression.
+    After subtraction of multiples of the gap, such values do not decrease: the solution is an isotonic regression.
 
     >>> apart([1.0, 1.0, 9.0], gap=2.0).tolist()
     [0.0, 2.0, 9.0]
@@ -41,7 +41,7 @@ def apart(values: ArrayLike, gap: float) -> Floats:
 
 
 def name_lines(axes: Axes, ends: Mapping[str, tuple[float, float]], colours: Mapping[str, str]) -> None:
-    """Write the name of each line to the right of `axes`, joined to its end (x, y); the layout must be done."""
+    """Write the name of each line to the right of `axes`, connected to its end (x, y), after the layout is final."""
     box = axes.get_window_extent()
     heights = axes.transData.transform(list(ends.values()))[:, 1]
     shares = (apart(heights, gap=15 * _pixels_per_point(axes)) - box.y0) / box.height
@@ -64,9 +64,9 @@ def name_points(
     colours: Mapping[str, str],
     bars: Mapping[str, float],
 ) -> None:
-    """Write the name of each point (x, y ± bar) where it covers least of the others; the layout must be done.
+    """Write the name of each point (x, y ± bar) where it overlaps least with the others, after the layout is final.
 
-    Each name in turn takes the best place that the others leave, a few times over.
+    Coordinate descent: each name in turn takes the best place given the others, for ROUNDS rounds.
     """
     marks = np.array([_mark(axes, *points[name], bars[name]) for name in points])
     places = {name: _places(axes, name, points[name]) for name in points}
@@ -81,7 +81,7 @@ def name_points(
 
 
 def _places(axes: Axes, name: str, point: tuple[float, float]) -> Floats:
-    """Return for each of PLACES the boxes (x0, y0, x1, y1), in pixels, of the words and along the leader."""
+    """Return for each of PLACES the boxes (x0, y0, x1, y1), in pixels, of the label and along its leader line."""
     text = axes.text(0, 0, printable(name))
     size = text.get_window_extent()
     text.remove()
@@ -90,7 +90,7 @@ def _places(axes: Axes, name: str, point: tuple[float, float]) -> Floats:
     left = np.where(PLACES[:, 0] > 0, starts[:, 0], starts[:, 0] - size.width)
     low = starts[:, 1] - size.height / 2
     words = np.stack([left - 2, low, left + size.width + 2, low + size.height], axis=1)
-    # the last third of a leader is at the point's own mark
+    # without the last third of the leader, which touches the marker of its own point
     steps = np.linspace(0, 0.67, 8)[:, None, None]
     beads = (1 - steps) * starts + steps * spot
     return np.stack([words, *np.concatenate([beads - 1.5, beads + 1.5], axis=2)], axis=1)
@@ -102,7 +102,7 @@ def _mark(axes: Axes, x: float, y: float, bar: float) -> Floats:
 
 
 def _cost(axes: Axes, boxes: Floats, taken: Floats) -> float:
-    """Square pixels of the words outside the axes (twice) and on others, and 60 for each touch of the leader."""
+    """Return the area of the label outside the axes (twice) and on others, plus 60 per overlap of the leader."""
     words, beads = boxes[:1], boxes[1:]
     outside = (words[0, 2:] - words[0, :2]).prod() - _overlaps(words, _extent(axes)).sum()
     touches = (_overlaps(beads, taken) > 0).sum()

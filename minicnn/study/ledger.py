@@ -1,4 +1,4 @@
-"""One trained network of a study, and the files that keep many of them."""
+"""The record of one trained network, and the CSV files that store such records."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ CURVE_COLUMNS = ("epoch", "loss", "accuracy", "valid_loss", "valid_accuracy", "s
 
 @dataclass(frozen=True)
 class Run:
-    """What one head with one seed came to.
+    """The results of one arm trained with one seed.
 
     Attributes
     ----------
-    head : str
+    arm : str
         Name of the arm.
     seed : int
-        Runs of different heads with the same seed share data split, batch order and trunk: they are pairs.
+        Runs of different arms with the same seed share the data split and the order of batches: they form pairs.
     test_accuracy : float
-        Fraction of the test images classified right, 0 to 1.
+        Fraction of the test images that are classified correctly, 0 to 1.
     parameters : int
-        Trained numbers in the network.
+        Number of parameters of the network.
     multiply_adds : int
-        Multiplications, each with its addition, in one forward pass of one image.
+        Number of multiply-adds in the forward pass of one image.
     seconds_per_epoch : float
-        Seconds of training for one pass over the training images.
+        Mean training time per epoch.
     epochs : int
-        Epochs trained; the parameters after the last are the ones tested.
+        Number of epochs; the parameters after the last one are tested.
     test_loss : float
         Mean cross-entropy of the test images, in nats.
     valid_accuracy : float
-        Fraction of the validation images classified right after the last epoch.
+        Fraction of the validation images that are classified correctly after the last epoch.
     curve : tuple of dict
-        A row an epoch with the keys CURVE_COLUMNS; `seconds` are cumulative.
+        One row per epoch with the keys CURVE_COLUMNS; `seconds` are cumulative.
     """
 
-    head: str
+    arm: str
     seed: int
     test_accuracy: float
     parameters: int
@@ -56,60 +56,70 @@ class Run:
 
 
 _FIELDS = {f.name: str(f.type) for f in fields(Run) if f.name != "curve"}
-# what spreadsheets take for the beginning of a formula (OWASP: CSV injection), and the guard against it itself
+# characters that start a formula in a spreadsheet (OWASP: CSV injection), and the apostrophe that prevents it
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20", "'")
 
 
-def by_head(runs: Iterable[Run]) -> dict[str, list[Run]]:
-    """Group `runs` by head, in order of first appearance.
+def by_arm(runs: Iterable[Run]) -> dict[str, list[Run]]:
+    """Group `runs` by arm, in order of first appearance.
 
-    Raises ValueError where a head has two runs of one seed, since then they cannot be paired.
+    Raises ValueError if an arm has two runs with the same seed, because they could not be paired.
     """
     groups: dict[str, list[Run]] = {}
     for run in runs:
-        group = groups.setdefault(run.head, [])
+        group = groups.setdefault(run.arm, [])
         if any(run.seed == other.seed for other in group):
-            raise ValueError(f"{run.head}: two runs have seed {run.seed}. Keep one of them.")
+            raise ValueError(
+                f"by_arm: the seeds of an arm must differ, got two runs of {run.arm} with seed {run.seed}. "
+                "Keep one of them."
+            )
         group.append(run)
     return groups
 
 
 def write_csv(path: str | Path, runs: Iterable[Run]) -> None:
-    """Write `runs` without their curves, one row for each; floats keep every bit.
+    """Write `runs` without their curves, one row per run; floating-point numbers are written exactly.
 
-    Names that a spreadsheet would take for a formula get an apostrophe, which `read_csv` takes away again.
+    A name that a spreadsheet would evaluate as a formula is written with an apostrophe, which `read_csv` removes.
     """
     rows = ([getattr(run, name) for name in _FIELDS] for run in runs)
     atomic_write(path, csv_text(tuple(_FIELDS), rows))
 
 
 def read_csv(path: str | Path) -> tuple[Run, ...]:
-    """Read what `write_csv` wrote; the curves are empty.
+    """Read the runs in a file written by `write_csv`; their curves are empty.
 
-    Raises ValueError, with the file and the line, where a column is missing or a cell has the wrong kind.
+    A column `head`, as earlier versions wrote it, is read as `arm`. Raises ValueError, with the file and the line, if
+    a column is missing or a value has the wrong type.
     """
     try:
         content = Path(path).read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: path must be a table in UTF-8, got {error}.") from error
+        raise ValueError(f"{path}: path must be a CSV file in UTF-8, got {error}.") from error
     reader = csv.DictReader(io.StringIO(content, newline=""))
     try:
-        missing = [name for name in _FIELDS if name not in (reader.fieldnames or ())]
+        found = list(reader.fieldnames or ())
+        if "arm" not in found:
+            found = ["arm" if name == "head" else name for name in found]
+        missing = [name for name in _FIELDS if name not in found]
         if missing:
-            raise ValueError(f"{path}: no column {', '.join(missing)}. The columns are {', '.join(_FIELDS)}.")
+            raise ValueError(
+                f"{path}: the columns must include {', '.join(_FIELDS)}, got no column {', '.join(missing)}."
+            )
+        reader.fieldnames = found
         return tuple(_run(f"{path}, line {reader.line_num}", row) for row in reader)
     except csv.Error as error:
         raise ValueError(f"{path}, line {reader.line_num}: the row must be CSV, got {error}.") from error
 
 
 def write_curves_csv(path: str | Path, runs: Iterable[Run]) -> None:
-    """Write the curves of `runs` in long form: head, seed, then CURVE_COLUMNS, one row an epoch."""
+    """Write the curves of `runs` in long form: arm, seed, then CURVE_COLUMNS, one row per epoch."""
     rows = (_curve_cells(run, row) for run in runs for row in run.curve)
-    atomic_write(path, csv_text(("head", "seed", *CURVE_COLUMNS), rows))
+    atomic_write(path, csv_text(("arm", "seed", *CURVE_COLUMNS), rows))
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[str | float]]) -> str:
-    """Return a table as CSV: text is guarded against spreadsheets, numbers are written to the last bit.
+    """Return a table as CSV: text that spreadsheets would evaluate is marked, numbers are written exactly.
 
     >>> print(csv_text(("name", "value"), [("=1+1", -0.5), ("two, words", 3)]), end="")
     name,value
@@ -121,7 +131,7 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[str | float]]) -> st
 
 def _cell(value: str | float) -> str:
     if not isinstance(value, str):
-        # float() first: NumPy's scalars print their type in their repr, and float32 fewer digits than it has
+        # float() first: the repr of a NumPy scalar contains its type, and that of a float32 fewer digits than needed
         return str(int(value)) if isinstance(value, Integral) else repr(float(value))
     text = f"'{value}" if value.startswith(FORMULA) else value
     return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\r\n') else text
@@ -134,8 +144,11 @@ def _text(cell: str) -> str:
 def _curve_cells(run: Run, row: dict[str, float]) -> tuple[str | float, ...]:
     missing = [name for name in CURVE_COLUMNS if name not in row]
     if missing:
-        raise ValueError(f"{run.head}, seed {run.seed}: a row of the curve has no {', '.join(missing)}.")
-    return (run.head, run.seed, int(row["epoch"]), *(float(row[name]) for name in CURVE_COLUMNS[1:]))
+        raise ValueError(
+            f"write_curves_csv: the rows of a curve must have the keys {', '.join(CURVE_COLUMNS)}, "
+            f"got no {', '.join(missing)} ({run.arm}, seed {run.seed})."
+        )
+    return (run.arm, run.seed, int(row["epoch"]), *(float(row[name]) for name in CURVE_COLUMNS[1:]))
 
 
 _READERS: dict[str, Callable[[str], Any]] = {"str": _text, "int": int, "float": float}
@@ -147,5 +160,5 @@ def _run(place: str, row: dict[str, str]) -> Run:
         try:
             values[name] = _READERS[kind](row[name])
         except (TypeError, ValueError, AttributeError) as error:
-            raise ValueError(f"{place}: {name} is {row[name]!r}, not of kind {kind}.") from error
+            raise ValueError(f"{place}: {name} must be of type {kind}, got {row[name]!r}.") from error
     return Run(**values)
