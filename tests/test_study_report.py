@@ -264,6 +264,29 @@ def test_names_do_not_cover_each_other_and_stay_in_the_picture():
         assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for box in boxes), name
 
 
+def test_an_arm_has_the_same_colour_in_figures_of_some_arms():
+    whole = figures.palette(COSTS, "max")
+    assert len(set(whole.values())) == len(COSTS)
+    runs = study(arms=("mlp", "max"), seeds=3)
+    rows = summarize(runs, "max")
+    drawings = (
+        figures.learning_curves(runs, "max", whole),
+        figures.accuracy_against_cost(rows, whole),
+        figures.differences(rows, runs, whole),
+    )
+    for figure in drawings:
+        assert whole["mlp"] in {line.get_color() for axes in figure.axes for line in axes.lines}
+
+
+def test_names_of_lines_stay_beside_the_axes():
+    figure = figures.learning_curves(study(epochs=20), "max")
+    figure.draw_without_rendering()
+    box = figure.axes[0].get_window_extent()
+    assert all(
+        box.y0 - 1 <= text.get_position()[1] * box.height + box.y0 <= box.y1 + 1 for text in figure.axes[0].texts
+    )
+
+
 def test_a_line_is_the_mean_over_seeds_up_to_the_shortest():
     runs = [
         Run("max", seed, 0.9, 1, 1, 0.1, epochs, 0.1, 0.9, curve("max", seed, epochs))
@@ -387,6 +410,8 @@ def test_apart_keeps_order_distance_and_what_is_apart_already():
     assert (np.diff(moved[order]) >= 0.7 - 1e-9).all()
     assert moved.mean() == pytest.approx(values.mean())
     assert apart([5, 1, 9], gap=2).tolist() == [5, 1, 9]
+    assert apart([1.0, 1.0, 1.0], gap=2, low=0.0, high=9.0).tolist() == [0, 2, 4]
+    assert apart([8.0, 8.5], gap=2, low=0.0, high=9.0).tolist() == [7, 9]
 
 
 # --- the page

@@ -24,10 +24,11 @@ PLACES = np.array([distance * np.array(DIRECTIONS + STEEP) for distance in (9, 1
 ROUNDS = 4
 
 
-def apart(values: ArrayLike, gap: float) -> Floats:
+def apart(values: ArrayLike, gap: float, low: float = -np.inf, high: float = np.inf) -> Floats:
     """Move `values` as little as possible (least squares) until neighbours are at least `gap` apart, in their order.
 
-    After subtraction of multiples of the gap, such values do not decrease: the solution is an isotonic regression.
+    They stay between `low` and `high` if there is room. After subtraction of multiples of the gap, such values do not
+    decrease: the solution is an isotonic regression, and with bounds it is the clipped one.
 
     >>> apart([1.0, 1.0, 9.0], gap=2.0).tolist()
     [0.0, 2.0, 9.0]
@@ -36,7 +37,8 @@ def apart(values: ArrayLike, gap: float) -> Floats:
     order = np.argsort(values, kind="stable")
     stairs = gap * np.arange(len(values))
     moved = np.empty_like(values)
-    moved[order] = need("scipy.optimize").isotonic_regression(values[order] - stairs).x + stairs
+    level = need("scipy.optimize").isotonic_regression(values[order] - stairs).x
+    moved[order] = level.clip(low, max(low, high - stairs[-1])) + stairs
     return moved
 
 
@@ -44,7 +46,7 @@ def name_lines(axes: Axes, ends: Mapping[str, tuple[float, float]], colours: Map
     """Write the name of each line to the right of `axes`, connected to its end (x, y), after the layout is final."""
     box = axes.get_window_extent()
     heights = axes.transData.transform(list(ends.values()))[:, 1]
-    shares = (apart(heights, gap=15 * _pixels_per_point(axes)) - box.y0) / box.height
+    shares = (apart(heights, 15 * _pixels_per_point(axes), box.y0, box.y1) - box.y0) / box.height
     for (name, end), share in zip(ends.items(), shares, strict=True):
         axes.annotate(
             printable(name),
