@@ -19,7 +19,6 @@ from minicnn import data, kernels, optim, schedules, train
 from minicnn.checks import integer
 from minicnn.environment import environment
 from minicnn.files import append_line, writable_folder
-from minicnn.geometry import integer
 from minicnn.layers import Layer, summary
 from minicnn.models import keras_mnist, lenet5, small_cnn
 

@@ -33,9 +33,11 @@ DYNAMIC = {
     # A public name brings its module along when it is first asked for; the package itself is below every floor.
     ("minicnn", "f'minicnn.{_HOMES.get(name, name)}'"): [],
     # Numba and the kernels that need it take half a second to import, so they come with the first call of a kernel.
-    ("minicnn.kernels", "f'{__name__}.{module}'"): [f"minicnn.kernels.{m}" for m in ("cores", "compiled", "reference")],
+    ("minicnn.kernels", "f'{__name__}.{module}'"): [
+        f"minicnn.kernels.{m}" for m in ("cores", "compiled", "numpy_blocked", "reference")
+    ],
     # Packages of others that may be missing.
-    ("minicnn.study.extras", "module"): [],
+    ("minicnn.optional", "module"): [],
     # The adapters of the benchmark need one framework each.
     ("experiments.benchmark.frameworks", "f'{ADAPTERS}.{module}'"): ["experiments.benchmark.adapters"],
 }

@@ -23,7 +23,6 @@ from minicnn import data, kernels, optim, schedules
 from minicnn.checks import integer
 from minicnn.environment import environment
 from minicnn.files import atomic_write, only_writer, writable_folder
-from minicnn.geometry import integer
 from minicnn.layers import Layer
 from minicnn.study import Recipe, Run, run_one
 

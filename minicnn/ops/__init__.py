@@ -22,6 +22,7 @@ from minicnn.ops.activation import (
     tanh,
 )
 from minicnn.ops.arrange import concatenate, getitem, reshape, transpose
+from minicnn.ops.conv import conv2d
 from minicnn.ops.elementwise import (
     abs,
     add,
