@@ -169,13 +169,15 @@ def check_area(where: str, what: str, area: Sequence[int], size: Sequence[int], 
     limit = max(most, 64 * math.prod(size))
     if math.prod(area) > limit:
         sizes = f"{area[0]}x{area[1]} for an image of {size[0]}x{size[1]}"
-        raise ShapeError(where, f"{what} would be {sizes}, more than {limit:,} elements per channel", fix)
+        raise ShapeError(where, f"{what} must have at most {limit:,} elements per channel, got {sizes}", fix)
 
 
 def check_elements(where: str, name: str, shape: tuple[int, ...]) -> None:
     """Raise ShapeError if an array of this shape has more elements than any machine holds."""
     if math.prod(shape) > LARGEST:
-        raise ShapeError(where, f"{name} of shape {shape} has more than {LARGEST:,} elements", "Use smaller sizes.")
+        raise ShapeError(
+            where, f"{name} must have at most {LARGEST:,} elements, got shape {shape}", "Use smaller sizes."
+        )
 
 
 def one_of(where: str, name: str, value: Any, choices: Collection[str]) -> str:

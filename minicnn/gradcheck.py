@@ -147,10 +147,12 @@ class _Function:
         try:
             self.f, self.given = f, inspect.signature(f).bind(*args)
         except (TypeError, ValueError) as error:  # ValueError: a function of C without a signature
-            raise TypeError(f"gradcheck: f cannot be called with {len(args)} arguments: {error}. Give all.") from None
+            raise TypeError(
+                f"gradcheck: args must fit the signature of f, got {len(args)} arguments: {error}. Give all."
+            ) from None
         arrays = [(name, _double(name, a)) for name, a in tree.items(self.given.arguments)]
         if not arrays:
-            raise TypeError("gradcheck: there is nothing to check. Give f and at least one array.")
+            raise TypeError("gradcheck: args must hold at least one array, got nothing to check.")
         ends = np.cumsum([a.size for _, a in arrays])
         self.parts = [_Part(n, a.shape, slice(end - a.size, end)) for (n, a), end in zip(arrays, ends, strict=True)]
         self.x = np.concatenate([a.ravel() for _, a in arrays])
@@ -160,7 +162,10 @@ class _Function:
         self.tensors = [Tensor(a) for _, a in arrays]
         self.result = self._call(self.tensors)
         if not np.allclose(_plain(self.result).ravel(), self.y, rtol=1e-12, atol=0):
-            raise ValueError("gradcheck: two calls of f give different results. Make its random generators inside f.")
+            raise ValueError(
+                "gradcheck: f must be deterministic, got different results from two calls. "
+                "Make its random generators inside f."
+            )
 
     def _call(self, leaves: list[Any]) -> Any:
         left = iter(leaves)
@@ -171,11 +176,16 @@ class _Function:
         own = x.copy()
         y = _plain(self._call([own[part.span].reshape(part.shape) for part in self.parts]))
         if not np.array_equal(own, x, equal_nan=True):
-            raise ValueError("gradcheck: f writes into its arguments. Let it make new arrays.")
+            raise ValueError("gradcheck: f must return new arrays, got one that writes into its arguments.")
         if y.dtype != np.float64:
-            raise TypeError(f"gradcheck: f gives {y.dtype} for float64. Steps of 1e-4 need float64 throughout.")
+            raise TypeError(
+                f"gradcheck: f must return float64 for float64, got {y.dtype}. Steps of 1e-4 need float64 throughout."
+            )
         if not np.isfinite(y).all():
-            raise ValueError("gradcheck: f is not finite at x or a step of 1e-4 beside it. Check it elsewhere.")
+            raise ValueError(
+                "gradcheck: f must be finite near x, got a result that is not finite within a step of 1e-4. "
+                "Check it elsewhere."
+            )
         return y.ravel()
 
     def _size(self) -> Any:
@@ -324,13 +334,15 @@ def _random(rng: np.random.Generator, size: int) -> np.ndarray:
 
 def _plain(y: Any) -> np.ndarray:
     if not isinstance(y, Tensor | np.ndarray | float | np.floating):
-        raise TypeError(f"gradcheck: f returns a {type(y).__name__}. Return one array or number.")
+        raise TypeError(f"gradcheck: f must return one array or number, got a {type(y).__name__}.")
     return y.data if isinstance(y, Tensor) else np.asarray(y)
 
 
 def _double(name: str, a: Any) -> np.ndarray:
     array: np.ndarray = np.asarray(None if isinstance(a, Tensor) else a)
     if array.dtype not in (np.float32, np.float64):
-        what = f"{array.dtype} array" if isinstance(a, np.ndarray) else type(a).__name__
-        raise TypeError(f"gradcheck: {name} is a {what}. Give float arrays; hold others fixed: lambda x: f(x, labels).")
+        what = f"an array of {array.dtype}" if isinstance(a, np.ndarray) else f"a {type(a).__name__}"
+        raise TypeError(
+            f"gradcheck: {name} must be a float array, got {what}. Hold other arguments fixed: lambda x: f(x, labels)."
+        )
     return np.array(array, dtype=np.float64)

@@ -68,7 +68,9 @@ class SGD:
         momentum = number("SGD", "momentum", self.momentum, least=0, below=1)
         keep(self, momentum=momentum, nesterov=bool(self.nesterov))
         if self.nesterov and not self.momentum:
-            raise ValueError("SGD: nesterov looks ahead along a momentum of 0. Give momentum=0.9, or nesterov=False.")
+            raise ValueError(
+                "SGD: nesterov must be False without momentum, got True. Use momentum=0.9, or nesterov=False."
+            )
 
     def init(self, params: Tree) -> State:
         """Return the state before the first step: `step`, and with a momentum `velocity`, a tree like `params`."""
@@ -119,7 +121,7 @@ class Adam:
             keep(self, **{name: number("Adam", name, getattr(self, name), least=0, below=1)})
         keep(self, epsilon=number("Adam", "epsilon", self.epsilon, least=0))
         if not np.float32(self.epsilon):  # beside float32 arrays 1e-50 is 0, too
-            raise ValueError(f"Adam: epsilon={self.epsilon!r} must be above 0 in float32. Use 1e-7.")
+            raise ValueError(f"Adam: epsilon must be above 0 in float32, got {self.epsilon!r}. Use 1e-7.")
 
     def init(self, params: Tree) -> State:
         """Return the state before the first step: `step`, and `mean` and `square`, trees like `params`."""
@@ -241,7 +243,9 @@ def _map(optimizer: Optimizer, f: Callable[..., np.ndarray], params: Tree, **oth
         fix = "Gradients and state must belong to params."
         raise kind(f"{where}: {leaf_place} must be a float array{wanted}, got {describe(a)}. {fix}") from None
     except ValueError as error:
-        raise ValueError(f"{where}: params, {' and '.join(others)} must be equal trees: {error}.") from None
+        raise ValueError(
+            f"{where}: params, {' and '.join(others)} must be equal trees, got different ones: {error}."
+        ) from None
 
 
 def _cast(name: str, a: Any, w: Any) -> Any:

@@ -148,5 +148,8 @@ def over(schedule: Schedule, steps: int) -> Schedule:
 
 def _known(schedule: Cosine | OneCycle, steps: int | None) -> int:
     if steps is None:
-        raise ValueError(f"{schedule} does not know how long to last. Give steps=, or let train.fit fill it in.")
+        raise ValueError(
+            f"{type(schedule).__name__}: steps must be set before a call, got {schedule}. "
+            "Give steps=, or let train.fit set it."
+        )
     return steps

@@ -77,8 +77,8 @@ class Dataset:
 
     def __iter__(self) -> NoReturn:
         raise TypeError(
-            "Dataset: its parts are named: .train, .valid and .test, each with .images and .labels; "
-            "it cannot be unpacked into tuples."
+            "Dataset: the splits must be accessed by name, got iteration. "
+            "Use .train, .valid and .test, each with .images and .labels."
         )
 
 
@@ -153,25 +153,24 @@ def load(
 def _source(name: str) -> Source:
     if not isinstance(name, str) or name not in SOURCES:
         close = difflib.get_close_matches(str(name).lower(), SOURCES, n=1)
-        hint = f"Did you mean {close[0]!r}? " if close else ""
-        raise ValueError(f"load: there is no data set {name!r}. {hint}Use one of {', '.join(map(repr, SOURCES))}.")
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"load: name must be one of {', '.join(map(repr, SOURCES))}, got {name!r}.{hint}")
     return SOURCES[name]
 
 
 def _held_out(name: str, source: Source, test: float | None, valid: float) -> tuple[int, int]:
     """Return how many images of those to be divided go to the test part, and how many to the validation part."""
     if source.md5 and test is not None:
-        raise ValueError(
-            f"load: test={test}, but {name} has an official test set, which stays as it is. Leave test out."
-        )
+        raise ValueError(f"load: test must be left out for {name}, which has an official test set, got test={test}.")
     default = 0.0 if source.md5 else 0.2
     fractions = {"test": default if test is None else test, "valid": valid}
     sizes = [_size(name, source, part, fraction) for part, fraction in fractions.items()]
     left = source.count - sum(sizes)
     if left < len(source.classes):
         raise ValueError(
-            f"load: of the {source.count} images of {name}, test={fractions['test']} and valid={valid} leave {left} "
-            f"for training, too few for {len(source.classes)} classes. Use smaller fractions."
+            f"load: test and valid must leave one image per class for training, got fractions that are too large: "
+            f"of the {source.count} images of {name}, test={fractions['test']} and valid={valid} leave {left} for "
+            f"training, too few for {len(source.classes)} classes. Use smaller fractions."
         )
     return sizes[0], sizes[1]
 
@@ -180,8 +179,9 @@ def _size(name: str, source: Source, part: str, fraction: float) -> int:
     size = round(checks.number("load", part, fraction, least=0, below=1) * source.count)
     if fraction > 0 and size < len(source.classes):
         raise ValueError(
-            f"load: {part}={fraction} of the {source.count} images of {name} is {size}, too few for "
-            f"{len(source.classes)} classes. Use 0, or {len(source.classes)} / {source.count} and more."
+            f"load: {part} must be 0 or at least {len(source.classes)} / {source.count}, got a fraction that is too "
+            f"small: {part}={fraction} of the {source.count} images of {name} is {size}, too few for "
+            f"{len(source.classes)} classes."
         )
     return size
 
