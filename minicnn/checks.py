@@ -1,4 +1,4 @@
-"""Checks of plain arguments and of calls: one form of error, and hints for the words of other frameworks."""
+"""Validation of arguments and calls: one form of error, and hints for the names of other frameworks."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from minicnn.errors import ShapeError
 LARGEST = 2**31 - 1
 """The largest size, and the most elements of a parameter: no machine that trains small CNNs holds more."""
 ROOMY = 2**18
-"""Rows times columns, 512 x 512, up to which an image may be padded whatever its own size; beyond it to 64 times its
-own area. A dilation or a padding beyond both reads almost only zeros and takes gigabytes to do so."""
+"""The area (rows times columns, 512 x 512) up to which an image of any size may be padded; a larger image may be
+padded to 64 times its area. Dilation or padding beyond both reads almost only zeros and takes gigabytes of memory."""
 
 C = TypeVar("C", bound=Callable[..., Any])
 

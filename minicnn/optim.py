@@ -1,8 +1,8 @@
 """Optimizers: records with `init(params) -> state` and `update(grads, state, params) -> (params, state)`.
 
 Both trees come back new, nothing is written to. Weight decay is decoupled (Loshchilov and Hutter, 2019): each step
-takes learning rate times `weight_decay` off the weights themselves, and only off those with two or more axes, so
-biases, and the scales of normalisation, are left alone.
+subtracts learning rate times `weight_decay` times the weights, only for parameters with two or more axes: biases and
+the scales of normalization are not decayed.
 
 New parameters and new state have the dtype of the parameters. A state that was saved and loaded again works: its `step`
 may be an array without axes. Gradients or a state that belong to other parameters are a ValueError or a TypeError that
@@ -35,15 +35,15 @@ Rate: TypeAlias = float | Schedule
 @explained
 @dataclass(frozen=True)
 class SGD:
-    """Stochastic gradient descent: v = momentum * v + g, and w loses learning rate times v.
+    """Stochastic gradient descent: v = momentum * v + g, w = w - learning_rate * v.
 
     Parameters
     ----------
     learning_rate : float or schedule
     momentum : float
-        From 0 up to below 1.
+        In [0, 1).
     nesterov : bool
-        Look ahead: w loses learning rate times (g + momentum * v).
+        Nesterov momentum: w = w - learning_rate * (g + momentum * v).
     weight_decay : float
     global_clipnorm : float, optional
         Gradients whose norm over all parameters is larger are scaled down to it.
@@ -95,7 +95,7 @@ class SGD:
 @explained
 @dataclass(frozen=True)
 class Adam:
-    """Steps scaled by running averages of the gradient and of its square (Kingma and Ba, 2015).
+    """Adam: steps scaled by running averages of the gradient and of its square (Kingma and Ba, 2015).
 
     Parameters
     ----------

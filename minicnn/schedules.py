@@ -16,7 +16,7 @@ from minicnn.ops.window import integer
 @explained
 @dataclass(frozen=True)
 class Constant:
-    """The same rate always."""
+    """A constant rate."""
 
     rate: float
 
@@ -89,7 +89,7 @@ class Cosine:
 @explained
 @dataclass(frozen=True)
 class OneCycle:
-    """Up to `peak` in a straight line over the share `warmup` of the steps, then down to 0 along half a cosine.
+    """Linear increase to `peak` over the fraction `warmup` of the steps, then half a cosine down to 0.
 
     After Smith and Topin, 2018. The first step already has a rate above 0.
     """

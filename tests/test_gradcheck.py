@@ -247,7 +247,7 @@ def test_wrong_shares_at_ties_are_rejected(ties, wrong):
 def test_the_report_says_what_does_not_add_up():
     x = np.array(TIES["fours"]).reshape(1, 4, 4, 1)
     found = gradcheck(by_windows(ROUTES["everyone gets everything"]), x, mode="elements").rows[0]
-    assert found.found == "4 tied gradients add up to 4, slope 1"
+    assert found.found == "gradients of 4 tied elements sum to 4, derivative 1"
     assert found.worst == pytest.approx(0.75)
 
 
@@ -429,9 +429,10 @@ def test_counts_add_up_to_the_elements():
 def test_the_report_reads_well():
     text = str(gradcheck(by_windows(ROUTES["everyone gets everything"]), np.zeros((1, 2, 2, 1)), mode="elements"))
     assert text.splitlines() == [
-        "gradcheck by elements: WRONG to 1e-06",
-        "argument  smooth  kinked    worst  at",
-        "x              0       4  7.5e-01  (0, 0, 0, 0)  WRONG: 4 tied gradients add up to 4, slope 1",
+        "gradcheck by elements: INCORRECT to 1e-06",
+        "argument  smooth nonsmooth    worst  at",
+        "x              0         4  7.5e-01  (0, 0, 0, 0)  "
+        "INCORRECT: gradients of 4 tied elements sum to 4, derivative 1",
     ]
 
 

@@ -1,4 +1,4 @@
-"""The data sets by name, and their division into stratified parts."""
+"""Data sets by name, split into stratified training, validation and test sets."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from minicnn.data.split import Split
 
 @dataclass(frozen=True)
 class Source:
-    """What is known of a data set before it is read.
+    """A data set, as it is known before its files are read.
 
-    `count` images of `white` grey levels above black are there to be divided. `md5` is empty for "digits"; for the
+    `count` images are available for splitting; `white` is the maximum grey level. `md5` is empty for "digits"; for the
     others it has the checksums of training images, training labels, test images and test labels, in this order.
     """
 
@@ -67,7 +67,7 @@ SOURCES = {
 
 @dataclass(frozen=True)
 class Dataset:
-    """What `load` returns: three parts that share no image, and the name of each class by its index."""
+    """What `load` returns: three splits that share no image, and the names of the classes."""
 
     name: str
     train: Split
@@ -92,23 +92,23 @@ def load(
     root: str | os.PathLike[str] | None = None,
     download: bool = True,
 ) -> Dataset:
-    """Load a data set in three parts, each with the classes in their proportions.
+    """Load a data set in three stratified splits.
 
     Parameters
     ----------
     name : str
         "digits" (1,797 images of 8x8x1), "mnist" or "fashion-mnist" (60,000 + 10,000 images of 28x28x1).
     seed : int
-        Decides which image goes to which part, and the order within the parts (so `train[:n]` is a random subset).
+        Decides which image belongs to which split, and the order within a split: `train[:n]` is a random subset.
     valid, test : float
         Fractions for validation and test: of all images for "digits" (`test` is 0.2 unless given), of the 60,000 for
-        the others, whose official test set stays as it is, in its order. The test part does not depend on `valid`.
-        0 gives an empty part.
+        the others, whose official test set is used unchanged. The test split does not depend on `valid`.
+        0 gives an empty split.
     root : path, optional
         First place to look for ``<root>/<name>/<file>``; then come ``$MINICNN_DATASETS``, ``datasets/`` in the working
         directory, and the user's cache.
     download : bool
-        Whether to download into the user's cache, with a progress bar, what is nowhere to be found.
+        Whether to download into the user's cache, with a progress bar, files that are not found.
 
     Returns
     -------
@@ -118,10 +118,9 @@ def load(
     Raises
     ------
     TypeError
-        A fraction that is not a number, a seed that is not an integer, a root that is not a path, a `download` that is
-        not a bool.
+        An argument of the wrong type.
     ValueError
-        An unknown name, an impossible fraction or seed; a file whose MD5 is not the published one.
+        An unknown name, a fraction or seed out of range, or a file whose MD5 differs from the published one.
     FileNotFoundError
         A file is missing and `download` is False.
     OSError

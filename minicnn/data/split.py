@@ -1,4 +1,4 @@
-"""Images with their labels, and walks over them in batches."""
+"""Images with labels, and iteration over them in mini-batches."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def _check_labels(labels: np.ndarray, count: int) -> None:
 def batches(
     split: Split, batch_size: int, *, rng: np.random.Generator | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Go once through a split in pairs (images, labels) of up to `batch_size`; the last may be shorter.
+    """Iterate once over a split in mini-batches (images, labels); the last one may be smaller.
 
     With `rng` the images (not merely the batches) are permuted, and the permutation is drawn at the call, not at the
     first batch; without it they come in order, as views.

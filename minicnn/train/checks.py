@@ -1,4 +1,4 @@
-"""What is checked before images are trained on, evaluated or predicted, and after the steps of an epoch."""
+"""Checks before training, evaluation and prediction, and of the parameters after each epoch."""
 
 from __future__ import annotations
 
