@@ -1,4 +1,4 @@
-"""Checks of plain arguments and of calls: one form of error, and hints for the words of other frameworks."""
+"""Validation of arguments and calls: one form of error, and hints for the names of other frameworks."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from minicnn.errors import ShapeError
 LARGEST = 2**31 - 1
 """The largest size, and the most elements of a parameter: no machine that trains small CNNs holds more."""
 ROOMY = 2**18
-"""Rows times columns, 512 x 512, up to which an image may be padded whatever its own size; beyond it to 64 times its
-own area. A dilation or a padding beyond both reads almost only zeros and takes gigabytes to do so."""
+"""The area (rows times columns, 512 x 512) up to which an image of any size may be padded; a larger image may be
+padded to 64 times its area. Dilation or padding beyond both reads almost only zeros and takes gigabytes of memory."""
 
 C = TypeVar("C", bound=Callable[..., Any])
 
@@ -169,13 +169,15 @@ def check_area(where: str, what: str, area: Sequence[int], size: Sequence[int], 
     limit = max(most, 64 * math.prod(size))
     if math.prod(area) > limit:
         sizes = f"{area[0]}x{area[1]} for an image of {size[0]}x{size[1]}"
-        raise ShapeError(where, f"{what} would be {sizes}, more than {limit:,} elements per channel", fix)
+        raise ShapeError(where, f"{what} must have at most {limit:,} elements per channel, got {sizes}", fix)
 
 
 def check_elements(where: str, name: str, shape: tuple[int, ...]) -> None:
     """Raise ShapeError if an array of this shape has more elements than any machine holds."""
     if math.prod(shape) > LARGEST:
-        raise ShapeError(where, f"{name} of shape {shape} has more than {LARGEST:,} elements", "Use smaller sizes.")
+        raise ShapeError(
+            where, f"{name} must have at most {LARGEST:,} elements, got shape {shape}", "Use smaller sizes."
+        )
 
 
 def one_of(where: str, name: str, value: Any, choices: Collection[str]) -> str:

@@ -1,10 +1,10 @@
-"""The one shape of a wrong call: where it happened, what is wrong with which numbers, what would fit."""
+"""The error of an invalid shape: where it happened, what does not fit, and what would."""
 
 from __future__ import annotations
 
 
 class ShapeError(ValueError):
-    """A ValueError in parts, so that an op can put its name on it, and a net the layer's name and the way there.
+    """A ValueError in parts, so that an op can add its name, and a network the layer's name and the history of sizes.
 
     Attributes
     ----------
@@ -15,7 +15,7 @@ class ShapeError(ValueError):
     fix : str
         What would fit.
     placed : bool
-        Whether a net has already put its layer's name into `where`.
+        Whether a network has already put its layer's name into `where`.
 
     Examples
     --------
@@ -28,7 +28,7 @@ class ShapeError(ValueError):
         self.where, self.what, self.fix, self.placed = where, what, fix, False
 
     def place(self, name: str, history: str = "") -> None:
-        """Name the layer in which it happened; the innermost net adds how the input came to this shape."""
+        """Name the layer in which it happened; the innermost network adds the history of sizes."""
         self.where = f"{name}/{self.where}" if self.placed else name
         if history and not self.placed:
             self.what = f"{self.what}. {history}"

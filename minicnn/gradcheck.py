@@ -1,23 +1,25 @@
-"""Comparing gradients with difference quotients, kinks included.
+"""Comparison of gradients with difference quotients, also at non-differentiable points.
 
-f is evaluated at x + t d and x - t d for two t, one twice the other. Where f is smooth along d, the slopes ahead
-and behind meet as t shrinks and Richardson's extrapolation gives the slope to ten digits: the gradient must be
-that. Where they do not meet at any of three sizes of t, f has a kink (ReLU at 0, tied maxima), has no gradient
-there, and a plain difference quotient says nothing: it gives 0.5 for each tied cell, however many there are.
-What must hold at a kink is
+f is evaluated at x + t d and x - t d for two t, one twice the other. Where f is differentiable along d, the one-sided
+derivatives converge to each other as t shrinks, and Richardson's extrapolation gives the derivative to ten digits: the
+gradient must equal it. Where they do not meet at any of three sizes of t, f is not differentiable there (ReLU at 0,
+tied maxima), and a plain difference quotient says nothing: it gives 0.5 for each tied element, however many there are.
+At such a point two conditions are checked:
 
-    bracket   the gradient lies between the slope behind and the slope ahead,
-    sum       elements of equal value at which one output is kinked move together. If that move is smooth, as it is
-              for the tied cells of a window (all up by t, the maximum up by t), their gradients add up to its slope.
+    bracket   the gradient lies between the two one-sided derivatives,
+    sum       elements of equal value at which one output is not differentiable are moved together. If that move is
+              smooth, as it is for the tied elements of a window (all up by t, the maximum up by t), their gradients
+              must sum to its derivative.
 
-The bracket alone would accept "every tie gets everything" and "no tie gets anything"; the sum rejects them. Both are
-statements about one output: in a weighted sum of several, slopes of opposite sign cancel. So outputs without
-kinks are weighed together at random, which needs one backward pass, and each output with a kink is looked at alone.
-For the same reason give `gradcheck` the array that an op returns, not its sum.
+The bracket alone would accept "every tied element gets the whole gradient" and "none gets any"; the sum rejects both.
+Both conditions hold for one output: in a weighted sum of several, derivatives of opposite sign cancel. Differentiable
+outputs are therefore combined with random weights, which needs one backward pass, and each output that is not
+differentiable is checked by itself. For the same reason give `gradcheck` the array that an op returns, not its sum.
 
-A function that is consistently wrong, forward and backward, passes: only known values can tell. A right gradient can
-look wrong where f's result is far smaller than the numbers that it is the difference of, as the cross-entropy of a row
-that is right with a margin of 20: its relative rounding does not show in what goes in and comes out.
+A function whose forward and backward passes are wrong in the same way is accepted: only known values can detect that. A
+correct gradient can be rejected where the result of f is far smaller than the values whose difference it is, as the
+cross-entropy of a row that is classified correctly with a margin of 20: its relative rounding error cannot be seen in
+the arguments and the result.
 """
 
 from __future__ import annotations
@@ -37,14 +39,14 @@ from minicnn.geometry import integer
 
 FEW = 1024
 STEPS = (2.0**-13, 2.0**-18, 2.0**-23)
-SETTLED = 1e-7  # slopes that agree to this share of their size are the same slope
-ROUNDING = 32 * np.finfo(np.float64).eps  # what an output may be off by, as a share of its size
-UNSEEN = 4 * np.finfo(np.float64).eps  # how far an output may move, as a share of its size, and show no difference
+SETTLED = 1e-7  # one-sided derivatives that agree to this fraction of their size are equal
+ROUNDING = 32 * np.finfo(np.float64).eps  # error of an output, as a fraction of its size
+UNSEEN = 4 * np.finfo(np.float64).eps  # change of an output that may not show, as a fraction of its size
 
 
 @dataclass(frozen=True)
 class Row:
-    """One argument: how many elements (or directions) were smooth or kinked, the worst relative error and where."""
+    """One argument: in how many elements (or directions) f is differentiable or not, the worst error and where."""
 
     name: str
     smooth: int
@@ -56,7 +58,7 @@ class Row:
 
 @dataclass(frozen=True, repr=False)
 class Report:
-    """The result of `gradcheck`: true if every gradient is right, and a table to print."""
+    """The result of `gradcheck`: true if every gradient is correct, and a table to print."""
 
     mode: str
     tolerance: float
@@ -72,11 +74,11 @@ class Report:
 
     def __repr__(self) -> str:
         width = max(8, *(len(row.name) for row in self.rows))
-        lines = [f"gradcheck by {self.mode}: {'right' if self.ok else 'WRONG'} to {self.tolerance:g}"]
-        lines.append(f"{'argument':{width}} {'smooth':>7} {'kinked':>7} {'worst':>8}  at")
+        lines = [f"gradcheck by {self.mode}: {'correct' if self.ok else 'INCORRECT'} to {self.tolerance:g}"]
+        lines.append(f"{'argument':{width}} {'smooth':>7} {'nonsmooth':>9} {'worst':>8}  at")
         for row in self.rows:
-            wrong = f"  WRONG: {row.found}" if row.worst > self.tolerance else ""
-            lines.append(f"{row.name:{width}} {row.smooth:>7} {row.kinked:>7} {row.worst:>8.1e}  {row.index}{wrong}")
+            wrong = f"  INCORRECT: {row.found}" if row.worst > self.tolerance else ""
+            lines.append(f"{row.name:{width}} {row.smooth:>7} {row.kinked:>9} {row.worst:>8.1e}  {row.index}{wrong}")
         return "\n".join(lines)
 
 
@@ -89,7 +91,7 @@ def gradcheck(
     tolerance: float = 1e-6,
     directions: int = 2,
 ) -> Report:
-    """Compare the gradients of `f(*args)` with its slopes, in float64: `assert gradcheck(f, x)`.
+    """Compare the gradients of `f(*args)` with difference quotients, in float64: `assert gradcheck(f, x)`.
 
     Parameters
     ----------
@@ -101,20 +103,20 @@ def gradcheck(
         Draws directions and the weights of the outputs; the same ones each time by default.
     mode : {"direction", "elements"}
         "direction" moves each argument as a whole along `directions` random directions: a few evaluations of f, any
-        size. "elements" moves every element by itself, four evaluations each, and alone checks sums at kinks. Where
-        several elements have kinks of their own, as zeros before a ReLU, the slopes along a direction need not bracket
-        a right gradient: of up to 1,024 elements, "elements" then decides before "direction" calls it wrong.
+        size. "elements" moves every element by itself, four evaluations each; only this mode checks sums at ties. Where
+        f is not differentiable in several elements, as at zeros before a ReLU, the one-sided derivatives along a
+        direction need not bracket a correct gradient: up to 1,024 elements, "elements" then decides.
     tolerance : float
-        Largest relative error that passes. What rounding may do to a difference quotient is allowed on top.
+        Largest relative error that passes, on top of the rounding error of a difference quotient.
 
     Examples
     --------
     >>> from minicnn import ops
     >>> x = np.array([[3.0, 3.0, 1.0], [0.0, 2.0, 3.0]])
     >>> gradcheck(lambda x: ops.max(x, axis=1), x, mode="elements")
-    gradcheck by elements: right to 1e-06
-    argument  smooth  kinked    worst  at
-    x              4       2  0.0e+00  (0, 0)
+    gradcheck by elements: correct to 1e-06
+    argument  smooth  nonsmooth    worst  at
+    x              4          2  0.0e+00  (0, 0)
     """
     one_of("gradcheck", "mode", mode, ("direction", "elements"))
     if not callable(f):
@@ -126,7 +128,9 @@ def gradcheck(
         parts, claims = function.parts, _check_elements(function, rng)
     else:
         parts, claims = _check_directions(function, rng, integer("gradcheck", "directions", directions))
-    claims[:, 4] += ROUNDING * np.abs(function.y).sum()  # a gradient that cancels to zero does so to rounding only
+    claims[:, 4] += (
+        ROUNDING * np.abs(function.y).sum()
+    )  # a gradient that cancels to zero does so only to within rounding
     report = Report(mode, tolerance, tuple(_row(part, claims, tolerance) for part in parts))
     if mode == "direction" and not report and any(row.kinked for row in report.rows) and function.x.size <= FEW:
         return gradcheck(f, *args, rng=rng, mode="elements", tolerance=tolerance)
@@ -147,10 +151,12 @@ class _Function:
         try:
             self.f, self.given = f, inspect.signature(f).bind(*args)
         except (TypeError, ValueError) as error:  # ValueError: a function of C without a signature
-            raise TypeError(f"gradcheck: f cannot be called with {len(args)} arguments: {error}. Give all.") from None
+            raise TypeError(
+                f"gradcheck: args must fit the signature of f, got {len(args)} arguments: {error}. Give all."
+            ) from None
         arrays = [(name, _double(name, a)) for name, a in tree.items(self.given.arguments)]
         if not arrays:
-            raise TypeError("gradcheck: there is nothing to check. Give f and at least one array.")
+            raise TypeError("gradcheck: args must hold at least one array, got nothing to check.")
         ends = np.cumsum([a.size for _, a in arrays])
         self.parts = [_Part(n, a.shape, slice(end - a.size, end)) for (n, a), end in zip(arrays, ends, strict=True)]
         self.x = np.concatenate([a.ravel() for _, a in arrays])
@@ -160,7 +166,10 @@ class _Function:
         self.tensors = [Tensor(a) for _, a in arrays]
         self.result = self._call(self.tensors)
         if not np.allclose(_plain(self.result).ravel(), self.y, rtol=1e-12, atol=0):
-            raise ValueError("gradcheck: two calls of f give different results. Make its random generators inside f.")
+            raise ValueError(
+                "gradcheck: f must be deterministic, got different results from two calls. "
+                "Make its random generators inside f."
+            )
 
     def _call(self, leaves: list[Any]) -> Any:
         left = iter(leaves)
@@ -171,11 +180,16 @@ class _Function:
         own = x.copy()
         y = _plain(self._call([own[part.span].reshape(part.shape) for part in self.parts]))
         if not np.array_equal(own, x, equal_nan=True):
-            raise ValueError("gradcheck: f writes into its arguments. Let it make new arrays.")
+            raise ValueError("gradcheck: f must return new arrays, got one that writes into its arguments.")
         if y.dtype != np.float64:
-            raise TypeError(f"gradcheck: f gives {y.dtype} for float64. Steps of 1e-4 need float64 throughout.")
+            raise TypeError(
+                f"gradcheck: f must return float64 for float64, got {y.dtype}. Steps of 1e-4 need float64 throughout."
+            )
         if not np.isfinite(y).all():
-            raise ValueError("gradcheck: f is not finite at x or a step of 1e-4 beside it. Check it elsewhere.")
+            raise ValueError(
+                "gradcheck: f must be finite near x, got a result that is not finite within a step of 1e-4. "
+                "Check it elsewhere."
+            )
         return y.ravel()
 
     def _size(self) -> Any:
@@ -287,11 +301,11 @@ def _weigh(w: np.ndarray, low: np.ndarray, high: np.ndarray, noise: np.ndarray) 
 
 
 def _row(part: _Part, claims: np.ndarray, tolerance: float) -> Row:
-    """Sum up the claims (place, gradient, low, high, noise, cells) about one argument."""
+    """Sum up the claims (place, gradient, low, high, noise, tied elements) about one argument."""
     mine = claims[(part.span.start <= claims[:, 0]) & (claims[:, 0] < part.span.stop)]
     if not len(mine):
         return Row(part.name, 0, 0, 0.0, (), "")
-    places, g, low, high, noise, cells = mine.T
+    places, g, low, high, noise, tied = mine.T
     known = np.where(np.isfinite(g), g, 0)
     outside = np.maximum(np.maximum(low - known, known - high), 0)
     scale = np.abs([known, low, high, noise / tolerance]).max(axis=0)
@@ -299,8 +313,10 @@ def _row(part: _Part, claims: np.ndarray, tolerance: float) -> Row:
     i = int(errors.argmax())
     index = np.unravel_index(int(places[i]) - part.span.start, part.shape)
     kinked = len(np.unique(places[low < high]))
-    who = "gradient" if cells[i] == 1 else f"{cells[i]:g} tied gradients add up to"
-    slopes = f"slope {low[i]:.7g}" if low[i] == high[i] else f"slopes {low[i]:.7g} to {high[i]:.7g}"
+    who = "gradient" if tied[i] == 1 else f"gradients of {tied[i]:g} tied elements sum to"
+    slopes = f"derivative {low[i]:.7g}"
+    if low[i] != high[i]:
+        slopes = f"one-sided derivatives {low[i]:.7g} and {high[i]:.7g}"
     counts = math.prod(part.shape) - kinked, kinked
     return Row(part.name, *counts, float(errors[i]), tuple(int(k) for k in index), f"{who} {g[i]:.7g}, {slopes}")
 
@@ -324,13 +340,15 @@ def _random(rng: np.random.Generator, size: int) -> np.ndarray:
 
 def _plain(y: Any) -> np.ndarray:
     if not isinstance(y, Tensor | np.ndarray | float | np.floating):
-        raise TypeError(f"gradcheck: f returns a {type(y).__name__}. Return one array or number.")
+        raise TypeError(f"gradcheck: f must return one array or number, got a {type(y).__name__}.")
     return y.data if isinstance(y, Tensor) else np.asarray(y)
 
 
 def _double(name: str, a: Any) -> np.ndarray:
     array: np.ndarray = np.asarray(None if isinstance(a, Tensor) else a)
     if array.dtype not in (np.float32, np.float64):
-        what = f"{array.dtype} array" if isinstance(a, np.ndarray) else type(a).__name__
-        raise TypeError(f"gradcheck: {name} is a {what}. Give float arrays; hold others fixed: lambda x: f(x, labels).")
+        what = f"an array of {array.dtype}" if isinstance(a, np.ndarray) else f"a {type(a).__name__}"
+        raise TypeError(
+            f"gradcheck: {name} must be a float array, got {what}. Hold other arguments fixed: lambda x: f(x, labels)."
+        )
     return np.array(array, dtype=np.float64)

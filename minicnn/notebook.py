@@ -1,6 +1,6 @@
-"""What a notebook needs of results: a progress bar that is seen, figures that show themselves, tables in HTML.
+"""Display in notebooks: progress bars, figures that display themselves, HTML tables.
 
-Nothing here imports IPython: it is looked for among the modules that are there, as a notebook's kernel has it.
+IPython is never imported: a notebook's kernel has already loaded it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Optimizers: records with `init(params) -> state` and `update(grads, state, params) -> (params, state)`.
 
 Both trees come back new, nothing is written to. Weight decay is decoupled (Loshchilov and Hutter, 2019): each step
-takes learning rate times `weight_decay` off the weights themselves, and only off those with two or more axes, so
-biases, and the scales of normalisation, are left alone.
+subtracts learning rate times `weight_decay` times the weights, only for parameters with two or more axes: biases and
+the scales of normalization are not decayed.
 
 New parameters and new state have the dtype of the parameters. A state that was saved and loaded again works: its `step`
 may be an array without axes. Gradients or a state that belong to other parameters are a ValueError or a TypeError that
@@ -35,15 +35,15 @@ Rate: TypeAlias = float | Schedule
 @explained
 @dataclass(frozen=True)
 class SGD:
-    """Stochastic gradient descent: v = momentum * v + g, and w loses learning rate times v.
+    """Stochastic gradient descent: v = momentum * v + g, w = w - learning_rate * v.
 
     Parameters
     ----------
     learning_rate : float or schedule
     momentum : float
-        From 0 up to below 1.
+        In [0, 1).
     nesterov : bool
-        Look ahead: w loses learning rate times (g + momentum * v).
+        Nesterov momentum: w = w - learning_rate * (g + momentum * v).
     weight_decay : float
     global_clipnorm : float, optional
         Gradients whose norm over all parameters is larger are scaled down to it.
@@ -68,7 +68,9 @@ class SGD:
         momentum = number("SGD", "momentum", self.momentum, least=0, below=1)
         keep(self, momentum=momentum, nesterov=bool(self.nesterov))
         if self.nesterov and not self.momentum:
-            raise ValueError("SGD: nesterov looks ahead along a momentum of 0. Give momentum=0.9, or nesterov=False.")
+            raise ValueError(
+                "SGD: nesterov must be False without momentum, got True. Use momentum=0.9, or nesterov=False."
+            )
 
     def init(self, params: Tree) -> State:
         """Return the state before the first step: `step`, and with a momentum `velocity`, a tree like `params`."""
@@ -93,7 +95,7 @@ class SGD:
 @explained
 @dataclass(frozen=True)
 class Adam:
-    """Steps scaled by running averages of the gradient and of its square (Kingma and Ba, 2015).
+    """Adam: steps scaled by running averages of the gradient and of its square (Kingma and Ba, 2015).
 
     Parameters
     ----------
@@ -119,7 +121,7 @@ class Adam:
             keep(self, **{name: number("Adam", name, getattr(self, name), least=0, below=1)})
         keep(self, epsilon=number("Adam", "epsilon", self.epsilon, least=0))
         if not np.float32(self.epsilon):  # beside float32 arrays 1e-50 is 0, too
-            raise ValueError(f"Adam: epsilon={self.epsilon!r} must be above 0 in float32. Use 1e-7.")
+            raise ValueError(f"Adam: epsilon must be above 0 in float32, got {self.epsilon!r}. Use 1e-7.")
 
     def init(self, params: Tree) -> State:
         """Return the state before the first step: `step`, and `mean` and `square`, trees like `params`."""
@@ -241,7 +243,9 @@ def _map(optimizer: Optimizer, f: Callable[..., np.ndarray], params: Tree, **oth
         fix = "Gradients and state must belong to params."
         raise kind(f"{where}: {leaf_place} must be a float array{wanted}, got {describe(a)}. {fix}") from None
     except ValueError as error:
-        raise ValueError(f"{where}: params, {' and '.join(others)} must be equal trees: {error}.") from None
+        raise ValueError(
+            f"{where}: params, {' and '.join(others)} must be equal trees, got different ones: {error}."
+        ) from None
 
 
 def _cast(name: str, a: Any, w: Any) -> Any:

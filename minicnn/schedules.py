@@ -16,7 +16,7 @@ from minicnn.geometry import integer
 @explained
 @dataclass(frozen=True)
 class Constant:
-    """The same rate always."""
+    """A constant rate."""
 
     rate: float
 
@@ -89,7 +89,7 @@ class Cosine:
 @explained
 @dataclass(frozen=True)
 class OneCycle:
-    """Up to `peak` in a straight line over the share `warmup` of the steps, then down to 0 along half a cosine.
+    """Linear increase to `peak` over the fraction `warmup` of the steps, then half a cosine down to 0.
 
     After Smith and Topin, 2018. The first step already has a rate above 0.
     """
@@ -148,5 +148,8 @@ def over(schedule: Schedule, steps: int) -> Schedule:
 
 def _known(schedule: Cosine | OneCycle, steps: int | None) -> int:
     if steps is None:
-        raise ValueError(f"{schedule} does not know how long to last. Give steps=, or let train.fit fill it in.")
+        raise ValueError(
+            f"{type(schedule).__name__}: steps must be set before a call, got {schedule}. "
+            "Give steps=, or let train.fit set it."
+        )
     return steps

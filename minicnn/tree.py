@@ -1,4 +1,4 @@
-"""Trees of arrays: dicts, lists and tuples, nested as one likes, with anything else as a leaf.
+"""Trees of arrays: dicts, lists and tuples, nested in any way, with anything else as a leaf.
 
 Parameters, gradients and optimizer states are such trees. Order is the order of insertion, so it is the same in
 every process.

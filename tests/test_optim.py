@@ -170,7 +170,7 @@ def test_an_open_length_is_filled_in_once():
     fixed = schedules.Cosine(1.0, steps=5)
     assert schedules.over(fixed, 70) is fixed
     assert optim.over(optim.SGD(schedules.Cosine(1.0)), 9).learning_rate.steps == 9
-    with pytest.raises(ValueError, match="does not know how long to last"):
+    with pytest.raises(ValueError, match="steps must be set"):
         schedules.Cosine(1.0)(0)
 
 

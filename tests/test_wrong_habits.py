@@ -355,7 +355,12 @@ CALLS = [
         "gradcheck: rng must be a numpy.random.Generator, got a int",
         "np.random.default_rng(0)",
     ),
-    (T, lambda: gradcheck.gradcheck(ops.relu, ROWS, ROWS), "gradcheck: f cannot be called with 2", "Give all"),
+    (
+        T,
+        lambda: gradcheck.gradcheck(ops.relu, ROWS, ROWS),
+        "gradcheck: args must fit the signature of f, got 2",
+        "Give all",
+    ),
     # NumPy's functions and Python's conversions on Tensors
     (T, lambda: np.exp(X), "numpy.exp cannot be applied to a Tensor", "minicnn.ops.exp(...)", "x.data"),
     (T, lambda: np.sum(X), "numpy.sum cannot", "minicnn.ops.sum(...)"),

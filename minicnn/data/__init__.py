@@ -1,7 +1,7 @@
-"""Images with labels: three data sets by name, stratified parts, batches and augmentation.
+"""Images with labels: three data sets by name, stratified splits, mini-batches and augmentation.
 
-`load` reads the digits that come with scikit-learn, or the official MNIST and Fashion-MNIST files, which are looked
-for on this machine before they are downloaded, and whose checksums are compared before a byte of them is used.
+`load` reads the digits that come with scikit-learn, or the official MNIST and Fashion-MNIST files, which are
+searched for on this machine before they are downloaded, and whose checksums are verified before they are used.
 """
 
 from minicnn.data.augmentation import Augmentation, augment, warp

@@ -1,4 +1,4 @@
-"""Augmentation: each image moved, turned and bent a little, differently every time it is seen.
+"""Augmentation: random shift, rotation and elastic distortion of each image.
 
 The three motions become one coordinate map, so that each image is interpolated (and so blurred) only once.
 Background is 0. Angles are in degrees, counterclockwise as the image is looked at; distances in pixels, rows before
@@ -36,7 +36,7 @@ class Augmentation:
         by a Gaussian and multiplied by alpha. Away from the edges the displacement's root mean square is then about
         ``0.163 * elastic / elastic_sigma`` pixels; their 34 with sigma 4, for 28x28 digits, is 1.4 pixels.
     elastic_sigma : float
-        Standard deviation of that Gaussian in pixels: small crumples, large bends.
+        Standard deviation of that Gaussian in pixels: small values crumple, large values bend the image.
 
     Raises
     ------

@@ -32,7 +32,7 @@ def _expanded(place: Path) -> Path:
     try:
         return place.expanduser()
     except RuntimeError as error:  # "~name" of a user that is not known
-        raise ValueError(f"load: {place} must be a folder that can be found: {error}") from None
+        raise ValueError(f"load: root must be a folder that can be found, got {place}: {error}") from None
 
 
 def find(file: str, folders: list[Path]) -> Path | None:

@@ -1,4 +1,4 @@
-"""The data sets by name, and their division into stratified parts."""
+"""Data sets by name, split into stratified training, validation and test sets."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from minicnn.data.split import Split
 
 @dataclass(frozen=True)
 class Source:
-    """What is known of a data set before it is read.
+    """A data set, as it is known before its files are read.
 
-    `count` images of `white` grey levels above black are there to be divided. `md5` is empty for "digits"; for the
+    `count` images are available for splitting; `white` is the maximum grey level. `md5` is empty for "digits"; for the
     others it has the checksums of training images, training labels, test images and test labels, in this order.
     """
 
@@ -67,7 +67,7 @@ SOURCES = {
 
 @dataclass(frozen=True)
 class Dataset:
-    """What `load` returns: three parts that share no image, and the name of each class by its index."""
+    """What `load` returns: three splits that share no image, and the names of the classes."""
 
     name: str
     train: Split
@@ -77,8 +77,8 @@ class Dataset:
 
     def __iter__(self) -> NoReturn:
         raise TypeError(
-            "Dataset: its parts are named: .train, .valid and .test, each with .images and .labels; "
-            "it cannot be unpacked into tuples."
+            "Dataset: the splits must be accessed by name, got iteration. "
+            "Use .train, .valid and .test, each with .images and .labels."
         )
 
 
@@ -92,23 +92,23 @@ def load(
     root: str | os.PathLike[str] | None = None,
     download: bool = True,
 ) -> Dataset:
-    """Load a data set in three parts, each with the classes in their proportions.
+    """Load a data set in three stratified splits.
 
     Parameters
     ----------
     name : str
         "digits" (1,797 images of 8x8x1), "mnist" or "fashion-mnist" (60,000 + 10,000 images of 28x28x1).
     seed : int
-        Decides which image goes to which part, and the order within the parts (so `train[:n]` is a random subset).
+        Decides which image belongs to which split, and the order within a split: `train[:n]` is a random subset.
     valid, test : float
         Fractions for validation and test: of all images for "digits" (`test` is 0.2 unless given), of the 60,000 for
-        the others, whose official test set stays as it is, in its order. The test part does not depend on `valid`.
-        0 gives an empty part.
+        the others, whose official test set is used unchanged. The test split does not depend on `valid`.
+        0 gives an empty split.
     root : path, optional
         First place to look for ``<root>/<name>/<file>``; then come ``$MINICNN_DATASETS``, ``datasets/`` in the working
         directory, and the user's cache.
     download : bool
-        Whether to download into the user's cache, with a progress bar, what is nowhere to be found.
+        Whether to download into the user's cache, with a progress bar, files that are not found.
 
     Returns
     -------
@@ -118,10 +118,9 @@ def load(
     Raises
     ------
     TypeError
-        A fraction that is not a number, a seed that is not an integer, a root that is not a path, a `download` that is
-        not a bool.
+        An argument of the wrong type.
     ValueError
-        An unknown name, an impossible fraction or seed; a file whose MD5 is not the published one.
+        An unknown name, a fraction or seed out of range, or a file whose MD5 differs from the published one.
     FileNotFoundError
         A file is missing and `download` is False.
     OSError
@@ -153,25 +152,24 @@ def load(
 def _source(name: str) -> Source:
     if not isinstance(name, str) or name not in SOURCES:
         close = difflib.get_close_matches(str(name).lower(), SOURCES, n=1)
-        hint = f"Did you mean {close[0]!r}? " if close else ""
-        raise ValueError(f"load: there is no data set {name!r}. {hint}Use one of {', '.join(map(repr, SOURCES))}.")
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"load: name must be one of {', '.join(map(repr, SOURCES))}, got {name!r}.{hint}")
     return SOURCES[name]
 
 
 def _held_out(name: str, source: Source, test: float | None, valid: float) -> tuple[int, int]:
     """Return how many images of those to be divided go to the test part, and how many to the validation part."""
     if source.md5 and test is not None:
-        raise ValueError(
-            f"load: test={test}, but {name} has an official test set, which stays as it is. Leave test out."
-        )
+        raise ValueError(f"load: test must be left out for {name}, which has an official test set, got test={test}.")
     default = 0.0 if source.md5 else 0.2
     fractions = {"test": default if test is None else test, "valid": valid}
     sizes = [_size(name, source, part, fraction) for part, fraction in fractions.items()]
     left = source.count - sum(sizes)
     if left < len(source.classes):
         raise ValueError(
-            f"load: of the {source.count} images of {name}, test={fractions['test']} and valid={valid} leave {left} "
-            f"for training, too few for {len(source.classes)} classes. Use smaller fractions."
+            f"load: test and valid must leave one image per class for training, got fractions that are too large: "
+            f"of the {source.count} images of {name}, test={fractions['test']} and valid={valid} leave {left} for "
+            f"training, too few for {len(source.classes)} classes. Use smaller fractions."
         )
     return sizes[0], sizes[1]
 
@@ -180,8 +178,9 @@ def _size(name: str, source: Source, part: str, fraction: float) -> int:
     size = round(checks.number("load", part, fraction, least=0, below=1) * source.count)
     if fraction > 0 and size < len(source.classes):
         raise ValueError(
-            f"load: {part}={fraction} of the {source.count} images of {name} is {size}, too few for "
-            f"{len(source.classes)} classes. Use 0, or {len(source.classes)} / {source.count} and more."
+            f"load: {part} must be 0 or at least {len(source.classes)} / {source.count}, got a fraction that is too "
+            f"small: {part}={fraction} of the {source.count} images of {name} is {size}, too few for "
+            f"{len(source.classes)} classes."
         )
     return size
 

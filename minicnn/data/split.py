@@ -1,4 +1,4 @@
-"""Images with their labels, and walks over them in batches."""
+"""Images with labels, and iteration over them in mini-batches."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from minicnn.checks import explained
+from minicnn.checks import explained, shown
 
 
 @explained
@@ -63,8 +63,8 @@ class Split:
 
     def __iter__(self) -> NoReturn:
         raise TypeError(
-            "Split: it must be walked in batches, by `for images, labels in data.batches(split, 32)`; "
-            "its parts are split.images and split.labels."
+            "Split: a split must be iterated in batches, got iteration over itself. Use "
+            "`for images, labels in data.batches(split, 32)`, or split.images and split.labels."
         )
 
     def __repr__(self) -> str:
@@ -92,7 +92,7 @@ def _indices(index: Any, count: int) -> np.ndarray:
         row = np.zeros(())
     if row.ndim != 1 or (row.size and row.dtype.kind not in "iub"):
         raise TypeError(
-            f"Split: {index!r:.60} is neither a slice nor one row of indices. "
+            f"Split: an index must be a slice or one row of indices, got {index!r:.60}. "
             "Use split[3:4] for a split of one image, split.images[3] for the image."
         )
     if row.dtype.kind == "b":
@@ -107,21 +107,21 @@ def _indices(index: Any, count: int) -> np.ndarray:
 
 def _check_labels(labels: np.ndarray, count: int) -> None:
     if labels.dtype.kind not in "iu":
-        raise TypeError(f"Split: the labels are {labels.dtype}. Use integer class indices.")
+        raise TypeError(f"Split: labels must be integer class indices, got {labels.dtype}.")
     if labels.ndim != 1:
         hint = "; one-hot rows become indices by labels.argmax(axis=1)" if labels.ndim == 2 else ""
-        raise ValueError(f"Split: the labels are {labels.shape}, rank {labels.ndim}. Use rank 1, (N,){hint}.")
+        raise ValueError(f"Split: labels must have shape (N,), got {labels.shape}, rank {labels.ndim}{hint}.")
     if labels.dtype == np.uint64 and labels.size and labels.max() >= 2**63:
         raise ValueError(f"Split: labels must be class indices, got {labels.max()}. Use integers from 0.")
     if len(labels) != count:
-        raise ValueError(f"Split: there are {count} images, but {len(labels)} labels. Use one label for each image.")
+        raise ValueError(f"Split: labels must hold one label for each of {count} images, got {len(labels)} labels.")
 
 
 @explained
 def batches(
     split: Split, batch_size: int, *, rng: np.random.Generator | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Go once through a split in pairs (images, labels) of up to `batch_size`; the last may be shorter.
+    """Iterate once over a split in mini-batches (images, labels); the last one may be smaller.
 
     With `rng` the images (not merely the batches) are permuted, and the permutation is drawn at the call, not at the
     first batch; without it they come in order, as views.
@@ -149,10 +149,10 @@ def batches(
 
 def _batch_size(batch_size: Any, count: int) -> int:
     if isinstance(batch_size, bool) or not isinstance(batch_size, Integral):
-        raise TypeError(f"batches: batch_size={batch_size!r} is not an integer. Use one of at least 1.")
+        raise TypeError(f"batches: batch_size must be an integer of at least 1, got {shown(batch_size)}.")
     if batch_size < 1:
         raise ValueError(
-            f"batches: batch_size={batch_size} is out of range. Use 1 to {max(count, 1)} for {count} images."
+            f"batches: batch_size must be from 1 to {max(count, 1)} for {count} images, got {shown(batch_size)}."
         )
     return int(batch_size)
 
@@ -162,15 +162,17 @@ def check_images(who: str, images: Any) -> None:
     if not isinstance(images, np.ndarray) or images.dtype not in (np.float32, np.float64):
         arrived = images.dtype if isinstance(images, np.ndarray) else f"a {type(images).__name__}"
         raise TypeError(
-            f"{who}: the images are {arrived}. Use a float32 (or float64) array; "
-            "bytes of 0 to 255 become images in [0, 1] by images.astype(np.float32) / 255."
+            f"{who}: images must be a float32 (or float64) array, got {arrived}. "
+            "Bytes of 0 to 255 become images in [0, 1] by images.astype(np.float32) / 255."
         )
     if images.ndim != 4:
         hint = "; a channel axis is added by images[..., None]" if images.ndim == 3 else ""
-        raise ValueError(f"{who}: the images are {images.shape}, rank {images.ndim}. Use rank 4, (N, H, W, C){hint}.")
+        raise ValueError(f"{who}: images must have shape (N, H, W, C), got {images.shape}, rank {images.ndim}{hint}.")
 
 
 def check_generator(who: str, rng: Any) -> None:
     """Raise TypeError unless `rng` is a NumPy Generator."""
     if not isinstance(rng, np.random.Generator):
-        raise TypeError(f"{who}: rng={rng!r} is not a numpy.random.Generator. Use np.random.default_rng(seed).")
+        raise TypeError(
+            f"{who}: rng must be a numpy.random.Generator, got {shown(rng)}. Use np.random.default_rng(seed)."
+        )

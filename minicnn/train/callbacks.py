@@ -1,4 +1,4 @@
-"""What can happen after each epoch: callables that get a Moment and return True to end the training.
+"""Callbacks: functions that are called with a Moment after each epoch; training stops if a callback returns True.
 
 Any other result than True, False and None is a TypeError. A callback with an attribute `monitor` names a column of the
 history; `fit` checks it before training.
@@ -52,7 +52,7 @@ class EarlyStopping:
         _check_name("EarlyStopping", self.monitor)
 
     def __call__(self, moment: Moment) -> bool:
-        """Say whether to end."""
+        """Return whether to stop."""
         _check_moment("EarlyStopping", moment)
         best = moment.history.best(self.monitor)["epoch"]
         return len(moment.history) - best >= self.patience

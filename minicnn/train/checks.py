@@ -1,4 +1,4 @@
-"""What is checked before images are trained on, evaluated or predicted, and after the steps of an epoch."""
+"""Checks before training, evaluation and prediction, and of the parameters after each epoch."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def check_fit(
         here, there = train.images.shape[1:], valid.images.shape[1:]
         if net.param_shapes(here) != net.param_shapes(there):
             raise ValueError(
-                f"fit: images of {there} in valid want other parameters than {here} in train. Use one shape."
+                f"fit: valid must have images that fit the parameters for {here} in train, got {there} in valid."
             )
     if augment is not None and (not callable(augment) or isinstance(augment, type)):
         fix = "Use a function of (images, rng), or a value such as data.Augmentation(shift=1)."
@@ -77,13 +77,15 @@ def check_split(where: str, net: Any, split: Any) -> int:
     """Return the number of classes of a net, or raise what keeps it from being trained or evaluated on a split."""
     if not isinstance(net, Layer) or not isinstance(split, data.Split):
         kinds = f"{type(net).__name__} and {type(split).__name__}"
-        raise TypeError(f"{where}: got {kinds}. Use a layer such as Sequential, and a data.Split of images and labels.")
+        raise TypeError(
+            f"{where}: net must be a layer such as Sequential and split a data.Split of images and labels, got {kinds}."
+        )
     if not len(split):
-        raise ValueError(f"{where}: there are no images. Give at least one.")
+        raise ValueError(f"{where}: split must hold at least one image, got no images.")
     shape = split.images.shape[1:]
     out = net.output_shape(shape)
     if len(out) != 1:
-        raise ShapeError(where, f"the net gives {out} for an image, a class needs (classes,)", "End with Dense.")
+        raise ShapeError(where, f"net must give (classes,) for an image, got {out}", "End with Dense.")
     last = _last_layer(net, shape)
     if getattr(type(last), "op", None) in (ops.softmax, ops.sigmoid):
         raise ValueError(
@@ -189,7 +191,9 @@ def _check_monitor(where: str, monitor: Any, validated: bool) -> None:
         return
     if monitor in VALID_COLUMNS:
         fix = "Give valid= to fit, or monitor='loss'."
-        raise ValueError(f"{where}: monitor={monitor!r} needs validation after each epoch, got no valid. {fix}")
+        raise ValueError(
+            f"{where}: monitor must be a column of training, as valid was not given, got {monitor!r}. {fix}"
+        )
     raise ValueError(f"{where}: {unknown('monitor', monitor, COLUMNS + VALID_COLUMNS)}")
 
 

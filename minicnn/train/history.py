@@ -1,4 +1,4 @@
-"""What a training went through, epoch by epoch."""
+"""The record of a training: one row per epoch, and the result of `fit`."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class Result:
     Attributes
     ----------
     params : tree
-        After the last step, with the population statistics that batch normalisation wants for evaluation.
+        After the last step, with the population statistics that batch normalization uses in evaluation.
     history : History
         The finished epochs.
     interrupted : bool
@@ -186,7 +186,7 @@ class Meter:
 
 
 def unknown(argument: str, name: object, columns: Iterable[str]) -> str:
-    """Return what to say of a column that is not there, with the nearest that is.
+    """Return the message for a missing column, with the most similar name.
 
     >>> unknown("monitor", "val_loss", ["loss", "valid_loss"])
     "monitor must be one of loss, valid_loss, got 'val_loss'. Did you mean 'valid_loss'?"

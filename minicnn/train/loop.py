@@ -1,4 +1,4 @@
-"""Training as a fold: batch, loss, gradients, new parameters. No object remembers the step before."""
+"""Training: `fit` applies `train_step` to one mini-batch after another. No object keeps state between steps."""
 
 from __future__ import annotations
 
@@ -35,9 +35,11 @@ def train_step(
     rng: np.random.Generator,
     label_smoothing: float = 0.0,
 ) -> tuple[Params, optim.State, float, int]:
-    """Take one step on one batch; return new parameters and state, the loss, and how many were right before it.
+    """Take one step on one batch; return the new parameters and state, the loss, and the number of correct predictions.
 
-    Nothing is checked that costs a pass over the images or the net: that is done once, by `fit`.
+    Loss and predictions are those before the update.
+
+    Checks that need a pass over the images or the net are done once, by `fit`.
     """
     checks.check_step(net, optimizer)
 
@@ -68,40 +70,40 @@ def fit(
 ) -> Result:
     """Train a net on images and labels with the mean cross-entropy.
 
-    The seed decides initial weights, the order of samples, augmentation and dropout, each from a stream of its
-    own: nets that share a trunk start with the same trunk and see the same batches. The same seed gives the same
-    bytes.
+    The seed determines initial weights, the order of images, augmentation and dropout, each from an independent
+    generator: networks that share a trunk start with the same trunk weights and are trained on the same batches.
+    The same seed gives the same parameters, bit for bit.
 
     Parameters
     ----------
     net : Layer
-        Gives logits (N, classes): it must not end with Softmax or Sigmoid, because the loss applies softmax itself.
+        Returns logits (N, classes). It must not end with Softmax or Sigmoid, because the loss applies softmax.
     train, valid : Split
         Images must be finite. `valid` is evaluated after each epoch.
     optimizer : SGD or Adam
-        A schedule that leaves its length open is stretched over the whole training.
+        A schedule without `steps` lasts for the whole training.
     epochs, batch_size, seed : int
     params : tree, optional
-        Where to start; fresh ones by default.
+        Initial parameters; `net.init` by default.
     augment : callable, optional
         (images, rng) -> images, for each batch, such as `data.Augmentation`; results get the dtype of `train`.
     callbacks : sequence of callables
-        Called with a Moment after each epoch. Training ends if one returns True, and goes on for False and None.
+        Called with a Moment after each epoch. Training stops if a callback returns True; False and None continue.
     progress : bool, optional
         A progress bar on stderr; by default if that is a terminal or a notebook's.
 
     Returns
     -------
     Result
-        Ctrl-C ends the training early and returns what was learned so far, calibrated as after an epoch. A second
-        Ctrl-C during that calibration raises KeyboardInterrupt.
+        Ctrl-C stops training and returns the parameters of the last finished step, calibrated as after an epoch. A
+        second Ctrl-C during that calibration raises KeyboardInterrupt.
 
     Raises
     ------
     ValueError, TypeError
-        For what does not fit together, before any work; also for what a callback, a schedule or `augment` returns.
+        Invalid arguments, before any work; later, invalid results of a callback, a schedule or `augment`.
     FloatingPointError
-        When the loss becomes NaN or infinite; names epoch, step and learning rate. When the parameters are after
+        The loss became NaN or infinite (the message names epoch, step and learning rate), or the parameters are after
         the last step of an epoch.
     """
     checks.check_counts(epochs, batch_size, seed)
