@@ -254,7 +254,7 @@ RELABELLED = data.Split(FEW.images, FEW.labels + 3)
 COLOUR = data.Split(np.repeat(FEW.images, 3, axis=3), FEW.labels)
 PARAMS = NET.init(np.random.default_rng(0), (8, 8, 1))
 WRONG = [
-    (lambda: fit(split=RELABELLED), ValueError, ["label 1", "10 classes"]),
+    (lambda: fit(split=RELABELLED), ValueError, ["labels must be", "got 1", "10 classes"]),
     (lambda: fit(valid=RELABELLED), ValueError, ["10 classes"]),
     (lambda: fit(valid=COLOUR, params=PARAMS), ValueError, ["(8, 8, 3) in valid", "(8, 8, 1) in train"]),
     (lambda: fit(split=FEW[:0]), ValueError, ["no images"]),

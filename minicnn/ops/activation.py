@@ -10,19 +10,19 @@ import numpy as np
 from minicnn import kernels
 from minicnn.checks import flag, generator, number
 from minicnn.errors import ShapeError
-from minicnn.graph import Array, op
+from minicnn.graph import Array, Shape, op
 from minicnn.kernels.arrays import scale
 from minicnn.ops.elementwise import same_shape
 
-Shape = tuple[int, ...]
 SATURATED = 40.0
-"""From here on the normal distribution function is 0 or 1 to the last bit, also in float64."""
+"""Beyond this the normal distribution function is exactly 0 or 1, also in float64."""
 
 
 @op(same_shape)
 def relu(x: Array) -> Any:
-    """max(x, 0), with slope 0 at 0."""
+    """max(x, 0), with derivative 0 at 0."""
     y = kernels.relu(np.asarray(x))
+    # y > 0 exactly where x > 0, so the gradient needs y alone.
     return y, (lambda g: kernels.relu_grad(g, y),)
 
 
@@ -34,7 +34,7 @@ def slope_shape(x: Shape, negative_slope: float = 0.3) -> Shape:
 
 @op(slope_shape)
 def leaky_relu(x: Array, negative_slope: float = 0.3) -> Any:
-    """x where positive, else negative_slope * x; the slope at 0 is negative_slope."""
+    """x where positive, else negative_slope * x; the derivative at 0 is negative_slope."""
     slope = float(negative_slope)
     if not slope:  # 0 * inf would be NaN
         return np.maximum(x, 0), (lambda g: scale(g, x > 0),)
@@ -51,19 +51,20 @@ def elu_shape(x: Shape, alpha: float = 1.0) -> Shape:
 def elu(x: Array, alpha: float = 1.0) -> Any:
     """x where positive, else alpha * (exp(x) - 1)."""
     alpha = float(alpha)
-    low = alpha * np.expm1(np.minimum(x, 0))
+    low = alpha * np.expm1(np.minimum(x, 0))  # exp of a large x would overflow, and is not used there
     return np.where(x > 0, x, low), (lambda g: np.where(x > 0, g, g * (low + alpha) if alpha else 0),)
 
 
 @op(same_shape)
 def sigmoid(x: Array) -> Any:
-    """1 / (1 + exp(-x)), to full precision at both ends."""
+    """1 / (1 + exp(-x)), to full precision for large positive and negative x."""
+    # The derivative is y * (1 - y), but 1 - y would lose all digits where y is near 1: it is sigmoid(-x).
     y = _sigmoid(x)
     return y, (lambda g: g * y * _sigmoid(-x),)
 
 
 def _sigmoid(x: np.ndarray) -> Any:
-    z = np.exp(-np.abs(x))
+    z = np.exp(-np.abs(x))  # at most 1: nothing overflows
     return np.where(x >= 0, 1, z) / (1 + z)
 
 
@@ -100,14 +101,16 @@ def gelu(x: Array, approximate: bool = False) -> Any:
 
 @op(same_shape)
 def softplus(x: Array) -> Any:
-    """log(1 + exp(x)), stable at both ends."""
+    """log(1 + exp(x)), without overflow."""
     return np.logaddexp(x, 0), (lambda g: g * _sigmoid(x),)
 
 
 def softmax_shape(x: Shape) -> Shape:
     """Shape rule of softmax and log_softmax: at least one axis, with at least one class in it."""
     if not x or not x[-1]:
-        raise ShapeError("softmax", f"shape {x} has no classes on its last axis", "Give at least one.")
+        raise ShapeError(
+            "softmax", f"x must have at least one class on its last axis, got shape {x}", "Add the classes."
+        )
     return x
 
 
@@ -119,18 +122,19 @@ def softmax(x: Array) -> Any:
     array([0., 0., 1.])
     """
     y = np.exp(_log_softmax(x))
+    # dy_i / dx_j = y_i * ((i == j) - y_j): the matrix is never made, its product with g is two passes over a row.
     return y, (lambda g: scale(g - np.sum(scale(g, y), axis=-1, keepdims=True), y),)
 
 
 @op(softmax_shape)
 def log_softmax(x: Array) -> Any:
-    """Logarithm of the softmax along the last axis, never through exp and log of a small number."""
+    """Logarithm of the softmax along the last axis; small probabilities do not underflow."""
     y = _log_softmax(x)
     return y, (lambda g: g - scale(np.sum(g, axis=-1, keepdims=True), np.exp(y)),)
 
 
 def _log_softmax(x: np.ndarray) -> Any:
-    shifted = x - np.max(x, axis=-1, keepdims=True)
+    shifted = x - np.max(x, axis=-1, keepdims=True)  # the softmax stays the same, and exp cannot overflow
     return shifted - np.log(np.sum(np.exp(shifted), axis=-1, keepdims=True))
 
 
@@ -144,8 +148,9 @@ def dropout_shape(x: Shape, rate: float, rng: np.random.Generator | None = None)
 
 @op(dropout_shape)
 def dropout(x: Array, rate: float, rng: np.random.Generator | None = None) -> Any:
-    """Zero a share `rate` of the numbers and scale the rest by 1 / (1 - rate); without `rng` do nothing."""
+    """Set a fraction `rate` of the elements to 0, multiply the rest by 1 / (1 - rate); without `rng` return x."""
     if rng is None or not rate:
         return x, (lambda g: g,)
+    # The factor keeps the expected value, so that evaluation needs no other formula than the identity.
     keep = (rng.random(x.shape, dtype=np.float32) >= rate).astype(x.dtype) / (1 - float(rate))
     return scale(x, keep), (lambda g: scale(g, keep),)

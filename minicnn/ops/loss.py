@@ -1,4 +1,4 @@
-"""Losses: one number for a batch, the mean over its rows."""
+"""Losses: a scalar per batch, the mean over its rows."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ import numpy as np
 
 from minicnn.checks import number
 from minicnn.errors import ShapeError
-from minicnn.geometry import Shape
-from minicnn.graph import Array, op
+from minicnn.graph import Array, Shape, op
 from minicnn.kernels.arrays import scale
 
 
 def cross_entropy_shape(logits: Shape, labels: Any, *, label_smoothing: float = 0.0) -> Shape:
     """Shape rule of cross_entropy: (N, classes) with N integer labels below `classes` -> ()."""
     if len(logits) != 2 or not logits[0] or not logits[1]:
-        fix = "Use (N, classes) with at least one row and one class."
-        raise ShapeError("cross_entropy", f"the logits have shape {logits}", fix)
+        what = f"logits must have shape (N, classes), got {logits}"
+        raise ShapeError("cross_entropy", what, "Give at least one row and one class.")
     number("cross_entropy", "label_smoothing", label_smoothing, least=0, below=1)
     check_labels("cross_entropy", labels, *logits)
     return ()
@@ -27,19 +26,19 @@ def cross_entropy_shape(logits: Shape, labels: Any, *, label_smoothing: float = 
 def check_labels(where: str, labels: Any, rows: int, classes: int) -> None:
     """Raise TypeError or ValueError unless `labels` are `rows` integers from 0 to classes - 1."""
     if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu":
-        kind = f"of dtype {labels.dtype}" if isinstance(labels, np.ndarray) else f"a {type(labels).__name__}"
-        raise TypeError(f"{where}: the labels are {kind}. Use an integer array of class indices, shape ({rows},).")
+        kind = f"dtype {labels.dtype}" if isinstance(labels, np.ndarray) else f"a {type(labels).__name__}"
+        raise TypeError(f"{where}: labels must be an integer array, got {kind}. Use class indices of shape ({rows},).")
     if labels.shape != (rows,):
-        fix = f"Use ({rows},) class indices, with argmax(axis=1) if they are one-hot."
-        raise ShapeError(where, f"labels of shape {labels.shape} do not fit {rows} rows of logits", fix)
+        fix = "Use class indices, from argmax(axis=1) if they are one-hot."
+        raise ShapeError(where, f"labels must have shape ({rows},), one per row of logits, got {labels.shape}", fix)
     if labels.min() < 0 or labels.max() >= classes:
         wrong = labels[(labels < 0) | (labels >= classes)][0]
-        raise ValueError(f"{where}: label {wrong} is not one of {classes} classes. Use 0 to {classes - 1}.")
+        raise ValueError(f"{where}: labels must be from 0 to {classes - 1} for {classes} classes, got {wrong}.")
 
 
 @op(cross_entropy_shape)
 def cross_entropy(logits: Array, labels: np.ndarray, *, label_smoothing: float = 0.0) -> Any:
-    """Mean of -log softmax(logits)[label] over the batch: (N, classes) with (N,) integers -> a number.
+    """Mean of -log softmax(logits)[label] over the batch: (N, classes) with (N,) integers -> a scalar.
 
     With `label_smoothing` s the target is 1 - s on the label plus s / classes everywhere (Szegedy et al., 2016).
 
@@ -47,6 +46,8 @@ def cross_entropy(logits: Array, labels: np.ndarray, *, label_smoothing: float =
     0.346...
     """
     rows, s = np.arange(len(labels)), float(label_smoothing)
+    # The loss is log(sum(exp(logits))) - logits[label]. A constant taken off each row changes nothing, and with its
+    # maximum taken off, exp cannot overflow.
     shifted = logits - logits.max(axis=1, keepdims=True)
     total = np.log(np.exp(shifted).sum(axis=1))
     losses = total - (1 - s) * shifted[rows, labels]
@@ -54,6 +55,7 @@ def cross_entropy(logits: Array, labels: np.ndarray, *, label_smoothing: float =
         losses -= s * shifted.mean(axis=1)
 
     def vjp_logits(g: np.ndarray) -> Any:
+        # softmax minus target, in place: the array is as large as the logits.
         d = np.exp(shifted - total[:, None])
         d -= s / d.shape[1]
         d[rows, labels] -= 1 - s
@@ -65,16 +67,18 @@ def cross_entropy(logits: Array, labels: np.ndarray, *, label_smoothing: float =
 def mean_squared_error_shape(prediction: Shape, target: Shape) -> Shape:
     """Shape rule of mean_squared_error: both shapes are the same."""
     if prediction != target:
-        fix = "Make them the same; nothing is broadcast here."
-        raise ShapeError("mean_squared_error", f"prediction {prediction} and target {target} differ", fix)
+        fix = "Nothing is broadcast here, because (N, 1) against (N,) would compare every pair."
+        what = f"target must have the shape of the prediction {prediction}, got {target}"
+        raise ShapeError("mean_squared_error", what, fix)
     if not math.prod(prediction):
-        raise ShapeError("mean_squared_error", f"shape {prediction} has no numbers", "Give at least one row.")
+        what = f"prediction must have at least one element, got shape {prediction}"
+        raise ShapeError("mean_squared_error", what, "Give at least one row.")
     return ()
 
 
 @op(mean_squared_error_shape)
 def mean_squared_error(prediction: Array, target: Array) -> Any:
-    """Mean of (prediction - target)^2 over all numbers."""
+    """Mean of (prediction - target)^2 over all elements."""
     error = np.asarray(prediction - target)
 
     def vjp(g: np.ndarray) -> Any:

@@ -1,4 +1,4 @@
-"""Many numbers into one: sum, mean, max, logsumexp over some axes, all of them by default."""
+"""Reductions: sum, mean, max and logsumexp over some axes, by default over all."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.checks import flag
+from minicnn.checks import flag, integer
 from minicnn.errors import ShapeError
-from minicnn.geometry import integer
-from minicnn.graph import Array, op
+from minicnn.graph import Array, Shape, op
 from minicnn.kernels.arrays import scale
 from minicnn.kernels.sums import add_up
 
-Shape = tuple[int, ...]
 Axes = int | tuple[int, ...] | None
 
 
@@ -27,43 +25,45 @@ def reduce_shape(x: Shape, axis: Axes = None, keepdims: bool = False, *, where: 
 
 
 def nonempty_shape(x: Shape, axis: Axes = None, keepdims: bool = False, *, where: str = "mean") -> Shape:
-    """Shape rule of the reductions that have no answer for no numbers: mean, max, logsumexp."""
+    """Shape rule of the reductions that are not defined without elements: mean, max, logsumexp."""
     if not math.prod(x[i] for i in _axes(len(x), axis, where)):
-        raise ShapeError(where, f"nothing to reduce in shape {x} over axis {axis}", "Give at least one number.")
+        what = f"x must have elements over axis {axis}, got shape {x}"
+        raise ShapeError(where, what, "Give at least one element.")
     return reduce_shape(x, axis, keepdims, where=where)
 
 
 def _axes(ndim: int, axis: Axes, where: str = "") -> tuple[int, ...]:
-    """Return the axes in row order, none of them negative."""
+    """Return the axes in ascending order, none of them negative."""
     if axis is None:
         return tuple(range(ndim))
     axes = [integer(where, "axis", a, axis, -math.inf) for a in (axis if isinstance(axis, tuple) else (axis,))]
     if not all(-ndim <= a < ndim for a in axes) or len({a % ndim for a in axes}) < len(axes):
         fix = f"Use {-ndim} to {ndim - 1}, each axis once." if ndim else "Leave it out."
-        raise ShapeError(where, f"axis={axis} does not name axes of an array with {ndim}", fix)
+        raise ShapeError(where, f"axis must name axes of an array with {ndim} axes, got {axis}", fix)
     return tuple(sorted(a % ndim for a in axes))
 
 
-def _spread(g: Any, x: np.ndarray, axis: Axes) -> Any:
-    """Stretch a reduced array over the axes that it lost, as a view."""
-    return np.broadcast_to(np.reshape(g, reduce_shape(x.shape, axis, keepdims=True)), x.shape)
+def _broadcast(g: Any, x: np.ndarray, axis: Axes) -> Any:
+    """Broadcast a reduced array over the axes that it lost, as a view: no memory is written for the copies."""
+    axes = _axes(x.ndim, axis)
+    return np.broadcast_to(np.reshape(g, [1 if i in axes else n for i, n in enumerate(x.shape)]), x.shape)
 
 
 @op(reduce_shape)
 def sum(x: Array, axis: Axes = None, keepdims: bool = False) -> Any:
-    """Sum over the axes, in float32 right to 2e-5 of the sum of absolute values for any count.
+    """Sum over the axes, in float32 accurate to 2e-5 of the sum of absolute values for any count.
 
     >>> sum(np.full((1000, 1000, 3), 0.1, np.float32), axis=(0, 1)).round(2)
     array([100000., 100000., 100000.], dtype=float32)
     """
-    return add_up(x, axis, bool(keepdims)), (lambda g: _spread(g, x, axis),)
+    return add_up(x, axis, bool(keepdims)), (lambda g: _broadcast(g, x, axis),)
 
 
 @op(nonempty_shape)
 def mean(x: Array, axis: Axes = None, keepdims: bool = False) -> Any:
-    """Mean over the axes, as right as `sum`; there is none of no numbers."""
+    """Mean over the axes, as accurate as `sum`; it needs at least one element."""
     count = math.prod(x.shape[a] for a in _axes(x.ndim, axis))
-    return add_up(x, axis, bool(keepdims)) / count, (lambda g: _spread(g / count, x, axis),)
+    return add_up(x, axis, bool(keepdims)) / count, (lambda g: _broadcast(g / count, x, axis),)
 
 
 @op(functools.partial(nonempty_shape, where="max"))
@@ -72,6 +72,7 @@ def max(x: Array, axis: Axes = None, keepdims: bool = False) -> Any:
     axes = _axes(x.ndim, axis)
 
     def vjp_x(g: np.ndarray) -> Any:
+        # argmax takes a single axis, so the reduced axes are moved to the end and made one.
         last = tuple(range(-len(axes), 0))
         rows = np.moveaxis(x, axes, last)
         flat = rows.reshape(*rows.shape[: x.ndim - len(axes)], math.prod(x.shape[a] for a in axes))
@@ -84,21 +85,23 @@ def max(x: Array, axis: Axes = None, keepdims: bool = False) -> Any:
 
 @op(functools.partial(nonempty_shape, where="logsumexp"))
 def logsumexp(x: Array, axis: Axes = None, keepdims: bool = False) -> Any:
-    """log(sum(exp(x))) over the axes, about the maximum, so that nothing overflows and a large maximum costs no digits.
+    """log(sum(exp(x))) over the axes, computed relative to the maximum, so that nothing overflows.
 
     >>> float(logsumexp(np.array([1000.0, 1000.0])))
     1000.693...
     """
+    # log(sum(exp(x))) = m + log(sum(exp(x - m))) for any m; with the maximum, every exponent is 0 or less.
     top, below = below_maximum(x, axis)
     shares = np.exp(below)
     total = add_up(shares, axis, True)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore"):  # log(0) = -inf is right where all of x is -inf
         y = top + np.log(total)
 
     def vjp_x(g: np.ndarray) -> Any:
-        return scale(_spread(g, x, axis), shares / np.where(total == 0, 1, total))
+        # The derivative is the softmax; a total of 0 means that every share is 0, too.
+        return scale(_broadcast(g, x, axis), shares / np.where(total == 0, 1, total))
 
-    return np.reshape(y, reduce_shape(x.shape, axis, keepdims)), (vjp_x,)
+    return np.asarray(y) if keepdims else np.squeeze(y, axis=_axes(x.ndim, axis)), (vjp_x,)
 
 
 def below_maximum(x: np.ndarray, axis: Axes) -> tuple[np.ndarray, np.ndarray]:
