@@ -91,7 +91,7 @@ class Worker:
 def main() -> None:
     """Answer requests until stdin is closed."""
     if FRAMEWORKS[sys.argv[1]].keeps_freed_memory:
-        memory.keep()
+        memory.keep_freed_memory()
     worker, out = Worker(sys.argv[1]), sys.stdout
     sys.stdout = sys.stderr  # what a framework prints must not be read as an answer
     for line in sys.stdin:

@@ -66,7 +66,7 @@ def implementation() -> ModuleType:
     asked = os.environ.get("MINICNN_KERNELS", "")
     if asked and asked not in CHOICES:
         raise ValueError(f"MINICNN_KERNELS must be one of {', '.join(CHOICES)}, got {asked!r}.")
-    memory.keep()
+    memory.keep_freed_memory()
     if asked == "compiled" or (not asked and importlib.util.find_spec("numba")):
         try:
             cores, compiled = _import("cores"), _import("compiled")

@@ -14,10 +14,10 @@ _LIMIT = 2**30
 """Bytes that the process may hold on to, and the size from which a block still goes back at once."""
 
 
-def keep() -> bool:
+def keep_freed_memory() -> bool:
     """Ask glibc to keep up to a gigabyte of freed memory; return whether it could be asked.
 
-    >>> keep() in (True, False)
+    >>> keep_freed_memory() in (True, False)
     True
     """
     if sys.platform != "linux":

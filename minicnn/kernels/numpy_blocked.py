@@ -56,19 +56,19 @@ PIECE = 2**18
 
 
 def conv2d(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, geometry: Geometry, groups: int) -> np.ndarray:
-    """Cross-correlate: (N, H, W, C) with (kh, kw, C // groups, K) -> (N, P, Q, K)."""
+    """Cross-correlation: (N, H, W, C) with (kh, kw, C // groups, K) -> (N, P, Q, K)."""
     return conv2d_pool(x, kernel, bias, geometry, groups, NO_POOL, False)[0]
 
 
 def conv2d_input_grad(g: np.ndarray, kernel: np.ndarray, x_shape: Shape, geometry: Geometry, groups: int) -> np.ndarray:
-    """Send the gradient of the result (N, P, Q, K) back to the input: (N, H, W, C)."""
+    """Gradient of the input, (N, H, W, C), from that of the result, (N, P, Q, K)."""
     return conv2d_pool_input_grad(g, None, kernel, x_shape, geometry, groups, NO_POOL)
 
 
 def conv2d_weight_grads(
     g: np.ndarray, x: np.ndarray, kernel_shape: Shape, geometry: Geometry, groups: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Send the gradient of the result back to kernel and bias: (kh, kw, C // groups, K) and (K,)."""
+    """Gradients of kernel and bias, (kh, kw, C // groups, K) and (K,), from that of the result."""
     return conv2d_pool_weight_grads(g, None, x, kernel_shape, geometry, groups, NO_POOL)
 
 
@@ -81,87 +81,88 @@ def conv2d_pool(
     pool_size: Pair,
     relu: bool,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Cross-correlate, take the maximum over pools side by side, and ReLU: the result and who won.
+    """Cross-correlation, maximum of non-overlapping pools, ReLU: the result (N, P, Q, K) and its argmax.
 
-    Winners are uint8, of the result's shape: the number of a pool's first maximum in row order, or BLOCKED where ReLU
-    stops the gradient; None without pooling and ReLU, where there is nothing to win.
+    The argmax is uint8, of the result's shape: the number of a pool's first maximum in row order, or BLOCKED where ReLU
+    stops the gradient; None without pooling and ReLU.
     """
     kernel = np.asarray(kernel, x.dtype)
     p, q = (n // cells for n, cells in zip(geometry.out, pool_size, strict=True))
-    best, winners = (np.zeros((len(x), p, q, kernel.shape[3]), dtype) for dtype in (x.dtype, np.uint8))
+    maxima, argmax = (np.zeros((len(x), p, q, kernel.shape[3]), dtype) for dtype in (x.dtype, np.uint8))
     padded = pad(x, geometry, 0)
     for rows, channels, filters in _pieces(x, kernel, p * q * math.prod(pool_size), groups):
         patches = _patches(padded[rows, ..., channels], geometry, (p, q), pool_size)
         cells = patches @ kernel[..., filters].reshape(patches.shape[1], -1)
         if bias is not None:
             cells.reshape(len(cells) // q, -1)[...] += np.tile(bias[filters], q)  # NumPy is fast along long rows
-        here = (rows, ..., filters)
-        _win(cells.reshape(-1, *best[here].shape), best[here], winners[here], relu)
-    return best, winners if relu or pool_size != NO_POOL else None
+        part = (rows, ..., filters)
+        _pool(cells.reshape(-1, *maxima[part].shape), maxima[part], argmax[part], relu)
+    return maxima, argmax if relu or pool_size != NO_POOL else None
 
 
 def conv2d_pool_input_grad(
     g: np.ndarray,
-    winners: np.ndarray | None,
+    argmax: np.ndarray | None,
     kernel: np.ndarray,
     x_shape: Shape,
     geometry: Geometry,
     groups: int,
     pool_size: Pair,
 ) -> np.ndarray:
-    """Send the gradient of `conv2d_pool` (N, P, Q, K) back to the input: (N, H, W, C)."""
+    """Gradient of the input, (N, H, W, C), from that of `conv2d_pool`, (N, P, Q, K)."""
     kernel = np.asarray(kernel, g.dtype)
     read = geometry._replace(out=(g.shape[1] * pool_size[0], g.shape[2] * pool_size[1]))
     dx = padded_zeros(x_shape, geometry, g.dtype)
     for rows, channels, filters in _pieces(dx, kernel, math.prod(read.out), groups):
-        part = _spread(g, winners, (rows, ..., filters), pool_size)
+        part = _unpool(g, argmax, (rows, ..., filters), pool_size)
         cells = part.transpose(2, 3, 0, 4, 1, 5).reshape(-1, part.shape[5])  # from pool by pool to row by row
         back = np.ascontiguousarray(kernel[..., filters].transpose(0, 1, 3, 2))
-        shares = (cells @ back).reshape(*kernel.shape[:2], -1, *read.out, kernel.shape[2])
+        products = (cells @ back).reshape(*kernel.shape[:2], -1, *read.out, kernel.shape[2])
         for i, j in np.ndindex(geometry.window):
-            tap(dx[rows, ..., channels], i, j, read)[...] += shares[i, j]
+            tap(dx[rows, ..., channels], i, j, read)[...] += products[i, j]
     return crop(dx, geometry)
 
 
 def conv2d_pool_weight_grads(
     g: np.ndarray,
-    winners: np.ndarray | None,
+    argmax: np.ndarray | None,
     x: np.ndarray,
     kernel_shape: Shape,
     geometry: Geometry,
     groups: int,
     pool_size: Pair,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Send the gradient of `conv2d_pool` back to kernel and bias: (kh, kw, C // groups, K) and (K,)."""
+    """Gradients of kernel and bias, (kh, kw, C // groups, K) and (K,), from that of `conv2d_pool`."""
     out = g.shape[1], g.shape[2]
     dk, db = np.zeros(kernel_shape, g.dtype), np.zeros(kernel_shape[3])
     padded = pad(np.asarray(x, g.dtype), geometry, 0)
     for rows, channels, filters in _pieces(x, dk, math.prod(out + pool_size), groups):
         patches = _patches(padded[rows, ..., channels], geometry, out, pool_size)
-        cells = _spread(g, winners, (rows, ..., filters), pool_size).reshape(patches.shape[0], -1)
+        cells = _unpool(g, argmax, (rows, ..., filters), pool_size).reshape(patches.shape[0], -1)
         dk[..., filters] += (patches.T @ cells).reshape(*kernel_shape[:3], -1)
         db[filters] += sum_rows(cells)
     return dk, db.astype(g.dtype)
 
 
-def _win(cells: np.ndarray, best: np.ndarray, winners: np.ndarray, relu: bool) -> None:
-    """Write each pool's maximum over `cells`, and who won: of equals the first, and the first NaN before all."""
-    np.maximum.reduce(cells, axis=0, out=best)
+def _pool(cells: np.ndarray, maxima: np.ndarray, argmax: np.ndarray, relu: bool) -> None:
+    """Write the maximum over `cells`, the first axis, and its number: of equal ones the first, of NaN the first."""
+    np.maximum.reduce(cells, axis=0, out=maxima)
+    # The number of the first maximum is the number of cells before it, which are not maxima.
     lost = np.True_
     for cell in cells[:-1]:
-        lost &= (cell != best) & ~np.isnan(cell)
-        winners += lost
+        lost &= (cell != maxima) & ~np.isnan(cell)
+        argmax += lost
     if relu:
-        winners |= ~(best > 0) * np.uint8(BLOCKED)
-        np.maximum(best, 0, out=best)
+        argmax |= ~(maxima > 0) * np.uint8(BLOCKED)
+        np.maximum(maxima, 0, out=maxima)
 
 
-def _spread(g: np.ndarray, winners: np.ndarray | None, where: Any, pool_size: Pair) -> np.ndarray:
-    """Return the gradient of every cell of each pool, 0 where another won: (pool rows, columns, N, P, Q, K)."""
-    if winners is None:
+def _unpool(g: np.ndarray, argmax: np.ndarray | None, where: Any, pool_size: Pair) -> np.ndarray:
+    """Return the gradient of each cell of the pools, 0 if it was not the maximum: (rows, columns, N, P, Q, K)."""
+    if argmax is None:
         return g[None, None, *where]
     numbers = np.arange(math.prod(pool_size), dtype=np.uint8).reshape(*pool_size, 1, 1, 1, 1)
-    part: np.ndarray = scale(g[where], winners[where] == numbers)
+    part: np.ndarray = scale(g[where], argmax[where] == numbers)
     return part
 
 
@@ -176,7 +177,7 @@ def _patches(x: np.ndarray, geometry: Geometry, out: Pair, pool_size: Pair) -> n
         (h * sh, w * sw, n, h * sh * ph, w * sw * pw, h * dh, w * dw, c),
         writeable=False,
     )
-    if x.shape[3] == 1:  # copied tap by tap: NumPy is fast along long rows, and a window's have a few numbers only
+    if x.shape[3] == 1:  # copied tap by tap: NumPy is fast along long rows, and those of a window are short
         return cells.transpose(5, 6, 7, 0, 1, 2, 3, 4).reshape(taps, -1).T
     return cells.reshape(-1, taps)
 

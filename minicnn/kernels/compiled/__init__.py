@@ -1,8 +1,8 @@
 """The kernels of `numpy_blocked`, compiled with Numba: same names, arguments and results to rounding.
 
-Every loop here works on the images `first` to `last` and gives up the interpreter's lock; `share` hands each core
-its part of the batch. A core gathers a few lines of windows (a line: the windows side by side in one image) into a
-buffer that stays in its cache and multiplies there, so that what is big (the gathered windows) never reaches memory.
+Every loop here works on the images `first` to `last` and releases the GIL; `share` runs it on all cores, each with its
+part of the batch. A core gathers a few lines of windows (a line: the windows of one row of an image) into a buffer that
+stays in its cache and multiplies there, so that the gathered windows, which are large, never reach memory.
 """
 
 from minicnn.kernels.compiled.activation import relu, relu_grad

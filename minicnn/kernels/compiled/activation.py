@@ -10,7 +10,7 @@ from minicnn.kernels.cores import share
 
 def relu(x: np.ndarray) -> np.ndarray:
     """See `reference.relu`."""
-    x = np.asarray(x, order="C")  # unlike ascontiguousarray, it leaves a lone number without axes
+    x = np.asarray(x, order="C")  # unlike ascontiguousarray, it keeps an array without axes as it is
     y = np.empty_like(x)
     share(_relu, x.size, x.size, x.reshape(-1), y.reshape(-1))
     return y

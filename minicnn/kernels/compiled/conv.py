@@ -1,9 +1,9 @@
 """Convolution, with the pooling and the ReLU that follow it done before the result leaves the cache.
 
-Windows are gathered pooling cell by pooling cell: first the windows whose results are the top left cells of the pools
-of a line, then those of the next cells, and so on. The product has the same order, so the cells of one pool lie `n`
-numbers apart, and pooling is an elementwise maximum of long rows, whatever the number of filters. Of results that no
-pool reads nothing is computed. A convolution without pooling is one whose pools have one cell.
+Windows are gathered cell by cell of the pools, a cell being one of the results that a pool takes the maximum of: first
+the windows of the top left cells of all pools of a line, then those of the next cells, and so on. The product has the
+same order, so the cells of one pool lie `n` elements apart, and pooling is an elementwise maximum of long rows for any
+number of filters. Results that no pool reads are not computed. A convolution without pooling has pools of one cell.
 """
 
 from __future__ import annotations
@@ -36,45 +36,46 @@ def conv2d_pool(
     y = np.empty((len(x), p // pool_size[0], q // pool_size[1], kernel.shape[3]), x.dtype)
     bias = np.zeros(kernel.shape[3], x.dtype) if bias is None else np.ascontiguousarray(bias, x.dtype)
     pooled = relu or pool_size != NO_POOL
-    winners = np.empty(y.shape if pooled else (0, 0, 0, 0), np.uint8)
+    argmax = np.empty(y.shape if pooled else (0, 0, 0, 0), np.uint8)
     work = y.size * pool_size[0] * pool_size[1] * kernel[..., 0].size
     convolve = _forward_one_channel if one_channel(kernel.shape, groups) else _forward
-    share(convolve, len(x), work, x, kernel, bias, y, winners, geometry, groups, pool_size, relu)
-    return y, winners if pooled else None
+    share(convolve, len(x), work, x, kernel, bias, y, argmax, geometry, groups, pool_size, relu)
+    return y, argmax if pooled else None
 
 
 @loop
-def _forward(first, last, x, kernel, bias, y, winners, geometry, groups, pool_size, relu):
+def _forward(first, last, x, kernel, bias, y, argmax, geometry, groups, pool_size, relu):
     kh, kw, c, filters = kernel.shape
     _, p, q, _ = y.shape
     k, taps, cells = filters // groups, kh * kw * c, pool_size[0] * pool_size[1]
     step = lines_at_once(taps, k, q * cells, (last - first) * p)
     patches = np.empty((step * q * cells, taps), x.dtype)
     product = np.empty((step * q * cells, k), x.dtype)
-    results, won = y.reshape(y.size), winners.reshape(winners.size)
-    best, winner = np.empty(step * q * k, x.dtype), np.empty(min(step * q * k, winners.size), np.uint8)
+    results, flat_argmax = y.reshape(y.size), argmax.reshape(argmax.size)
+    maxima, group_argmax = np.empty(step * q * k, x.dtype), np.empty(min(step * q * k, argmax.size), np.uint8)
     for group in range(groups):
         matrix = np.ascontiguousarray(kernel[:, :, :, group * k : (group + 1) * k]).reshape(taps, k)
         wide = _repeat(bias[group * k : (group + 1) * k], step * q)
         for start in range(first * p, last * p, step):
             stop = min(last * p, start + step)
-            rows, at = (stop - start) * q, start * q * filters
+            rows, offset = (stop - start) * q, start * q * filters
             for cell in range(cells):
                 windows = cell_windows(geometry, pool_size, cell)
                 gather(x, start, stop, group * c, c, patches[cell * rows : (cell + 1) * rows], windows)
             np.dot(patches[: rows * cells], matrix, product[: rows * cells])
             flat = product.reshape(product.size)
             if groups == 1:
-                _pool(flat, rows * k, cells, wide, results[at : at + rows * k], won[at : at + rows * k], relu)
+                end = offset + rows * k
+                _pool(flat, rows * k, cells, wide, results[offset:end], flat_argmax[offset:end], relu)
             else:
-                _pool(flat, rows * k, cells, wide, best, winner, relu)
-                _put_columns(results, at + group * k, filters, best, rows, k)
-                if len(won):
-                    _put_columns(won, at + group * k, filters, winner, rows, k)
+                _pool(flat, rows * k, cells, wide, maxima, group_argmax, relu)
+                _put_columns(results, offset + group * k, filters, maxima, rows, k)
+                if len(flat_argmax):
+                    _put_columns(flat_argmax, offset + group * k, filters, group_argmax, rows, k)
 
 
 @loop
-def _forward_one_channel(first, last, x, kernel, bias, y, winners, geometry, groups, pool_size, relu):
+def _forward_one_channel(first, last, x, kernel, bias, y, argmax, geometry, groups, pool_size, relu):
     # Tap by tap: rows of nine taps are too short to be copied fast.
     kh, kw, _, k = kernel.shape
     _, p, q, _ = y.shape
@@ -84,52 +85,53 @@ def _forward_one_channel(first, last, x, kernel, bias, y, winners, geometry, gro
     size = planes_size(step, geometry, pool_size)
     planes, gathered = np.empty(size, x.dtype), np.empty(step * q * cells * taps, x.dtype)
     product = np.empty((step * q * cells, k), x.dtype)
-    results, won, biases = y.reshape(y.size), winners.reshape(winners.size), _repeat(bias, step * q)
+    results, flat_argmax, biases = y.reshape(y.size), argmax.reshape(argmax.size), _repeat(bias, step * q)
     for start in range(first * p, last * p, step):
         stop = min(last * p, start + step)
-        rows, at = (stop - start) * q, start * q * k
+        rows, offset = (stop - start) * q, start * q * k
         patches = gathered[: taps * cells * rows].reshape(taps, cells * rows)
         gather_taps(x, start, stop, planes, patches, geometry, pool_size)
         np.dot(patches.T, matrix, product[: rows * cells])
         flat = product.reshape(product.size)
-        _pool(flat, rows * k, cells, biases, results[at : at + rows * k], won[at : at + rows * k], relu)
+        end = offset + rows * k
+        _pool(flat, rows * k, cells, biases, results[offset:end], flat_argmax[offset:end], relu)
 
 
 @loop
-def _put_columns(to, at, width, of, rows, k):
+def _put_columns(target, offset, width, source, rows, k):
     for row in range(rows):
         for f in range(k):
-            to[at + row * width + f] = of[row * k + f]
+            target[offset + row * width + f] = source[row * k + f]
 
 
 @loop
 def _repeat(row, times):
     wide = np.empty(times * len(row), row.dtype)
-    for at in range(0, len(wide), len(row)):
+    for offset in range(0, len(wide), len(row)):
         for t in range(len(row)):
-            wide[at + t] = row[t]
+            wide[offset + t] = row[t]
     return wide
 
 
 @loop
-def _pool(product, n, cells, bias, best, winners, relu):
-    """Take for each of `n` pools the maximum over its cells, which lie `n` apart, and note the first winner."""
+def _pool(product, n, cells, bias, maxima, argmax, relu):
+    """Take for each of `n` pools the first maximum of its cells, which lie `n` apart, and its number."""
     n = np.uintp(n)
     for i in range(n):
-        best[i] = product[i] + bias[i]
-    if len(winners) == 0:
+        maxima[i] = product[i] + bias[i]
+    if len(argmax) == 0:
         return
     for i in range(n):
-        winners[i] = 0
+        argmax[i] = 0
     for cell in range(1, cells):
-        at, number = np.uintp(cell) * n, np.uint8(cell)
+        offset, number = np.uintp(cell) * n, np.uint8(cell)
         for i in range(n):
-            new, old = product[at + i] + bias[i], best[i]
+            new, old = product[offset + i] + bias[i], maxima[i]
             better = new > old or (new != new and old == old)
-            best[i] = new if better else old
-            winners[i] = number if better else winners[i]
+            maxima[i] = new if better else old
+            argmax[i] = number if better else argmax[i]
     if relu:
         for i in range(n):
-            v = best[i]
-            winners[i] = winners[i] if v > 0 else np.uint8(BLOCKED)
-            best[i] = v if v > 0 or v != v else 0
+            v = maxima[i]
+            argmax[i] = argmax[i] if v > 0 else np.uint8(BLOCKED)
+            maxima[i] = v if v > 0 or v != v else 0

@@ -1,7 +1,7 @@
-"""Back through convolution, and through the pooling and the ReLU after it.
+"""Gradients of convolution, and of the pooling and the ReLU after it.
 
-The gradient of each pool is put at its winner's place, the other cells get 0: a matrix in the order of the product of
-`conv`, line for line. Times the kernel it is what each window gives its cells; windows times it is the kernel's share.
+The gradient of each pool goes to the cell that was its maximum, the others get 0: a matrix in the order of the product
+in `conv`. Its product with the kernel is the gradient of the windows' pixels, that with the windows that of the kernel.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def conv2d_weight_grads(
 
 def conv2d_pool_input_grad(
     g: np.ndarray,
-    winners: np.ndarray | None,
+    argmax: np.ndarray | None,
     kernel: np.ndarray,
     x_shape: Shape,
     geometry: Geometry,
@@ -49,13 +49,13 @@ def conv2d_pool_input_grad(
     g, kernel = np.ascontiguousarray(g), np.ascontiguousarray(kernel, g.dtype)
     dx = np.empty(x_shape, g.dtype)
     work = g.size * pool_size[0] * pool_size[1] * kernel[..., 0].size
-    share(_input_grad, len(g), work, g, _or_none(winners), kernel, dx, geometry, groups, pool_size)
+    share(_input_grad, len(g), work, g, _or_empty(argmax), kernel, dx, geometry, groups, pool_size)
     return dx
 
 
 def conv2d_pool_weight_grads(
     g: np.ndarray,
-    winners: np.ndarray | None,
+    argmax: np.ndarray | None,
     x: np.ndarray,
     kernel_shape: Shape,
     geometry: Geometry,
@@ -66,25 +66,25 @@ def conv2d_pool_weight_grads(
     g, x, shape = np.ascontiguousarray(g), np.ascontiguousarray(x, g.dtype), tuple(kernel_shape)
     work = g.size * pool_size[0] * pool_size[1] * shape[0] * shape[1] * shape[2]
     correlate = _weight_grads_one_channel if one_channel(shape, groups) else _weight_grads
-    parts = share(correlate, len(g), work, g, _or_none(winners), x, shape, geometry, groups, pool_size)
+    parts = share(correlate, len(g), work, g, _or_empty(argmax), x, shape, geometry, groups, pool_size)
     if not parts:
         return np.zeros(shape, g.dtype), np.zeros(shape[3], g.dtype)
     both: Any = sum(parts[1:], parts[0])
     return both[:-1].reshape(shape), both[-1]
 
 
-def _or_none(winners: np.ndarray | None) -> np.ndarray:
-    return np.empty((0, 0, 0, 0), np.uint8) if winners is None else np.ascontiguousarray(winners)
+def _or_empty(argmax: np.ndarray | None) -> np.ndarray:
+    return np.empty((0, 0, 0, 0), np.uint8) if argmax is None else np.ascontiguousarray(argmax)
 
 
 @loop
-def _input_grad(first, last, g, winners, kernel, dx, geometry, groups, pool_size):
+def _input_grad(first, last, g, argmax, kernel, dx, geometry, groups, pool_size):
     kh, kw, c, filters = kernel.shape
     _, p, q, _ = g.shape
     k, taps, cells = filters // groups, kh * kw * c, pool_size[0] * pool_size[1]
     step = lines_at_once(taps, k, q * cells, (last - first) * p)
     spread = np.empty((step * q * cells, k), g.dtype)
-    shares = np.empty((step * q * cells, taps), g.dtype)
+    products = np.empty((step * q * cells, taps), g.dtype)
     dx[first:last] = 0
     for group in range(groups):
         matrix = np.ascontiguousarray(kernel[:, :, :, group * k : (group + 1) * k]).reshape(taps, k)
@@ -93,15 +93,15 @@ def _input_grad(first, last, g, winners, kernel, dx, geometry, groups, pool_size
             stop = min(last * p, start + step)
             rows = (stop - start) * q
             gradients = _columns(g, start * q, rows, group * k, k)
-            part = _spread(gradients, _columns(winners, start * q, rows, group * k, k), cells, k, spread)
-            np.dot(part, back, shares[: len(part)])
+            part = _spread(gradients, _columns(argmax, start * q, rows, group * k, k), cells, k, spread)
+            np.dot(part, back, products[: len(part)])
             for cell in range(cells):
                 windows = cell_windows(geometry, pool_size, cell)
-                scatter(dx, start, stop, group * c, c, shares[cell * rows : (cell + 1) * rows], windows)
+                scatter(dx, start, stop, group * c, c, products[cell * rows : (cell + 1) * rows], windows)
 
 
 @loop
-def _weight_grads(first, last, g, winners, x, shape, geometry, groups, pool_size):
+def _weight_grads(first, last, g, argmax, x, shape, geometry, groups, pool_size):
     """Return the gradient of kernel and bias as the rows of one matrix, the bias last."""
     kh, kw, c, filters = shape
     _, p, q, _ = g.shape
@@ -119,19 +119,19 @@ def _weight_grads(first, last, g, winners, x, shape, geometry, groups, pool_size
                 windows = cell_windows(geometry, pool_size, cell)
                 gather(x, start, stop, group * c, c, patches[cell * rows : (cell + 1) * rows], windows)
             gradients = _columns(g, start * q, rows, group * k, k)
-            won = _columns(winners, start * q, rows, group * k, k)
-            part = _spread(gradients, won, cells, k, spread)
+            group_argmax = _columns(argmax, start * q, rows, group * k, k)
+            part = _spread(gradients, group_argmax, cells, k, spread)
             np.dot(patches[: len(part)].T, part, product)
             if groups == 1:
                 add(both.reshape(both.size), 0, product.reshape(product.size), 0, product.size)
             else:
                 both[:-1, group * k : (group + 1) * k] += product
-            both[-1, group * k : (group + 1) * k] += _live_sums(gradients, won, k)
+            both[-1, group * k : (group + 1) * k] += _bias_grads(gradients, group_argmax, k)
     return both
 
 
 @loop
-def _weight_grads_one_channel(first, last, g, winners, x, shape, geometry, groups, pool_size):
+def _weight_grads_one_channel(first, last, g, argmax, x, shape, geometry, groups, pool_size):
     kh, kw, _, k = shape
     _, p, q, _ = g.shape
     taps, cells = kh * kw, pool_size[0] * pool_size[1]
@@ -146,11 +146,11 @@ def _weight_grads_one_channel(first, last, g, winners, x, shape, geometry, group
         rows = (stop - start) * q
         patches = gathered[: taps * cells * rows].reshape(taps, cells * rows)
         gather_taps(x, start, stop, planes, patches, geometry, pool_size)
-        gradients, won = _columns(g, start * q, rows, 0, k), _columns(winners, start * q, rows, 0, k)
-        part = _spread(gradients, won, cells, k, spread)
+        gradients, group_argmax = _columns(g, start * q, rows, 0, k), _columns(argmax, start * q, rows, 0, k)
+        part = _spread(gradients, group_argmax, cells, k, spread)
         np.dot(patches, part, product)
         both[:-1] += product
-        both[-1] += _live_sums(gradients, won, k)
+        both[-1] += _bias_grads(gradients, group_argmax, k)
     return both
 
 
@@ -165,29 +165,29 @@ def _columns(a, start, rows, filter_, k):
 
 
 @loop
-def _spread(g, winners, cells, k, spread):
-    """Put the gradient of each pool at its winner's place among the cells, 0 at the others'."""
-    if len(winners) == 0:
+def _spread(g, argmax, cells, k, spread):
+    """Give the gradient of each pool to the cell that was its maximum, 0 to the others."""
+    if len(argmax) == 0:
         return g.reshape(-1, k)
-    n, to = np.uintp(len(g)), spread.reshape(spread.size)
+    n, target = np.uintp(len(g)), spread.reshape(spread.size)
     for cell in range(cells):
-        at, number = np.uintp(cell) * n, np.uint8(cell)
+        offset, number = np.uintp(cell) * n, np.uint8(cell)
         for i in range(n):
-            to[at + i] = g[i] if winners[i] == number else 0
+            target[offset + i] = g[i] if argmax[i] == number else 0
     return spread[: len(g) // k * cells]
 
 
 @loop
-def _live_sums(g, winners, k):
-    """Add up the gradients that ReLU lets through, filter by filter."""
+def _bias_grads(g, argmax, k):
+    """Return the sum of the gradients that ReLU does not block, for each filter."""
     # Sixteen rows at a time: a loop over six or ten filters is too short for vector instructions.
     wide = np.zeros(16 * k, g.dtype)
     for start in range(0, len(g), len(wide)):
-        at, length = np.uintp(start), np.uintp(min(len(wide), len(g) - start))
-        if len(winners):
+        offset, length = np.uintp(start), np.uintp(min(len(wide), len(g) - start))
+        if len(argmax):
             for t in range(length):
-                wide[t] += g[at + t] if winners[at + t] != BLOCKED else 0
+                wide[t] += g[offset + t] if argmax[offset + t] != BLOCKED else 0
         else:
             for t in range(length):
-                wide[t] += g[at + t]
+                wide[t] += g[offset + t]
     return wide.reshape(16, k).sum(axis=0)

@@ -8,41 +8,41 @@ from minicnn.geometry import Geometry
 from minicnn.kernels.compiled.loop import copy, loop
 
 PIECE = 2**17
-"""Numbers in a core's buffer of gathered windows: half a megabyte in float32."""
+"""Elements in a core's buffer of gathered windows: half a megabyte in float32."""
 PRODUCT = 1_000_000
 """Multiplications in a product: up to here OpenBLAS has kernels that do not repack, up to 1.5 times as fast."""
 
 
 @loop
 def gather(x, start, stop, channel, channels, patches, geometry):
-    """Copy windows into the rows of `patches`, zeros for pads; taps that touch in memory in one go."""
+    """Copy windows into the rows of `patches`, zeros for padding; taps that are adjacent in memory at once."""
     _, h, w, depth = x.shape
     window, strides, pads, dilation, out = geometry
     runs, length = tap_runs(window, dilation, channels, depth)
-    cells, to, width = x.reshape(x.size), patches.reshape(patches.size), w * depth
+    pixels, target, width = x.reshape(x.size), patches.reshape(patches.size), w * depth
     step, taps, base = strides[1] * depth, window[0] * window[1] * channels, 0
     image, p = divmod(start, out[0])
     for _ in range(start, stop):
         for i in range(window[0]):
             a = p * strides[0] + i * dilation[0] - pads[0][0]
             for j in range(runs):
-                b, at = (j * dilation[1] - pads[1][0]) * depth + channel, base + (i * runs + j) * length
+                b, offset = (j * dilation[1] - pads[1][0]) * depth + channel, base + (i * runs + j) * length
                 low, high = _whole(b, step, length, width, out[1], 0 <= a < h)
                 row = (image * h + a) * width + b
                 for q in range(out[1]):
-                    # Written out: for two dozen numbers a call of `copy` takes twice as long.
-                    here, there = np.uintp(at + q * taps), np.uintp(row + q * step)
+                    # Written out: for two dozen elements a call of `copy` takes twice as long.
+                    write, read = np.uintp(offset + q * taps), np.uintp(row + q * step)
                     if low <= q < high:
                         for t in range(np.uintp(length)):
-                            to[here + t] = cells[there + t]
+                            target[write + t] = pixels[read + t]
                     else:
                         first, last = _inside(b + q * step, length, width, 0 <= a < h)
                         for t in range(np.uintp(first)):
-                            to[here + t] = 0
+                            target[write + t] = 0
                         for t in range(np.uintp(first), np.uintp(last)):
-                            to[here + t] = cells[there + t]
+                            target[write + t] = pixels[read + t]
                         for t in range(np.uintp(last), np.uintp(length)):
-                            to[here + t] = 0
+                            target[write + t] = 0
         base += out[1] * taps
         p += 1
         if p == out[0]:
@@ -75,9 +75,9 @@ def _inside(b, length, width, inside):
 
 @loop
 def gather_taps(x, start, stop, planes, taps, geometry, pool_size):
-    """Copy the windows of images of one channel, tap by tap: row t holds the cell under tap t of every window.
+    """Copy the windows of images of one channel, tap by tap: row t holds the pixel under tap t of every window.
 
-    The cells that lie in the same place of their pools, line by line, are a plane. Windows overlap, so a plane serves
+    The pixels that lie in the same place of their pools, line by line, are a plane. Windows overlap, so a plane serves
     many taps: each is a stretch of a plane for each image.
     """
     window, strides, pads, dilation, _ = geometry
@@ -85,26 +85,28 @@ def gather_taps(x, start, stop, planes, taps, geometry, pool_size):
     high, wide = pool_extent(geometry, pool_size)
     more = (high - 1) // step[0]
     size = (stop - start + ((stop - 1) // out[0] - start // out[0] + 1) * more) * out[1]
-    to, of, there = taps.reshape(taps.size), planes.reshape(planes.size), 0
+    target, source, write = taps.reshape(taps.size), planes.reshape(planes.size), 0
     for a in range(min(step[0], high)):
         for b in range(wide):
-            _gather_plane(x, start, stop, of, (a * wide + b) * size, out, step, a - pads[0][0], b - pads[1][0], more)
+            _gather_plane(
+                x, start, stop, source, (a * wide + b) * size, out, step, a - pads[0][0], b - pads[1][0], more
+            )
     for i in range(window[0]):
         for j in range(window[1]):
             for u in range(pool_size[0]):
                 for v in range(pool_size[1]):
                     a, b = u * strides[0] + i * dilation[0], v * strides[1] + j * dilation[1]
-                    here = (a % step[0] * wide + b) * size + a // step[0] * out[1]
+                    read = (a % step[0] * wide + b) * size + a // step[0] * out[1]
                     line, lines = start, min(stop - start, out[0] - start % out[0])
                     while lines:  # an image at a time
-                        copy(to, there, of, here, lines * out[1])
-                        there, here, line = there + lines * out[1], here + (lines + more) * out[1], line + lines
+                        copy(target, write, source, read, lines * out[1])
+                        write, read, line = write + lines * out[1], read + (lines + more) * out[1], line + lines
                         lines = min(stop - line, out[0])
 
 
 @loop
 def planes_size(lines, geometry, pool_size):
-    """Return how many numbers the planes for so many lines take at most."""
+    """Return how many elements the planes for so many lines take at most."""
     high, wide = pool_extent(geometry, pool_size)
     out, step = pools(geometry, pool_size), geometry.strides[0] * pool_size[0]
     images = (lines - 2) // out[0] + 2
@@ -127,11 +129,11 @@ def pool_extent(geometry, pool_size):
 
 
 @loop
-def _gather_plane(x, start, stop, to, at, out, step, top, left, more):
-    """Copy each step[0]-th row of the images, and `more` below, each step[1]-th cell of it; zeros outside the image."""
-    # The loops are written out: for a dozen numbers a call of `copy` takes three times as long.
+def _gather_plane(x, start, stop, target, offset, out, step, top, left, more):
+    """Copy each step[0]-th row of the images, and `more` below, each step[1]-th pixel of it; 0 outside the image."""
+    # The loops are written out: for a dozen elements a call of `copy` takes three times as long.
     _, h, w, _ = x.shape
-    cells = x.reshape(x.size)
+    pixels = x.reshape(x.size)
     low = min(out[1], max(0, -(left // step[1])))
     high = max(low, min(out[1], (w - 1 - left) // step[1] + 1))
     width, low, high, across = np.uintp(out[1]), np.uintp(low), np.uintp(high), np.uintp(step[1])
@@ -141,50 +143,50 @@ def _gather_plane(x, start, stop, to, at, out, step, top, left, more):
         lines = min(stop - line, out[0] - p)
         for r in range(p, p + lines + more):
             row = r * step[0] + top
-            here, cell = np.uintp(at), np.uintp((image * h + row) * w + left)
-            at += out[1]
+            write, read = np.uintp(offset), np.uintp((image * h + row) * w + left)
+            offset += out[1]
             if row < 0 or row >= h:
                 for q in range(width):
-                    to[here + q] = 0
+                    target[write + q] = 0
                 continue
             for q in range(low):
-                to[here + q] = 0
+                target[write + q] = 0
             if across == 2:  # the usual pooling; a step that is known makes vector instructions
                 for q in range(low, high):
-                    to[here + q] = cells[cell + np.uintp(2) * q]
+                    target[write + q] = pixels[read + np.uintp(2) * q]
             else:
                 for q in range(low, high):
-                    to[here + q] = cells[cell + across * q]
+                    target[write + q] = pixels[read + across * q]
             for q in range(high, width):
-                to[here + q] = 0
+                target[write + q] = 0
         line, image, p = line + lines, image + 1, 0
 
 
 @loop
-def scatter(dx, start, stop, channel, channels, shares, geometry):
-    """Add the rows of `shares` back to the cells that their windows read: the reverse of `gather`."""
+def scatter(dx, start, stop, channel, channels, products, geometry):
+    """Add the rows of `products` back to the pixels that their windows read: the reverse of `gather`."""
     _, h, w, depth = dx.shape
     window, strides, pads, dilation, out = geometry
     runs, length = tap_runs(window, dilation, channels, depth)
-    to, of, width = dx.reshape(dx.size), shares.reshape(shares.size), w * depth
+    target, source, width = dx.reshape(dx.size), products.reshape(products.size), w * depth
     step, taps, base = strides[1] * depth, window[0] * window[1] * channels, 0
     image, p = divmod(start, out[0])
     for _ in range(start, stop):
         for i in range(window[0]):
             a = p * strides[0] + i * dilation[0] - pads[0][0]
             for j in range(runs):
-                b, at = (j * dilation[1] - pads[1][0]) * depth + channel, base + (i * runs + j) * length
+                b, offset = (j * dilation[1] - pads[1][0]) * depth + channel, base + (i * runs + j) * length
                 low, high = _whole(b, step, length, width, out[1], 0 <= a < h)
                 row = (image * h + a) * width + b
                 for q in range(out[1]):
-                    here, there = np.uintp(row + q * step), np.uintp(at + q * taps)
+                    write, read = np.uintp(row + q * step), np.uintp(offset + q * taps)
                     if low <= q < high:
                         for t in range(np.uintp(length)):
-                            to[here + t] += of[there + t]
+                            target[write + t] += source[read + t]
                     else:
                         first, last = _inside(b + q * step, length, width, 0 <= a < h)
                         for t in range(np.uintp(first), np.uintp(last)):
-                            to[here + t] += of[there + t]
+                            target[write + t] += source[read + t]
         base += out[1] * taps
         p += 1
         if p == out[0]:
@@ -193,7 +195,7 @@ def scatter(dx, start, stop, channel, channels, shares, geometry):
 
 @loop
 def lines_at_once(taps, filters, windows, most):
-    """Tell how many lines to take at a time."""
+    """Return how many lines to take at a time."""
     return max(1, min(most, min(PIECE, PRODUCT // filters) // (taps * windows)))
 
 

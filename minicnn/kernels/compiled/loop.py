@@ -15,7 +15,7 @@ from minicnn.kernels.notice import say
 
 NO_POOL: Pair = (1, 1)
 BLOCKED = 255
-"""In place of a winner: ReLU stops the gradient."""
+"""In place of an argmax: ReLU stops the gradient."""
 
 for _pool in ThreadpoolController().lib_controllers:
     if _pool.user_api == "blas":

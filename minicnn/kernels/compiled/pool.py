@@ -25,11 +25,11 @@ def max_pool2d(x: np.ndarray, geometry: Geometry) -> np.ndarray:
 def _max_pool(first, last, x, y, geometry):
     _, h, w, c = x.shape
     window, strides, pads, dilation, (p, q) = geometry
-    cells, to = x.reshape(x.size), y.reshape(y.size)
+    pixels, target = x.reshape(x.size), y.reshape(y.size)
     for n in range(first, last):
         for row in range(p):
             for col in range(q):
-                at = ((n * p + row) * q + col) * c
+                offset = ((n * p + row) * q + col) * c
                 found = False
                 for i in range(window[0]):
                     a = row * strides[0] + i * dilation[0] - pads[0][0]
@@ -38,22 +38,22 @@ def _max_pool(first, last, x, y, geometry):
                     for j in range(window[1]):
                         b = col * strides[1] + j * dilation[1] - pads[1][0]
                         if 0 <= b < w:
-                            cell = ((n * h + a) * w + b) * c
+                            pixel = ((n * h + a) * w + b) * c
                             if found:
-                                _maximum(to, at, cells, cell, c)
+                                _maximum(target, offset, pixels, pixel, c)
                             else:
-                                copy(to, at, cells, cell, c)
+                                copy(target, offset, pixels, pixel, c)
                             found = True
                 if not found:
-                    fill(to, at, c, -np.inf)
+                    fill(target, offset, c, -np.inf)
 
 
 @loop
-def _maximum(to, at, of, start, length):
-    at, start = np.uintp(at), np.uintp(start)
+def _maximum(target, offset, source, start, length):
+    offset, start = np.uintp(offset), np.uintp(start)
     for t in range(np.uintp(length)):
-        new, old = of[start + t], to[at + t]
-        to[at + t] = new if new > old or new != new else old
+        new, old = source[start + t], target[offset + t]
+        target[offset + t] = new if new > old or new != new else old
 
 
 def max_pool2d_grad(g: np.ndarray, x: np.ndarray, y: np.ndarray, geometry: Geometry, split: bool) -> np.ndarray:
@@ -70,15 +70,15 @@ def max_pool2d_grad(g: np.ndarray, x: np.ndarray, y: np.ndarray, geometry: Geome
 def _max_pool_first(first, last, g, x, y, dx, geometry):
     _, h, w, c = x.shape
     window, strides, pads, dilation, (p, q) = geometry
-    cells, best, shares, to = x.reshape(x.size), y.reshape(y.size), g.reshape(g.size), dx.reshape(dx.size)
-    winner = np.empty(c, np.int64)
+    pixels, maxima, gradients, target = x.reshape(x.size), y.reshape(y.size), g.reshape(g.size), dx.reshape(dx.size)
+    argmax = np.empty(c, np.int64)
     dx[first:last] = 0
     for n in range(first, last):
         for row in range(p):
             for col in range(q):
-                at = ((n * p + row) * q + col) * c
-                winner[:] = -1
-                # Backwards, so that the first of equal winners has the last word.
+                offset = ((n * p + row) * q + col) * c
+                argmax[:] = -1
+                # Backwards, so that the first of several maxima is the one noted last.
                 for i in range(window[0] - 1, -1, -1):
                     a = row * strides[0] + i * dilation[0] - pads[0][0]
                     if a < 0 or a >= h:
@@ -86,18 +86,18 @@ def _max_pool_first(first, last, g, x, y, dx, geometry):
                     for j in range(window[1] - 1, -1, -1):
                         b = col * strides[1] + j * dilation[1] - pads[1][0]
                         if 0 <= b < w:
-                            _note_maxima(winner, cells, ((n * h + a) * w + b) * c, best, at)
+                            _note_maxima(argmax, pixels, ((n * h + a) * w + b) * c, maxima, offset)
                 for t in range(c):
-                    if winner[t] >= 0:
-                        to[winner[t]] += shares[at + t]
+                    if argmax[t] >= 0:
+                        target[argmax[t]] += gradients[offset + t]
 
 
 @loop
-def _note_maxima(winner, cells, cell, best, at):
-    cell, at = np.uintp(cell), np.uintp(at)
-    for t in range(np.uintp(len(winner))):
-        v = cells[cell + t]
-        winner[t] = np.int64(cell + t) if v == best[at + t] or v != v else winner[t]
+def _note_maxima(argmax, pixels, pixel, maxima, offset):
+    pixel, offset = np.uintp(pixel), np.uintp(offset)
+    for t in range(np.uintp(len(argmax))):
+        v = pixels[pixel + t]
+        argmax[t] = np.int64(pixel + t) if v == maxima[offset + t] or v != v else argmax[t]
 
 
 @loop
@@ -109,7 +109,7 @@ def _max_pool_split(first, last, g, x, y, dx, geometry):
         for row in range(p):
             for col in range(q):
                 for t in range(c):
-                    best, winners = y[n, row, col, t], 0
+                    maxima, count = y[n, row, col, t], 0
                     for counting in (True, False):
                         for i in range(window[0]):
                             a = row * strides[0] + i * dilation[0] - pads[0][0]
@@ -117,11 +117,11 @@ def _max_pool_split(first, last, g, x, y, dx, geometry):
                                 b = col * strides[1] + j * dilation[1] - pads[1][0]
                                 if 0 <= a < h and 0 <= b < w:
                                     v = x[n, a, b, t]
-                                    if v == best or v != v:
+                                    if v == maxima or v != v:
                                         if counting:
-                                            winners += 1
+                                            count += 1
                                         else:
-                                            dx[n, a, b, t] += g[n, row, col, t] / winners
+                                            dx[n, a, b, t] += g[n, row, col, t] / count
 
 
 def sum_pool2d(x: np.ndarray, geometry: Geometry) -> np.ndarray:
@@ -136,7 +136,7 @@ def sum_pool2d(x: np.ndarray, geometry: Geometry) -> np.ndarray:
 def _sum_pool(first, last, x, y, geometry):
     _, h, w, c = x.shape
     window, strides, pads, dilation, (p, q) = geometry
-    cells, sums = x.reshape(x.size), y.reshape(y.size)
+    pixels, sums = x.reshape(x.size), y.reshape(y.size)
     y[first:last] = 0
     for line in range(first * p, last * p):
         image, row = divmod(line, p)
@@ -148,7 +148,7 @@ def _sum_pool(first, last, x, y, geometry):
                 for j in range(window[1]):
                     b = col * strides[1] + j * dilation[1] - pads[1][0]
                     if 0 <= b < w:
-                        add(sums, (line * q + col) * c, cells, ((image * h + a) * w + b) * c, c)
+                        add(sums, (line * q + col) * c, pixels, ((image * h + a) * w + b) * c, c)
 
 
 def sum_pool2d_grad(g: np.ndarray, x_shape: Shape, geometry: Geometry) -> np.ndarray:
@@ -163,7 +163,7 @@ def sum_pool2d_grad(g: np.ndarray, x_shape: Shape, geometry: Geometry) -> np.nda
 def _sum_pool_grad(first, last, g, dx, geometry):
     _, h, w, c = dx.shape
     window, strides, pads, dilation, (p, q) = geometry
-    sums, cells = g.reshape(g.size), dx.reshape(dx.size)
+    sums, pixels = g.reshape(g.size), dx.reshape(dx.size)
     dx[first:last] = 0
     for line in range(first * p, last * p):
         image, row = divmod(line, p)
@@ -175,4 +175,4 @@ def _sum_pool_grad(first, last, g, dx, geometry):
                 for j in range(window[1]):
                     b = col * strides[1] + j * dilation[1] - pads[1][0]
                     if 0 <= b < w:
-                        add(cells, ((image * h + a) * w + b) * c, sums, (line * q + col) * c, c)
+                        add(pixels, ((image * h + a) * w + b) * c, sums, (line * q + col) * c, c)
