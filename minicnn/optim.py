@@ -89,6 +89,11 @@ class SGD:
         add = partial(_times_plus, self.momentum)
         velocity = _map(self, lambda w, v, g: add(v, g), params, **slots, gradients=grads)
         direction = tree.map_leaves(add, velocity, grads) if self.nesterov else velocity
+        if not self.weight_decay:  # as `move` would, with two calls less per leaf
+            return tree.map_leaves(partial(_times_plus, -rate), direction, params), {
+                "step": step + 1,
+                "velocity": velocity,
+            }
         return tree.map_leaves(move, params, direction), {"step": step + 1, "velocity": velocity}
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -504,3 +505,10 @@ def test_drawing_libraries_wait_until_they_are_used():
     code = f"import sys, minicnn.study.report; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("dataset", ["digits", "fashion-mnist"])
+def test_the_readme_shows_the_published_tables(dataset):
+    root = Path(__file__).parent.parent
+    table = (root / "experiments" / "results" / f"pooling_heads-{dataset}" / "table.txt").read_text()
+    assert table in (root / "README.md").read_text()

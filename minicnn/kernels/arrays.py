@@ -15,7 +15,10 @@ def promote(values: list[Any]) -> list[Any]:
     >>> [a.dtype.name for a in promote([np.ones(2, np.float32), np.ones(2), 3.0])]
     ['float64', 'float64', 'float64']
     """
-    if len(values) == 1 or len({v.dtype for v in values if hasattr(v, "dtype")}) == 1:
+    if len(values) == 1:
+        return values
+    dtypes = [v.dtype for v in values if hasattr(v, "dtype")]
+    if dtypes and dtypes.count(dtypes[0]) == len(dtypes):
         return values
     return [v if v is None else v.astype(np.float64) if isinstance(v, np.ndarray) else np.float64(v) for v in values]
 

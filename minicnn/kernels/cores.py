@@ -20,6 +20,7 @@ in C, which no signal handler can divide.
 from __future__ import annotations
 
 import _thread
+import functools
 import itertools
 import os
 import queue
@@ -207,11 +208,17 @@ def share(loop: Callable[..., Any], images: int, work: int, *args: Any) -> list[
     parts = min(threads() if work >= MIN_WORK else 1, images)
     if parts < 2:
         return [loop(0, images, *args)] if images else []
-    spans = list(itertools.pairwise(images * i // parts for i in range(parts + 1)))
+    spans = _spans(images, parts)
     # When the interpreter ends, threads other than the main one stop for good: nothing may wait for them.
     if sys.is_finalizing() or (not _IDLE and _under_way()):
         return [loop(*span, *args) for span in spans]
     return _in_parallel(loop, spans, args)
+
+
+@functools.lru_cache(maxsize=256)
+def _spans(images: int, parts: int) -> list[tuple[int, int]]:
+    """Return first and last image of each part."""
+    return list(itertools.pairwise(images * i // parts for i in range(parts + 1)))
 
 
 def _in_parallel(loop: Callable[..., Any], spans: list[tuple[int, int]], args: tuple[Any, ...]) -> list[Any]:
