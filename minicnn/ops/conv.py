@@ -69,7 +69,7 @@ def conv2d(
     """Slide a kernel over images: (N, H, W, C) with (kh, kw, C // groups, K) -> (N, P, Q, K).
 
     y[n, p, q, k] = bias[k] + sum over i, j, c of x[n, p * s + i * d, q * s + j * d, c] * kernel[i, j, c, k] with
-    zeros for padded cells, or with a `padding_mode` of reflect, edge or wrap the copies that `pad2d` makes. `groups`
+    zeros for padding, or with a `padding_mode` of reflect, edge or wrap the copies that `pad2d` makes. `groups`
     splits channels and filters; `groups=C` is a depthwise convolution.
 
     >>> conv2d(np.arange(9.0).reshape(1, 3, 3, 1), np.ones((2, 2, 1, 1)))[0, :, :, 0]
@@ -78,13 +78,13 @@ def conv2d(
     """
     w = conv_windows(x.shape, kernel.shape, strides, padding, dilation_rate)
     geometry, groups, fold = w.geometry, int(groups), None
-    if padding_mode != "constant":
+    if padding_mode != "constant":  # the kernels pad with zeros only
         x, fold = padded(x, w.pads, padding_mode)
         geometry = geometry._replace(pads=((0, 0), (0, 0)))
 
     def vjp_x(g: np.ndarray) -> Any:
         dx = kernels.conv2d_input_grad(g, kernel, x.shape, geometry, groups)
-        return fold(dx) if fold else dx
+        return fold(dx) if fold else dx  # a pixel also gets the gradients of its copies
 
     def weights(g: np.ndarray) -> Any:
         return kernels.conv2d_weight_grads(g, x, kernel.shape, geometry, groups)

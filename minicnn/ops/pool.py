@@ -1,7 +1,7 @@
-"""Pooling: windows of one channel at a time into one number each.
+"""Pooling: each window of one channel becomes one number.
 
-Pads never win a maximum and never receive gradient; they count in an average only if asked to. A window that
-holds no cell of the input at all (dilation can do that) has maximum -inf and sum and average 0.
+Padding is never the maximum and never receives a gradient; it counts in an average only on request. A window that
+contains no pixel of the input at all (dilation can do that) has maximum -inf and average 0.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def max_pool2d(
     """Maximum of each window: (N, H, W, C) -> (N, P, Q, C). `strides` defaults to the window.
 
     The gradient goes to the first maximum of each window in row order, or with `ties="split"` in equal parts to
-    all of them. NaN in a window comes out.
+    all of them. The maximum of a window with NaN is NaN.
 
     >>> max_pool2d(np.arange(16.0).reshape(1, 4, 4, 1)).ravel()
     array([ 5.,  7., 13., 15.])
@@ -103,15 +103,16 @@ def average_pool2d(
 ) -> Any:
     """Average of each window: (N, H, W, C) -> (N, P, Q, C). `strides` defaults to the window.
 
-    The divisor is the number of cells of the input in the window; with `count_include_pad` padded cells count
-    too, but never what hangs over past them in ceil mode (PyTorch's rule). In float32 the result is right to 2e-5 of
-    the average of absolute values for windows of any size.
+    The divisor is the number of pixels of the input in the window; with `count_include_pad` padding counts too, but
+    never what extends past it in ceil mode (PyTorch's rule). In float32 the error is at most 2e-5 of the average of
+    absolute values, for windows of any size.
 
     >>> average_pool2d(np.arange(1.0, 10.0).reshape(1, 3, 3, 1), 2, strides=2, padding="same").ravel()
     array([3. , 4.5, 7.5, 9. ])
     """
     w = pool_windows("average_pool2d", x.shape, pool_size, strides, padding, dilation_rate, ceil_mode)
     divisor = _divisor(w, count_include_pad, x.dtype)
+    # The kernels add up; dividing here keeps one rule of what counts for forward and backward.
     y = kernels.sum_pool2d(x, w.geometry)
     y /= divisor
     return y, (lambda g: kernels.sum_pool2d_grad(g / divisor, x.shape, w.geometry),)
@@ -119,6 +120,7 @@ def average_pool2d(
 
 def _divisor(w: Windows, include_pad: bool, dtype: np.dtype) -> np.ndarray:
     down, across = (np.maximum(a.real_cells(include_pad=include_pad), 1) for a in (w.rows, w.cols))
+    # A window of padding only has no pixels, and 0 / 1 is the 0 that it shall give.
     return np.multiply.outer(down, across).astype(dtype)[:, :, None]
 
 
