@@ -92,6 +92,7 @@ def test_a_private_file_is_private_while_it_is_written(tmp_path):
 def test_the_umask_of_the_process_is_left_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "umask", lambda _: pytest.fail("another thread would make files for everybody"))
     atomic_write(tmp_path / "file", "text")
+    assert (tmp_path / "file").read_text() == "text"
 
 
 def test_a_write_protected_file_is_refused(tmp_path, monkeypatch):

@@ -9,5 +9,5 @@ import sys
 def say(text: str) -> None:
     """Write one line to stderr, where there is one."""
     if sys.stderr is not None:
-        with contextlib.suppress(OSError, ValueError):  # closed by whoever reads it, or by the program
+        with contextlib.suppress(OSError, ValueError):  # closed by its reader or by the program
             print(f"minicnn: {text}", file=sys.stderr)
