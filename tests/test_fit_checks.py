@@ -334,3 +334,8 @@ def test_plot_without_matplotlib_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match=r"History\.plot needs matplotlib.*pip install matplotlib"):
         train.History([{"epoch": 1, "loss": 0.5}]).plot()
+
+
+def test_a_number_too_long_to_print_is_refused_in_plain_words():
+    with pytest.raises(TypeError, match="predict: net must be a layer such as Sequential, got an int of thousands"):
+        train.predict(10**5000, PARAMS, FEW.images)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import data, ops, tree
+from minicnn.checks import shown
 from minicnn.errors import ShapeError
 from minicnn.geometry import Shape, integer
 from minicnn.layers.activation import Dropout
@@ -200,4 +201,4 @@ def _check_monitor(where: str, monitor: Any, validated: bool) -> None:
 def _named(value: Any) -> str:
     if isinstance(value, type) or inspect.isfunction(value):
         return f"the {'class' if isinstance(value, type) else 'function'} {value.__name__} itself"
-    return repr(value)
+    return shown(value)
