@@ -50,7 +50,7 @@ Padding: TypeAlias = str | int | Pair | Pads
 class Geometry(NamedTuple):
     """How the windows lie on the images, each pair (vertical, horizontal): all that a kernel has to know.
 
-    A named tuple of tuples of integers, because compiled loops take such a value as it is.
+    A named tuple of tuples of integers, because compiled loops take tuples, and integers in them, as they are.
     """
 
     window: Pair  # taps of a window

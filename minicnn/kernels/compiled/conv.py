@@ -39,7 +39,7 @@ def conv2d_pool(
     argmax = np.empty(y.shape if pooled else (0, 0, 0, 0), np.uint8)
     work = y.size * pool_size[0] * pool_size[1] * kernel[..., 0].size
     convolve = _forward_one_channel if one_channel(kernel.shape, groups) else _forward
-    share(convolve, len(x), work, x, kernel, bias, y, argmax, geometry, groups, pool_size, relu)
+    share(convolve, len(x), work, x, kernel, bias, y, argmax, tuple(geometry), groups, pool_size, relu)
     return y, argmax if pooled else None
 
 

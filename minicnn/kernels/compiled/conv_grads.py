@@ -49,7 +49,7 @@ def conv2d_pool_input_grad(
     g, kernel = np.ascontiguousarray(g), np.ascontiguousarray(kernel, g.dtype)
     dx = np.empty(x_shape, g.dtype)
     work = g.size * pool_size[0] * pool_size[1] * kernel[..., 0].size
-    share(_input_grad, len(g), work, g, _or_empty(argmax), kernel, dx, geometry, groups, pool_size)
+    share(_input_grad, len(g), work, g, _or_empty(argmax), kernel, dx, tuple(geometry), groups, pool_size)
     return dx
 
 
@@ -66,7 +66,7 @@ def conv2d_pool_weight_grads(
     g, x, shape = np.ascontiguousarray(g), np.ascontiguousarray(x, g.dtype), tuple(kernel_shape)
     work = g.size * pool_size[0] * pool_size[1] * shape[0] * shape[1] * shape[2]
     correlate = _weight_grads_one_channel if one_channel(shape, groups) else _weight_grads
-    parts = share(correlate, len(g), work, g, _or_empty(argmax), x, shape, geometry, groups, pool_size)
+    parts = share(correlate, len(g), work, g, _or_empty(argmax), x, shape, tuple(geometry), groups, pool_size)
     if not parts:
         return np.zeros(shape, g.dtype), np.zeros(shape[3], g.dtype)
     both: Any = sum(parts[1:], parts[0])

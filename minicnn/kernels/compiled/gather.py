@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from minicnn.geometry import Geometry
 from minicnn.kernels.compiled.loop import copy, loop
 
 PIECE = 2**17
@@ -108,7 +107,8 @@ def gather_taps(x, start, stop, planes, taps, geometry, pool_size):
 def planes_size(lines, geometry, pool_size):
     """Return how many elements the planes for so many lines take at most."""
     high, wide = pool_extent(geometry, pool_size)
-    out, step = pools(geometry, pool_size), geometry.strides[0] * pool_size[0]
+    _, strides, _, _, _ = geometry
+    out, step = pools(geometry, pool_size), strides[0] * pool_size[0]
     images = (lines - 2) // out[0] + 2
     return min(step, high) * wide * (lines + images * ((high - 1) // step)) * out[1]
 
@@ -116,7 +116,8 @@ def planes_size(lines, geometry, pool_size):
 @loop
 def pools(geometry, pool_size):
     """Return how many whole pools there are down and across."""
-    return geometry.out[0] // pool_size[0], geometry.out[1] // pool_size[1]
+    _, _, _, _, out = geometry
+    return out[0] // pool_size[0], out[1] // pool_size[1]
 
 
 @loop
@@ -206,7 +207,7 @@ def cell_windows(geometry, pool_size, cell):
     i, j = cell // pool_size[1], cell % pool_size[1]
     steps = (strides[0] * pool_size[0], strides[1] * pool_size[1])
     shifted = ((pads[0][0] - i * strides[0], 0), (pads[1][0] - j * strides[1], 0))
-    return Geometry(window, steps, shifted, dilation, pools(geometry, pool_size))
+    return window, steps, shifted, dilation, pools(geometry, pool_size)
 
 
 def one_channel(kernel_shape: tuple[int, ...], groups: int) -> bool:

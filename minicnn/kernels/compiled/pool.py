@@ -17,7 +17,7 @@ def max_pool2d(x: np.ndarray, geometry: Geometry) -> np.ndarray:
     """See `reference.max_pool2d`."""
     x = np.ascontiguousarray(x)
     y = np.empty((len(x), *geometry.out, x.shape[3]), x.dtype)
-    share(_max_pool, len(x), y.size * math.prod(geometry.window), x, y, geometry)
+    share(_max_pool, len(x), y.size * math.prod(geometry.window), x, y, tuple(geometry))
     return y
 
 
@@ -62,7 +62,7 @@ def max_pool2d_grad(g: np.ndarray, x: np.ndarray, y: np.ndarray, geometry: Geome
     dx = np.empty(x.shape, g.dtype)
     work = y.size * math.prod(geometry.window)
     backward = _max_pool_split if split else _max_pool_first
-    share(backward, len(g), work, g, x, y, dx, geometry)
+    share(backward, len(g), work, g, x, y, dx, tuple(geometry))
     return dx
 
 
@@ -128,7 +128,7 @@ def sum_pool2d(x: np.ndarray, geometry: Geometry) -> np.ndarray:
     """See `reference.sum_pool2d`."""
     x = np.ascontiguousarray(x)
     y = np.empty((len(x), *geometry.out, x.shape[3]), wide(x.dtype, math.prod(geometry.window)))
-    share(_sum_pool, len(x), y.size * math.prod(geometry.window), x, y, geometry)
+    share(_sum_pool, len(x), y.size * math.prod(geometry.window), x, y, tuple(geometry))
     return y.astype(x.dtype, copy=False)
 
 
@@ -155,7 +155,7 @@ def sum_pool2d_grad(g: np.ndarray, x_shape: Shape, geometry: Geometry) -> np.nda
     """See `reference.sum_pool2d_grad`."""
     g = np.ascontiguousarray(g)
     dx = np.empty(x_shape, wide(g.dtype, math.prod(map(min, geometry.window, geometry.out))))
-    share(_sum_pool_grad, len(g), g.size * math.prod(geometry.window), g, dx, geometry)
+    share(_sum_pool_grad, len(g), g.size * math.prod(geometry.window), g, dx, tuple(geometry))
     return dx.astype(g.dtype, copy=False)
 
 
