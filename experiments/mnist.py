@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minicnn import data, kernels, optim, schedules, train
-from minicnn.checks import integer
 from minicnn.environment import environment
 from minicnn.files import append_line, writable_folder
 from minicnn.layers import Layer, summary
 from minicnn.models import keras_mnist, lenet5, small_cnn
+from minicnn.validation import integer
 
 
 @dataclass(frozen=True)

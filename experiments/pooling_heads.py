@@ -20,13 +20,13 @@ from urllib.parse import quote
 from tqdm import tqdm
 
 from minicnn import data, kernels, optim, schedules
-from minicnn.checks import integer
 from minicnn.files import atomic_write, only_writer, writable_folder
 from minicnn.layers import Layer
 from minicnn.models import HEADS, mlp, small_cnn
 from minicnn.study import Recipe, Row, Run, Study, run_all, summarize, write_csv, write_curves_csv, write_report
 from minicnn.study.report import figures
 from minicnn.study.report.tables import format_table
+from minicnn.validation import integer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

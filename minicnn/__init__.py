@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from minicnn import data, kernels, layers, models, ops, optim, schedules, train
     from minicnn.autograd import Tensor, grad, value_and_grad
-    from minicnn.errors import ShapeError
     from minicnn.layers import coverage, explain_shapes
+    from minicnn.validation import ShapeError
 
 __version__ = "0.1.0"
 __all__ = [
@@ -44,7 +44,7 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
-        from minicnn.checks import no_attribute
+        from minicnn.hints import no_attribute
 
         raise no_attribute("minicnn", name, __all__, {"fit": "minicnn.train.fit", "nn": "minicnn.layers"})
     module = importlib.import_module(f"minicnn.{_HOMES.get(name, name)}")

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import ops, tree
-from minicnn.checks import explained, flag
+from minicnn import ops, trees
 from minicnn.graph import Array, Node, Op, float_array, op, unbroadcast, walk
+from minicnn.hints import explained
 from minicnn.kernels.arrays import disjoint
 from minicnn.numpy_interface import NumpyInterface
+from minicnn.validation import flag
 
 __all__ = ["Array", "Op", "Tensor", "grad", "op", "unbroadcast", "value_and_grad"]
 
@@ -111,7 +112,7 @@ class Tensor(NumpyInterface, Node):
 def value_and_grad(f: Callable[..., Any], *, has_aux: bool = False) -> Callable[..., Any]:
     """Return a function that computes the value and the gradients of the scalar function `f(params, *rest)`.
 
-    `params` is a tree (dict, list, tuple) of float arrays, and the gradients come in the same tree. A parameter that
+    `params` is a tree (dict, list, tuple) of float arrays, and the gradients come in the same trees. A parameter that
     `f` does not use gets zeros. Each gradient is writable and shares memory with nothing else. With `has_aux`, `f`
     returns `(scalar, anything)` and the value is that pair.
 
@@ -133,9 +134,9 @@ def value_and_grad(f: Callable[..., Any], *, has_aux: bool = False) -> Callable[
         if not isinstance(y, Tensor):
             y = Tensor(float_array("value_and_grad", "the result", y))
         grads = dict(disjoint(walk(y, wanted)))
-        gradients = tree.map_leaves(lambda t: grads[t] if t in grads else np.zeros_like(t.data), tensors)
+        gradients = trees.map_leaves(lambda t: grads[t] if t in grads else np.zeros_like(t.data), tensors)
         value = y.data[()]
-        return ((value, tree.map_leaves(_plain, aux)) if has_aux else value), gradients
+        return ((value, trees.map_leaves(_plain, aux)) if has_aux else value), gradients
 
     return compute
 
@@ -168,9 +169,9 @@ def _tensors(params: Any) -> tuple[Any, set[Node]]:
         return leaf
 
     try:
-        return tree.map_leaves(tensor, params), wanted
+        return trees.map_leaves(tensor, params), wanted
     except TypeError:
         # The path of a leaf is needed for the message alone, so the tree is walked with paths only now.
-        for path, value in tree.items(params, "params"):
+        for path, value in trees.items(params, "params"):
             tensor(value, path)
         raise

@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from minicnn import tree
-from minicnn.checks import number
+from minicnn import trees
+from minicnn.validation import number
 
 Tree: TypeAlias = Any
 
@@ -38,16 +38,16 @@ def clip_by_global_norm(grads: Tree, limit: float) -> Tree:
     if scale * root <= limit:
         return grads
     if not math.isfinite(scale):
-        return tree.map_leaves(lambda g: g * math.nan, grads)
+        return trees.map_leaves(lambda g: g * math.nan, grads)
     factor = limit / root
     if scale == 1:
-        return tree.map_leaves(lambda g: g * factor, grads)
-    return tree.map_leaves(lambda g: (np.divide(g, scale, dtype=np.float64) * factor).astype(g.dtype), grads)
+        return trees.map_leaves(lambda g: g * factor, grads)
+    return trees.map_leaves(lambda g: (np.divide(g, scale, dtype=np.float64) * factor).astype(g.dtype), grads)
 
 
 def _scaled_norm(grads: Tree) -> tuple[float, float]:
     """Return two factors of the norm: the first is 1, or the largest magnitude if squares would overflow or vanish."""
-    leaves = tree.leaves(grads)
+    leaves = trees.leaves(grads)
     if not all(map(is_float, leaves)):
         check_floats("global_norm", "grads", grads)
     total = sum(float(np.vdot(g, g)) for g in leaves)
@@ -62,7 +62,7 @@ def _scaled_norm(grads: Tree) -> tuple[float, float]:
 
 def check_floats(where: str, name: str, leaves: Tree) -> None:
     """Raise TypeError, with its path, for a leaf that is not a float array."""
-    for path, a in tree.items(leaves):
+    for path, a in trees.items(leaves):
         if not is_float(a):
             fix = "Use the arrays of net.init and of value_and_grad."
             raise TypeError(f"{where}: {place(name, path)} must be a float array, got {describe(a)}. {fix}")

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from minicnn.checks import check_area, check_elements, flag, integer, near, pair, shown
-from minicnn.errors import ShapeError
+from minicnn.hints import near
+from minicnn.validation import ShapeError, check_area, check_elements, flag, integer, pair, shown
 
 __all__ = [
     "Axis",

@@ -32,10 +32,11 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import tree
+from minicnn import trees
 from minicnn.autograd import Tensor
-from minicnn.checks import explained, generator, number, one_of
 from minicnn.geometry import integer
+from minicnn.hints import explained
+from minicnn.validation import generator, number, one_of
 
 FEW = 1024
 STEPS = (2.0**-13, 2.0**-18, 2.0**-23)
@@ -154,7 +155,7 @@ class _Function:
             raise TypeError(
                 f"gradcheck: args must fit the signature of f, got {len(args)} arguments: {error}. Give all."
             ) from None
-        arrays = [(name, _double(name, a)) for name, a in tree.items(self.given.arguments)]
+        arrays = [(name, _double(name, a)) for name, a in trees.items(self.given.arguments)]
         if not arrays:
             raise TypeError("gradcheck: args must hold at least one array, got nothing to check.")
         ends = np.cumsum([a.size for _, a in arrays])
@@ -173,7 +174,7 @@ class _Function:
 
     def _call(self, leaves: list[Any]) -> Any:
         left = iter(leaves)
-        arguments = tree.map_leaves(lambda _: next(left), self.given.arguments)
+        arguments = trees.map_leaves(lambda _: next(left), self.given.arguments)
         return self.f(*inspect.BoundArguments(self.given.signature, arguments).args)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:

@@ -20,10 +20,10 @@ from typing import Annotated, Any, ParamSpec, Protocol, TypeAlias, cast
 
 import numpy as np
 
-from minicnn.checks import explain_call, shown
-from minicnn.errors import ShapeError
+from minicnn.hints import explain_call
 from minicnn.kernels.arrays import disjoint, promote
 from minicnn.kernels.sums import add_up
+from minicnn.validation import ShapeError, shown
 
 P = ParamSpec("P")
 Shape: TypeAlias = tuple[int, ...]

@@ -13,8 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from minicnn.checks import LARGEST, explained, flag, integer, one_of, shown
-from minicnn.errors import ShapeError
+from minicnn.hints import explained
 from minicnn.layers import (
     AveragePooling2D,
     BatchNormalization,
@@ -30,6 +29,7 @@ from minicnn.layers import (
     ReLU,
     Sequential,
 )
+from minicnn.validation import LARGEST, ShapeError, flag, integer, one_of, shown
 
 
 def _count(where: str, name: str, count: Any) -> int:

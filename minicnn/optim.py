@@ -19,11 +19,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from minicnn import schedules, tree
-from minicnn.checks import explained, number
+from minicnn import schedules, trees
 from minicnn.clipping import check_floats, clip_by_global_norm, describe, global_norm, is_float, place
 from minicnn.geometry import integer
+from minicnn.hints import explained
 from minicnn.schedules import Schedule, keep
+from minicnn.validation import number
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer", "clip_by_global_norm", "global_norm", "over", "rate_at"]
 
@@ -88,13 +89,13 @@ class SGD:
             return _map(self, move, params, gradients=grads), {"step": step + 1}
         add = partial(_times_plus, self.momentum)
         velocity = _map(self, lambda w, v, g: add(v, g), params, **slots, gradients=grads)
-        direction = tree.map_leaves(add, velocity, grads) if self.nesterov else velocity
+        direction = trees.map_leaves(add, velocity, grads) if self.nesterov else velocity
         if not self.weight_decay:  # as `move` would, with two calls less per leaf
-            return tree.map_leaves(partial(_times_plus, -rate), direction, params), {
+            return trees.map_leaves(partial(_times_plus, -rate), direction, params), {
                 "step": step + 1,
                 "velocity": velocity,
             }
-        return tree.map_leaves(move, params, direction), {"step": step + 1, "velocity": velocity}
+        return trees.map_leaves(move, params, direction), {"step": step + 1, "velocity": velocity}
 
 
 @explained
@@ -150,7 +151,7 @@ class Adam:
 
         mean = _map(self, average, params, mean=slots["mean"], gradients=grads)
         square = _map(self, average_square, params, square=slots["square"], gradients=grads)
-        return tree.map_leaves(move, params, mean, square), {"step": step, "mean": mean, "square": square}
+        return trees.map_leaves(move, params, mean, square), {"step": step, "mean": mean, "square": square}
 
 
 @explained
@@ -203,7 +204,7 @@ def _keep_common(optimizer: Optimizer) -> None:
 
 def _zeros(where: str, params: Tree) -> Tree:
     check_floats(f"{where}.init", "params", params)
-    return tree.map_leaves(np.zeros_like, params)
+    return trees.map_leaves(np.zeros_like, params)
 
 
 def _read(optimizer: Optimizer, state: Any, names: tuple[str, ...]) -> tuple[int, dict[str, Tree]]:
@@ -211,7 +212,7 @@ def _read(optimizer: Optimizer, state: Any, names: tuple[str, ...]) -> tuple[int
     where, wanted = type(optimizer).__name__, ("step", *names)
     if not isinstance(state, dict):
         raise TypeError(f"{where}: state must be a dict, got {describe(state)}. Use the result of init(params).")
-    more = [name for name in state if name not in wanted and tree.leaves(state[name])]
+    more = [name for name in state if name not in wanted and trees.leaves(state[name])]
     if more or any(name not in state for name in wanted):
         found = ", ".join(map(str, state)) or "nothing"
         fix = "Use the result of this optimizer's init(params) or update."
@@ -240,10 +241,10 @@ def _map(optimizer: Optimizer, f: Callable[..., np.ndarray], params: Tree, **oth
 
     where = f"{type(optimizer).__name__}.update"
     try:
-        return tree.map_leaves(checked, params, *others.values())
+        return trees.map_leaves(checked, params, *others.values())
     except _MisfitError as misfit:
         name, a, w = misfit.args
-        leaf_place = place(name, next(path for path, leaf in tree.items(params) if leaf is w))
+        leaf_place = place(name, next(path for path, leaf in trees.items(params) if leaf is w))
         kind, wanted = (ValueError, f" of shape {w.shape}") if is_float(a) and is_float(w) else (TypeError, "")
         fix = "Gradients and state must belong to params."
         raise kind(f"{where}: {leaf_place} must be a float array{wanted}, got {describe(a)}. {fix}") from None

@@ -9,8 +9,9 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from minicnn.checks import explained, number
 from minicnn.geometry import integer
+from minicnn.hints import explained
+from minicnn.validation import number
 
 
 @explained

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from minicnn import Tensor, grad, ops, tree, value_and_grad
+from minicnn import Tensor, grad, ops, trees, value_and_grad
 from minicnn.autograd import Array, op, unbroadcast
-from minicnn.errors import ShapeError
 from minicnn.graph import Node, walk
+from minicnn.validation import ShapeError
 
 # Graphs
 
@@ -151,12 +151,12 @@ def test_gradients_come_in_the_tree_of_the_parameters():
     params = {"z": [np.ones(2), (np.ones(()), {"k": np.ones((1, 2))})], "a": Pair(np.ones(1), np.ones(3))}
 
     def f(p):
-        return sum(float(i) * leaf.sum() for i, leaf in enumerate(tree.leaves(p)))
+        return sum(float(i) * leaf.sum() for i, leaf in enumerate(trees.leaves(p)))
 
     grads = grad(f)(params)
     assert isinstance(grads["a"], Pair)
-    assert [path for path, _ in tree.items(grads)] == ["z/0", "z/1/0", "z/1/1/k", "a/0", "a/1"]
-    for i, (g, p) in enumerate(zip(tree.leaves(grads), tree.leaves(params), strict=True)):
+    assert [path for path, _ in trees.items(grads)] == ["z/0", "z/1/0", "z/1/1/k", "a/0", "a/1"]
+    for i, (g, p) in enumerate(zip(trees.leaves(grads), trees.leaves(params), strict=True)):
         assert_array_equal(g, np.full(p.shape, float(i)))
 
 
@@ -307,7 +307,7 @@ def test_float32_all_the_way():
     rng = np.random.default_rng(0)
     params = {"k": rng.normal(size=(3, 3, 1, 2)).astype(np.float32), "b": np.zeros(2, np.float32)}
     value, grads = value_and_grad(f)(params, rng.normal(size=(2, 4, 4, 1)).astype(np.float32))
-    assert {a.dtype for a in [value, *tree.leaves(grads)]} == {np.dtype(np.float32)}
+    assert {a.dtype for a in [value, *trees.leaves(grads)]} == {np.dtype(np.float32)}
 
 
 def test_a_gradient_has_the_dtype_of_its_parameter():

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from minicnn import optim, train, tree
+from minicnn import optim, train, trees
 from minicnn.train import checkpoint
 
 
@@ -40,7 +40,7 @@ GRID = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
 TREES = {
     "names of NumPy's own parameters": {"file": GRID, "allow_pickle": GRID, "args": GRID, "arr_0": GRID},
     "slashes": {"a/b": GRID, "a": {"b": GRID + 1, "/": GRID}, "/a": GRID + 2, "a/": {"": GRID}},
-    "dots and nothing": {"": GRID, ".": GRID, "..": GRID, "../x": GRID, "a.npy": GRID, "tree.json": GRID},
+    "dots and nothing": {"": GRID, ".": GRID, "..": GRID, "../x": GRID, "a.npy": GRID, "trees.json": GRID},
     "the names that stand for others": {"leaf 0": GRID, "": GRID + 1, "leaf 1": GRID + 2, "..": GRID + 3},
     "every script": {
         "größe": GRID,
@@ -73,7 +73,7 @@ TREES = {
 def test_a_tree_comes_back_as_it_was(tmp_path, params):
     again = train.load(train.save(tmp_path / "tree", params))
     assert same(again, params), again
-    assert all(leaf.flags.writeable for leaf in tree.leaves(again) if isinstance(leaf, np.ndarray))
+    assert all(leaf.flags.writeable for leaf in trees.leaves(again) if isinstance(leaf, np.ndarray))
     assert os.listdir(tmp_path) == ["tree"], "nothing is added to the name"
 
 
@@ -270,19 +270,19 @@ ENTRIES = {
     "a leaf that is a folder": [("a.npy", ONE), ("a/b.npy", ONE)],
     "a folder that is a leaf": [("a/b.npy", ONE), ("a.npy", ONE)],
     "a leaf deep in a leaf": [("a.npy", ONE), ("a/b/c.npy", ONE)],
-    "no JSON": [("tree.json", "{"), ("a.npy", ONE)],
-    "JSON in JSON in JSON": [("tree.json", '{"list":[' * 100_000), ("a.npy", ONE)],
-    "a number": [("tree.json", "3")],
-    "no tree": [("tree.json", '{"set": []}')],
-    "two trees": [("tree.json", '{"list": [], "tuple": []}')],
-    "a key twice": [("tree.json", '{"dict": [["a", {"value": 1}], ["a", {"value": 2}]]}')],
-    "a list as key": [("tree.json", '{"dict": [[[], {"value": 1}]]}')],
-    "a truth as key": [("tree.json", '{"dict": [[true, {"value": 1}]]}')],
-    "a key alone": [("tree.json", '{"dict": [["a"]]}')],
-    "a value that is a list": [("tree.json", '{"value": []}')],
-    "an array that is missing": [("tree.json", '{"list": [{"array": "a"}]}')],
-    "an array twice": [("tree.json", '{"list": [{"array": "a"}, {"array": "a"}]}'), ("a.npy", ONE)],
-    "an array too many": [("tree.json", '{"list": []}'), ("a.npy", ONE)],
+    "no JSON": [("trees.json", "{"), ("a.npy", ONE)],
+    "JSON in JSON in JSON": [("trees.json", '{"list":[' * 100_000), ("a.npy", ONE)],
+    "a number": [("trees.json", "3")],
+    "no tree": [("trees.json", '{"set": []}')],
+    "two trees": [("trees.json", '{"list": [], "tuple": []}')],
+    "a key twice": [("trees.json", '{"dict": [["a", {"value": 1}], ["a", {"value": 2}]]}')],
+    "a list as key": [("trees.json", '{"dict": [[[], {"value": 1}]]}')],
+    "a truth as key": [("trees.json", '{"dict": [[true, {"value": 1}]]}')],
+    "a key alone": [("trees.json", '{"dict": [["a"]]}')],
+    "a value that is a list": [("trees.json", '{"value": []}')],
+    "an array that is missing": [("trees.json", '{"list": [{"array": "a"}]}')],
+    "an array twice": [("trees.json", '{"list": [{"array": "a"}, {"array": "a"}]}'), ("a.npy", ONE)],
+    "an array too many": [("trees.json", '{"list": []}'), ("a.npy", ONE)],
 }
 
 
@@ -343,7 +343,7 @@ WHOLE = {
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    return train.save(tmp_path_factory.mktemp("whole") / "tree.npz", WHOLE).read_bytes()
+    return train.save(tmp_path_factory.mktemp("whole") / "trees.npz", WHOLE).read_bytes()
 
 
 def outcome(path, content):

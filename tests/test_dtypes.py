@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 from tables import EVERY, every_row, implementation, kernels  # noqa: F401 - the fixture
 from test_kernels import CALLS, IMPLEMENTATIONS, arguments, calls
 
-from minicnn import Tensor, grad, layers, models, ops, tree, value_and_grad
+from minicnn import Tensor, grad, layers, models, ops, trees, value_and_grad
 
 FLOATS = (np.float32, np.float64)
 several_arrays = pytest.mark.parametrize("row", [r for r in EVERY if len(r.shapes) > 1], ids=str)
@@ -131,13 +131,13 @@ def test_a_net_whose_parameters_and_images_differ(head, mix, training):
         return ops.cross_entropy(net(params, images, np.random.default_rng(1) if training else None), labels)
 
     def run(dtype, image_dtype):
-        return value_and_grad(loss)(tree.map_leaves(lambda a: a.astype(dtype), params), images.astype(image_dtype))
+        return value_and_grad(loss)(trees.map_leaves(lambda a: a.astype(dtype), params), images.astype(image_dtype))
 
     expected, right = run(np.float64, np.float64)
     value, grads = run(*mix)
     assert value.dtype == np.float64
     assert_allclose(value, expected, rtol=1e-6)
-    for (path, g), r in zip(tree.items(grads), tree.leaves(right), strict=True):
+    for (path, g), r in zip(trees.items(grads), trees.leaves(right), strict=True):
         assert g.dtype == mix[0], path
         assert_allclose(g, r, rtol=1e-5, atol=1e-7, err_msg=path)
 

@@ -18,8 +18,8 @@ GROUPS = {"window": "ops", "geometry": "ops", "graph": "engine", "autograd": "en
 # How many messages of a file, or of a group of files, say it in another form. A number may become smaller, not larger;
 # an entry that has become 0 is deleted.
 OTHER_FORM = {
-    "checks": 4,  # calls that do not fit a signature: what is missing, unknown or too much, and all arguments
-    "tree": 1,  # where two trees differ
+    "hints": 4,  # calls that do not fit a signature: what is missing, unknown or too much, and all arguments
+    "trees": 1,  # where two trees differ
     "data/idx": 5,  # files that are damaged, or are not the published ones
     "train/checkpoint": 11,  # reasons why a file is damaged: load puts "path must be ..., got ...: " before them
     "train/history": 1,  # from `unknown`, which has the form

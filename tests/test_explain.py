@@ -8,8 +8,8 @@ from numpy.testing import assert_array_equal
 from wrong import says
 
 import minicnn
-from minicnn import coverage, explain_shapes, grad, layers, models, tree
-from minicnn.errors import ShapeError
+from minicnn import coverage, explain_shapes, grad, layers, models, trees
+from minicnn.validation import ShapeError
 
 L = layers
 
@@ -88,7 +88,7 @@ IMAGE = (9, 8, 1)
 
 def dependence(net, shape):
     """Which places of the last map change with which pixel: gradients of a net whose weights are all positive."""
-    params = tree.map_leaves(lambda w: np.abs(w.astype(np.float64)) + 1, net.init(np.random.default_rng(0), shape))
+    params = trees.map_leaves(lambda w: np.abs(w.astype(np.float64)) + 1, net.init(np.random.default_rng(0), shape))
     p, q, _ = net.output_shape(shape)
     found = np.zeros((p, q, *shape[:2]), bool)
     for i, j in np.ndindex(p, q):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from wrong import says
 
-from minicnn import data, layers, models, ops, optim, schedules, train, tree
+from minicnn import data, layers, models, ops, optim, schedules, train, trees
 from minicnn.study import Recipe, Run, run_one
 
 DIGITS = data.load("digits", seed=0)
@@ -23,11 +23,11 @@ def fit(net=NET, split=FEW, **changes):
 
 
 def bytes_of(params):
-    return b"".join(w.tobytes() for w in tree.leaves(params))
+    return b"".join(w.tobytes() for w in trees.leaves(params))
 
 
 def dtypes(params):
-    return {w.dtype for w in tree.leaves(params)}
+    return {w.dtype for w in trees.leaves(params)}
 
 
 # --- numbers of NumPy's -------------------------------------------------------------------------------------------
@@ -64,7 +64,7 @@ class Signs:
         return None
 
     def update(self, grads, state, params):
-        return tree.map_leaves(lambda w, g: w - np.float32(0.01) * np.sign(g), params, grads), state
+        return trees.map_leaves(lambda w, g: w - np.float32(0.01) * np.sign(g), params, grads), state
 
 
 def test_an_optimizer_of_ones_own_needs_no_step_in_its_state():
@@ -212,7 +212,7 @@ HUGE = data.Split(np.full((4, 8, 8, 1), 3e38, np.float32), FEW.labels[:4])
 
 def test_finite_images_whose_sum_overflows_are_finite():
     net = layers.Sequential([layers.MaxPooling2D(8), layers.Flatten(), layers.Dense(10)])
-    params = tree.map_leaves(lambda w: w * 0, net.init(RNG, (8, 8, 1)))
+    params = trees.map_leaves(lambda w: w * 0, net.init(RNG, (8, 8, 1)))
     assert len(fit(net, HUGE, optimizer=optim.SGD(0.0), epochs=1, params=params).history) == 1
 
 
@@ -226,7 +226,7 @@ def test_predict_passes_nan_through_to_the_logits_of_its_image_alone():
 
 
 def test_evaluate_of_parameters_that_are_not_finite_gives_a_loss_that_is_not():
-    broken = tree.map_leaves(lambda w: w * np.float32(np.nan), PARAMS)
+    broken = trees.map_leaves(lambda w: w * np.float32(np.nan), PARAMS)
     assert math.isnan(train.evaluate(NET, broken, FEW).loss)
 
 
@@ -285,7 +285,7 @@ WRONG = [
     (lambda: fit(split=spoiled(_9=-np.inf)), ValueError, ["train.images", "0 NaN and 1 infinite", "image 9"]),
     (lambda: fit(split=spoiled(_9=-np.inf, _4=np.inf)), ValueError, ["0 NaN and 2 infinite", "image 4"]),
     (lambda: fit(valid=spoiled(_3=np.nan)), ValueError, ["fit: valid.images", "1 NaN", "image 3"]),
-    (lambda: fit(params=tree.map_leaves(lambda w: w * np.nan, PARAMS)), ValueError,
+    (lambda: fit(params=trees.map_leaves(lambda w: w * np.nan, PARAMS)), ValueError,
      ["fit: params/trunk/conv2d/kernel", "36 NaN"]),
     (lambda: train.evaluate(NET, PARAMS, spoiled(_3=np.nan)), ValueError, ["evaluate: split.images", "image 3"]),
     (lambda: train.evaluate(NET, PARAMS, FEW, batch_size=0), ValueError, ["evaluate: batch_size=0"]),

@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from minicnn import data, models, ops, optim, train, tree
+from minicnn import data, models, ops, optim, train, trees
 
 DIGITS = data.load("digits", seed=0)
 FEW = DIGITS.train[:512]
@@ -45,7 +45,7 @@ def by_hand(steps):
 
 
 def learned(params):
-    return {path: w.tobytes() for path, w in tree.items(params) if "moving_" not in path}
+    return {path: w.tobytes() for path, w in trees.items(params) if "moving_" not in path}
 
 
 def check_statistics(params):
@@ -114,7 +114,7 @@ def test_parameters_that_overflowed_just_before_the_interrupt_are_an_error():
 PROGRAM = """
 import json, sys
 import numpy as np
-from minicnn import data, models, optim, train, tree
+from minicnn import data, models, optim, train, trees
 
 digits = data.load("digits", seed=0)
 net = models.small_cnn("max", filters=(8, 16), strides=(1, 2), batch_norm=True)
@@ -128,7 +128,7 @@ def tell(images, rng):
 
 result = train.fit(net, digits.train, optimizer=optim.Adam(1e-2), epochs=10**6, batch_size=32, augment=tell)
 again = train.calibrate(net, result.params, digits.train.images)
-same = all(np.array_equal(a, b) for a, b in zip(tree.leaves(result.params), tree.leaves(again), strict=True))
+same = all(np.array_equal(a, b) for a, b in zip(trees.leaves(result.params), trees.leaves(again), strict=True))
 accuracy = train.evaluate(net, result.params, digits.test).accuracy
 print(json.dumps([result.interrupted, same, len(result.history), len(steps), accuracy]))
 """

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minicnn import kernels, layers, models, tree, value_and_grad
-from minicnn.errors import ShapeError
+from minicnn import kernels, layers, models, trees, value_and_grad
 from minicnn.layers import fusion
+from minicnn.validation import ShapeError
 
 L = layers
 ROOT = Path(__file__).parents[1]
@@ -66,7 +66,7 @@ def results(net, params, x, run):
         return (y * weights).sum()
 
     value, grads = value_and_grad(f)({"w": params, "x": x})
-    return [value, y_seen[0].data, *tree.leaves(grads)]
+    return [value, y_seen[0].data, *trees.leaves(grads)]
 
 
 def layer_by_layer(net, params, x, rng):
@@ -84,7 +84,7 @@ def both_ways(seed, dtype, exact):
         except ShapeError:
             continue
         break
-    params = tree.map_leaves(lambda w: (np.round(2 * w) if exact else w).astype(dtype), params)
+    params = trees.map_leaves(lambda w: (np.round(2 * w) if exact else w).astype(dtype), params)
     planned = results(net, params, x, lambda net, *given: net(*given))
     return planned, results(net, params, x, layer_by_layer)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
-from minicnn import Tensor, layers, ops, tree
+from minicnn import Tensor, layers, ops, trees
 from minicnn.autograd import Array, op
 from minicnn.gradcheck import gradcheck
 
@@ -418,7 +418,7 @@ def test_a_net_with_its_parameters(mode):
     images, labels = normal(3, 6, 6, 1), np.array([0, 3, 1])
     report = gradcheck(lambda params: ops.cross_entropy(net(params, images), labels), params, mode=mode)
     assert report.ok, report
-    assert [row.name for row in report.rows] == [f"params/{path}" for path, _ in tree.items(params)]
+    assert [row.name for row in report.rows] == [f"params/{path}" for path, _ in trees.items(params)]
 
 
 def test_counts_add_up_to_the_elements():
@@ -450,7 +450,7 @@ def test_arrays_of_no_numbers_are_right(mode):
 
 @pytest.mark.parametrize("value", [np.float32([0.5, 1]), 0.5, np.float64(0.5), [0.5, np.ones(2)]])
 def test_float32_and_numbers_become_float64(value):
-    assert gradcheck(lambda x: tree.leaves(x)[0] * 2, value, mode="elements")
+    assert gradcheck(lambda x: trees.leaves(x)[0] * 2, value, mode="elements")
 
 
 @pytest.mark.parametrize(

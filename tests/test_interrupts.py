@@ -150,7 +150,7 @@ def test_callers_at_the_same_time_share_one_pool_and_leave_one():
 PROGRAM = """
 import atexit, sys
 import numpy as np
-from minicnn import errors
+from minicnn import validation
 from minicnn.kernels import compiled, cores
 
 x = np.ones(10**6, np.float32)
@@ -164,7 +164,7 @@ class Last:
 
 compiled.relu(x)
 atexit.register(lambda: Last("atexit"))
-errors.last = Last("teardown")
+validation.last = Last("teardown")
 """
 
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 import minicnn.kernels
-from minicnn.errors import ShapeError
 from minicnn.geometry import windows
 from minicnn.kernels import numpy_blocked, reference
+from minicnn.validation import ShapeError
 
 IMPLEMENTATIONS = ["reference", "numpy_blocked", "compiled"]
 ONLY_REFERENCE = {"max_pool2d_indices"}

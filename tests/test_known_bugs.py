@@ -13,7 +13,7 @@ import pytest
 from experiments.known_bugs import BUGS, CHECKS, bugs, incorrect
 from experiments.known_bugs import __main__ as known_bugs
 from experiments.known_bugs.report import DESCRIPTIONS, Result, csv_text, headline, make_result, markdown
-from minicnn import data, ops, tree, value_and_grad
+from minicnn import data, ops, trees, value_and_grad
 from minicnn.layers import MaxPooling2D
 from minicnn.study.ledger import Run
 
@@ -138,7 +138,7 @@ def test_all_but_the_input_gradient_of_an_unflipped_convolution_is_correct():
         return (op(x, *params, strides=2, padding="same") ** 2).sum()
 
     results = [value_and_grad(loss)([kernel, bias], op) for op in (incorrect.unflipped_kernel, ops.conv2d)]
-    for one, other in zip(*map(tree.leaves, results), strict=True):
+    for one, other in zip(*map(trees.leaves, results), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-12)
 
 
@@ -154,8 +154,8 @@ def test_the_bug_affects_its_network(bug):
         return params, value_and_grad(lambda p: ops.cross_entropy(net(p, batch.images), batch.labels))(params)
 
     (params, with_bug), (same, correct) = step(bug.incorrect), step(bug.correct)
-    assert np.array_equal(tree.leaves(params)[0], tree.leaves(same)[0])
-    pairs = itertools.zip_longest(tree.leaves(with_bug), tree.leaves(correct))
+    assert np.array_equal(trees.leaves(params)[0], trees.leaves(same)[0])
+    pairs = itertools.zip_longest(trees.leaves(with_bug), trees.leaves(correct))
     assert not all(np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=1e-4, atol=1e-7) for a, b in pairs)
 
 

@@ -9,7 +9,7 @@ import pytest
 from wrong import says
 
 import minicnn
-from minicnn import layers, ops, tree, value_and_grad
+from minicnn import layers, ops, trees, value_and_grad
 from minicnn.layers import fusion, initializers
 
 L = layers
@@ -55,7 +55,7 @@ every_layer = pytest.mark.parametrize(("layer", "shape", "out", "count"), TABLE,
 
 def make(layer, shape, n=4, dtype=np.float32):
     params = layer.init(np.random.default_rng(0), shape)
-    params = tree.map_leaves(lambda w: w.astype(dtype), params)
+    params = trees.map_leaves(lambda w: w.astype(dtype), params)
     return params, np.random.default_rng(1).standard_normal((n, *shape)).astype(dtype)
 
 
@@ -77,8 +77,8 @@ def test_the_promised_shape_is_the_actual_shape(layer, shape, out, count):
 @every_layer
 def test_parameters_are_those_promised(layer, shape, out, count):
     params, _ = make(layer, shape)
-    assert tree.map_leaves(np.shape, params) == layer.param_shapes(shape)
-    learned = {path: w.size for path, w in tree.items(params) if "moving_" not in path} if params else {}
+    assert trees.map_leaves(np.shape, params) == layer.param_shapes(shape)
+    learned = {path: w.size for path, w in trees.items(params) if "moving_" not in path} if params else {}
     assert sum(learned.values()) == count == L.summary(layer, shape).parameters
     L.check_params(layer, params, shape)
 
@@ -99,7 +99,7 @@ def test_the_dtype_stays(layer, shape, out, count, dtype):
     assert layer(params, x).dtype == dtype
     rng = np.random.default_rng(0)
     _, grads = value_and_grad(lambda p: (layer(p["w"], p["x"], rng) ** 2).sum())({"w": params, "x": x})
-    assert {g.dtype for g in tree.leaves(grads)} == {np.dtype(dtype)}
+    assert {g.dtype for g in trees.leaves(grads)} == {np.dtype(dtype)}
 
 
 @every_layer
@@ -129,12 +129,12 @@ def test_gradients_are_those_of_difference_quotients(layer, shape, out, count):
     def f(p):
         return (layer(p["w"], p["x"], np.random.default_rng(5)) * weights).sum()
 
-    direction = tree.map_leaves(lambda w: np.random.default_rng(3).standard_normal(w.shape), point)
+    direction = trees.map_leaves(lambda w: np.random.default_rng(3).standard_normal(w.shape), point)
     _, grads = value_and_grad(f)(point)
-    slope = sum(float((g * d).sum()) for g, d in zip(tree.leaves(grads), tree.leaves(direction), strict=True))
+    slope = sum(float((g * d).sum()) for g, d in zip(trees.leaves(grads), trees.leaves(direction), strict=True))
     step = 1e-6
-    ahead = float(f(tree.map_leaves(lambda w, d: w + step * d, point, direction)))
-    behind = float(f(tree.map_leaves(lambda w, d: w - step * d, point, direction)))
+    ahead = float(f(trees.map_leaves(lambda w, d: w + step * d, point, direction)))
+    behind = float(f(trees.map_leaves(lambda w, d: w - step * d, point, direction)))
     assert slope == pytest.approx((ahead - behind) / (2 * step), rel=1e-6, abs=1e-6)
 
 
@@ -154,7 +154,7 @@ def test_the_same_generator_makes_the_same_bytes_and_places_keep_theirs():
 
     one, two, other = weights(L.Flatten()), weights(L.Flatten()), weights(L.Sequential([L.Flatten(), L.Dense(2)]))
     for a, b in ((one, two), (one["trunk"], other["trunk"])):
-        assert all(x.tobytes() == y.tobytes() for x, y in zip(tree.leaves(a), tree.leaves(b), strict=True))
+        assert all(x.tobytes() == y.tobytes() for x, y in zip(trees.leaves(a), trees.leaves(b), strict=True))
     longer = L.Sequential([*BODY.layers, L.Conv2D(2, 1)]).init(np.random.default_rng(7), IMAGE)
     shorter = BODY.init(np.random.default_rng(7), IMAGE)
     assert longer["conv2d"]["kernel"].tobytes() == shorter["conv2d"]["kernel"].tobytes()
@@ -195,7 +195,7 @@ def test_calibrate_goes_through_containers():
     calibrated, y = net.calibrate(params, x)
     np.testing.assert_allclose(net(calibrated, x), y)
     np.testing.assert_allclose(y, net(params, x, np.random.default_rng(0)), rtol=1e-9, atol=1e-9)
-    assert tree.map_leaves(np.shape, calibrated) == net.param_shapes(IMAGE)
+    assert trees.map_leaves(np.shape, calibrated) == net.param_shapes(IMAGE)
 
 
 def test_dropout_drops_its_share_and_scales_the_rest():
@@ -221,7 +221,7 @@ def test_pooling_before_relu_changes_no_bit(pool):
 
     (a, da), (b, db) = value_and_grad(written)(params), value_and_grad(computed)(params)
     assert a == b
-    assert all(u.tobytes() == v.tobytes() for u, v in zip(tree.leaves(da), tree.leaves(db), strict=True))
+    assert all(u.tobytes() == v.tobytes() for u, v in zip(trees.leaves(da), trees.leaves(db), strict=True))
 
 
 class OwnConv2D(L.Conv2D):
@@ -260,7 +260,7 @@ def test_what_follows_a_convolution_is_computed_with_it_and_gives_the_same(layer
 
     (a, da), (b, db) = (value_and_grad(f)(params) for f in (one_by_one, lambda p: (net(p, x) ** 2).sum()))
     np.testing.assert_allclose(a, b, rtol=1e-12)
-    for u, v in zip(tree.leaves(da), tree.leaves(db), strict=True):
+    for u, v in zip(trees.leaves(da), trees.leaves(db), strict=True):
         np.testing.assert_allclose(u, v, rtol=1e-9, atol=1e-9)
 
 

@@ -10,8 +10,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from minicnn import Tensor, grad, ops
-from minicnn.errors import ShapeError
 from minicnn.gradcheck import gradcheck
+from minicnn.validation import ShapeError
 
 
 def seeded():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from wrong import says
 
-from minicnn import optim, schedules, tree
+from minicnn import optim, schedules, trees
 from minicnn import train as train_package
 
 RNG = np.random.default_rng(0)
@@ -17,7 +17,7 @@ PARAMS = {
     "dense": {"kernel": RNG.standard_normal((3, 2)), "bias": RNG.standard_normal(2)},
     "scale": RNG.standard_normal(4),
 }
-GRADS = [tree.map_leaves(lambda w: RNG.standard_normal(w.shape), PARAMS) for _ in range(10)]
+GRADS = [trees.map_leaves(lambda w: RNG.standard_normal(w.shape), PARAMS) for _ in range(10)]
 
 
 def train(optimizer, params=PARAMS):
@@ -33,11 +33,11 @@ def by_hand(step, decay, rate=0.1):
     def run(path, w):
         memory = {}
         for t, grads in enumerate(GRADS, 1):
-            g = dict(tree.items(grads))[path]
+            g = dict(trees.items(grads))[path]
             w = w - rate * (step(memory, g, t) + (decay * w if w.ndim > 1 else 0))
         return w
 
-    return {path: run(path, w) for path, w in tree.items(PARAMS)}
+    return {path: run(path, w) for path, w in trees.items(PARAMS)}
 
 
 def momentum(memory, g, t):
@@ -68,7 +68,7 @@ def adam(memory, g, t):
 )
 def test_ten_steps_follow_the_recurrence(optimizer, step, decay):
     expected = by_hand(step, decay)
-    for path, w in tree.items(train(optimizer)):
+    for path, w in trees.items(train(optimizer)):
         np.testing.assert_allclose(w, expected[path], rtol=1e-12)
 
 
@@ -80,41 +80,41 @@ def test_against_torch():
         (optim.Adam(0.1, epsilon=1e-8), lambda w: torch.optim.Adam(w, 0.1, eps=1e-8)),
     ]
     for ours, theirs in pairs:
-        leaves = [torch.tensor(w, requires_grad=True) for w in tree.leaves(PARAMS)]
+        leaves = [torch.tensor(w, requires_grad=True) for w in trees.leaves(PARAMS)]
         optimizer = theirs(leaves)
         for grads in GRADS:
-            for w, g in zip(leaves, tree.leaves(grads), strict=True):
+            for w, g in zip(leaves, trees.leaves(grads), strict=True):
                 w.grad = torch.tensor(g)
             optimizer.step()
-        for w, expected in zip(tree.leaves(train(ours)), leaves, strict=True):
+        for w, expected in zip(trees.leaves(train(ours)), leaves, strict=True):
             np.testing.assert_allclose(w, expected.detach().numpy(), rtol=1e-9)
 
 
 def test_nothing_is_written_to():
-    before = tree.map_leaves(np.copy, PARAMS)
+    before = trees.map_leaves(np.copy, PARAMS)
     train(optim.Adam(0.1, weight_decay=0.1, global_clipnorm=0.5))
     train(optim.SGD(0.1, momentum=0.9, nesterov=True))
-    for old, new in zip(tree.leaves(before), tree.leaves(PARAMS), strict=True):
+    for old, new in zip(trees.leaves(before), trees.leaves(PARAMS), strict=True):
         np.testing.assert_array_equal(old, new)
 
 
 @pytest.mark.parametrize("optimizer", [optim.SGD(0.1, momentum=0.5), optim.Adam(0.1, weight_decay=0.1)])
 def test_float32_stays(optimizer):
-    params = tree.map_leaves(lambda w: w.astype(np.float32), PARAMS)
+    params = trees.map_leaves(lambda w: w.astype(np.float32), PARAMS)
     state, grads = optimizer.init(params), params
     for _ in range(2):
         params, state = optimizer.update(grads, state, params)
-    assert {w.dtype for w in tree.leaves(params)} == {np.dtype(np.float32)}
+    assert {w.dtype for w in trees.leaves(params)} == {np.dtype(np.float32)}
 
 
 def test_clipping_keeps_the_direction_and_limits_the_norm():
     grads = GRADS[0]
-    flat = np.concatenate([g.ravel() for g in tree.leaves(grads)])
+    flat = np.concatenate([g.ravel() for g in trees.leaves(grads)])
     assert optim.global_norm(grads) == pytest.approx(np.linalg.norm(flat))
     clipped = optim.clip_by_global_norm(grads, 0.5)
     assert optim.global_norm(clipped) == pytest.approx(0.5)
     np.testing.assert_allclose(
-        np.concatenate([g.ravel() for g in tree.leaves(clipped)]) * np.linalg.norm(flat) / 0.5, flat
+        np.concatenate([g.ravel() for g in trees.leaves(clipped)]) * np.linalg.norm(flat) / 0.5, flat
     )
     assert optim.clip_by_global_norm(grads, 1e9) is grads
 
@@ -122,7 +122,7 @@ def test_clipping_keeps_the_direction_and_limits_the_norm():
 def test_clipping_is_part_of_the_step():
     one = optim.SGD(1.0, global_clipnorm=0.5)
     moved, _ = one.update(GRADS[0], one.init(PARAMS), PARAMS)
-    change = tree.map_leaves(np.subtract, PARAMS, moved)
+    change = trees.map_leaves(np.subtract, PARAMS, moved)
     assert optim.global_norm(change) == pytest.approx(0.5)
 
 
@@ -227,11 +227,11 @@ RECORDS = [
 
 
 def three_steps(optimizer):
-    params = tree.map_leaves(np.float32, PARAMS)
+    params = trees.map_leaves(np.float32, PARAMS)
     state = optimizer.init(params)
     for grads in GRADS[:3]:
-        params, state = optimizer.update(tree.map_leaves(np.float32, grads), state, params)
-    return tree.leaves([params, {name: part for name, part in state.items() if name != "step"}])
+        params, state = optimizer.update(trees.map_leaves(np.float32, grads), state, params)
+    return trees.leaves([params, {name: part for name, part in state.items() if name != "step"}])
 
 
 @pytest.mark.parametrize("number", [np.float64, np.float32, np.float16, np.longdouble])
@@ -286,15 +286,15 @@ OPTIMIZERS = [optim.SGD(0.1), optim.SGD(0.1, momentum=0.9), optim.Adam(0.1, weig
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=["SGD", "momentum", "Adam"])
 def test_a_state_from_a_file_goes_on_to_the_bit(optimizer, tmp_path):
-    params = tree.map_leaves(np.float32, PARAMS)
-    grads = [tree.map_leaves(np.float32, g) for g in GRADS]
+    params = trees.map_leaves(np.float32, PARAMS)
+    grads = [trees.map_leaves(np.float32, g) for g in GRADS]
     params, state = optimizer.update(grads[0], optimizer.init(params), params)
     again = train_package.load(train_package.save(tmp_path / "state.npz", state))
     expected, there = optimizer.update(grads[1], state, params)
     ours, here = optimizer.update(grads[1], again, params)
     assert (here["step"], type(here["step"])) == (there["step"], int) == (2, int)
     assert list(here) == list(there) == list(state)
-    for a, b in zip(tree.leaves([ours, here]), tree.leaves([expected, there]), strict=True):
+    for a, b in zip(trees.leaves([ours, here]), trees.leaves([expected, there]), strict=True):
         assert np.asarray(a).dtype == np.asarray(b).dtype
         assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
 
@@ -302,17 +302,17 @@ def test_a_state_from_a_file_goes_on_to_the_bit(optimizer, tmp_path):
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=["SGD", "momentum", "Adam"])
 @pytest.mark.parametrize("step", [np.int64(1), np.array(1), np.array(1, np.int32)])
 def test_float64_gradients_and_state_leave_float32_parameters(optimizer, step):
-    params = tree.map_leaves(np.float32, PARAMS)
-    state = {**tree.map_leaves(np.float64, optimizer.init(params)), "step": step}
+    params = trees.map_leaves(np.float32, PARAMS)
+    state = {**trees.map_leaves(np.float64, optimizer.init(params)), "step": step}
     params, state = optimizer.update(GRADS[0], state, params)
     slots = [part for name, part in state.items() if name != "step"]
-    assert {w.dtype for w in tree.leaves([params, slots])} == {np.dtype(np.float32)}
+    assert {w.dtype for w in trees.leaves([params, slots])} == {np.dtype(np.float32)}
     assert state["step"] == 2
 
 
 def test_the_state_has_no_empty_part_and_no_shared_array():
     assert optim.SGD(0.1).init(PARAMS) == {"step": 0}
-    leaves = [w for w in tree.leaves(optim.Adam(0.1).init(PARAMS)) if isinstance(w, np.ndarray)]
+    leaves = [w for w in trees.leaves(optim.Adam(0.1).init(PARAMS)) if isinstance(w, np.ndarray)]
     assert len({id(w) for w in leaves}) == len(leaves) == 6
 
 
@@ -407,13 +407,13 @@ def test_a_gradient_beyond_float32_squares_moves_the_parameters_by_its_direction
 def test_gradients_that_are_not_finite_clip_to_nan_everywhere(bad):
     grads = {"a": np.array([1.0, bad], np.float32), "b": np.array([2.0], np.float32)}
     assert not math.isfinite(optim.global_norm(grads))
-    assert all(np.isnan(g).all() for g in tree.leaves(optim.clip_by_global_norm(grads, 1.0)))
+    assert all(np.isnan(g).all() for g in trees.leaves(optim.clip_by_global_norm(grads, 1.0)))
 
 
 def test_a_numpy_limit_keeps_float32():
-    grads = tree.map_leaves(np.float32, GRADS[0])
+    grads = trees.map_leaves(np.float32, GRADS[0])
     ours, expected = (optim.clip_by_global_norm(grads, limit) for limit in (np.float64(0.1), 0.1))
-    for a, b in zip(tree.leaves(ours), tree.leaves(expected), strict=True):
+    for a, b in zip(trees.leaves(ours), trees.leaves(expected), strict=True):
         assert (a.dtype, a.tobytes()) == (np.dtype(np.float32), b.tobytes())
 
 

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from tables import every_row, kernels  # noqa: F401 - the fixture
 
-from minicnn import Tensor, grad, layers, models, ops, tree
+from minicnn import Tensor, grad, layers, models, ops, trees
 from minicnn.graph import walk
 from minicnn.kernels.arrays import disjoint
 
@@ -78,7 +78,7 @@ def test_dropout_that_is_off_and_residuals():
     params = net.init(np.random.default_rng(0), (4,))
     x = np.ones((2, 4), np.float32)
     gradients = grad(lambda p: net(p["net"], p["x"]).sum())({"net": params, "x": x})
-    check_owned(list(tree.leaves(gradients)), x, *tree.leaves(params))
+    check_owned(list(trees.leaves(gradients)), x, *trees.leaves(params))
 
 
 def test_parts_of_one_array_are_each_their_own():
@@ -98,8 +98,8 @@ def test_a_training_step_copies_no_gradient(model):
     net = model()
     params = net.init(np.random.default_rng(0), (28, 28, 1))
     images = np.random.default_rng(1).random((4, 28, 28, 1), np.float32)
-    leaves = tree.map_leaves(Tensor, params)
+    leaves = trees.map_leaves(Tensor, params)
     loss = ops.cross_entropy(net(leaves, images, np.random.default_rng(0)), np.array([0, 1, 2, 3]))
-    wanted = set(tree.leaves(leaves))
+    wanted = set(trees.leaves(leaves))
     found = [g for t, g in walk(loss) if t in wanted]
     assert all(found[i] is g for i, g in disjoint(enumerate(found)))

@@ -10,12 +10,12 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from wrong import says
 
-from minicnn import Tensor, grad, layers, ops, optim, tree, value_and_grad
-from minicnn.errors import ShapeError
+from minicnn import Tensor, grad, layers, ops, optim, trees, value_and_grad
 from minicnn.geometry import windows
 from minicnn.gradcheck import gradcheck
 from minicnn.layers import initializers
 from minicnn.ops.pooling_variants.adaptive import spans
+from minicnn.validation import ShapeError
 
 IMAGE = (2, 6, 5, 2)
 POOLINGS = [
@@ -485,7 +485,7 @@ every_layer = pytest.mark.parametrize(("layer", "out", "count"), TABLE, ids=[rep
 
 
 def made(layer, dtype=np.float64):
-    params = tree.map_leaves(lambda w: w.astype(dtype), layer.init(np.random.default_rng(0), SHAPE))
+    params = trees.map_leaves(lambda w: w.astype(dtype), layer.init(np.random.default_rng(0), SHAPE))
     return params, distinct((3, *SHAPE), dtype=dtype)
 
 
@@ -501,7 +501,7 @@ def test_shapes_and_parameters_are_those_promised(layer, out, count):
     assert layer(params, x).shape == (3, *out)
     assert layer(params, x, np.random.default_rng(0)).shape == (3, *out)
     assert layer(params, x[:0]).shape == (0, *out)
-    assert tree.map_leaves(np.shape, params) == layer.param_shapes(SHAPE)
+    assert trees.map_leaves(np.shape, params) == layer.param_shapes(SHAPE)
     assert L.summary(layer, SHAPE).parameters == count
     L.check_params(layer, params, SHAPE)
 
@@ -519,8 +519,8 @@ def test_dtypes_stay_and_parameters_learn(layer, out, count, dtype):
     params, x = made(layer, dtype)
     _, grads = value_and_grad(lambda p: (layer(p["w"], p["x"]) ** 2).sum())({"w": params, "x": x})
     assert layer(params, x).dtype == dtype
-    assert {g.dtype for g in tree.leaves(grads)} == {np.dtype(dtype)}
-    assert all(g.any() for g in tree.leaves(grads))
+    assert {g.dtype for g in trees.leaves(grads)} == {np.dtype(dtype)}
+    assert all(g.any() for g in trees.leaves(grads))
 
 
 @every_layer
@@ -591,7 +591,7 @@ def test_a_net_with_these_heads_learns():
             params, state = optimizer.update(grads, state, params)
             losses.append(loss)
         assert losses[-1] < losses[0] / 3
-        assert {w.dtype for w in tree.leaves(params)} == {np.dtype(np.float32)}
+        assert {w.dtype for w in trees.leaves(params)} == {np.dtype(np.float32)}
 
 
 # Wrong calls

@@ -5,8 +5,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 from minicnn import Tensor, ops
-from minicnn.errors import ShapeError
 from minicnn.geometry import windows
+from minicnn.validation import ShapeError
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional

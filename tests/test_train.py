@@ -9,7 +9,7 @@ import pytest
 from tables import use
 from wrong import says
 
-from minicnn import data, layers, models, ops, optim, schedules, train, tree
+from minicnn import data, layers, models, ops, optim, schedules, train, trees
 from minicnn.files import atomic_write
 
 DIGITS = data.load("digits", seed=0)
@@ -23,7 +23,7 @@ def fit(net=NET, split=FEW, **changes):
 
 
 def bytes_of(params):
-    return b"".join(w.tobytes() for w in tree.leaves(params))
+    return b"".join(w.tobytes() for w in trees.leaves(params))
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def bytes_of(params):
 def test_fifty_steps_agree_between_the_kernels(net, monkeypatch):
     pytest.importorskip("numba")
     images = np.pad(DIGITS.train.images[:160], ((0, 0), (4, 4), (4, 4), (0, 0))).astype(np.float64)
-    start = tree.map_leaves(np.float64, net.init(np.random.default_rng(0), (16, 16, 1)))
+    start = trees.map_leaves(np.float64, net.init(np.random.default_rng(0), (16, 16, 1)))
 
     def learned(kernels_name):
         use(monkeypatch, kernels_name)
@@ -50,7 +50,7 @@ def test_fifty_steps_agree_between_the_kernels(net, monkeypatch):
     for name in ("numpy_blocked", "compiled"):
         found, losses = learned(name)
         np.testing.assert_allclose(losses, expected, rtol=0, atol=1e-9)
-        for a, b in zip(tree.leaves(found), tree.leaves(specified), strict=True):
+        for a, b in zip(trees.leaves(found), trees.leaves(specified), strict=True):
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-9)
 
 
@@ -228,7 +228,7 @@ def test_weight_decay_leaves_moving_statistics_and_scales_alone():
 def test_parameters_survive_the_disk_in_order_and_to_the_bit(tmp_path):
     params = NET.init(np.random.default_rng(0), (8, 8, 1))
     again = train.load(train.save(tmp_path / "net.npz", params))
-    assert [path for path, _ in tree.items(again)] == [path for path, _ in tree.items(params)]
+    assert [path for path, _ in trees.items(again)] == [path for path, _ in trees.items(params)]
     assert bytes_of(again) == bytes_of(params)
 
 

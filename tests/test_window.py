@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wrong import says
 
-from minicnn.errors import ShapeError
 from minicnn.geometry import Axis, check_padding, integer, pair, windows
 from minicnn.ops.pooling_variants.adaptive import adaptive_windows
+from minicnn.validation import ShapeError
 
 
 def axis(n, k, s, d=1, padding="valid", **how):

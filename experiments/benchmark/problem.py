@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from experiments.benchmark.tasks import NETS, images
-from minicnn import ops, optim, tree, value_and_grad
+from minicnn import ops, optim, trees, value_and_grad
 
 BATCHES = 4
 LEARNING_RATE, MOMENTUM = 0.01, 0.9
@@ -49,7 +49,7 @@ def make_problem(net: str, side: int, batch: int) -> Problem:
     """Return the problem of a task; the expected results are computed by minicnn in float64."""
     params = NETS[net].init(np.random.default_rng(0), (side, side, 1))
     pixels, labels = images(side, BATCHES, batch)
-    params64 = tree.map_leaves(np.float64, params)
+    params64 = trees.map_leaves(np.float64, params)
     logits = NETS[net](params64, np.float64(pixels[0]))
     return Problem(params, pixels, labels, logits, np.array(_losses(net, params64, np.float64(pixels), labels)))
 
@@ -72,7 +72,7 @@ def _losses(net: str, params: Any, pixels: np.ndarray, labels: np.ndarray) -> li
 def write(problem: Problem, path: Path) -> Path:
     """Write a problem as an .npz file."""
     arrays = {name: value for name, value in vars(problem).items() if name != "params"}
-    np.savez(path, **arrays, **{f"params/{leaf}": value for leaf, value in tree.items(problem.params)})
+    np.savez(path, **arrays, **{f"params/{leaf}": value for leaf, value in trees.items(problem.params)})
     return path
 
 
@@ -84,7 +84,7 @@ def read(path: str | Path) -> Problem:
 
 
 def take_params(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Remove the arrays named params/layer/leaf from a dict and return them as a tree."""
+    """Remove the arrays named params/layer/leaf from a dict and return them as a trees."""
     params: dict[str, Any] = {}
     for name in [name for name in arrays if name.startswith("params/")]:
         _, layer, leaf = name.split("/")

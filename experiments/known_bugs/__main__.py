@@ -20,11 +20,11 @@ from tqdm import tqdm
 from experiments.known_bugs import BUGS, Bug
 from experiments.known_bugs.report import Result, csv_text, make_result, markdown, text
 from minicnn import data, kernels, optim, schedules
-from minicnn.checks import integer
 from minicnn.environment import environment
 from minicnn.files import atomic_write, only_writer, writable_folder
 from minicnn.layers import Layer
 from minicnn.study import Recipe, Run, run_one
+from minicnn.validation import integer
 
 RECIPES = {
     "adam": Recipe("digits", optim.Adam(schedules.OneCycle(1e-2)), epochs=20, batch_size=64),

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import checks
+from minicnn import hints, validation
 from minicnn.data.split import as_array, check_generator, check_images
 
 MOST = {"elastic_sigma": 1_000}
 """The Gaussian is cut off at four times its standard deviation, and takes time in proportion."""
 
 
-@checks.explained
+@hints.explained
 @dataclass(frozen=True)
 class Augmentation:
     """Random shift, rotation and elastic distortion, as a value: call it with images and a generator.
@@ -67,7 +67,7 @@ class Augmentation:
     def __post_init__(self) -> None:
         for field in fields(self):
             amount = getattr(self, field.name)
-            found = checks.number("augment", field.name, amount, least=0, most=MOST.get(field.name, 1_000_000))
+            found = validation.number("augment", field.name, amount, least=0, most=MOST.get(field.name, 1_000_000))
             # a NumPy scalar becomes Python's number, so that equal amounts are equal values with one repr
             object.__setattr__(self, field.name, amount if type(amount) is int else found)
 
@@ -90,7 +90,7 @@ class Augmentation:
         return self.elastic * smooth
 
 
-@checks.explained
+@hints.explained
 def augment(
     images: np.ndarray,
     rng: np.random.Generator,
@@ -115,7 +115,7 @@ def augment(
     return Augmentation(shift, rotate, elastic, elastic_sigma)(images, rng)
 
 
-@checks.explained
+@hints.explained
 def warp(
     images: np.ndarray, shifts: np.ndarray, angles: np.ndarray, displacements: np.ndarray | float = 0.0
 ) -> np.ndarray:
@@ -156,7 +156,7 @@ def warp(
     if np.ndim(displacements):
         displacements = _motion("displacements", displacements, (count, 2, height, width))
     else:
-        displacements = checks.number("warp", "displacements", displacements, least=-math.inf)
+        displacements = validation.number("warp", "displacements", displacements, least=-math.inf)
     return _warp(images, shifts, angles, displacements)
 
 

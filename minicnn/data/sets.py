@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from minicnn import checks
+from minicnn import hints, validation
 from minicnn.data import idx
 from minicnn.data.split import Split
 
@@ -82,7 +82,7 @@ class Dataset:
         )
 
 
-@checks.explained
+@hints.explained
 def load(
     name: str,
     *,
@@ -175,7 +175,7 @@ def _held_out(name: str, source: Source, test: float | None, valid: float) -> tu
 
 
 def _size(name: str, source: Source, part: str, fraction: float) -> int:
-    size = round(checks.number("load", part, fraction, least=0, below=1) * source.count)
+    size = round(validation.number("load", part, fraction, least=0, below=1) * source.count)
     if fraction > 0 and size < len(source.classes):
         raise ValueError(
             f"load: {part} must be 0 or at least {len(source.classes)} / {source.count}, got a fraction that is too "
@@ -194,9 +194,9 @@ def _check_kinds(root: Any, download: Any) -> None:
 
 def _check_seed(seed: Any) -> None:
     if isinstance(seed, bool) or not isinstance(seed, Integral):
-        raise TypeError(f"load: seed must be an integer from 0 to 2**32 - 1, got {checks.shown(seed)}.")
+        raise TypeError(f"load: seed must be an integer from 0 to 2**32 - 1, got {validation.shown(seed)}.")
     if not 0 <= int(seed) < 2**32:
-        raise ValueError(f"load: seed must be an integer from 0 to 2**32 - 1, got {checks.shown(seed)}.")
+        raise ValueError(f"load: seed must be an integer from 0 to 2**32 - 1, got {validation.shown(seed)}.")
 
 
 def _read(

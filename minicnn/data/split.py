@@ -9,7 +9,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from minicnn.checks import explained, shown
+from minicnn.hints import explained
+from minicnn.validation import shown
 
 
 @explained

@@ -18,7 +18,7 @@ import os
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from minicnn.checks import no_attribute
+from minicnn.hints import no_attribute
 from minicnn.kernels import memory
 from minicnn.kernels.notice import say
 from minicnn.optional import install_command

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from minicnn.checks import no_attribute
+from minicnn.hints import no_attribute
 from minicnn.layers import initializers
 from minicnn.layers.activation import ELU, GELU, Dropout, LeakyReLU, ReLU, Sigmoid, Softmax, Softplus, Tanh
 from minicnn.layers.base import Layer, check_params

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from minicnn import ops
-from minicnn.checks import flag, number
 from minicnn.geometry import Shape
 from minicnn.layers.base import Layer, OpLayer, Params
+from minicnn.validation import flag, number
 
 
 @dataclass(frozen=True, repr=False)

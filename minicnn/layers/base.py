@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 
-from minicnn.checks import explained, shown
-from minicnn.errors import ShapeError
 from minicnn.geometry import Shape, Windows
 from minicnn.graph import FLOATS
+from minicnn.hints import explained
 from minicnn.layers.guards import LayerType, check_shape, no_attribute
+from minicnn.validation import ShapeError, shown
 
 Params = dict[str, Any]
 State = TypeVar("State")

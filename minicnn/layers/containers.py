@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from minicnn import ops
-from minicnn.errors import ShapeError
 from minicnn.geometry import Shape
 from minicnn.layers import fusion
 from minicnn.layers.base import Flow, Layer, Params, State, unique_names
 from minicnn.layers.fitting import Visited, check_layer, check_layers, have_shapes, shape_after
 from minicnn.layers.fusion import Step
+from minicnn.validation import ShapeError
 
 
 class _Container(Layer):

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 
 from minicnn import ops
-from minicnn.checks import LARGEST, flag
-from minicnn.errors import ShapeError
 from minicnn.geometry import (
     Padding,
     Shape,
@@ -26,6 +24,7 @@ from minicnn.geometry import (
 from minicnn.layers.base import Layer, Params, leaf
 from minicnn.layers.initializers import Initializer, draw, he_normal, initializer, zeros
 from minicnn.ops.pad import Mode, check_mode
+from minicnn.validation import LARGEST, ShapeError, flag
 
 
 @dataclass(frozen=True, repr=False)

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from minicnn import ops
-from minicnn.checks import LARGEST, flag
-from minicnn.errors import ShapeError
 from minicnn.geometry import Shape, Windows, check_elements, integer, windows
 from minicnn.layers.base import Layer, OpLayer, Params, leaf
 from minicnn.layers.initializers import Initializer, draw, glorot_uniform, initializer, zeros
+from minicnn.validation import LARGEST, ShapeError, flag
 
 
 @dataclass(frozen=True, repr=False)

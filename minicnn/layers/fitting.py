@@ -7,10 +7,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from minicnn.checks import shown
-from minicnn.errors import ShapeError
 from minicnn.geometry import Shape
 from minicnn.layers.base import Layer
+from minicnn.validation import ShapeError, shown
 
 Visited: TypeAlias = tuple[str, Layer, Shape]
 """A child of a container with its name and its input shape."""

@@ -17,12 +17,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from minicnn import kernels, ops
-from minicnn.checks import pair
 from minicnn.layers.activation import ReLU
 from minicnn.layers.base import Layer, Params
 from minicnn.layers.conv import Conv2D
 from minicnn.layers.pool import GlobalMaxPooling2D, MaxPooling2D
 from minicnn.ops.fused import MOST_ELEMENTS
+from minicnn.validation import pair
 
 Named: TypeAlias = Sequence[tuple[str, Layer]]
 

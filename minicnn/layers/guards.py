@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd import Tensor
-from minicnn.checks import LARGEST, explain_call, generator, integer, shown
+from minicnn.hints import explain_call
+from minicnn.validation import LARGEST, generator, integer, shown
 
 INSTEAD = {
     "add": "Make a new net: Sequential([*net.layers, layer]).",

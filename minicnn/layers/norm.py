@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 
 from minicnn import ops
-from minicnn.checks import number
-from minicnn.errors import ShapeError
 from minicnn.geometry import Shape
 from minicnn.layers.base import Layer, Params, leaf
 from minicnn.ops.norm import moments
+from minicnn.validation import ShapeError, number
 
 LEAVES = ("gamma", "beta", "moving_mean", "moving_variance")
 

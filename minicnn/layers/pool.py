@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from minicnn import ops
-from minicnn.checks import flag, number
 from minicnn.geometry import Padding, Shape, Size, Windows, check_padding, check_window, windows
 from minicnn.layers.base import OpLayer
 from minicnn.ops.pool import Ties, check_ties
+from minicnn.validation import flag, number
 
 
 @dataclass(frozen=True, repr=False)

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from minicnn import ops
-from minicnn.checks import flag, number
 from minicnn.geometry import Shape, Size, Windows, check_image, pair, windows
 from minicnn.layers.base import OpLayer, Params, leaf, snake_case
 from minicnn.layers.pool import WindowPooling
@@ -19,6 +18,7 @@ from minicnn.ops.pad import Mode, check_mode
 from minicnn.ops.pool import Ties, check_ties, global_pool_shape
 from minicnn.ops.pooling_variants.adaptive import adaptive_windows
 from minicnn.ops.pooling_variants.blur import blur_windows
+from minicnn.validation import flag, number
 
 
 @dataclass(frozen=True, repr=False)

@@ -8,7 +8,7 @@ rule: the same arguments with shapes in the place of arrays, and the only source
 
 from typing import TYPE_CHECKING, Any
 
-from minicnn.checks import no_attribute
+from minicnn.hints import no_attribute
 from minicnn.ops.activation import (
     dropout,
     elu,

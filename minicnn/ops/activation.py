@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from minicnn import kernels
-from minicnn.checks import flag, generator, number
-from minicnn.errors import ShapeError
 from minicnn.graph import Array, Shape, op
 from minicnn.kernels.arrays import scale
 from minicnn.ops.elementwise import same_shape
+from minicnn.validation import ShapeError, flag, generator, number
 
 SATURATED = 40.0
 """Beyond this the normal distribution function is exactly 0 or 1, also in float64."""

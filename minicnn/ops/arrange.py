@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.checks import integer
-from minicnn.errors import ShapeError
 from minicnn.graph import Array, Shape, op
+from minicnn.validation import ShapeError, integer
 
 
 def reshape_shape(x: Shape, shape: Any) -> Shape:

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 
 from minicnn import kernels
-from minicnn.checks import LARGEST
-from minicnn.errors import ShapeError
 from minicnn.geometry import Padding, Shape, Size, Windows, check_image, integer, windows
 from minicnn.graph import Array, op
 from minicnn.ops.pad import Mode, check_copies, check_mode, padded
+from minicnn.validation import LARGEST, ShapeError
 
 
 def conv2d_shape(

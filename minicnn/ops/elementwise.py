@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.errors import ShapeError
 from minicnn.graph import Array, Shape, op, unbroadcast
 from minicnn.kernels.arrays import scale
+from minicnn.validation import ShapeError
 
 
 def same_shape(x: Shape) -> Shape:

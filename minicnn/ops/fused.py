@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 
 from minicnn import kernels
-from minicnn.checks import flag
-from minicnn.errors import ShapeError
 from minicnn.geometry import Geometry, Padding, Pair, Shape, Size, pair, windows
 from minicnn.graph import Array, op
 from minicnn.ops.conv import conv2d_shape, conv_windows
+from minicnn.validation import ShapeError, flag
 
 MOST_ELEMENTS = 254
 """In a pool of conv2d_pool: the kernels keep the number of its maximum in a byte, and need one more for ReLU."""

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.checks import number
-from minicnn.errors import ShapeError
 from minicnn.graph import Array, Shape, op
 from minicnn.kernels.arrays import scale
+from minicnn.validation import ShapeError, number
 
 
 def cross_entropy_shape(logits: Shape, labels: Any, *, label_smoothing: float = 0.0) -> Shape:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.errors import ShapeError
 from minicnn.graph import Array, Shape, op, unbroadcast
 from minicnn.kernels.sums import add_up
 from minicnn.ops.elementwise import broadcast_shape
+from minicnn.validation import ShapeError
 
 
 def flatten_shape(x: Shape) -> Shape:

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.checks import number
-from minicnn.errors import ShapeError
 from minicnn.graph import Array, Shape, op
 from minicnn.kernels.sums import BLOCK, sum_rows
+from minicnn.validation import ShapeError, number
 
 
 def batch_norm_shape(x: Shape, gamma: Shape, beta: Shape, *, epsilon: float = 1e-3) -> Shape:

@@ -7,10 +7,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from minicnn.checks import one_of, real, shown
-from minicnn.errors import ShapeError
 from minicnn.geometry import Pads, Shape, Size, check_area, check_image, check_padding
 from minicnn.graph import Array, op
+from minicnn.validation import ShapeError, one_of, real, shown
 
 Mode = Literal["constant", "reflect", "edge", "wrap"]
 MODES = ("constant", "reflect", "edge", "wrap")

@@ -11,10 +11,10 @@ from typing import Any, Literal
 import numpy as np
 
 from minicnn import kernels
-from minicnn.checks import flag, one_of
 from minicnn.geometry import Padding, Shape, Size, Windows, check_image, one_window, windows
 from minicnn.graph import Array, op
 from minicnn.kernels.sums import sum_rows
+from minicnn.validation import flag, one_of
 
 Ties = Literal["first", "split"]
 

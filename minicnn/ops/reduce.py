@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.checks import flag, integer
-from minicnn.errors import ShapeError
 from minicnn.graph import Array, Shape, op
 from minicnn.kernels.arrays import scale
 from minicnn.kernels.sums import add_up
+from minicnn.validation import ShapeError, flag, integer
 
 Axes = int | tuple[int, ...] | None
 

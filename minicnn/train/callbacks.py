@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from minicnn import checks
+from minicnn import hints, validation
 from minicnn.files import writable_folder
 from minicnn.geometry import integer
 from minicnn.train.history import History, Row
@@ -35,7 +35,7 @@ def _check_moment(where: str, moment: Any) -> None:
         )
 
 
-@checks.explained
+@hints.explained
 @dataclass(frozen=True)
 class EarlyStopping:
     """End the training when `monitor` has not improved for `patience` epochs.
@@ -58,7 +58,7 @@ class EarlyStopping:
         return len(moment.history) - best >= self.patience
 
 
-@checks.explained
+@hints.explained
 class BestWeights:
     """Keep the parameters of the epoch with the best `monitor`, the earlier one at a tie; NaN is never best.
 
@@ -87,12 +87,12 @@ class BestWeights:
         return f"BestWeights(monitor={self.monitor!r})"
 
 
-@checks.explained
+@hints.explained
 class CSVLog:
     """Write the history to a file after each epoch; the folder is checked at once."""
 
     def __init__(self, path: str | Path) -> None:
-        self.path = checks.path("CSVLog", "path", path)
+        self.path = validation.path("CSVLog", "path", path)
         writable_folder(self.path.parent)
 
     def __call__(self, moment: Moment) -> None:

@@ -9,9 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import data, ops, tree
-from minicnn.checks import shown
-from minicnn.errors import ShapeError
+from minicnn import data, ops, trees
 from minicnn.geometry import Shape, integer
 from minicnn.layers.activation import Dropout
 from minicnn.layers.base import Layer, check_params
@@ -19,6 +17,7 @@ from minicnn.layers.containers import Concat, Residual
 from minicnn.layers.dense import Flatten
 from minicnn.ops.loss import check_labels, cross_entropy_shape
 from minicnn.train.history import COLUMNS, VALID_COLUMNS, unknown
+from minicnn.validation import ShapeError, shown
 
 ADVICE = "Use a smaller learning rate, or global_clipnorm=1.0."
 
@@ -53,7 +52,7 @@ def check_fit(
     _check_callbacks(callbacks, valid is not None)
     if params is not None:
         check_params(net, params, train.images.shape[1:])
-        for path, leaf in tree.items(params):
+        for path, leaf in trees.items(params):
             check_finite("fit", f"params/{path}", leaf)
     check_finite("fit", "train.images", train.images, "image")
     if valid is not None:
@@ -136,7 +135,7 @@ def check_learned(params: Any, state: Any, epoch: int) -> None:
     """
     squares = state.get("square", {}) if isinstance(state, dict) else {}
     for name, leaves in (("params", params), ("the optimizer's square", squares)):
-        for path, leaf in tree.items(leaves):
+        for path, leaf in trees.items(leaves):
             if not np.isfinite(leaf).all():
                 what = f"{name}/{path} became NaN or infinite by the end of epoch {epoch}"
                 raise FloatingPointError(f"fit: {what}. {ADVICE}")

@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from minicnn import data, ops, tree
-from minicnn.checks import explained
+from minicnn import data, ops, trees
 from minicnn.geometry import integer
+from minicnn.hints import explained
 from minicnn.layers.base import Layer, check_params
 from minicnn.notebook import html_table
 from minicnn.train.checks import check_finite, check_images, check_split
@@ -75,7 +75,7 @@ def calibrate(net: Layer, params: Params, images: np.ndarray, *, most: int = 204
     """
     most = integer("calibrate", "most", most)
     check_images("calibrate", net, images)
-    if not any(path.endswith("moving_mean") for path, _ in tree.items(params)):
+    if not any(path.endswith("moving_mean") for path, _ in trees.items(params)):
         return params
     if not len(images):
         raise ValueError("calibrate: images must hold at least one image, got none.")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicnn import checks, tree
+from minicnn import trees, validation
 from minicnn.files import atomic_write
 from minicnn.notebook import html_table, shown
 
@@ -82,7 +82,7 @@ class History:
         writer = csv.DictWriter(text, self.columns or ["epoch"], lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
-        checks.path("History.write_csv", "path", path)
+        validation.path("History.write_csv", "path", path)
         return atomic_write(path, text.getvalue())
 
     def plot(self, path: str | Path | None = None) -> Figure:
@@ -148,7 +148,7 @@ class Result:
         return f"Result({self._size()}, {self.history!r})"
 
     def _size(self) -> str:
-        count = sum(np.size(leaf) for path, leaf in tree.items(self.params) if "moving_" not in path)
+        count = sum(np.size(leaf) for path, leaf in trees.items(self.params) if "moving_" not in path)
         return f"{count:,} parameters{', interrupted' if self.interrupted else ''}"
 
     def _repr_html_(self) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from minicnn import data, ops, optim
 from minicnn.autograd import value_and_grad
-from minicnn.checks import explained
+from minicnn.hints import explained
 from minicnn.layers.base import Layer
 from minicnn.notebook import progress_bar
 from minicnn.optim import Optimizer

@@ -9,7 +9,7 @@ import numpy as np
 from autograd import value_and_grad
 
 from minicnn import layers as L  # noqa: N812
-from minicnn import tree
+from minicnn import trees
 from minicnn.layers import Sequential
 
 
@@ -55,7 +55,7 @@ class AutogradAdapter:
             return anp.mean(log_sum - z[np.arange(len(y)), y])
 
         self.net, self.params, self.learning_rate, self.momentum = net, params, learning_rate, momentum
-        self.velocity = tree.map_leaves(np.zeros_like, params)
+        self.velocity = trees.map_leaves(np.zeros_like, params)
         self.gradient = value_and_grad(loss)
 
     def make_batch(self, images: np.ndarray, labels: np.ndarray) -> Any:
@@ -65,8 +65,8 @@ class AutogradAdapter:
     def train_step(self, batch: Any) -> float:
         """Take one training step."""
         loss, grads = self.gradient(self.params, *batch)
-        self.velocity = tree.map_leaves(lambda v, g: self.momentum * v + g, self.velocity, grads)
-        self.params = tree.map_leaves(lambda w, v: w - np.float32(self.learning_rate) * v, self.params, self.velocity)
+        self.velocity = trees.map_leaves(lambda v, g: self.momentum * v + g, self.velocity, grads)
+        self.params = trees.map_leaves(lambda w, v: w - np.float32(self.learning_rate) * v, self.params, self.velocity)
         return float(loss)
 
     def infer(self, batch: Any) -> np.ndarray:

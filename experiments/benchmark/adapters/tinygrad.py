@@ -8,7 +8,7 @@ import numpy as np
 from tinygrad import Tensor, TinyJit, nn
 
 from minicnn import layers as L  # noqa: N812
-from minicnn import tree
+from minicnn import trees
 from minicnn.layers import Sequential
 
 
@@ -40,8 +40,8 @@ class TinygradAdapter:
         def weight(w: np.ndarray) -> Any:
             return Tensor(np.ascontiguousarray(w.transpose(3, 2, 0, 1) if w.ndim == 4 else w))
 
-        self.params = tree.map_leaves(weight, params)
-        optimizer = nn.optim.SGD(tree.leaves(self.params), lr=learning_rate, momentum=momentum)
+        self.params = trees.map_leaves(weight, params)
+        optimizer = nn.optim.SGD(trees.leaves(self.params), lr=learning_rate, momentum=momentum)
 
         def step(x: Any, y: Any) -> Any:
             Tensor.training = True

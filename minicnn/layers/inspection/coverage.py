@@ -6,11 +6,11 @@ import functools
 
 import numpy as np
 
-from minicnn.checks import explained
-from minicnn.errors import ShapeError
 from minicnn.geometry import Axis, Shape, Windows, check_image
+from minicnn.hints import explained
 from minicnn.layers.base import Layer, check_net
 from minicnn.ops.pooling_variants.adaptive import spans
+from minicnn.validation import ShapeError
 
 MOST_PIXELS = 2**16
 """Of an image whose coverage is asked for: the work grows with the square of them."""

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from minicnn import kernels
-from minicnn.checks import explained, shown
+from minicnn.hints import explained
 from minicnn.layers import fusion
 from minicnn.layers.base import Layer
+from minicnn.validation import shown
 
 
 @dataclass(frozen=True, repr=False)

@@ -6,8 +6,8 @@ import html
 import math
 from dataclasses import dataclass
 
-from minicnn.checks import explained
 from minicnn.geometry import Axis, Shape
+from minicnn.hints import explained
 from minicnn.layers.base import Layer, check_net
 from minicnn.layers.inspection.receptive_field import Step, walk
 

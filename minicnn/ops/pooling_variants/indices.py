@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.errors import ShapeError
 from minicnn.geometry import Padding, Shape, Size, check_area, check_image, pair
 from minicnn.graph import Array, Node, op
 from minicnn.kernels import reference
 from minicnn.ops.pool import pool_shape, pool_windows
+from minicnn.validation import ShapeError
 
 MOST_PIXELS = 2**24
 """Of an image that is unpooled, 4096 x 4096: how much larger it was than what was pooled of it cannot be known."""

@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 
 from minicnn import kernels
-from minicnn.checks import number
-from minicnn.errors import ShapeError
 from minicnn.geometry import Padding, Shape, Size, Windows
 from minicnn.graph import Array, op, unbroadcast
 from minicnn.kernels.sums import add_up
 from minicnn.ops.pool import average_pool2d, max_pool2d, pool_shape, pool_windows
 from minicnn.ops.pooling_variants.elements import gather, real_cells, scatter
 from minicnn.ops.pooling_variants.power_means import below_largest, log_mean_exp, relative, slope_in_r, softmax_weights
+from minicnn.validation import ShapeError, number
 
 
 def log_mean_exp_pool2d_shape(x: Shape, pool_size: Size = 2, *, r: float = 1.0, **how: Any) -> Shape:

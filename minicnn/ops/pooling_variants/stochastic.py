@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.checks import generator
 from minicnn.geometry import Padding, Shape, Size
 from minicnn.graph import Array, op
 from minicnn.kernels.sums import add_up
 from minicnn.ops.pool import pool_shape, pool_windows
 from minicnn.ops.pooling_variants.elements import gather, scatter
 from minicnn.ops.pooling_variants.power_means import relative
+from minicnn.validation import generator
 
 
 def stochastic_pool2d_shape(

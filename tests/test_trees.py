@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import pytest
 
-from minicnn import tree
+from minicnn import trees
 
 
 class Pair(NamedTuple):
@@ -13,7 +13,7 @@ class Pair(NamedTuple):
 
 
 def test_the_structure_is_kept():
-    found = tree.map_leaves(lambda a, b: a * b, {"b": [1, (2,)], "a": Pair(3, {})}, {"b": [4, (5,)], "a": Pair(6, {})})
+    found = trees.map_leaves(lambda a, b: a * b, {"b": [1, (2,)], "a": Pair(3, {})}, {"b": [4, (5,)], "a": Pair(6, {})})
     assert found == {"b": [4, (10,)], "a": Pair(18, {})}
     assert list(found) == ["b", "a"]
     assert isinstance(found["a"], Pair)
@@ -31,15 +31,15 @@ def test_the_structure_is_kept():
 )
 def test_trees_that_differ_are_told_where(one, other, where):
     with pytest.raises(ValueError, match="trees differ") as caught:
-        tree.map_leaves(lambda a, b: a, one, other)
+        trees.map_leaves(lambda a, b: a, one, other)
     assert where in str(caught.value)
 
 
 def test_an_error_of_the_function_is_its_own():
     with pytest.raises(ZeroDivisionError):
-        tree.map_leaves(lambda a: 1 / a, {"a": 0})
+        trees.map_leaves(lambda a: 1 / a, {"a": 0})
 
 
 def test_leaves_come_with_their_paths():
-    assert list(tree.items({"a": [1, {"b": 2}], "c": 3})) == [("a/0", 1), ("a/1/b", 2), ("c", 3)]
-    assert tree.leaves(7) == [7]
+    assert list(trees.items({"a": [1, {"b": 2}], "c": 3})) == [("a/0", 1), ("a/1/b", 2), ("c", 3)]
+    assert trees.leaves(7) == [7]

@@ -1,21 +1,18 @@
-"""Validation of arguments and calls: one form of error, and hints for the names of other frameworks."""
+"""Validation of arguments: one form of error, "`op`: `argument` must be <constraint>, got <value>. <remedy>"."""
 
 from __future__ import annotations
 
-import difflib
-import functools
-import inspect
 import math
 import numbers
 import operator
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
-from minicnn.errors import ShapeError
+from minicnn.hints import near
 
 LARGEST = 2**31 - 1
 """The largest size, and the most elements of a parameter: no machine that trains small CNNs holds more."""
@@ -23,41 +20,40 @@ ROOMY = 2**18
 """The area (rows times columns, 512 x 512) up to which an image of any size may be padded; a larger image may be
 padded to 64 times its area. Dilation or padding beyond both reads almost only zeros and takes gigabytes of memory."""
 
-C = TypeVar("C", bound=Callable[..., Any])
 
-RENAMED = {
-    "betas": ("beta_1",),
-    "dilation": ("dilation_rate",),
-    "dim": ("axis",),
-    "eps": ("epsilon",),
-    "clipnorm": ("global_clipnorm",),
-    "kernel": ("kernel_size", "pool_size"),
-    "keepdim": ("keepdims",),
-    "bias": ("use_bias",),
-    "lr": ("learning_rate", "rate"),
-    "num_classes": ("classes",),
-    "out_channels": ("filters",),
-    "out_features": ("units",),
-    "p": ("rate",),
-    "rho": ("momentum",),
-    "size": ("pool_size", "output_size"),
-    "stride": ("strides",),
-}
-"""Argument names of other frameworks, and the corresponding names here."""
+class ShapeError(ValueError):
+    """A ValueError in parts, so that an op can add its name, and a network the layer's name and the history of sizes.
 
-ABSENT = {
-    "activation": "Put a layer such as layers.ReLU() after it.",
-    "data_format": "Images are always (N, H, W, C).",
-    "dtype": "The results have the dtype of the input.",
-    "in_channels": "They follow from the input.",
-    "in_features": "They follow from the input.",
-    "input_dim": "Give the input shape to net.init(rng, input_shape).",
-    "input_shape": "Give it to net.init(rng, input_shape).",
-    "kernel_regularizer": "Give weight_decay to the optimizer.",
-    "name": "Layers are named by their kind: conv2d, conv2d_1.",
-    "training": "Training is a call with rng=, evaluation one without.",
-}
-"""Arguments of other frameworks that have no counterpart, and what to do instead."""
+    Attributes
+    ----------
+    where : str
+        The op, or the layer with its place in the net.
+    what : str
+        What does not fit, with the formula and its numbers.
+    fix : str
+        What would fit.
+    placed : bool
+        Whether a network has already put its layer's name into `where`.
+
+    Examples
+    --------
+    >>> print(ShapeError("conv2d", "the kernel wants 3 channels, the input has 1", "Use a 3-channel image."))
+    conv2d: the kernel wants 3 channels, the input has 1. Use a 3-channel image.
+    """
+
+    def __init__(self, where: str, what: str, fix: str) -> None:
+        super().__init__(where, what, fix)
+        self.where, self.what, self.fix, self.placed = where, what, fix, False
+
+    def place(self, name: str, history: str = "") -> None:
+        """Name the layer in which it happened; the innermost network adds the history of sizes."""
+        self.where = f"{name}/{self.where}" if self.placed else name
+        if history and not self.placed:
+            self.what = f"{self.what}. {history}"
+        self.placed = True
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}. {self.fix}"
 
 
 def shown(value: Any) -> str:
@@ -202,87 +198,3 @@ def generator(where: str, value: Any, name: str = "rng") -> np.random.Generator:
         fix = f"Use np.random.default_rng({int(seed)})."
         raise TypeError(f"{where}: {name} must be a numpy.random.Generator, got a {type(value).__name__}. {fix}")
     return value
-
-
-def near(word: Any, known: Iterable[str]) -> str:
-    """Return a hint at the known word that is most like this one, or nothing.
-
-    >>> near("valid_los", ["loss", "valid_loss"])
-    " Did you mean 'valid_loss'?"
-    """
-    close = difflib.get_close_matches(word, list(known), n=1) if isinstance(word, str) else []
-    return f" Did you mean {close[0]!r}?" if close else ""
-
-
-def explain_call(where: str, signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-    """Raise TypeError if arguments are missing, unknown or too many; do nothing for a call that fits."""
-    try:
-        signature.bind(*args, **kwargs)
-    except TypeError:
-        pass
-    else:
-        return
-    parameters = signature.parameters
-    names = [n for n, p in parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) and n != "self"]
-    args = args[1:] if "self" in parameters else args
-    listed = f"The arguments are {', '.join(names)}." if names else "There are no arguments."
-    places = [n for n in names if parameters[n].kind is not inspect.Parameter.KEYWORD_ONLY]
-    for name in kwargs:
-        if name not in names:
-            raise TypeError(f"{where}: {name!r} is not an argument.{_habit(name, names)} {listed}") from None
-    if len(args) > len(places):
-        raise TypeError(f"{where}: too many arguments, {len(args)} where at most {len(places)} fit. {listed}") from None
-    twice = [n for n in places[: len(args)] if n in kwargs]
-    if twice:
-        raise TypeError(f"{where}: {twice[0]!r} is given twice, by its place and by its name. {listed}") from None
-    missing = [n for n in names if parameters[n].default is inspect.Parameter.empty and n not in kwargs]
-    missing = [n for n in missing if n not in places[: len(args)]]
-    raise TypeError(f"{where}: {' and '.join(map(repr, missing))} must be given. {listed}") from None
-
-
-def _habit(name: str, names: list[str]) -> str:
-    ours = [n for n in RENAMED.get(name, ()) if n in names]
-    if ours:
-        return f" Use {ours[0]}."
-    return f" {ABSENT[name]}" if name in ABSENT else near(name, names)
-
-
-def explained(target: C) -> C:
-    """Decorate a function, or a class with a constructor, so that a call that does not fit it is explained.
-
-    >>> @explained
-    ... def scale(x, factor=2): return x * factor
-    >>> scale(3, faktor=4)
-    Traceback (most recent call last):
-    TypeError: scale: 'faktor' is not an argument. Did you mean 'factor'? The arguments are x, factor.
-    """
-    function: Callable[..., Any] = target.__init__ if isinstance(target, type) else target  # type: ignore[misc]
-    signature, where = inspect.signature(target), target.__qualname__.removesuffix(".__call__")
-
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except TypeError:
-            explain_call(where, signature, args[1:] if isinstance(target, type) else args, kwargs)
-            raise
-
-    if isinstance(target, type):
-        target.__init__ = call  # type: ignore[misc]
-        return target
-    return call  # type: ignore[return-value]
-
-
-def no_attribute(module: str, name: str, known: Iterable[str], habits: Mapping[str, str]) -> AttributeError:
-    """Return the error for a name that a module does not have, with the name that may be meant.
-
-    >>> print(no_attribute("minicnn.layers", "MaxPool2D", [], {"MaxPool2D": "layers.MaxPooling2D"}))
-    module 'minicnn.layers' has no attribute 'MaxPool2D'. Did you mean layers.MaxPooling2D?
-    """
-    hint = ""
-    if not name.startswith("_"):
-        close = difflib.get_close_matches(name.lower(), {n.lower(): n for n in known}, n=1, cutoff=0.75)
-        found = [f"{module.rpartition('.')[2]}.{n}" for n in known if close and n.lower() == close[0]]
-        meant = habits.get(name) or (found[0] if found else "")
-        hint = f". Did you mean {meant}?" if meant else ""
-    return AttributeError(f"module {module!r} has no attribute {name!r}{hint}", name=name)
