@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from minicnn import data, kernels, layers, models, ops, optim, schedules, train
     from minicnn.autograd import Tensor, grad, value_and_grad
+    from minicnn.estimator import CNNClassifier
     from minicnn.layers import coverage, explain_shapes
     from minicnn.records import from_json, register, to_json
     from minicnn.validation import ShapeError
 
 __version__ = "0.1.0"
 __all__ = [
+    "CNNClassifier",
     "ShapeError",
     "Tensor",
     "coverage",
@@ -37,6 +39,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "CNNClassifier": "estimator",
     "ShapeError": "validation",
     "Tensor": "autograd",
     "coverage": "layers",

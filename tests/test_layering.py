@@ -24,7 +24,7 @@ FLOORS = [
     {"optim"},
     {"layers"},
     {"models", "train"},
-    {"gradcheck", "study"},
+    {"gradcheck", "study", "estimator"},
     {"experiments"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
