@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -16,13 +15,12 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from minicnn import data, models, optim, train
+from minicnn.estimator.rows import UNSCALED, as_images, by_blocks, image_shape, standard
 from minicnn.layers import Layer
 from minicnn.train.loop import Augment
 from minicnn.validation import integer, number, one_of, shown
 
-TILE = 64
-"""Rows that are predicted together. Every call uses blocks of this size, filled up with zeros, so that the result for a
-row does not depend on how many rows are predicted with it: matrix products of other sizes round differently."""
+_CHECKS: dict[str, Any] = {"dtype": [np.float32, np.float64], "allow_nd": True}
 
 
 class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -143,7 +141,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Train on images X, (N, features), (N, H, W) or (N, H, W, C), and their classes y (N,)."""
         images, labels = self._training_data(X, y)
         start = self._start(images.shape[1:], labels)
-        self._set_scale(images)
+        self._scaled = standard(images) if self.scale == "standard" else UNSCALED
         split, held, best = self._prepared(images, labels), None, train.BestWeights("valid_loss")
         if self.early_stopping:
             split, held = self._parts(split)
@@ -182,7 +180,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if first:
             every = np.asarray(labels if classes is None else classes)
             self._start(images.shape[1:], every)
-            self._set_scale(images)
+            self._scaled = standard(images) if self.scale == "standard" else UNSCALED
             self.params_ = self.net_.init(np.random.default_rng(self._seed()), self.image_shape_)
             self.history_, self.loss_curve_, self.n_iter_ = train.History(), [], 0
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
@@ -201,8 +199,8 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
         """Return the probability of each class, (N, n_classes), in the order of `classes_`."""
         check_is_fitted(self, "params_")
-        images = self._scaled(self._images(validate_data(self, X, reset=False, **_CHECKS), self.image_shape_))
-        logits = _by_tiles(lambda tile: self.net_(self.params_, tile), images).astype(np.float64)
+        images = self._scaled(as_images(validate_data(self, X, reset=False, **_CHECKS), self.image_shape_))
+        logits = by_blocks(lambda block: self.net_(self.params_, block), images).astype(np.float64)
         # in float64 and over the classes of one row alone, so that no other row takes part in the sum
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
         probabilities: np.ndarray = powers / powers.sum(axis=1, keepdims=True)
@@ -220,28 +218,8 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         integer("CNNClassifier", "epochs", self.epochs)
         integer("CNNClassifier", "batch_size", self.batch_size)
         one_of("CNNClassifier", "scale", self.scale, ("standard", "none"))
-        return self._images(rows, self._shape_of(rows) if reset else self.image_shape_), labels
-
-    def _shape_of(self, rows: np.ndarray) -> tuple[int, ...]:
-        """Return (H, W, C) of the images."""
-        if rows.ndim > 4:
-            raise ValueError(f"CNNClassifier: X must have 2, 3 or 4 axes, got shape {rows.shape}.")
-        if rows.ndim > 2:
-            return (*rows.shape[1:], 1)[:3]
-        count, side = rows.shape[1], math.isqrt(rows.shape[1])
-        shape = self.image_shape or ((side, side) if side * side == count else (1, count))
-        shape = (*map(int, shape), 1)[:3]
-        if math.prod(shape) != count:
-            raise ValueError(
-                f"CNNClassifier: image_shape must have as many elements as a row of X, {count:,}, got {shown(shape)}."
-            )
-        return shape
-
-    def _images(self, rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        flat = rows.ndim == 2 and rows.shape[1] == math.prod(shape)
-        if not flat and (*rows.shape[1:], 1)[:3] != shape:
-            raise ValueError(f"CNNClassifier: X must hold images of shape {shape}, as in fit, got shape {rows.shape}.")
-        return rows.reshape(len(rows), *shape)
+        shape = image_shape(rows, self.image_shape) if reset else self.image_shape_
+        return as_images(rows, shape), labels
 
     def _start(self, shape: tuple[int, ...], classes: np.ndarray) -> Any:
         """Set net and classes; return the parameters to start from, None for new ones."""
@@ -274,18 +252,6 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _seed(self) -> int:
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
-    def _set_scale(self, images: np.ndarray) -> None:
-        self._mean, self._sd = np.zeros(1), np.ones(1)
-        if self.scale == "none":
-            return
-        # float64: a sum of many float32 pixels would round
-        self._mean = images.mean(axis=(0, 1, 2), dtype=np.float64)
-        sd = images.std(axis=(0, 1, 2), dtype=np.float64)
-        self._sd = np.where(sd > 0, sd, 1.0)
-
-    def _scaled(self, images: np.ndarray) -> np.ndarray:
-        return ((images - self._mean) / self._sd).astype(np.float32)
-
     def _prepared(self, images: np.ndarray, labels: np.ndarray) -> data.Split:
         return data.Split(self._scaled(images), self.encoder_.transform(labels))
 
@@ -314,17 +280,3 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._state = state
         self.loss_curve_.append(losses / len(split))
         self.n_iter_ += 1
-
-
-_CHECKS: dict[str, Any] = {"dtype": [np.float32, np.float64], "allow_nd": True}
-
-
-def _by_tiles(function: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> np.ndarray:
-    """Apply a function to blocks of TILE images, the last one filled up with zeros."""
-    results = []
-    for first in range(0, len(images), TILE):
-        tile = images[first : first + TILE]
-        filled = np.zeros((TILE, *images.shape[1:]), images.dtype)
-        filled[: len(tile)] = tile
-        results.append(function(filled)[: len(tile)])
-    return np.concatenate(results)
