@@ -23,7 +23,7 @@ FLOORS = [
     {"schedules", "clipping", "data"},
     {"optim"},
     {"layers"},
-    {"models", "train"},
+    {"models", "trunks", "train"},
     {"gradcheck", "study", "estimator"},
     {"experiments"},
 ]
