@@ -24,7 +24,7 @@ from minicnn.study.report.html import write_report
 from minicnn.study.report.sentences import findings, headline
 from minicnn.study.report.tables import format_table, markdown_table
 from minicnn.study.runner import run_all, run_one
-from minicnn.study.spec import Recipe, Study
+from minicnn.study.legacy import Recipe, Study
 
 __all__ = [
     "Interval",
