@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from minicnn import data, kernels, layers, models, ops, optim, schedules, train
+    from minicnn import data, kernels, layers, models, ops, optim, schedules, train, trunks
     from minicnn.autograd import Tensor, grad, value_and_grad
     from minicnn.layers import coverage, explain_shapes
     from minicnn.validation import ShapeError
@@ -29,11 +29,12 @@ __all__ = [
     "optim",
     "schedules",
     "train",
+    "trunks",
     "value_and_grad",
 ]
 
 _HOMES = {
-    "ShapeError": "errors",
+    "ShapeError": "validation",
     "Tensor": "autograd",
     "coverage": "layers",
     "explain_shapes": "layers",
