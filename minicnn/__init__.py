@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from minicnn import data, kernels, layers, models, ops, optim, schedules, train
+    from minicnn import data, kernels, layers, models, ops, optim, schedules, train, trunks
     from minicnn.autograd import Tensor, grad, value_and_grad
     from minicnn.estimator import CNNClassifier
     from minicnn.layers import coverage, explain_shapes
@@ -35,6 +35,7 @@ __all__ = [
     "schedules",
     "to_json",
     "train",
+    "trunks",
     "value_and_grad",
 ]
 

@@ -10,7 +10,6 @@ So a comparison of two heads, for example, is not one of a small net with a larg
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -19,8 +18,9 @@ from typing import Any, TypeAlias, TypeVar
 
 from minicnn.geometry import Shape
 from minicnn.hints import explained
-from minicnn.layers import Classifier, Conv2D, Dense, Layer, Sequential, summary
+from minicnn.layers import Conv2D, Dense, Layer, summary
 from minicnn.layers.base import check_net
+from minicnn.study.structure import inside, with_inside, with_last
 from minicnn.validation import number, one_of, shown
 
 A = TypeVar("A")
@@ -134,17 +134,12 @@ def _places(net: Layer, last: bool) -> Iterator[int]:
 def _changed(layer: Layer, last: bool, change: Callable[[int], int]) -> Layer:
     """Return a layer with changed widths; `last` says that the logits are what it returns.
 
-    A container is any record with layers among its fields. Of layers that follow each other, the last one with weights
-    gives the logits; of layers side by side, each does.
+    A container is any record with layers among its fields.
     """
     if isinstance(layer, Conv2D | Dense):
         return layer if last else _of_width(layer, change)
-    inside = _inside(layer)
-    made = []
-    for place, child in enumerate(inside):
-        behind = inside[place + 1 :] if isinstance(layer, Sequential | Classifier) else []
-        made.append(_changed(child, last and not any(map(_has_weights, behind)), change))
-    return _with_inside(layer, iter(made)) if inside else layer
+    made = [_changed(child, last and after, change) for child, after in with_last(layer)]
+    return with_inside(layer, iter(made)) if made else layer
 
 
 def _of_width(layer: Conv2D | Dense, change: Callable[[int], int]) -> Layer:
@@ -159,31 +154,7 @@ def _of_width(layer: Conv2D | Dense, change: Callable[[int], int]) -> Layer:
 def _unit(layer: Layer) -> int:
     """Return what all widths are multiples of, so that groups of channels stay equally large."""
     own = layer.groups if isinstance(layer, Conv2D) and layer.groups < layer.filters else 1
-    return math.lcm(own, *map(_unit, _inside(layer)))
-
-
-def _has_weights(layer: Layer) -> bool:
-    return isinstance(layer, Conv2D | Dense) or any(map(_has_weights, _inside(layer)))
-
-
-def _inside(layer: Layer) -> list[Layer]:
-    """Return the layers among the fields of a record, in their order."""
-    held = [getattr(layer, field.name) for field in _fields(layer)]
-    flat = itertools.chain.from_iterable(h if isinstance(h, list | tuple) else [h] for h in held)
-    return [value for value in flat if isinstance(value, Layer)]
-
-
-def _with_inside(layer: Layer, made: Iterator[Layer]) -> Layer:
-    def again(held: Any) -> Any:
-        if isinstance(held, list | tuple):
-            return tuple(map(again, held))
-        return next(made) if isinstance(held, Layer) else held
-
-    return replace(layer, **{field.name: again(getattr(layer, field.name)) for field in _fields(layer)})  # type: ignore[type-var]
-
-
-def _fields(layer: Layer) -> tuple[dataclasses.Field[Any], ...]:
-    return dataclasses.fields(layer) if dataclasses.is_dataclass(layer) else ()
+    return math.lcm(own, *map(_unit, inside(layer)))
 
 
 def _nearest(places: Sequence[int], unit: int, size: Callable[[Widths], float], wanted: int, within: float) -> Widths:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,8 +108,8 @@ def plan(study: Specification, path: str | Path | None = None, *, sd: float = SD
         cpu_seconds=sum(seconds[trial.arm] for trial in missing),
         rope=rope,
         sd=sd,
-        smallest=smallest_difference(n, sd, rope=rope, level=level, factor=factor),
-        power=power(n, sd, 2 * rope, rope=rope, level=level, factor=factor),
+        smallest=smallest_difference(sd, n, rope=rope, level=level, factor=factor) if n > 1 else math.inf,
+        power=power(2 * rope, sd, n, rope=rope, level=level, factor=factor) if n > 1 else 0.0,
         warnings=tuple(warnings),
     )
 
