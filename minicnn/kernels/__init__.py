@@ -117,18 +117,10 @@ def one_thread() -> Iterator[None]:
     >>> with one_thread():
     ...     pass
     """
-    threadpoolctl, chosen = importlib.import_module("threadpoolctl"), implementation()
-    with threadpoolctl.threadpool_limits(1, user_api="blas"):
-        if chosen.__name__ != f"{__name__}.compiled":
-            yield
-            return
-        cores = _import("cores")
-        cores.threads()
-        before, cores._THREADS = cores._THREADS, 1
-        try:
-            yield
-        finally:
-            cores._THREADS = before
+    compiled = name() == "compiled"
+    own = _import("cores").limit(1) if compiled else contextlib.nullcontext()
+    with importlib.import_module("threadpoolctl").threadpool_limits(1, user_api="blas"), own:
+        yield
 
 
 def can_fuse() -> bool:

@@ -29,14 +29,16 @@ def canonical(value: Any) -> str:
     if inspect.isroutine(value):
         code = getattr(value, "__code__", None)
         name = f"{value.__module__}.{value.__qualname__}"
-        return f"{name} {_digest(_code(code), repr(value.__defaults__).encode())[:16]}" if code else name
+        defaults = repr(getattr(value, "__defaults__", None))
+        return f"{name} {_digest(_code(code), defaults.encode())[:16]}" if code else name
     return records.to_json(value)
 
 
 def _code(code: Any) -> bytes:
     """Return a function's instructions and constants; those of functions inside it, without their addresses."""
     constants = [_code(c).hex() if inspect.iscode(c) else repr(c) for c in code.co_consts]
-    return code.co_code + json.dumps([constants, code.co_names]).encode()
+    instructions: bytes = code.co_code
+    return instructions + json.dumps([constants, code.co_names]).encode()
 
 
 def trial_id(configuration: Mapping[str, Any]) -> str:

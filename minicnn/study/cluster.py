@@ -24,5 +24,5 @@ def on_cluster(trials: Sequence[Trial], *, address: str) -> Iterator[tuple[Trial
         futures = {client.submit(run_trial, trial, pure=False, retries=RETRIES): trial for trial in trials}
         for future in distributed.as_completed(list(futures)):
             trial = futures.pop(future)
-            error = future.exception()
-            yield trial, Outcome(trial.id, error=f"{type(error).__name__}: {error}") if error else future.result()
+            failure = future.exception()
+            yield trial, Outcome(trial.id, error=f"{type(failure).__name__}: {failure}") if failure else future.result()

@@ -109,10 +109,10 @@ class _Work:
             self.run(self.tuning, "tuning")
             found = self._criteria()
             best = {name: grid.best(found[name]) for name in rates}
-            more = {name: grid.beyond(rates[name], best[name]) for name in rates}
-            if not any(more.values()):
+            more = {name: rate for name in rates if (rate := grid.beyond(rates[name], best[name]))}
+            if not more:
                 return best
-            rates = {name: [*tried, *([more[name]] if more[name] else [])] for name, tried in rates.items()}
+            rates = {name: [*tried, more[name]] if name in more else tried for name, tried in rates.items()}
 
     def _criteria(self) -> dict[str, dict[float, list[float]]]:
         assert_grid = self.study.tune

@@ -21,7 +21,7 @@ from minicnn.study.trial import Outcome, Trial, run_trial
 
 Executor: TypeAlias = Callable[[Sequence[Trial]], Iterator[tuple[Trial, Outcome]]]
 
-ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "MINICNN_THREADS")}
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "MINICNN_THREADS"), "1")
 DIED = "The worker process died (killed, out of memory, or a crash in compiled code) in two attempts."
 
 
@@ -90,4 +90,3 @@ def _watch(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)
-

@@ -17,8 +17,8 @@ from minicnn.study.statistics import power, smallest_difference
 from minicnn.study.store import FILE, reading
 
 SD = 0.005
-"""The standard deviation of a paired difference of accuracies that is assumed unless one is given: half a point, between
-the 0.1 of MNIST and the 0.7 of digits."""
+"""The standard deviation of a paired difference of accuracies that is assumed unless one is given: half a point,
+between the 0.1 of MNIST and the 0.7 of digits."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def plan(study: Specification, path: str | Path | None = None, *, sd: float = SD
     warnings = engine.checked(study)
     digests = engine.data_digests(study)
     trials = engine.test_trials(study, digests, {})
-    rates = {name: study.tune.learning_rate for name in study.arms} if study.tune else {}
+    rates = dict.fromkeys(study.arms, study.tune.learning_rate) if study.tune else {}
     tuning = engine.tune_trials(study, digests, rates)
     known = _known(path)
     arms = [_probed(study, name) for name in study.arms]

@@ -17,7 +17,7 @@ from minicnn.hints import explained, near
 from minicnn.notebook import html_table
 from minicnn.optional import need
 from minicnn.study.measures import LOWER_IS_BETTER
-from minicnn.study.replicates import Replicates
+from minicnn.study.replicates import Replicates, Seeds
 from minicnn.study.statistics import Comparison, ImagesInterval, all_pairs, compare, new_images
 from minicnn.study.store import Recorded, reading
 from minicnn.study.tables import csv_text
@@ -86,7 +86,9 @@ class Results:
         data = self.description["data"]
         return self.replicates.factor(data["train"], data["test"])
 
-    def values(self, measure: str = "accuracy", condition: str = "", *, split: str = "test") -> dict[str, dict[int, float]]:
+    def values(
+        self, measure: str = "accuracy", condition: str = "", *, split: str = "test"
+    ) -> dict[str, dict[int, float]]:
         """Return the value of a measure by arm and replicate, of trials that are done.
 
         Raises ValueError for a measure or a condition that the study does not have.
@@ -108,9 +110,13 @@ class Results:
     def conditions(self, measure: str) -> tuple[str, ...]:
         """Return the conditions of a measure; ("",) for one without."""
         found = (numbers for numbers in self.numbers.values())
-        return tuple(dict.fromkeys(c for numbers in found for split, m, c in numbers if split == "test" and m == measure))
+        return tuple(
+            dict.fromkeys(c for numbers in found for split, m, c in numbers if split == "test" and m == measure)
+        )
 
-    def compare(self, measure: str = "accuracy", condition: str = "", *, pairs: str = "control", confidence: float = 0.95) -> Comparison:
+    def compare(
+        self, measure: str = "accuracy", condition: str = "", *, pairs: str = "control", confidence: float = 0.95
+    ) -> Comparison:
         """Compare each arm with its control, or, with pairs="all", every two arms, by simultaneous intervals."""
         values = {arm: by for arm, by in self.values(measure, condition).items() if by}
         controls = {a: c for a, c in self.description["controls"].items() if a in values and c in values}
@@ -130,7 +136,9 @@ class Results:
     def per_image(self, arm: str, measure: str = "accuracy", condition: str = "") -> dict[int, np.ndarray]:
         """Return one value per test image for each replicate of an arm; "predictions" are the predicted classes."""
         key = measure if measure == "predictions" else f"{measure}|{condition}"
-        return {t.replicate: self.arrays(t.id)["per_image"][key] for t in self.trials if t.arm == arm and t.status == "done"}
+        return {
+            t.replicate: self.arrays(t.id)["per_image"][key] for t in self.trials if t.arm == arm and t.status == "done"
+        }
 
     def params(self, arm: str, replicate: int = 0) -> Any:
         """Return the parameters of a trained net."""
@@ -141,7 +149,15 @@ class Results:
         return records.from_json(self.description["arms"][arm]["net"])
 
     def new_images(self, arm: str, control: str, measure: str = "accuracy", condition: str = "") -> ImagesInterval:
-        """Return the difference for other images of the same kind: both replicates and images are samples."""
+        """Return the difference for other images of the same kind: both replicates and images are samples.
+
+        Raises ValueError unless all replicates have the same test images, as `Seeds` have.
+        """
+        if not isinstance(self.replicates, Seeds):
+            raise ValueError(
+                f"Results.new_images: replicates must be Seeds, which share their test images, got {self.replicates}. "
+                "The intervals of `compare` are for new images already."
+            )
         ours, theirs = (self.per_image(name, measure, condition) for name in (arm, control))
         common = sorted(set(ours) & set(theirs))
         return new_images(*(np.stack([found[r] for r in common]) for found in (ours, theirs)))
@@ -234,7 +250,9 @@ def open_results(path: str | Path) -> Results:
     with reading(path) as store:
         description, recorded = store.description(), store.trials()
         if not description:
-            raise ValueError(f"open_results: path must be the folder of a study that has begun, got {shown(str(path))}.")
+            raise ValueError(
+                f"open_results: path must be the folder of a study that has begun, got {shown(str(path))}."
+            )
         numbers: dict[str, dict[tuple[str, str, str], float]] = {}
         for trial, split, measure, condition, value in store.values():
             # SQLite has no NaN: it becomes NULL

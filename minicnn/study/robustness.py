@@ -15,6 +15,7 @@ import numpy as np
 from minicnn import train
 from minicnn.data import Dataset
 from minicnn.layers import Layer
+from minicnn.records import register
 from minicnn.study import transforms
 from minicnn.study.predictions import Params, logits
 from minicnn.validation import flag, integer
@@ -112,6 +113,7 @@ def _share(right: np.ndarray, clean: np.ndarray) -> float:
     return float((right * clean).sum(dtype=np.float64) / clean.sum()) if clean.any() else math.nan
 
 
+@register
 @dataclass(frozen=True)
 class Shifted(Changed):
     """Moved by whole pixels in the eight directions; a diagonal one moves rows and columns by as many.
@@ -147,6 +149,7 @@ class Shifted(Changed):
         yield from (transforms.shift(images, p * down, p * right) for down, right in transforms.DIRECTIONS)
 
 
+@register
 @dataclass(frozen=True)
 class Rotated(Changed):
     """Turned about the centre, by each angle either way."""
@@ -160,6 +163,7 @@ class Rotated(Changed):
         yield from (transforms.rotate(images, sign * amount) for sign in (1, -1))
 
 
+@register
 @dataclass(frozen=True)
 class Scaled(Changed):
     """Enlarged about the centre by each factor; below 1 they shrink. What grows beyond the border is lost."""
@@ -175,6 +179,7 @@ class Scaled(Changed):
         yield transforms.scale(images, amount)
 
 
+@register
 @dataclass(frozen=True)
 class Noisy(Changed):
     """With normal noise of each standard deviation: the same noise for every net, and for every magnitude."""
@@ -197,6 +202,7 @@ class Noisy(Changed):
         yield transforms.noise(images, amount, rng)
 
 
+@register
 @dataclass(frozen=True)
 class Blurred(Changed):
     """Smoothed by a Gaussian of each standard deviation, in pixels."""
@@ -210,6 +216,7 @@ class Blurred(Changed):
         yield transforms.blur(images, amount)
 
 
+@register
 @dataclass(frozen=True)
 class Contrast(Changed):
     """With contrast multiplied by each factor, 1 for none; -1 exchanges dark and light within each image's range."""

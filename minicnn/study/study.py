@@ -46,7 +46,6 @@ class Study(Specification):
     {'wide': 'narrow'}
     """
 
-
     def check(self) -> list[str]:
         """Raise what is wrong with the study before anything is trained; return warnings."""
         return checked(self)

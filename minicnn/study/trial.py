@@ -88,9 +88,7 @@ def run_trial(trial: Trial) -> Outcome:
             found = _run(trial, cpu)
     except Exception:  # any error of a net, a measure or a data function costs this trial alone
         found = {"error": traceback.format_exc()}
-    return Outcome(
-        trial.id, seconds=time.perf_counter() - wall, cpu_seconds=time.process_time() - cpu, **found
-    )
+    return Outcome(trial.id, seconds=time.perf_counter() - wall, cpu_seconds=time.process_time() - cpu, **found)
 
 
 def _run(trial: Trial, began: float) -> dict[str, Any]:
@@ -146,7 +144,8 @@ def _last(row: Mapping[str, float]) -> list[tuple[str, str, str, float]]:
 
 def _predictions(net: Layer, params: Any, dataset: Dataset) -> np.ndarray:
     predicted = train.predict(net, params, dataset.test.images).argmax(axis=1)
-    return predicted.astype(np.min_scalar_type(max(len(dataset.classes) - 1, 0)))
+    smallest = np.min_scalar_type(max(len(dataset.classes) - 1, 0))
+    return np.asarray(predicted, smallest)
 
 
 Runner = Callable[[Trial], Outcome]
