@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from minicnn.optional import need
+from minicnn.study.statistics.intervals import ROUNDING
 
 Ends = tuple[float, float]
 Values = Mapping[str, Mapping[int, float]]
@@ -65,10 +66,9 @@ def tukey(values: Values, pairs: Sequence[Pair], confidence: float) -> dict[Pair
 
 
 def _samples(values: Values, arms: Sequence[str]) -> list[np.ndarray]:
-    return [np.array([float(x) for x in values[arm].values()]) for arm in arms]
+    return [np.array([float(values[arm][replicate]) for replicate in sorted(values[arm])]) for arm in arms]
 
 
 def _varying(values: Values, arms: Sequence[str]) -> bool:
-    """Tell whether each arm has a value, and all together vary around their means."""
-    samples = _samples(values, arms)
-    return min(map(len, samples)) > 1 and any(np.ptp(sample) > 0 for sample in samples)
+    """Tell whether the values of each arm vary; SciPy warns of those that do not."""
+    return all(len(sample) > 1 and np.ptp(sample) > ROUNDING for sample in _samples(values, arms))
