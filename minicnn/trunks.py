@@ -6,6 +6,7 @@ of a trunk whose receptive field covers the image and whose map 2x2 windows tile
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -138,12 +139,32 @@ def _kernel_size(name: str, maker: Maker, field: int) -> int:
 
 
 @explained
-def covering(input_shape: Shape, *, filters: tuple[int, int] = (16, 32)) -> dict[str, Any]:
+def covering(input_shape: Shape, *, filters: tuple[int, int] = (16, 32), halvings: int | None = None) -> dict[str, Any]:
     """Return settings for `models.small_cnn` whose field covers the image and whose map 2x2 windows tile exactly.
 
-    The map is halved by stride until it has at most 7 rows and columns, by convolutions of `filters[0]`; convolutions
-    of `filters[1]` follow until the receptive field is at least the image. Zeros around the image make the map even.
+    Parameters
+    ----------
+    input_shape : tuple
+        (H, W, C).
+    filters : pair of int
+        Of the convolutions that halve the map by their stride, and of those behind them, of which there are as many as
+        the receptive field needs to be at least as large as the image.
+    halvings : int, optional
+        How often the map is halved; as often as leaves at most 7 rows and columns unless given.
 
+    Returns
+    -------
+    dict
+        `filters`, `strides` and `zero_padding`, which makes the size of the map even.
+
+    Notes
+    -----
+    A net whose map is halved k times sees an image that is shifted by a multiple of 2**k pixels as it sees the original
+    one, and one shifted by less as another image. For a study of shifts take few halvings: digits padded to 16x16
+    pixels are covered by the default trunk of `models.small_cnn`, which halves once and sees 9x9 pixels.
+
+    Examples
+    --------
     >>> covering((28, 28, 1))
     {'filters': (16, 16, 32, 32, 32), 'strides': (2, 2, 1, 1, 1), 'zero_padding': ((2, 2), (2, 2))}
     >>> covering((8, 8, 1))
@@ -154,9 +175,10 @@ def covering(input_shape: Shape, *, filters: tuple[int, int] = (16, 32)) -> dict
     check_counts("covering", "filters", filters)
     if len(filters) != 2:
         raise ValueError(f"covering: filters must be two integers, got {shown(filters)}.")
-    size, halvings = max(shape[:2]), 0
-    while size > 7 * 2**halvings:
-        halvings += 1
+    size = max(shape[:2])
+    if halvings is None:
+        halvings = max(0, math.ceil(math.log2(size / 7)))
+    halvings = integer("covering", "halvings", halvings, least=0, most=30)
     # A 3x3 convolution adds two elements of its input to the field: 2, 4, 8 .. pixels for those that halve, and
     # 2 * 2**halvings for each one behind them.
     halved = 2 ** (halvings + 1) - 1

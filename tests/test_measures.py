@@ -108,6 +108,36 @@ def test_a_net_that_knows_its_accuracy_is_calibrated_and_a_certain_one_is_not():
     assert measures.brier(NET, params, parts).tolist() == pytest.approx([0, 2, 2, 2] * 15, abs=1e-9)
 
 
+@pytest.mark.parametrize("factor", [0.5, 3.0])
+def test_a_temperature_undoes_a_factor_of_the_logits(factor):
+    """Labels are drawn from the probabilities of the logits: these are calibrated, and `factor` times them are not."""
+    rng = np.random.default_rng(0)
+    scores = rng.standard_normal((20_000, CLASSES)) * 2
+    powers = np.exp(scores)
+    labels = (rng.random((20_000, 1)) > (powers / powers.sum(axis=1, keepdims=True)).cumsum(axis=1)).sum(axis=1)
+    assert measures.temperature(factor * scores, labels) == pytest.approx(factor, rel=0.03)
+
+
+def test_tempered_measures_are_those_of_divided_logits(case):
+    parts, params = case
+    parts = replace(
+        parts, valid=data.Split(images(50, 6, 9, seed=5), np.random.default_rng(5).integers(0, CLASSES, 50))
+    )
+    t = measures.temperature(train.predict(NET, params, parts.valid.images), parts.valid.labels)
+    assert t > 1  # the labels are random and the net is certain
+    cooled = {**params, "dense_1": {name: leaf / t for name, leaf in params["dense_1"].items()}}
+    for name in ("nll", "brier", "ece"):
+        by_hand = getattr(measures, name)(NET, cooled, parts)
+        np.testing.assert_allclose(measures.Tempered(name)(NET, params, parts), by_hand, rtol=1e-4, atol=1e-6)
+    losses = [measures.nll(NET, p, replace(parts, test=parts.valid)).mean() for p in (cooled, params)]
+    assert losses[0] < losses[1]
+
+
+def test_the_temperature_of_a_net_that_is_always_right_is_bounded():
+    # From about 1/40 downward its loss is too small for float64 to tell temperatures apart.
+    assert 0.01 <= measures.temperature(np.eye(4), np.arange(4)) < 1 / 35
+
+
 def by_image(change, x):
     return np.stack([np.stack([change(x[i, :, :, k]) for k in range(x.shape[3])], axis=-1) for i in range(len(x))])
 
@@ -347,6 +377,8 @@ def test_several_measures_apply_the_net_once_and_a_changed_net_again(monkeypatch
         (lambda: robustness.Noisy(seed=-1), "Noisy: seed must be"),
         (lambda: robustness.Blurred(first=0), "Blurred: first must be an integer of at least 1, got 0"),
         (lambda: robustness.Contrast(consistency="yes"), "Contrast: consistency must be True or False, got 'yes'"),
+        (lambda: measures.Tempered("accuracy"), "Tempered: score must be one of nll, brier, ece, got 'accuracy'"),
+        (lambda: measures.Tempered()(NET, {}, dataset(3)), "Tempered: dataset must have validation images, got none"),
         (lambda: transforms.padded(dataset(3), -1), "padded: pixels must be an integer of at least 0, got -1"),
         (lambda: transforms.padded("digits", 1), "padded: dataset must be a data.Dataset, got 'digits'"),
         (lambda: measures.accuracy(NET, {}, replace(dataset(3), test=dataset(3).valid)), "at least one image"),

@@ -95,12 +95,16 @@ def test_batch_norm_replaces_the_bias_everywhere(name):
     assert kinds.count(L.BatchNormalization) == kinds.count(L.Conv2D) == kinds.count(L.ReLU)
 
 
+@pytest.mark.parametrize("halvings", [None, 0, 1, 2])
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_the_covering_trunk_sees_the_image_and_is_tiled(size):
-    settings = trunks.covering(size)
-    for head in models.HEAD_MAKERS:
+def test_the_covering_trunk_sees_the_image_and_is_tiled(size, halvings):
+    settings = trunks.covering(size, halvings=halvings)
+    assert halvings in (None, settings["strides"].count(2))
+    if halvings is None:
+        assert 3 < max(size[:2]) / 2 ** settings["strides"].count(2) <= 7
+    for head in ("max", "flatten", "global-max-average"):
         net = models.small_cnn(head, **settings, batch_norm=True)
-        assert coverage(net, size).min() > 0
+        assert head != "max" or coverage(net, size).min() > 0
         for step in walk(net.head, net.trunk.output_shape(size)):
             windows = step.layer.windows(step.input_shape)
             assert windows is None or not (windows.rows.unread or windows.cols.unread), (head, step.name)
@@ -118,6 +122,14 @@ def test_the_study_s_trunk_is_the_one_that_was_designed():
     sizes = [(16, 1, 16), (8, 16, 16), (8, 16, 32), (8, 32, 32), (8, 32, 32)]
     by_hand = sum(n * n * 9 * before * after for n, before, after in sizes) + 4 * 4 * 32 * 10
     assert summary(net, (28, 28, 1)).multiply_adds == by_hand == 1_664_000
+
+
+def test_the_default_trunk_covers_a_padded_digit():
+    """Padded by 4 pixels for shifts: the digit itself is 8x8, the map 8x8 and tiled."""
+    net = models.small_cnn("max")
+    assert min(field(net.trunk, (16, 16, 1))) == 9
+    assert net.trunk.output_shape((16, 16, 1)) == (8, 8, 32)
+    assert coverage(net, (16, 16, 1)).min() > 0
 
 
 def test_a_trunk_of_one_s_own_enters_in_one_place(monkeypatch):

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from minicnn import ops, train, trees
+from minicnn import train, trees
 from minicnn.data import Dataset
 from minicnn.layers import Layer
 from minicnn.train.checks import check_split
@@ -47,11 +47,6 @@ def logits(net: Layer, params: Params, dataset: Dataset) -> np.ndarray:
         _LAST.key, _LAST.images, _LAST.logits = key, weakref.ref(images), found
         return found
     return _LAST.logits
-
-
-def probabilities(net: Layer, params: Params, dataset: Dataset) -> np.ndarray:
-    """Return the probabilities of the classes for the test images, (N, classes) float64."""
-    return np.asarray(ops.softmax(logits(net, params, dataset).astype(np.float64)))
 
 
 def _digest(params: Params) -> bytes:
