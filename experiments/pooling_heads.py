@@ -10,6 +10,7 @@ import argparse
 import operator
 import shlex
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -97,12 +98,20 @@ def main(argv: list[str] | None = None) -> int:
     return 0 if len(runs) == len(study.jobs()) else 130
 
 
+class _WholeNames(argparse.HelpFormatter):
+    """Does not break the name of a head at its hyphen, so that it can be found and copied."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+
+
 def _options(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m experiments.pooling_heads",
         description="Train a small CNN with different pooling heads, with several seeds per head, and compare the "
         "test accuracies.",
         epilog="Heads: " + ", ".join([*HEADS, "mlp"]) + f". Differences are to {CONTROL}, paired by seed.",
+        formatter_class=_WholeNames,
     )
     parser.add_argument(
         "--dataset", choices=list(PLANS), default="digits", help="data set to train on (default: %(default)s)"

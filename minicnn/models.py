@@ -33,6 +33,7 @@ from minicnn.layers import (
     Sequential,
     ZeroPadding2D,
 )
+from minicnn.layers.initializers import glorot_uniform
 from minicnn.trunks import Stage, check_counts, pooled_trunk
 from minicnn.validation import LARGEST, ShapeError, flag, integer, one_of, shown
 
@@ -73,7 +74,11 @@ HEAD_MAKERS: dict[str, Callable[[int], list[Layer]]] = {
     "max-average": lambda classes: [MaxAveragePooling2D(2), Flatten(), Dense(classes)],
     "global-max": lambda classes: [GlobalMaxPooling2D(), Dense(classes)],
     "global-average": lambda classes: [GlobalAveragePooling2D(), Dense(classes)],
-    "global-average-conv": lambda classes: [Conv2D(classes, 1), GlobalAveragePooling2D()],
+    # The same function as global-average, as a control: it begins in the same way, too.
+    "global-average-conv": lambda classes: [
+        Conv2D(classes, 1, kernel_initializer=glorot_uniform),
+        GlobalAveragePooling2D(),
+    ],
     "global-max-average": lambda classes: [Concat([GlobalMaxPooling2D(), GlobalAveragePooling2D()]), Dense(classes)],
     "gem": lambda classes: [GlobalGeMPooling2D(), Dense(classes)],
     "log-mean-exp": lambda classes: [GlobalLogMeanExpPooling2D(), Dense(classes)],
@@ -92,10 +97,13 @@ def make_head(name: str, classes: int = 10) -> Layer:
                         one value (two) per channel, then a dense layer
     gem, log-mean-exp   one value per channel between its average and its maximum, then a dense layer: the generalised
                         mean with a learned exponent (Radenovic et al., 2018), and log(mean(exp(x)))
-    global-average-conv a 1x1 convolution to one feature map per class, averaged: no dense layer (Lin et al., 2014)
+    global-average-conv a 1x1 convolution to one feature map per class, averaged. The same function as global-average,
+                        with other random initial weights: the difference of the two is noise
 
-    >>> make_head("global-average-conv")
-    Sequential(layers=(Conv2D(filters=10, kernel_size=1), GlobalAveragePooling2D()))
+    The layers that give the logits have the same initializer in all heads.
+
+    >>> make_head("global-average")
+    Sequential(layers=(GlobalAveragePooling2D(), Dense(units=10)))
     """
     _count("make_head", "classes", classes)
     return Sequential(HEAD_MAKERS[one_of("make_head", "name", name, HEAD_MAKERS)](classes))

@@ -172,6 +172,13 @@ def test_logits_layers_that_begin_differently_are_found():
     assert "glorot_uniform and zeros in 'glorot', 'conv', 'mlp'; he_normal and zeros in 'he'" in str(found)
 
 
+def test_all_heads_begin_in_the_same_way():
+    nets = {name: models.small_cnn(name) for name in models.HEADS}
+    assert checks.initializers(nets) == ()
+    kinds = {repr(layer.kernel_initializer) for net in nets.values() for layer in logits_layers(net)}
+    assert kinds == {"glorot_uniform"}
+
+
 def test_unequal_sizes_are_a_warning_unless_matched():
     nets = {"max": small("max"), "average": small("average"), "flatten": small("flatten")}
     (found,) = checks.unequal_sizes(nets, SHAPE, control="max")
