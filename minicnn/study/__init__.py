@@ -1,52 +1,92 @@
-"""Ablation studies: arms that differ in one respect, trained with several seeds and compared pairwise.
+"""Ablation studies: arms that differ in one respect, trained with the same seeds and compared pairwise.
 
-spec.py        what is studied: a recipe, the arms and the seeds
-runner.py      training and testing, in one process or several
-ledger.py      the record of a run, and CSV files of runs
-inference.py   confidence intervals, paired differences, verdicts
-report/        tables, sentences, figures and an HTML page
+spec.py          what is studied: arms, recipe, data, replicates, measures
+study.py         `Study`: the specification with `check`, `plan` and `run`
+replicates.py    seeds, new splits or folds, and the statistics that follow from them
+measures.py      accuracy, calibration and robustness of a trained net
+tuning.py        the same search for a learning rate for every arm
+trial.py         one trial; executors.py runs many, store.py keeps them, engine.py knows what is missing
+results.py       everything that the ledger knows, and comparisons
+statistics/      simultaneous intervals and verdicts
+matching.py      nets of equal size; checks.py: what is wrong with a study before it is trained
+report/          a page, pictures and tables
 
+>>> import tempfile
 >>> from minicnn import models, optim, study
->>> recipe = study.Recipe("digits", optim.Adam(1e-2), epochs=1)
->>> widths = study.Study(recipe, {"narrow": models.mlp((4,)), "wide": models.mlp((32,))}, seeds=(0, 1, 2))
->>> runs = list(study.run_all(widths))
->>> narrow, wide = study.summarize(runs, control="narrow", test_share=359 / 1258)
->>> (wide.arm, wide.n, wide.difference.mean > 0)
-('wide', 3, True)
+>>> widths = study.Study(
+...     {"narrow": models.mlp((4,)), "wide": models.mlp((32,))},
+...     control="narrow",
+...     data="digits",
+...     recipe=study.Recipe(optim.Adam(1e-2), epochs=1),
+...     replicates=study.Resplits(3),
+... )
+>>> with tempfile.TemporaryDirectory() as folder:
+...     results = widths.run(folder, progress=False)
+...     results
+Results('study': 2 arms, 6 of 6 trials done)
+>>> [(c.arm, c.control, c.verdict) for c in results.compare("accuracy").contrasts]
+[('wide', 'narrow', 'better')]
 
-`study.format_table` prints such rows, and `study.write_report` writes a page with figures.
+The ledger in the folder is the study: the next `run` trains only what is missing, and `study.open_results(folder)`
+reads it without training. `study.write_report(results)` writes a page.
 """
 
-from minicnn.study.inference import Interval, Row, mean_interval, paired_difference, summarize, verdict
-from minicnn.study.ledger import Run, read_csv, write_csv, write_curves_csv
-from minicnn.study.legacy import Recipe, Study
-from minicnn.study.report.figures import accuracy_against_cost, differences, learning_curves
-from minicnn.study.report.html import write_report
-from minicnn.study.report.sentences import findings, headline
-from minicnn.study.report.tables import format_table, markdown_table
-from minicnn.study.runner import run_all, run_one
+from typing import TYPE_CHECKING, Any
+
+from minicnn.hints import no_attribute
+from minicnn.study.costs import costs
+from minicnn.study.matching import match
+from minicnn.study.measures import (
+    Blurred,
+    Contrast,
+    Noisy,
+    Rotated,
+    Scaled,
+    Shifted,
+    Tempered,
+    accuracy,
+    brier,
+    ece,
+    nll,
+    padded,
+)
+from minicnn.study.planning import Plan
+from minicnn.study.replicates import KFold, Resplits, Seeds
+from minicnn.study.report.build import write_report
+from minicnn.study.results import Results, open_results
+from minicnn.study.spec import Arm, Recipe
+from minicnn.study.study import Study
+from minicnn.study.tuning import Grid
 
 __all__ = [
-    "Interval",
+    "Arm",
+    "Blurred",
+    "Contrast",
+    "Grid",
+    "KFold",
+    "Noisy",
+    "Plan",
     "Recipe",
-    "Row",
-    "Run",
+    "Resplits",
+    "Results",
+    "Rotated",
+    "Scaled",
+    "Seeds",
+    "Shifted",
     "Study",
-    "accuracy_against_cost",
-    "differences",
-    "findings",
-    "format_table",
-    "headline",
-    "learning_curves",
-    "markdown_table",
-    "mean_interval",
-    "paired_difference",
-    "read_csv",
-    "run_all",
-    "run_one",
-    "summarize",
-    "verdict",
-    "write_csv",
-    "write_curves_csv",
+    "Tempered",
+    "accuracy",
+    "brier",
+    "costs",
+    "ece",
+    "match",
+    "nll",
+    "open_results",
+    "padded",
     "write_report",
 ]
+
+if not TYPE_CHECKING:  # for which a name that is not there is an error
+
+    def __getattr__(name: str) -> Any:
+        raise no_attribute(__name__, name, __all__, {"run_all": "study.Study(...).run(folder)"})

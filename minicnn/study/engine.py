@@ -65,6 +65,7 @@ def run(
             rates = work.tuned()
             trials = test_trials(study, digests, rates)
             store.describe(description(study, digests, rates, trials, warnings, work.tuning))
+            store.keep_sample(of_replicate(study.data, study.replicates, 0).test)
             work.run(trials, "test")
         except KeyboardInterrupt:
             print("study: interrupted; what is complete is kept, and the next run continues there.", file=sys.stderr)

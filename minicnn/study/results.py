@@ -192,6 +192,11 @@ class Results:
         with reading(self.path) as store:
             return store.arrays(trial)
 
+    def sample(self) -> dict[str, Any]:
+        """Return the first test images of the first replicate, {"images": ..., "labels": ...}."""
+        with reading(self.path) as store:
+            return store.sample()
+
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield every number of the study as a row: study, arm, factors, replicate, seed, split, measure, ..."""
         for trial in self.trials:

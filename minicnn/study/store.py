@@ -16,14 +16,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from minicnn import train
+from minicnn.data import Split
 from minicnn.files import only_writer, writable_folder
 from minicnn.study.trial import Outcome, Trial
 
 FILE = "study.sqlite"
 FORMAT = 1
+SAMPLE = "test_images.npz"
+MOST_IMAGES = 1000
 TABLES = """
 CREATE TABLE IF NOT EXISTS description (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS trial (
@@ -103,6 +104,18 @@ class Store:
                 "INSERT OR REPLACE INTO curve VALUES (?, ?, ?)",
                 [(trial.id, int(row["epoch"]), json.dumps(row)) for row in outcome.curve],
             )
+
+    def keep_sample(self, test: Split) -> None:
+        """Keep the first test images of the first replicate for the pictures of a report."""
+        path = self.folder / SAMPLE
+        if not path.is_file():
+            train.save(path, {"images": test.images[:MOST_IMAGES], "labels": test.labels[:MOST_IMAGES]})
+
+    def sample(self) -> dict[str, Any]:
+        """Return {"images": (N, H, W, C), "labels": (N,)}, or {} if they have not been kept."""
+        path = self.folder / SAMPLE
+        found: dict[str, Any] = train.load(path) if path.is_file() else {}
+        return found
 
     def trials(self) -> dict[str, Recorded]:
         """Return all recorded trials by id."""
@@ -198,7 +211,3 @@ def _named(folder: Path) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         raise ValueError(f"study: {folder / FILE} must be an undamaged ledger of a study, got {error}.") from error
 
-
-def stacked(arrays: Mapping[int, np.ndarray]) -> np.ndarray:
-    """Return per-image arrays of several replicates as (replicates, images), in the order of the replicates."""
-    return np.stack([arrays[replicate] for replicate in sorted(arrays)])

@@ -1,8 +1,9 @@
-"""The report of a study: tables, sentences, figures and an HTML page.
+"""The report of a study: an HTML page, the same in Markdown, pictures and tables as files.
 
-tables.py         the summary as text, as Markdown and as cells
-sentences.py      the findings as sentences
-figures.py        learning curves, accuracy against cost, paired differences
-label_layout.py   placement of labels in the figures
-html.py           all of these on one page, from the template report.html.jinja
+build.py          collects the parts of a report from results
+page.py           the page, from the template report.html.jinja, and its Markdown
+words.py          sentences for verdicts, numbers and names as text
+tables.py         the tables
+style.py          colours and panels; forest.py, curves.py, pictures.py draw; label_layout.py places labels
+maps.py           contributions to the score of a class
 """

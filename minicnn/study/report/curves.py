@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from minicnn.optional import need
 from minicnn.study.report.label_layout import name_lines
 from minicnn.study.report.style import legend_below, palette, panels, settled, styled
-from minicnn.study.report.tables import printable
+from minicnn.study.report.words import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from minicnn.study.report.style import INK, PALE, SHADE, palette, panels, settled, styled
-from minicnn.study.report.tables import printable
+from minicnn.study.report.words import printable
 from minicnn.study.statistics import Comparison, Contrast
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from minicnn.optional import need
-from minicnn.study.report.tables import printable
+from minicnn.study.report.words import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

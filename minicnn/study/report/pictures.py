@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.study.report.style import INK, PALE, panels, settled, styled
-from minicnn.study.report.tables import printable
+from minicnn.study.report.words import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from minicnn.files import atomic_write
 from minicnn.notebook import shown
 from minicnn.optional import need
-from minicnn.study.report.tables import printable
+from minicnn.study.report.words import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

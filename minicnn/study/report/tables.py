@@ -1,194 +1,154 @@
-"""The summary of a study as a table: for a terminal, as Markdown, and as cells for other formats.
-
-Accuracies are given in percent and differences in percentage points, with two decimals.
-"""
+"""The tables of a report, made from results."""
 
 from __future__ import annotations
 
 import math
-import re
-import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
 
-from minicnn.study.inference import LEAST_SEEDS, SIGNIFICANCE, Interval, Row, may_be_chance
+from minicnn.study.report.words import Outcome, difference, needed, number, printable
+from minicnn.study.results import Results
+from minicnn.study.statistics import Comparison
 
-
-def format_table(rows: Sequence[Row]) -> str:
-    """Return `rows` as an aligned table with its notes, at most 120 columns wide for names of usual length."""
-    lines = [*zip(*_headings(rows), strict=True), *(cells(row) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    upper, lower, *body = (_aligned(line, widths) for line in lines)
-    rule = "-" * (sum(widths) + 2 * len(widths) - 2)
-    notes = [textwrap.fill(note, 118) for note in (caution(rows), footnote(rows)) if note]
-    return "\n\n".join(["\n".join([upper, lower, rule, *body]), *notes])
+SHARES = {"accuracy"}
+"""Measures whose values are shares, which are shown in percent, beside those that have a condition "mean"."""
 
 
-def markdown_table(rows: Sequence[Row]) -> str:
-    """Return `rows` as a Markdown table, followed by its notes."""
-    marks = ("---", *("---:" for _ in header(rows)[1:]))
-    body = [(unmarked(name), *numbers) for name, *numbers in map(cells, rows)]
-    lines = [tuple(map(unmarked, header(rows))), marks, *body]
-    notes = [unmarked(note) for note in (caution(rows), footnote(rows)) if note]
-    return "\n\n".join(["\n".join(map(_piped, lines)), *notes])
+@dataclass(frozen=True)
+class Table:
+    """A heading for each column, and rows of text."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
 
 
-def header(rows: Sequence[Row]) -> tuple[str, ...]:
-    """Return the column headings of `cells`."""
-    return tuple(f"{upper} {lower}".strip() for upper, lower in _headings(rows))
+def outcomes(results: Results) -> tuple[Outcome, ...]:
+    """Return what the arms are compared by: the first measure, and the mean over the conditions of each that has one."""
+    measures = list(results.description["measures"])
+    found = []
+    for measure in measures:
+        conditions = results.conditions(measure)
+        if "mean" in conditions:
+            found.append(Outcome(measure, "mean", f"accuracy under {measure}" if measure != "accuracy" else measure))
+    first = measures[0]
+    if "mean" not in results.conditions(first):
+        unit = "points" if first in SHARES else ""
+        found.insert(0, Outcome(first, "", f"clean {first}" if unit and found else first, unit))
+    return tuple(found)
 
 
-def _headings(rows: Sequence[Row]) -> tuple[tuple[str, str], ...]:
-    """Return the two lines of each column heading."""
-    return (
-        ("", "arm"),
-        ("", "parameters"),
-        ("", "multiply-adds"),
-        ("test", "accuracy, %"),
-        (f"difference to {printable(rows[0].control)}," if rows else "difference,", "percentage points"),
-        ("", "verdict"),
-        ("p", "(Holm)"),
-        ("seconds", "per epoch"),
-    )
+def comparisons(results: Results, wanted: Sequence[Outcome]) -> dict[Outcome, Comparison]:
+    """Return the comparison by each outcome; {} where no arm has a replicate in common with its control."""
+    if len(results.arms) < 2 or not results.description["controls"]:
+        return {}
+    found = {}
+    for outcome in wanted:
+        values = results.values(outcome.measure, outcome.condition)
+        if any(values[a] and values[c] for a, c in results.description["controls"].items()):
+            found[outcome] = results.compare(outcome.measure, outcome.condition)
+    return found
 
 
-def cells(row: Row) -> tuple[str, ...]:
-    """Return the text of one row, in the order of `header`."""
-    return (
-        printable(row.arm),
-        f"{row.parameters:,}",
-        f"{row.multiply_adds:,}",
-        percent(row.accuracy),
-        points(row.difference) if row.difference else "",
-        "control" if row.arm == row.control else row.verdict or "",
-        "" if row.holm_p is None else probability(row.holm_p),
-        seconds(row.seconds_per_epoch),
-    )
+def summary_table(
+    results: Results, compared: Mapping[Outcome, Comparison], costs: Mapping[str, Mapping[str, float]] | None = None
+) -> Table:
+    """Return the table of arms: size, cost, and for each outcome the mean, the difference and the verdict."""
+    arms: Mapping[str, Any] = results.description["arms"]
+    tuned = any(arm["rate"] for arm in arms.values())
+    header = ["arm", "parameters", "multiply-adds"]
+    header += ["learning rate"] if tuned else []
+    header += ["training, us per image", "prediction, us per image"] if costs else []
+    for outcome in compared or outcomes(results):
+        header += [f"{outcome.title}{', %' if outcome.unit else ''}", "n"]
+        header += ["difference [simultaneous 95 %]", "verdict", "replicates needed"] if compared else []
+    rows = []
+    for name, arm in arms.items():
+        row = [printable(name), f"{arm['parameters']:,}", f"{arm['multiply_adds']:,}"]
+        row += [f"{arm['rate']:g}" if arm["rate"] else ""] if tuned else []
+        row += [f"{costs[name][what]:.1f}" for what in ("train", "predict")] if costs else []
+        for outcome in compared or outcomes(results):
+            row += _outcome_cells(results, name, outcome, compared)
+        rows.append(tuple(row))
+    return Table(tuple(header), tuple(rows))
 
 
-def footnote(rows: Sequence[Row]) -> str:
-    """Return what the intervals are (confidence, seeds, pairing, correction) and what the verdicts mean."""
-    if not rows:
-        return "No runs."
-    accuracy = f"Test accuracy is {_replicates(rows)}."
-    compared = sum(row.difference is not None for row in rows)
+def _outcome_cells(
+    results: Results, name: str, outcome: Outcome, compared: Mapping[Outcome, Comparison]
+) -> list[str]:
+    values = list(results.values(outcome.measure, outcome.condition)[name].values())
+    cells = [number(fmean(values) if values else math.nan, outcome.unit), str(len(values))]
     if not compared:
-        return accuracy
-    return (
-        f"{accuracy} Differences are arm minus {printable(rows[0].control)}, paired by seed. Verdicts: better, worse "
-        f"and equivalent mean that the whole interval is above, below or within ±{100 * rows[0].rope:.2f} percentage "
-        f"points; better and worse also require p < {SIGNIFICANCE}. A verdict requires at least {LEAST_SEEDS} seeds "
-        f"and differences that vary. p is adjusted for {compared} comparison{'s' * (compared > 1)}."
-    )
+        return cells
+    contrast = next((c for c in compared[outcome].contrasts if c.arm == name), None)
+    if contrast is None:
+        return [*cells, "", "control", ""]
+    return [*cells, difference(contrast, outcome.unit), contrast.verdict, needed(contrast)]
 
 
-def caution(rows: Sequence[Row]) -> str:
-    """Name the arms whose interval excludes 0 although their adjusted p-value does not; "" if there are none."""
-    doubtful = [
-        f"{printable(row.arm)} (p = {probability(row.holm_p)})"
-        for row in rows
-        if row.holm_p is not None and may_be_chance(row)
+def terminal_table(results: Results, compared: Mapping[Outcome, Comparison]) -> Table:
+    """Return the summary without costs and sizes, so that it fits into a terminal of 120 columns."""
+    header = ["arm"]
+    for outcome in compared or outcomes(results):
+        header += [f"{outcome.title}{', %' if outcome.unit else ''}"]
+        header += ["difference", "verdict"] if compared else []
+    rows = []
+    for name in results.arms:
+        row = [printable(name)]
+        for outcome in compared or outcomes(results):
+            mean, _, *rest = _outcome_cells(results, name, outcome, compared)
+            row += [mean, *rest[:2]]
+        rows.append(tuple(row))
+    return Table(tuple(header), tuple(rows))
+
+
+def other_measures(results: Results, shown: Sequence[Outcome]) -> Table | None:
+    """Return the means of the measures that are not outcomes, such as calibration; None without any."""
+    done = {outcome.measure for outcome in shown}
+    others = [
+        (measure, condition)
+        for measure in results.description["measures"]
+        if measure not in done
+        for condition in results.conditions(measure)
     ]
-    if not doubtful:
-        return ""
-    compared = sum(row.difference is not None for row in rows)
-    return (
-        f"The interval of the difference excludes 0, but after adjustment for {compared} comparisons p is at least "
-        f"{SIGNIFICANCE}, so that chance is not excluded: {', '.join(doubtful)}."
-    )
+    if not others:
+        return None
+    rows = []
+    for name in results.arms:
+        by = [list(results.values(m, c)[name].values()) for m, c in others]
+        rows.append((printable(name), *(f"{fmean(v):.4f}" if v else "" for v in by)))
+    return Table(("arm", *(f"{m} {c}".strip() for m, c in others)), tuple(rows))
 
 
-def printable(name: str) -> str:
-    r"""Return a name on one line, with characters that cannot be printed as Python's escapes.
-
-    >>> printable("a_1 = $x^2$, é"), printable("two\nlines")
-    ('a_1 = $x^2$, é', 'two\\nlines')
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in name)
-
-
-def unmarked(text: str) -> str:
-    r"""Return text with the special characters of Markdown escaped.
-
-    >>> print(unmarked("a_1|*b* $x$ <i>"))
-    a\_1\|\*b\* \$x\$ \<i\>
-    """
-    return re.sub(r"([\\`*_{}\[\]<>$|~&#])", r"\\\1", text)
+def sensitivity(results: Results, compared: Mapping[Outcome, Comparison]) -> Table | None:
+    """Return what other methods say about the same differences; the verdict does not depend on them."""
+    rows = []
+    for outcome, comparison in compared.items():
+        for c in comparison.contrasts:
+            low, high = c.pooled
+            dunnett = "n/a" if math.isnan(low) else f"[{100 * low:+z.2f}, {100 * high:+z.2f}]" if outcome.unit else ""
+            share = f"{100 * c.better_share.mean:.0f} [{100 * c.better_share.low:.0f}, {100 * c.better_share.high:.0f}]"
+            p = "n/a" if math.isnan(c.sign_flip_p) else f"{c.sign_flip_p:.3g}"
+            rows.append((f"{printable(c.arm)} - {printable(c.control)}", outcome.title, dunnett, share, p))
+    header = ("difference", "by", "Dunnett, equal variances", "P(arm better), % [Wilson 95 %]", "p, sign flips")
+    return Table(header, tuple(rows)) if rows else None
 
 
-def percent(interval: Interval) -> str:
-    """Return a fraction in percent with half the width of its interval.
+def new_images_table(results: Results, compared: Mapping[Outcome, Comparison]) -> Table | None:
+    """Return the differences on these test images and for other images; None unless all replicates share their images."""
+    from minicnn.study.replicates import Seeds
 
-    >>> percent(Interval(0.9875, 0.985, 0.99, n=10))
-    '98.75 ± 0.25'
-    """
-    return f"{100 * interval.mean:.2f} ± {'n/a' if math.isnan(interval.half) else f'{100 * interval.half:.2f}'}"
-
-
-def points(interval: Interval) -> str:
-    """Return a difference of fractions in percentage points with its interval.
-
-    >>> points(Interval(0.008, 0.003, 0.013, n=10))
-    '+0.80 [+0.30, +1.30]'
-    """
-    return f"{_signed(interval.mean)} {ends(interval)}"
-
-
-def ends(interval: Interval, sign: float = 1.0) -> str:
-    """Return the ends of an interval in percentage points; `sign` = -1 reverses the difference.
-
-    >>> ends(Interval(0.008, 0.003, 0.013, n=10), sign=-1)
-    '[-1.30, -0.30]'
-    """
-    if math.isnan(interval.low):
-        return "[n/a]"
-    low, high = sorted((sign * interval.low, sign * interval.high))
-    return f"[{_signed(low)}, {_signed(high)}]"
-
-
-def probability(p: float) -> str:
-    """Return a p-value as text.
-
-    >>> [probability(p) for p in (0.0002, 0.0312, math.nan)]
-    ['< 0.001', '0.031', 'n/a']
-    """
-    if math.isnan(p):
-        return "n/a"
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def seconds(value: float) -> str:
-    """Return seconds with three significant digits and at most three decimals.
-
-    >>> [seconds(value) for value in (0.01234, 1.234, 12.34, 1234.5)]
-    ['0.012', '1.23', '12.3', '1,234']
-    """
-    before_point = len(str(int(value))) if value >= 1 else 0
-    return f"{value:,.{max(0, 3 - before_point)}f}"
-
-
-def _signed(difference: float) -> str:
-    # "z": a difference that rounds to zero is printed as +0.00, not as -0.00
-    return f"{100 * difference:+z.2f}"
-
-
-def _correction(test_share: float | None) -> str:
-    if test_share is None:
-        return ", with seeds taken as independent"
-    return f", corrected for overlapping splits (Nadeau and Bengio 2003, n_test / n_train = {test_share:.3g})"
-
-
-def _replicates(rows: Sequence[Row]) -> str:
-    fewest, most = min(row.n for row in rows), max(row.n for row in rows)
-    if most == 1:
-        return "that of a single seed, so there is no interval"
-    span = f"{most} seeds" if fewest == most else f"{fewest} to {most} seeds"
-    return f"the mean over {span} with its 95 % confidence interval{_correction(rows[0].test_share)}"
-
-
-def _aligned(line: Iterable[str], widths: Sequence[int]) -> str:
-    first, *rest = zip(line, widths, strict=True)
-    return "  ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)])
-
-
-def _piped(line: Iterable[str]) -> str:
-    return "| " + " | ".join(line) + " |"
+    first = next(iter(compared), None)
+    if first is None or not isinstance(results.replicates, Seeds) or first.measure != "accuracy":
+        return None
+    rows = []
+    for c in compared[first].contrasts:
+        if c.n < 2:
+            continue
+        other = results.new_images(c.arm, c.control, first.measure, first.condition)
+        ends = f"[{100 * other.low:+z.2f}, {100 * other.high:+z.2f}]"
+        sds = [f"{100 * math.sqrt(v):.2f}" for v in (other.seed, other.image, other.rest)]
+        rows.append((f"{printable(c.arm)} - {printable(c.control)}", difference(c, "points"), ends, *sds))
+    header = ("difference", "on these images", "for other images, 95 %", "sd of seeds", "sd of images", "sd of the rest")
+    return Table(header, tuple(rows)) if rows else None

@@ -12,7 +12,7 @@ factorial.py   ordered and crossed arms
 
 from minicnn.study.statistics.bayes import Probabilities, correlated_t
 from minicnn.study.statistics.compare import Comparison, all_pairs, compare
-from minicnn.study.statistics.contrast import Contrast
+from minicnn.study.statistics.contrast import Contrast, single_level
 from minicnn.study.statistics.factorial import Effect, factor_effects, trend_p
 from minicnn.study.statistics.images import ImagesInterval, new_images
 from minicnn.study.statistics.intervals import (
@@ -51,6 +51,7 @@ __all__ = [
     "replicates_needed",
     "sign_flip_p",
     "simultaneous",
+    "single_level",
     "smallest_difference",
     "trend_p",
     "verdict",
