@@ -176,7 +176,6 @@ def rate_at(learning_rate: Rate, step: int) -> float:
     0.25
     """
     rate = learning_rate(step) if callable(learning_rate) else learning_rate
-    rate = rate.item() if isinstance(rate, np.ndarray) and rate.ndim == 0 else rate
     return number("optimizer", f"learning_rate(step={step})", rate, least=0)
 
 

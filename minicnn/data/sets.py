@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import os
 from dataclasses import dataclass, field
-from numbers import Integral
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -137,7 +136,7 @@ def load(
     source = _source(name)
     _check_kinds(root, download)
     sizes = _held_out(name, source, test, valid)
-    _check_seed(seed)
+    seed = validation.integer("load", "seed", seed, least=0, most=2**32 - 1)
     pixels, labels, official = _read(name, source, root, download)
     test_at, valid_at, train_at = _stratified(labels, sizes, seed)
     return Dataset(
@@ -190,13 +189,6 @@ def _check_kinds(root: Any, download: Any) -> None:
         raise TypeError(f"load: root must be a string, a Path or None, got {root!r:.60}.")
     if not isinstance(download, bool | np.bool_):
         raise TypeError(f"load: download must be True or False, got {download!r:.60}.")
-
-
-def _check_seed(seed: Any) -> None:
-    if isinstance(seed, bool) or not isinstance(seed, Integral):
-        raise TypeError(f"load: seed must be an integer from 0 to 2**32 - 1, got {validation.shown(seed)}.")
-    if not 0 <= int(seed) < 2**32:
-        raise ValueError(f"load: seed must be an integer from 0 to 2**32 - 1, got {validation.shown(seed)}.")
 
 
 def _read(

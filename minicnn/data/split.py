@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any, NoReturn
 
 import numpy as np
 
 from minicnn.hints import explained
-from minicnn.validation import shown
+from minicnn.validation import integer, shown
 
 
 @explained
@@ -149,13 +149,12 @@ def batches(
 
 
 def _batch_size(batch_size: Any, count: int) -> int:
-    if isinstance(batch_size, bool) or not isinstance(batch_size, Integral):
-        raise TypeError(f"batches: batch_size must be an integer of at least 1, got {shown(batch_size)}.")
-    if batch_size < 1:
+    size = integer("batches", "batch_size", batch_size, least=-math.inf)
+    if size < 1:
         raise ValueError(
             f"batches: batch_size must be from 1 to {max(count, 1)} for {count} images, got {shown(batch_size)}."
         )
-    return int(batch_size)
+    return size
 
 
 def check_images(who: str, images: Any) -> None:
