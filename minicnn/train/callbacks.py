@@ -40,8 +40,8 @@ def _check_moment(where: str, moment: Any) -> None:
 class EarlyStopping:
     """End the training when `monitor` has not improved for `patience` epochs.
 
-    Names that end in "loss" improve downward, others upward; NaN does not count as an improvement. Keep the weights of
-    the best epoch with BestWeights.
+    Names that end in "loss" improve downward, others upward; NaN does not count as an improvement, so that a training
+    with nothing but NaN ends `patience` epochs after the first. Keep the weights of the best epoch with BestWeights.
     """
 
     patience: int
@@ -60,7 +60,10 @@ class EarlyStopping:
 
 @hints.explained
 class BestWeights:
-    """Keep the parameters of the epoch with the best `monitor`, the earlier one at a tie; NaN is never best.
+    """Keep the parameters of the epoch with the best `monitor`, the earlier one at a tie.
+
+    NaN is worse than every number. While all values are NaN, the first epoch counts as the best, as for `History.best`:
+    after any epoch there are parameters, and `row` shows that their `monitor` is NaN.
 
     Attributes
     ----------
