@@ -8,11 +8,13 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from minicnn import trees
+from minicnn.hints import explained
 from minicnn.validation import number
 
 Tree: TypeAlias = Any
 
 
+@explained
 def global_norm(grads: Tree) -> float:
     """Return the Euclidean norm over all leaves; NaN or infinite where a gradient is.
 
@@ -27,6 +29,7 @@ def global_norm(grads: Tree) -> float:
     return scale * root
 
 
+@explained
 def clip_by_global_norm(grads: Tree, limit: float) -> Tree:
     """Scale all gradients by the same factor, so that their global norm is at most `limit`.
 

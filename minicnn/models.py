@@ -11,9 +11,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from minicnn.hints import explained
+from minicnn.hints import explained, no_attribute
 from minicnn.layers import (
     AveragePooling2D,
     BatchNormalization,
@@ -30,6 +30,8 @@ from minicnn.layers import (
     Sequential,
 )
 from minicnn.validation import LARGEST, ShapeError, flag, integer, one_of, shown
+
+__all__ = ["HEADS", "HEAD_MAKERS", "keras_mnist", "lenet5", "make_head", "mlp", "small_cnn"]
 
 
 def _count(where: str, name: str, count: Any) -> int:
@@ -159,3 +161,9 @@ def mlp(units: tuple[int, ...] = (128,), classes: int = 10) -> Sequential:
     _count("mlp", "classes", classes)
     hidden = [layer for count in units for layer in (Dense(count), ReLU())]
     return Sequential([Flatten(), *hidden, Dense(classes)])
+
+
+if not TYPE_CHECKING:  # for which a name that is not there is an error
+
+    def __getattr__(name: str) -> Any:
+        raise no_attribute(__name__, name, __all__, {})

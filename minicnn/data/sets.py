@@ -64,6 +64,7 @@ SOURCES = {
 }
 
 
+@hints.explained
 @dataclass(frozen=True)
 class Dataset:
     """What `load` returns: three splits that share no image, and the names of the classes."""
@@ -150,9 +151,11 @@ def load(
 
 def _source(name: str) -> Source:
     if not isinstance(name, str) or name not in SOURCES:
-        close = difflib.get_close_matches(str(name).lower(), SOURCES, n=1)
+        close = difflib.get_close_matches(name.lower() if isinstance(name, str) else "", SOURCES, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"load: name must be one of {', '.join(map(repr, SOURCES))}, got {name!r}.{hint}")
+        raise ValueError(
+            f"load: name must be one of {', '.join(map(repr, SOURCES))}, got {validation.shown(name)}.{hint}"
+        )
     return SOURCES[name]
 
 
@@ -186,9 +189,9 @@ def _size(name: str, source: Source, part: str, fraction: float) -> int:
 
 def _check_kinds(root: Any, download: Any) -> None:
     if root is not None and not isinstance(root, str | os.PathLike):
-        raise TypeError(f"load: root must be a string, a Path or None, got {root!r:.60}.")
+        raise TypeError(f"load: root must be a string, a Path or None, got {validation.shown(root)}.")
     if not isinstance(download, bool | np.bool_):
-        raise TypeError(f"load: download must be True or False, got {download!r:.60}.")
+        raise TypeError(f"load: download must be True or False, got {validation.shown(download)}.")
 
 
 def _read(

@@ -83,7 +83,7 @@ def as_array(who: str, name: str, values: Any) -> np.ndarray:
             return np.asarray(values)
         except ValueError:  # lists of different lengths
             pass
-    raise TypeError(f"{who}: {name} must be one array of numbers, got {values!r:.60}.")
+    raise TypeError(f"{who}: {name} must be one array of numbers, got {shown(values)}.")
 
 
 def _indices(index: Any, count: int) -> np.ndarray:
@@ -93,7 +93,7 @@ def _indices(index: Any, count: int) -> np.ndarray:
         row = np.zeros(())
     if row.ndim != 1 or (row.size and row.dtype.kind not in "iub"):
         raise TypeError(
-            f"Split: an index must be a slice or one row of indices, got {index!r:.60}. "
+            f"Split: an index must be a slice or one row of indices, got {shown(index)}. "
             "Use split[3:4] for a split of one image, split.images[3] for the image."
         )
     if row.dtype.kind == "b":

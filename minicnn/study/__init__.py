@@ -17,6 +17,9 @@ report/        tables, sentences, figures and an HTML page
 `study.format_table` prints such rows, and `study.write_report` writes a page with figures.
 """
 
+from typing import TYPE_CHECKING, Any
+
+from minicnn.hints import no_attribute
 from minicnn.study.inference import Interval, Row, mean_interval, paired_difference, summarize, verdict
 from minicnn.study.ledger import Run, read_csv, write_csv, write_curves_csv
 from minicnn.study.report.figures import accuracy_against_cost, differences, learning_curves
@@ -50,3 +53,8 @@ __all__ = [
     "write_curves_csv",
     "write_report",
 ]
+
+if not TYPE_CHECKING:  # for which a name that is not there is an error
+
+    def __getattr__(name: str) -> Any:
+        raise no_attribute(__name__, name, __all__, {})

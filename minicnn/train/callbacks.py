@@ -17,6 +17,7 @@ from minicnn.geometry import integer
 from minicnn.train.history import History, Row
 
 
+@hints.explained
 @dataclass(frozen=True)
 class Moment:
     """The end of an epoch: the parameters as they are now, and the history up to this epoch."""
@@ -109,4 +110,6 @@ class CSVLog:
 
 def _check_name(where: str, monitor: Any) -> None:
     if not isinstance(monitor, str):
-        raise TypeError(f"{where}: monitor must be the name of a column such as 'valid_loss', got {monitor!r}.")
+        raise TypeError(
+            f"{where}: monitor must be the name of a column such as 'valid_loss', got {validation.shown(monitor)}."
+        )
