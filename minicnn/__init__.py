@@ -53,11 +53,34 @@ _HOMES = {
 }
 
 
+_ELSEWHERE = {
+    "nn": "minicnn.layers",
+    "Conv2D": "minicnn.layers.Conv2D",
+    "Dense": "minicnn.layers.Dense",
+    "Sequential": "minicnn.layers.Sequential",
+    "summary": "minicnn.layers.summary",
+    "SGD": "minicnn.optim.SGD",
+    "Adam": "minicnn.optim.Adam",
+    "AdamW": "minicnn.optim.AdamW",
+    "evaluate": "minicnn.train.evaluate",
+    "fit": "minicnn.train.fit",
+    "load": "minicnn.train.load",
+    "predict": "minicnn.train.predict",
+    "save": "minicnn.train.save",
+    "small_cnn": "minicnn.models.small_cnn",
+    "conv2d": "minicnn.ops.conv2d",
+    "cross_entropy": "minicnn.ops.cross_entropy",
+    "relu": "minicnn.ops.relu",
+    "softmax": "minicnn.ops.softmax",
+}
+# Written down, not looked up: `from minicnn import geometry` asks for this attribute, too, and must not import layers.
+
+
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         from minicnn.hints import no_attribute
 
-        raise no_attribute("minicnn", name, __all__, {"fit": "minicnn.train.fit", "nn": "minicnn.layers"})
+        raise no_attribute("minicnn", name, __all__, _ELSEWHERE)
     module = importlib.import_module(f"minicnn.{_HOMES.get(name, name)}")
     return getattr(module, name) if name in _HOMES else module
 

@@ -11,10 +11,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minicnn.geometry import Padding, Pads, Size
-from minicnn.hints import explained
+from minicnn.hints import explained, no_attribute
 from minicnn.layers import (
     AveragePooling2D,
     Classifier,
@@ -36,6 +36,8 @@ from minicnn.layers import (
 from minicnn.layers.initializers import glorot_uniform
 from minicnn.trunks import Stage, check_counts, pooled_trunk
 from minicnn.validation import LARGEST, ShapeError, flag, integer, one_of, shown
+
+__all__ = ["HEADS", "HEAD_MAKERS", "keras_mnist", "lenet5", "make_head", "mlp", "pooled_cnn", "small_cnn"]
 
 
 def _count(where: str, name: str, count: Any) -> int:
@@ -198,3 +200,9 @@ def mlp(units: tuple[int, ...] = (128,), classes: int = 10) -> Sequential:
     _count("mlp", "classes", classes)
     hidden = [layer for count in units for layer in (Dense(count), ReLU())]
     return Sequential([Flatten(), *hidden, Dense(classes)])
+
+
+if not TYPE_CHECKING:  # for which a name that is not there is an error
+
+    def __getattr__(name: str) -> Any:
+        raise no_attribute(__name__, name, __all__, {})

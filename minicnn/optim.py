@@ -15,17 +15,17 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from minicnn import schedules, trees
 from minicnn.clipping import check_floats, clip_by_global_norm, describe, global_norm, is_float, place
 from minicnn.geometry import integer
-from minicnn.hints import explained
+from minicnn.hints import explained, no_attribute
 from minicnn.records import register
 from minicnn.schedules import Schedule, keep
-from minicnn.validation import number
+from minicnn.validation import number, shown
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer", "clip_by_global_norm", "global_norm", "over", "rate_at"]
 
@@ -67,7 +67,7 @@ class SGD:
     def __post_init__(self) -> None:
         _keep_common(self)
         if not isinstance(self.nesterov, bool | np.bool_):
-            raise TypeError(f"SGD: nesterov must be True or False, got {self.nesterov!r}.")
+            raise TypeError(f"SGD: nesterov must be True or False, got {shown(self.nesterov)}.")
         momentum = number("SGD", "momentum", self.momentum, least=0, below=1)
         keep(self, momentum=momentum, nesterov=bool(self.nesterov))
         if self.nesterov and not self.momentum:
@@ -179,10 +179,10 @@ def rate_at(learning_rate: Rate, step: int) -> float:
     0.25
     """
     rate = learning_rate(step) if callable(learning_rate) else learning_rate
-    rate = rate.item() if isinstance(rate, np.ndarray) and rate.ndim == 0 else rate
     return number("optimizer", f"learning_rate(step={step})", rate, least=0)
 
 
+@explained
 def over(optimizer: Optimizer, steps: int) -> Optimizer:
     """Return the optimizer with its schedule stretched over a training, where the schedule leaves that open."""
     if not hasattr(optimizer, "learning_rate"):
@@ -275,3 +275,9 @@ def _times_plus(factor: float, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     result: np.ndarray = np.multiply(a, factor)
     result += b
     return result
+
+
+if not TYPE_CHECKING:  # for which a name that is not there is an error
+
+    def __getattr__(name: str) -> Any:
+        raise no_attribute(__name__, name, __all__, {"lr_scheduler": "minicnn.schedules"})

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from minicnn.geometry import integer
-from minicnn.hints import explained
+from minicnn.hints import explained, no_attribute
 from minicnn.records import register
 from minicnn.validation import number
+
+__all__ = ["Constant", "Cosine", "OneCycle", "Schedule", "Step", "keep", "over"]
+
+LONGEST = 2**53
+"""The longest training: beyond it the fraction of the steps that are done is not exact as a float, or no float."""
 
 
 @register
@@ -76,7 +81,7 @@ class Cosine:
         keep(
             self,
             rate=number("Cosine", "rate", self.rate, least=0),
-            steps=None if self.steps is None else integer("Cosine", "steps", self.steps),
+            steps=None if self.steps is None else integer("Cosine", "steps", self.steps, most=LONGEST),
             final=number("Cosine", "final", self.final, least=0),
         )
 
@@ -108,7 +113,7 @@ class OneCycle:
         keep(
             self,
             peak=number("OneCycle", "peak", self.peak, least=0),
-            steps=None if self.steps is None else integer("OneCycle", "steps", self.steps),
+            steps=None if self.steps is None else integer("OneCycle", "steps", self.steps, most=LONGEST),
             warmup=number("OneCycle", "warmup", self.warmup, least=0, most=1),
         )
 
@@ -141,6 +146,7 @@ def keep(record: Any, **values: Any) -> None:
 Schedule: TypeAlias = Constant | Step | Cosine | OneCycle
 
 
+@explained
 def over(schedule: Schedule, steps: int) -> Schedule:
     """Return the schedule with its length filled in, where it was left out.
 
@@ -159,3 +165,16 @@ def _known(schedule: Cosine | OneCycle, steps: int | None) -> int:
             "Give steps=, or let train.fit set it."
         )
     return steps
+
+
+_HABITS = {
+    "CosineDecay": "schedules.Cosine",
+    "CosineAnnealingLR": "schedules.Cosine",
+    "StepLR": "schedules.Step",
+    "OneCycleLR": "schedules.OneCycle",
+}
+
+if not TYPE_CHECKING:  # for which a name that is not there is an error
+
+    def __getattr__(name: str) -> Any:
+        raise no_attribute(__name__, name, __all__, _HABITS)

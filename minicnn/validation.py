@@ -90,7 +90,12 @@ def number(
 
 
 def real(where: str, name: str, value: Any) -> float:
-    """Return a number, infinity and NaN among them, as a float, or raise TypeError or ValueError."""
+    """Return a number, infinity and NaN among them, as a float, or raise TypeError or ValueError.
+
+    An array without axes counts as the number that it holds, as for `integer`.
+    """
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{where}: {name} must be a number, got {shown(value)}.")
     try:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from minicnn import optim, train, trees
+from minicnn import data, layers, optim, train, trees
 from minicnn.train import checkpoint
 
 
@@ -310,6 +310,77 @@ def test_a_small_file_that_becomes_large_is_refused(tmp_path, method, monkeypatc
     assert path.stat().st_size < 50_000
     monkeypatch.setattr(zipfile.ZipFile, "read", lambda *_: pytest.fail("unpacked"))
     assert "compressed" in refused(path)
+
+
+def test_numpys_other_files_are_said_to_be_what_they_are(tmp_path):
+    path = tmp_path / "params.npz"
+    np.savez_compressed(path, **{"conv2d/kernel": GRID})
+    assert "got " + str(path) + ", which is compressed, as np.savez_compressed writes it. Use " in refused(path)
+    np.savez(tmp_path / "new.npz", **np.load(path))  # as the message says
+    assert same(train.load(tmp_path / "new.npz"), {"conv2d": {"kernel": GRID}})
+    np.savez(path, **{"a": GRID, "a/b": GRID})
+    assert "at 'a/b' there are a leaf and a folder. Use np.load" in refused(path)
+    np.savez(path, a=np.array([{}]))
+    assert "an array of objects" in refused(path)
+    with open(path, "wb") as file:
+        np.save(file, GRID)
+    assert "one array without a name, as np.save writes it. Use np.load." in refused(path)
+    assert "undamaged" not in refused(path)
+
+
+class Names(list):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("params", "fix"),
+    [
+        (OrderedDict(a=1), "Use dict(...)"),
+        ({"a": OrderedDict(a=1)}, "Use dict(...)"),
+        ({np.str_("a"): GRID}, "Use str(key), in dict(...)."),
+        ({np.int64(3): GRID}, "Use int(key), in dict(...)."),
+        ([Pair(1, 2)], "Use tuple(...)"),
+        ([Names()], "Use list(...)"),
+        ([np.arange(3).view(np.matrix)], "Use np.asarray(...)"),
+    ],
+)
+def test_a_type_that_would_be_lost_is_told_its_conversion(tmp_path, params, fix):
+    with pytest.raises(TypeError) as caught:
+        train.save(tmp_path / "tree", params)
+    assert fix in str(caught.value)
+
+
+LONG = 10**5000  # Python does not write it
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: train.save("tree", {"a": LONG}), lambda: train.save("tree", {LONG: 1}), lambda: train.save(LONG, {}),
+        lambda: train.save("tree", LONG), lambda: train.load(LONG), lambda: train.save("tree", {"a": {LONG}}),
+        lambda: train.BestWeights(LONG), lambda: train.History()[LONG], lambda: data.load(LONG),
+        lambda: data.load("digits", root=LONG), lambda: data.load("digits", download=LONG),
+        lambda: data.Split(LONG, [1]), lambda: optim.SGD(nesterov=LONG),
+    ],
+)  # fmt: skip
+def test_a_number_that_python_does_not_write_is_shown(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((TypeError, ValueError), match=r"must be|must have") as caught:
+        call()
+    assert "Exceeds the limit" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        train.save, train.load, train.Moment, train.History, train.Result, train.Evaluation, data.load, data.Dataset,
+        data.Split, data.Augmentation, layers.Summary, layers.Explanation, layers.Execution,
+    ],
+)  # fmt: skip
+def test_a_call_that_does_not_fit_is_explained(target):
+    for call in (lambda: target(wrong=1), lambda: target(*range(9))):
+        with pytest.raises(TypeError, match=rf"^{target.__name__}: .*The arguments are "):
+            call()
 
 
 def test_no_memory_is_a_damaged_file(tmp_path, monkeypatch):

@@ -141,6 +141,21 @@ def test_early_stopping_goes_on_after_a_first_epoch_of_nan():
     assert stopped == [False, False, False, False, True]
 
 
+def test_a_training_of_nothing_but_nan_ends_and_leaves_its_first_epoch(tmp_path):
+    history, stopped = train.History(), []
+    kept, log = train.BestWeights("valid_loss"), train.CSVLog(tmp_path / "log.csv")
+    for epoch in (1, 2, 3):
+        history.rows.append({"epoch": epoch, "valid_loss": NAN})
+        moment = train.Moment(epoch, history)
+        kept(moment)
+        log(moment)
+        stopped.append(train.EarlyStopping(2)(moment))
+    assert stopped == [False, False, True]
+    assert kept.params == kept.row["epoch"] == 1
+    assert math.isnan(kept.row["valid_loss"])
+    assert (tmp_path / "log.csv").read_text() == "epoch,valid_loss\n1,nan\n2,nan\n3,nan\n"
+
+
 def test_a_history_says_which_columns_it_has():
     history = train.History([{"epoch": 1, "valid_loss": 1.0}, {"epoch": 2, "valid_loss": 1.0, "f1": 0.5}])
     for ask in (history.__getitem__, history.best):

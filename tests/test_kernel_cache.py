@@ -117,6 +117,26 @@ def test_a_damaged_cache_is_compiled_again(tmp_path):
     assert copy.run() == ("2.0", [])
 
 
+def test_the_bytes_that_were_checked_are_those_that_are_loaded(tmp_path, monkeypatch):
+    """Another process may replace a file right after it was read."""
+    from minicnn.kernels import cache
+
+    files = cache._Files(str(tmp_path), "loop", "stamp")
+    key = ("signature", "target", "code")
+    files.save(key, "compiled")
+    (file,) = tmp_path.iterdir()
+    read = Path.read_bytes
+
+    def read_then_replaced(path):
+        data = read(path)
+        path.write_bytes(b"damaged")
+        return data
+
+    monkeypatch.setattr(Path, "read_bytes", read_then_replaced)
+    assert files.load(key) == "compiled"
+    assert read(file) == b"damaged"
+
+
 def test_stale_files_that_cannot_be_deleted_or_replaced_do_no_harm(copy):
     copy.run()
     for file in copy.files():

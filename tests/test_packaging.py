@@ -86,3 +86,17 @@ def test_a_script_beside_the_clone_imports_the_package_and_not_the_folder(tmp_pa
     done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "ReLU() Tensor(1.)\n"
+
+
+def test_the_readme_names_the_error_of_a_script_beside_a_clone_that_is_not_installed(tmp_path):
+    # A module beside the package cannot prevent it: with an __init__.py in the clone's folder, pytest takes that folder
+    # for a package, in both of its import modes, and collects neither doctests nor tests.
+    (tmp_path / "minicnn").symlink_to(ROOT, target_is_directory=True)
+    script = tmp_path / "script.py"
+    script.write_text("from minicnn import Tensor\n")
+    command = [sys.executable, "-S", "-E", script]  # no installed packages
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1].startswith("ImportError: cannot import name 'Tensor' from 'minicnn' (unknown")
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert "`cannot import name ... from 'minicnn' (unknown location)`" in readme
+    assert "`pip install -e .`" in readme

@@ -9,7 +9,7 @@ import pytest
 from wrong import check, table
 
 import minicnn
-from minicnn import Tensor, data, grad, gradcheck, layers, models, ops, optim, schedules, value_and_grad
+from minicnn import Tensor, data, grad, gradcheck, layers, models, ops, optim, schedules, study, train, value_and_grad
 from minicnn.layers import initializers
 
 V, T, L = ValueError, TypeError, layers
@@ -420,7 +420,12 @@ MISSING = [
     (NET, "summary", "layers.summary(net, input_shape)"), (NET, "fit", "train.fit(net"), (NET, "compile", "optimizer"),
     (NET, "predict", "train.predict(net, params, images)"), (NET, "evaluate", "train.evaluate(net, params, split)"),
     (NET, "parameters", "params = net.init"), (NET, "forward", "net(params, x)"), (NET, "eval", "net(params, x)"),
-    (L.ReLU(), "state_dict", "train.save(path, params)"),
+    (L.ReLU(), "state_dict", "train.save(path, params)"), (optim, "adam", "optim.Adam"), (optim, "sgd", "optim.SGD"),
+    (train, "EarlyStoping", "train.EarlyStopping"), (train, "ModelCheckpoint", "train.BestWeights"),
+    (minicnn, "Sequential", "minicnn.layers.Sequential"), (minicnn, "Adam", "minicnn.optim.Adam"),
+    (minicnn, "evaluate", "minicnn.train.evaluate"), (data, "Load", "data.load"), (data, "DataLoader", "data.batches"),
+    (schedules, "cosine", "schedules.Cosine"), (schedules, "StepLR", "schedules.Step"),
+    (models, "LeNet5", "models.lenet5"), (study, "recipe", "study.Recipe"), (study, "runall", "study.run_all"),
 ]  # fmt: skip
 
 
@@ -435,11 +440,18 @@ def test_a_name_of_another_framework_is_an_attribute_error_with_ours(owner, name
 
 @pytest.mark.parametrize("name", ["_private", "__wrapped__", "xyzzy"])
 def test_other_missing_names_get_no_hint(name):
-    for owner in (L, ops, minicnn, NET):
+    for owner in (L, ops, data, models, optim, schedules, study, train, minicnn, NET):
         with pytest.raises(AttributeError) as caught:
             getattr(owner, name)
         assert "Did you mean" not in str(caught.value)
         assert "Use " not in str(caught.value)
+
+
+def test_a_schedule_is_no_longer_than_a_float_can_count():
+    for schedule in (schedules.Cosine, schedules.OneCycle):
+        with pytest.raises(ValueError, match=f"{schedule.__name__}: steps must be an integer up to"):
+            schedule(0.1, 10**400)
+        assert schedule(0.1, 2**53)(2**60) == pytest.approx(0, abs=1e-12)
 
 
 # What must go on working

@@ -6,7 +6,6 @@ import difflib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from numbers import Integral
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -66,6 +65,7 @@ SOURCES = {
 }
 
 
+@hints.explained
 @dataclass(frozen=True)
 class Dataset:
     """What `load` returns: three splits that share no image, and the names of the classes."""
@@ -138,7 +138,7 @@ def load(
     source = _source(name)
     _check_kinds(root, download)
     sizes = _held_out(name, source, test, valid)
-    _check_seed(seed)
+    seed = validation.integer("load", "seed", seed, least=0, most=2**32 - 1)
     pixels, labels, official = _read(name, source, root, download)
     test_at, valid_at, train_at = stratified(labels, sizes, seed)
     return Dataset(
@@ -174,7 +174,7 @@ def from_arrays(
     names = tuple(map(str, range(int(whole.labels.max(initial=-1)) + 1))) if classes is None else tuple(classes)
     if not len(whole) or whole.labels.min() < 0 or whole.labels.max() >= len(names):
         raise ValueError(f"from_arrays: labels must be from 0 to {len(names) - 1}, one per image, got others or none.")
-    _check_seed(seed)
+    seed = validation.integer("from_arrays", "seed", seed, least=0, most=2**32 - 1)
     fractions = {"test": test, "valid": valid}
     sizes = [
         round(validation.number("from_arrays", part, fraction, least=0, below=1) * len(whole))
@@ -191,9 +191,11 @@ def from_arrays(
 
 def _source(name: str) -> Source:
     if not isinstance(name, str) or name not in SOURCES:
-        close = difflib.get_close_matches(str(name).lower(), SOURCES, n=1)
+        close = difflib.get_close_matches(name.lower() if isinstance(name, str) else "", SOURCES, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"load: name must be one of {', '.join(map(repr, SOURCES))}, got {name!r}.{hint}")
+        raise ValueError(
+            f"load: name must be one of {', '.join(map(repr, SOURCES))}, got {validation.shown(name)}.{hint}"
+        )
     return SOURCES[name]
 
 
@@ -227,16 +229,9 @@ def _size(name: str, source: Source, part: str, fraction: float) -> int:
 
 def _check_kinds(root: Any, download: Any) -> None:
     if root is not None and not isinstance(root, str | os.PathLike):
-        raise TypeError(f"load: root must be a string, a Path or None, got {root!r:.60}.")
+        raise TypeError(f"load: root must be a string, a Path or None, got {validation.shown(root)}.")
     if not isinstance(download, bool | np.bool_):
-        raise TypeError(f"load: download must be True or False, got {download!r:.60}.")
-
-
-def _check_seed(seed: Any) -> None:
-    if isinstance(seed, bool) or not isinstance(seed, Integral):
-        raise TypeError(f"load: seed must be an integer from 0 to 2**32 - 1, got {validation.shown(seed)}.")
-    if not 0 <= int(seed) < 2**32:
-        raise ValueError(f"load: seed must be an integer from 0 to 2**32 - 1, got {validation.shown(seed)}.")
+        raise TypeError(f"load: download must be True or False, got {validation.shown(download)}.")
 
 
 def _read(

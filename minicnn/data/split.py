@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any, NoReturn
 
 import numpy as np
 
 from minicnn.hints import explained
-from minicnn.validation import shown
+from minicnn.validation import integer, shown
 
 
 @explained
@@ -83,7 +83,7 @@ def as_array(who: str, name: str, values: Any) -> np.ndarray:
             return np.asarray(values)
         except ValueError:  # lists of different lengths
             pass
-    raise TypeError(f"{who}: {name} must be one array of numbers, got {values!r:.60}.")
+    raise TypeError(f"{who}: {name} must be one array of numbers, got {shown(values)}.")
 
 
 def _indices(index: Any, count: int) -> np.ndarray:
@@ -93,7 +93,7 @@ def _indices(index: Any, count: int) -> np.ndarray:
         row = np.zeros(())
     if row.ndim != 1 or (row.size and row.dtype.kind not in "iub"):
         raise TypeError(
-            f"Split: an index must be a slice or one row of indices, got {index!r:.60}. "
+            f"Split: an index must be a slice or one row of indices, got {shown(index)}. "
             "Use split[3:4] for a split of one image, split.images[3] for the image."
         )
     if row.dtype.kind == "b":
@@ -149,13 +149,12 @@ def batches(
 
 
 def _batch_size(batch_size: Any, count: int) -> int:
-    if isinstance(batch_size, bool) or not isinstance(batch_size, Integral):
-        raise TypeError(f"batches: batch_size must be an integer of at least 1, got {shown(batch_size)}.")
-    if batch_size < 1:
+    size = integer("batches", "batch_size", batch_size, least=-math.inf)
+    if size < 1:
         raise ValueError(
             f"batches: batch_size must be from 1 to {max(count, 1)} for {count} images, got {shown(batch_size)}."
         )
-    return int(batch_size)
+    return size
 
 
 def check_images(who: str, images: Any) -> None:

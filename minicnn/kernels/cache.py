@@ -10,6 +10,7 @@ or damaged; it is compiled again and replaced in one step, and no file is ever d
 from __future__ import annotations
 
 import hashlib
+import pickle
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -42,8 +43,11 @@ class _Files(IndexDataCacheFile):
             data = Path(self._data_path(self._name(key))).read_bytes()
         except OSError:
             return None
-        # Numba reads the file again, and ignores what follows the code.
-        return self._load_data(self._name(key)) if data[-32:] == self._hash(key, data[:-32]) else None
+        if data[-32:] != self._hash(key, data[:-32]):
+            return None
+        # Numba's format and its reader, but not its `_load_data`: that reads the file, which another process may have
+        # replaced since the hash was compared.
+        return pickle.loads(data[:-32])  # noqa: S301
 
     def save(self, key: Any, data: Any) -> None:
         """Write in one step, so that no other process reads half a file."""

@@ -54,14 +54,14 @@ class LayerType(ABCMeta):
                 setattr(cls, method, guard(namespace[method]))
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        """Construct a layer; NumPy scalars among its fields become Python numbers, as its repr shows them."""
+        """Construct a layer; NumPy scalars and arrays without axes among its fields become Python numbers."""
         try:
             layer = super().__call__(*args, **kwargs)
         except TypeError:
             explain_call(cls.__name__, cls.__signature__, args, kwargs)
             raise
         for name, value in getattr(layer, "__dict__", {}).items():
-            if isinstance(value, np.generic):
+            if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
                 object.__setattr__(layer, name, value.item())
         return layer
 

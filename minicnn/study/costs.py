@@ -41,9 +41,7 @@ def costs(
                     for what, job in jobs[name].items():
                         times[name][what].append(_seconds(job))
                 bar.update(1)
-    return {
-        name: {what: 1e6 * median(found) / len(batch) for what, found in by.items()} for name, by in times.items()
-    }
+    return {name: {what: 1e6 * median(found) / len(batch) for what, found in by.items()} for name, by in times.items()}
 
 
 def _jobs(net: Layer, batch: Split) -> dict[str, Callable[[], object]]:

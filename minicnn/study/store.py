@@ -210,4 +210,3 @@ def _named(folder: Path) -> Iterator[None]:
         raise OSError(f"study: the ledger {folder / FILE} cannot be used: {error}.") from error
     except sqlite3.DatabaseError as error:
         raise ValueError(f"study: {folder / FILE} must be an undamaged ledger of a study, got {error}.") from error
-

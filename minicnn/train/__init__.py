@@ -1,5 +1,8 @@
 """Training: one step, many steps, evaluation, callbacks, parameters on disk."""
 
+from typing import TYPE_CHECKING, Any
+
+from minicnn.hints import no_attribute
 from minicnn.train.callbacks import BestWeights, CSVLog, EarlyStopping, Moment
 from minicnn.train.checkpoint import load, save
 from minicnn.train.evaluation import Evaluation, calibrate, evaluate, predict
@@ -22,3 +25,13 @@ __all__ = [
     "save",
     "train_step",
 ]
+
+_HABITS = {
+    "ModelCheckpoint": "train.BestWeights",
+    "CSVLogger": "train.CSVLog",
+}
+
+if not TYPE_CHECKING:  # for which a name that is not there is an error
+
+    def __getattr__(name: str) -> Any:
+        raise no_attribute(__name__, name, __all__, _HABITS)

@@ -17,6 +17,7 @@ from minicnn.geometry import integer
 from minicnn.train.history import History, Row
 
 
+@hints.explained
 @dataclass(frozen=True)
 class Moment:
     """The end of an epoch: the parameters as they are now, and the history up to this epoch."""
@@ -40,8 +41,8 @@ def _check_moment(where: str, moment: Any) -> None:
 class EarlyStopping:
     """End the training when `monitor` has not improved for `patience` epochs.
 
-    Names that end in "loss" improve downward, others upward; NaN does not count as an improvement. Keep the weights of
-    the best epoch with BestWeights.
+    Names that end in "loss" improve downward, others upward; NaN does not count as an improvement, so that a training
+    with nothing but NaN ends `patience` epochs after the first. Keep the weights of the best epoch with BestWeights.
     """
 
     patience: int
@@ -60,7 +61,10 @@ class EarlyStopping:
 
 @hints.explained
 class BestWeights:
-    """Keep the parameters of the epoch with the best `monitor`, the earlier one at a tie; NaN is never best.
+    """Keep the parameters of the epoch with the best `monitor`, the earlier one at a tie.
+
+    NaN is worse than every number. While all values are NaN, the first epoch counts as the best, as for `History.best`:
+    after any epoch there are parameters, and `row` shows that their `monitor` is NaN.
 
     Attributes
     ----------
@@ -106,4 +110,6 @@ class CSVLog:
 
 def _check_name(where: str, monitor: Any) -> None:
     if not isinstance(monitor, str):
-        raise TypeError(f"{where}: monitor must be the name of a column such as 'valid_loss', got {monitor!r}.")
+        raise TypeError(
+            f"{where}: monitor must be the name of a column such as 'valid_loss', got {validation.shown(monitor)}."
+        )

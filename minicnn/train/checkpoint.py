@@ -13,13 +13,15 @@ import os
 import re
 import stat
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from minicnn.files import atomic_write
+from minicnn.hints import explained
+from minicnn.validation import shown
 
 STRUCTURE = "tree.json"
 """The entry with the structure; arrays are in entries that end in ".npy", so no leaf can have this name."""
@@ -33,6 +35,7 @@ HEADERS: dict[tuple[int, int], Callable[[BinaryIO], tuple[tuple[int, ...], bool,
 EMPTY_ARCHIVE = 22
 
 
+@explained
 def save(path: str | Path, params: Any) -> Path:
     """Write a tree to one file, whole or not at all, and return its path.
 
@@ -67,6 +70,7 @@ def save(path: str | Path, params: Any) -> Path:
     return atomic_write(path, lambda file: _write(file, structure, arrays))
 
 
+@explained
 def load(path: str | Path) -> Any:
     """Read a tree that `save` wrote: the same structure, and arrays equal to the bit, with their dtype and shape.
 
@@ -87,6 +91,8 @@ def load(path: str | Path) -> Any:
     with open(path, "rb") as file:
         try:
             return _read(file, status.st_size)
+        except _OtherFileError as other:
+            raise ValueError(f"load: path must be a file that `save` wrote, got {path}, {other}") from None
         except Exception as error:  # a damaged archive can raise nearly everything
             reason = str(error) or type(error).__name__
             raise ValueError(f"load: path must be a file that `save` wrote, undamaged, got {path}: {reason}") from error
@@ -94,7 +100,7 @@ def load(path: str | Path) -> Any:
 
 def _check_path(where: str, path: Any) -> None:
     if not isinstance(path, str | os.PathLike):
-        raise TypeError(f"{where}: path must be a string or a Path, got {path!r:.60}.")
+        raise TypeError(f"{where}: path must be a string or a Path, got {shown(path)}.")
 
 
 # Writing
@@ -117,14 +123,22 @@ def _encode(value: Any, place: tuple[Any, ...], arrays: dict[str, np.ndarray]) -
         return {"array" if kind is np.ndarray else "scalar": _entry(np.asarray(value), place, arrays)}
     raise TypeError(
         f"save: {_where(place)} must be an array, a number, a string or None, in dicts, lists and tuples, "
-        f"got {_brief(value)}. Convert it, or leave it out."
+        f"got {_brief(value)}. {_conversion(value)}"
     )
 
 
 def _key(key: Any, place: tuple[Any, ...]) -> Any:
     if type(key) in {str, int} and _is_plain(key):
         return key
-    raise TypeError(f"save: the keys of {_where(place)} must be strings or integers, got {key!r:.60}.")
+    kinds = {np.str_: "str(key)", np.integer: "int(key)"}
+    fix = next((f" Use {call}, in dict(...)." for kind, call in kinds.items() if isinstance(key, kind)), "")
+    raise TypeError(f"save: the keys of {_where(place)} must be strings or integers, got {shown(key)}.{fix}")
+
+
+def _conversion(value: Any) -> str:
+    kinds = {Mapping: "dict", list: "list", tuple: "tuple", np.ndarray: "np.asarray"}
+    calls = (f"Use {call}(...), or leave it out." for kind, call in kinds.items() if isinstance(value, kind))
+    return next(calls, "Convert it, or leave it out.")
 
 
 def _is_plain(value: Any) -> bool:
@@ -167,19 +181,28 @@ def _where(place: tuple[Any, ...]) -> str:
 
 
 def _brief(value: Any) -> str:
-    return "one array" if type(value) is np.ndarray else f"{value!r:.60} of type {type(value).__name__}"
+    return "one array" if type(value) is np.ndarray else f"{shown(value)} of type {type(value).__name__}"
 
 
 # Reading
 
 
+class _OtherFileError(Exception):
+    """A file that is whole, but that `save` did not write; the message continues a sentence and has a remedy."""
+
+
 def _read(file: BinaryIO, size: int) -> Any:
+    if file.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX:
+        raise _OtherFileError("which holds one array without a name, as np.save writes it. Use np.load.")
     with zipfile.ZipFile(file) as archive:
         entries = {info.filename: info for info in archive.infolist()}
         if len(entries) < len(archive.infolist()):
             raise ValueError("two entries have the same name")
+        if any(info.compress_type != zipfile.ZIP_STORED for info in entries.values()):
+            fix = "Use np.savez(new, **np.load(path)), and load the new file."
+            raise _OtherFileError(f"which is compressed, as np.savez_compressed writes it. {fix}")
         if sum(info.file_size for info in entries.values()) > size:
-            raise ValueError("it is compressed, which `save` never does, or claims more than it holds")
+            raise ValueError("it claims more than it holds")
 
         def content(name: str) -> bytes:
             if name not in entries:
@@ -213,7 +236,10 @@ def _array(content: bytes) -> np.ndarray:
         raise ValueError(f".npy version {version} is not known")
     shape, _, dtype = HEADERS[version](file)
     if dtype.hasobject:
-        raise ValueError("object arrays are pickles, which are not read (allow_pickle=False)")
+        raise _OtherFileError(
+            "which has an array of objects, as np.savez writes it. They are pickles, which are not read "
+            "(allow_pickle=False). Use arrays of numbers or strings."
+        )
     left = len(content) - file.tell()
     if math.prod(shape) * dtype.itemsize != left:
         raise ValueError(f"an array claims shape {shape} of {dtype}, but {left} bytes are there")
@@ -252,6 +278,9 @@ def _nested(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
             if not isinstance(place, dict):
                 break
         if not isinstance(place, dict) or last in place:
-            raise ValueError(f"the entry {name} is another entry's folder, or in an entry that is an array")
+            raise _OtherFileError(
+                f"whose names cannot become nested dicts: at {shown(name)} there are a leaf and a folder. "
+                "Use np.load, and np.savez with other names."
+            )
         place[last] = array
     return params

@@ -59,10 +59,13 @@ def check_fit(
         check_finite("fit", "valid.images", valid.images, "image")
 
 
-def check_counts(epochs: Any, batch_size: Any, seed: Any) -> None:
-    """Raise TypeError or ValueError unless the counts of a training are integers in range."""
-    for name, value, least in (("epochs", epochs, 1), ("batch_size", batch_size, 1), ("seed", seed, 0)):
-        integer("fit", name, value, least=least)
+def check_counts(epochs: Any, batch_size: Any, seed: Any) -> tuple[int, int, int]:
+    """Return the counts of a training as ints, or raise TypeError or ValueError."""
+    return (
+        integer("fit", "epochs", epochs),
+        integer("fit", "batch_size", batch_size),
+        integer("fit", "seed", seed, least=0),
+    )
 
 
 def check_step(net: Any, optimizer: Any) -> None:

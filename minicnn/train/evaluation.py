@@ -18,6 +18,7 @@ from minicnn.train.checks import check_finite, check_images, check_split
 Params: TypeAlias = Any
 
 
+@explained
 @dataclass(frozen=True)
 class Evaluation:
     """Mean loss and accuracy (0 to 1) over images, and the predicted class of each, shape (N,)."""

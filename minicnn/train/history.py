@@ -17,6 +17,7 @@ import numpy as np
 
 from minicnn import trees, validation
 from minicnn.files import atomic_write
+from minicnn.hints import explained
 from minicnn.notebook import html_table, shown
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ FORMATS = {"epoch": "g", "learning_rate": ".3g", "accuracy": ".2%", "valid_accur
 MOST_SHOWN = 30
 
 
+@explained
 @dataclass(frozen=True, repr=False)
 class History:
     """One row per epoch: epoch, learning_rate, loss, accuracy, seconds, and valid_loss, valid_accuracy if validated.
@@ -126,6 +128,7 @@ class History:
         return html_table(self.columns or ["epoch"], rows)
 
 
+@explained
 @dataclass(frozen=True, repr=False)
 class Result:
     """What `fit` returns.
@@ -192,9 +195,9 @@ def unknown(argument: str, name: object, columns: Iterable[str]) -> str:
     "monitor must be one of loss, valid_loss, got 'val_loss'. Did you mean 'valid_loss'?"
     """
     columns = list(columns)
-    close = difflib.get_close_matches(str(name), columns, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name if isinstance(name, str) else "", columns, n=1, cutoff=0.5)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    return f"{argument} must be one of {', '.join(columns)}, got {name!r}.{hint}"
+    return f"{argument} must be one of {', '.join(columns)}, got {validation.shown(name)}.{hint}"
 
 
 def _format(name: str, value: float) -> str:

@@ -106,7 +106,7 @@ def fit(
         The loss became NaN or infinite (the message names epoch, step and learning rate), or the parameters are after
         the last step of an epoch.
     """
-    checks.check_counts(epochs, batch_size, seed)
+    epochs, batch_size, seed = checks.check_counts(epochs, batch_size, seed)
     checks.check_fit(net, train, valid, optimizer, params, augment, label_smoothing, callbacks, progress)
     first, order, noise, warp = _generators(seed, 4)
     params = net.init(first, train.images.shape[1:]) if params is None else params

@@ -13,6 +13,7 @@ from minicnn.layers.base import Layer
 from minicnn.validation import shown
 
 
+@explained
 @dataclass(frozen=True, repr=False)
 class Execution:
     """The steps in which a network runs: `print` it, or let a notebook display it.

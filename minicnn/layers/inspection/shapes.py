@@ -12,6 +12,7 @@ from minicnn.layers.base import Layer, check_net
 from minicnn.layers.inspection.receptive_field import Step, walk
 
 
+@explained
 @dataclass(frozen=True, repr=False)
 class Explanation:
     """The sizes of an image from layer to layer of a network: `print` it, or let a notebook display it.

@@ -24,6 +24,7 @@ class Row:
     receptive_field: tuple[int, int]
 
 
+@explained
 @dataclass(frozen=True, repr=False)
 class Summary:
     """A table of a net's layers: `print` it, or let a notebook display it.

@@ -1,9 +1,10 @@
-"""The report of a study, made from its ledger alone: an HTML page, the same in Markdown, pictures and tables as files."""
+"""The report of a study, made from its ledger alone: a page, the same in Markdown, pictures and tables as files."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,7 +111,7 @@ def figures(
     colours = style.palette(results.arms, results.control)
     makers: dict[str, Callable[[], tuple[Figure, str] | None]] = {
         "differences": lambda: _forest(compared, colours),
-        **{f"under_{o.measure}": (lambda o=o: _under(results, o, colours)) for o in wanted if o.condition == "mean"},
+        **{f"under_{o.measure}": partial(_under, results, o, colours) for o in wanted if o.condition == "mean"},
         "tuning": lambda: _tuning(results, colours),
         "learning": lambda: _learning(results, colours),
         "interaction": lambda: _interaction(results),
@@ -127,8 +128,8 @@ def _forest(compared: Mapping[Outcome, Comparison], colours: Mapping[str, str]) 
         return None
     figure = forest.forest(shares, colours, title="Each arm minus its control")
     return figure, (
-        "Each dot is the difference of one replicate, the diamond their mean and the bar its simultaneous 95 % interval: "
-        "all intervals of a panel hold together. The grey region contains differences too small to matter. The verdict "
+        "Each dot is the difference of one replicate, the diamond their mean and the bar its simultaneous 95 % "
+        "interval: all intervals of a panel hold together. The grey region contains differences too small to matter. The verdict "
         "follows from the bar and the region alone."
     )
 
@@ -170,7 +171,10 @@ def _tuning(results: Results, colours: Mapping[str, str]) -> tuple[Figure, str] 
     tried = {arm: by for arm, by in tried.items() if arm in chosen}
     by = json.loads(results.description["tune"])["Grid"]["by"].replace("valid_", "validation ")
     figure = curves.tuning(tried, chosen, colours, ylabel=by)
-    return figure, "Every arm had the same grid and the same seeds, none of which is a seed of the study; rings: chosen."
+    return (
+        figure,
+        "Every arm had the same grid and the same seeds, none of which is a seed of the study; rings: chosen.",
+    )
 
 
 def _learning(results: Results, colours: Mapping[str, str]) -> tuple[Figure, str] | None:
@@ -207,7 +211,9 @@ def _confusions(results: Results) -> tuple[Figure, str] | None:
     for arm in results.arms:
         predicted = results.per_image(arm, "predictions").get(0)
         if predicted is not None:
-            found[arm] = pictures.confusion(predicted[: len(labels)], labels, len(results.description["data"]["classes"]))
+            found[arm] = pictures.confusion(
+                predicted[: len(labels)], labels, len(results.description["data"]["classes"])
+            )
     control = found.pop(results.control, None)
     if control is None or not found:
         return None
@@ -291,7 +297,7 @@ def settings(results: Results) -> dict[str, str]:
         f"images of {size}, {len(data['classes'])} classes; digest {data['digest'][:12]}",
         "replicates": f"{results.replicates!r}, seeds {', '.join(map(str, d['seeds']))}",
         "optimizer": recipe["optimizer"],
-        "epochs, batch": f"{recipe['epochs']}, {recipe['batch_size']} images; the last step's parameters are tested once",
+        "epochs, batch": f"{recipe['epochs']}, {recipe['batch_size']} images; the parameters after the last step are tested",
         "label smoothing": f"{recipe['label_smoothing']:g}",
         "augmentation": str(recipe["augment"]),
         "tuning": d["tune"] or "none",
@@ -301,6 +307,8 @@ def settings(results: Results) -> dict[str, str]:
 
 def _about(arm: Mapping[str, Any]) -> str:
     parts = [arm["about"]]
-    parts += [f"The same function as {printable(arm['same_as'])}: a control that must be equivalent."] * bool(arm["same_as"])
+    parts += [f"The same function as {printable(arm['same_as'])}: a control that must be equivalent."] * bool(
+        arm["same_as"]
+    )
     parts += [f"Compared with {printable(arm['control'])}."] * bool(arm["control"])
     return " ".join([*filter(None, parts), arm["repr"]])

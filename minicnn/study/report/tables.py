@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from minicnn.study.replicates import Seeds
 from minicnn.study.report.words import Outcome, difference, needed, number, printable
 from minicnn.study.results import Results
 from minicnn.study.statistics import Comparison
@@ -25,7 +26,7 @@ class Table:
 
 
 def outcomes(results: Results) -> tuple[Outcome, ...]:
-    """Return what the arms are compared by: the first measure, and the mean over the conditions of each that has one."""
+    """Return what the arms are compared by: the first measure, and the mean over conditions of each that has one."""
     measures = list(results.description["measures"])
     found = []
     for measure in measures:
@@ -74,9 +75,7 @@ def summary_table(
     return Table(tuple(header), tuple(rows))
 
 
-def _outcome_cells(
-    results: Results, name: str, outcome: Outcome, compared: Mapping[Outcome, Comparison]
-) -> list[str]:
+def _outcome_cells(results: Results, name: str, outcome: Outcome, compared: Mapping[Outcome, Comparison]) -> list[str]:
     values = list(results.values(outcome.measure, outcome.condition)[name].values())
     cells = [number(fmean(values) if values else math.nan, outcome.unit), str(len(values))]
     if not compared:
@@ -136,9 +135,7 @@ def sensitivity(results: Results, compared: Mapping[Outcome, Comparison]) -> Tab
 
 
 def new_images_table(results: Results, compared: Mapping[Outcome, Comparison]) -> Table | None:
-    """Return the differences on these test images and for other images; None unless all replicates share their images."""
-    from minicnn.study.replicates import Seeds
-
+    """Return differences on these images and for others; None unless all replicates share their test images."""
     first = next(iter(compared), None)
     if first is None or not isinstance(results.replicates, Seeds) or first.measure != "accuracy":
         return None
@@ -150,5 +147,12 @@ def new_images_table(results: Results, compared: Mapping[Outcome, Comparison]) -
         ends = f"[{100 * other.low:+z.2f}, {100 * other.high:+z.2f}]"
         sds = [f"{100 * math.sqrt(v):.2f}" for v in (other.seed, other.image, other.rest)]
         rows.append((f"{printable(c.arm)} - {printable(c.control)}", difference(c, "points"), ends, *sds))
-    header = ("difference", "on these images", "for other images, 95 %", "sd of seeds", "sd of images", "sd of the rest")
+    header = (
+        "difference",
+        "on these images",
+        "for other images, 95 %",
+        "sd of seeds",
+        "sd of images",
+        "sd of the rest",
+    )
     return Table(header, tuple(rows)) if rows else None

@@ -122,12 +122,12 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table in Markdown, its names escaped.
+    r"""Return a table in Markdown, its names escaped.
 
     >>> print(markdown(("arm", "n"), [("a_b", "10")]))
     | arm | n |
     | --- | ---: |
-    | a\\_b | 10 |
+    | a\_b | 10 |
     """
     marks = ("---", *("---:" for _ in header[1:]))
     lines = [tuple(map(unmarked, header)), marks, *((unmarked(name), *rest) for name, *rest in rows)]
