@@ -129,8 +129,8 @@ def _forest(compared: Mapping[Outcome, Comparison], colours: Mapping[str, str]) 
     figure = forest.forest(shares, colours, title="Each arm minus its control")
     return figure, (
         "Each dot is the difference of one replicate, the diamond their mean and the bar its simultaneous 95 % "
-        "interval: all intervals of a panel hold together. The grey region contains differences too small to matter. The verdict "
-        "follows from the bar and the region alone."
+        "interval: all intervals of a panel hold together. The grey region contains differences too small to matter. "
+        "The verdict follows from the bar and the region alone."
     )
 
 
@@ -297,7 +297,7 @@ def settings(results: Results) -> dict[str, str]:
         f"images of {size}, {len(data['classes'])} classes; digest {data['digest'][:12]}",
         "replicates": f"{results.replicates!r}, seeds {', '.join(map(str, d['seeds']))}",
         "optimizer": recipe["optimizer"],
-        "epochs, batch": f"{recipe['epochs']}, {recipe['batch_size']} images; the parameters after the last step are tested",
+        "epochs, batch": f"{recipe['epochs']}, {recipe['batch_size']} images; the last parameters are tested",
         "label smoothing": f"{recipe['label_smoothing']:g}",
         "augmentation": str(recipe["augment"]),
         "tuning": d["tune"] or "none",
