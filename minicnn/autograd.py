@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from minicnn import ops, trees
-from minicnn.graph import Array, Node, Op, float_array, op, unbroadcast, walk
+from minicnn.graph import Array, Node, Op, op, walk
 from minicnn.hints import explained
-from minicnn.kernels.arrays import disjoint
+from minicnn.kernels.arithmetic import disjoint
 from minicnn.numpy_interface import NumpyInterface
-from minicnn.validation import flag
+from minicnn.ops.elementwise import unbroadcast
+from minicnn.validation import FLOATS, flag, float_array
 
 __all__ = ["Array", "Op", "Tensor", "grad", "op", "unbroadcast", "value_and_grad"]
 
@@ -164,7 +165,8 @@ def _tensors(params: Any) -> tuple[Any, set[Node]]:
         if isinstance(value, Tensor):
             fix = "Give plain arrays; there are no second derivatives."
             raise TypeError(f"value_and_grad: {path} must be a plain array, got a Tensor. {fix}")
-        leaf = Tensor(float_array("value_and_grad", path, value))
+        plain = type(value) is np.ndarray and value.dtype in FLOATS
+        leaf = Tensor(value if plain else float_array("value_and_grad", path, value))
         wanted.add(leaf)
         return leaf
 

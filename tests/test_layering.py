@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FILES = sorted([*(ROOT / "minicnn").rglob("*.py"), *(ROOT / "experiments").rglob("*.py")])
 FLOORS = [
-    {"hints", "validation", "files", "trees", "notebook", "optional", "environment"},
+    {"hints", "validation", "files", "trees", "notebook", "optional", "environment", "axis"},
     {"geometry"},
     {"kernels"},
     {"graph"},

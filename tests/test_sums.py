@@ -9,7 +9,7 @@ from numpy.testing import assert_array_equal
 from oracles import geometry
 
 from minicnn import Tensor, layers, ops, train, value_and_grad
-from minicnn.kernels.sums import BLOCK, RUN, add_up, sum_rows
+from minicnn.kernels.arithmetic import BLOCK, RUN, add_up, sum_rows
 from minicnn.ops.norm import moments
 
 EPS = float(np.finfo(np.float32).eps)

@@ -9,7 +9,7 @@ import numpy as np
 
 from minicnn import kernels
 from minicnn.graph import Array, Shape, op
-from minicnn.kernels.arrays import scale
+from minicnn.kernels.arithmetic import scale
 from minicnn.ops.elementwise import same_shape
 from minicnn.validation import ShapeError, flag, generator, number
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import kernels
-from minicnn.geometry import Padding, Shape, Size, Windows, check_image, integer, windows
+from minicnn.geometry import Padding, Shape, Size, check_image, checked_windows, integer, windows
 from minicnn.graph import Array, op
 from minicnn.ops.pad import Mode, check_copies, check_mode, padded
 from minicnn.validation import LARGEST, ShapeError
@@ -42,15 +42,10 @@ def conv2d_shape(
     if bias is not None and bias != (filters,):
         raise ShapeError("conv2d", f"the bias {bias} does not fit {filters} filters", f"Use ({filters},).")
     check_mode("conv2d", "padding_mode", padding_mode)
-    w = conv_windows(x, kernel, strides, padding, dilation_rate)
+    w = windows("conv2d", (x[1], x[2]), (kernel[0], kernel[1]), strides, padding, dilation_rate)
     if padding_mode != "constant":
         check_copies("conv2d", (x[1], x[2]), w.pads, padding_mode)
     return x[0], *w.out, filters
-
-
-def conv_windows(x: Shape, kernel: Shape, strides: Size, padding: Padding, dilation_rate: Size) -> Windows:
-    """Return how the windows of a convolution lie on images of shape `x`."""
-    return windows("conv2d", (x[1], x[2]), (kernel[0], kernel[1]), strides, padding, dilation_rate)
 
 
 @op(conv2d_shape)
@@ -75,7 +70,7 @@ def conv2d(
     array([[ 8., 12.],
            [20., 24.]])
     """
-    w = conv_windows(x.shape, kernel.shape, strides, padding, dilation_rate)
+    w = checked_windows("conv2d", x.shape[1:3], kernel.shape[:2], strides, padding, dilation_rate)
     geometry, groups, fold = w.geometry, int(groups), None
     if padding_mode != "constant":  # the kernels pad with zeros only
         x, fold = padded(x, w.pads, padding_mode)

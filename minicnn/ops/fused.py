@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from minicnn import kernels
-from minicnn.geometry import Geometry, Padding, Pair, Shape, Size, pair, windows
+from minicnn.geometry import Geometry, Padding, Pair, Shape, Size, checked_windows, pair, windows
 from minicnn.graph import Array, op
-from minicnn.ops.conv import conv2d_shape, conv_windows
+from minicnn.ops.conv import conv2d_shape
 from minicnn.validation import ShapeError, flag
 
 MOST_ELEMENTS = 254
@@ -62,7 +62,7 @@ def conv2d_pool(
     >>> conv2d_pool(np.arange(9.0).reshape(1, 3, 3, 1), np.ones((2, 2, 1, 1)), pool_size=2, relu=True).ravel()
     array([24.])
     """
-    geometry = conv_windows(x.shape, kernel.shape, strides, padding, dilation_rate).geometry
+    geometry = checked_windows("conv2d", x.shape[1:3], kernel.shape[:2], strides, padding, dilation_rate).geometry
     pool = pair("conv2d_pool", "pool_size", pool_size)
     if not kernels.can_fuse():
         return _one_after_the_other(x, kernel, bias, geometry, int(groups), pool, relu)

@@ -11,27 +11,20 @@ from typing import Any, Literal
 import numpy as np
 
 from minicnn import kernels
-from minicnn.geometry import Padding, Shape, Size, Windows, check_image, one_window, windows
+from minicnn.geometry import Padding, Shape, Size, Windows, check_image, checked_windows, one_window, windows
 from minicnn.graph import Array, op
-from minicnn.kernels.sums import sum_rows
+from minicnn.kernels.arithmetic import sum_rows
 from minicnn.validation import flag, one_of
 
 Ties = Literal["first", "split"]
 
 
 def pool_windows(
-    where: str,
-    x: Shape,
-    pool_size: Size,
-    strides: Size | None,
-    padding: Padding,
-    dilation_rate: Size,
-    ceil_mode: bool,
+    where: str, x: Shape, pool_size: Size, strides: Size | None, padding: Padding, dilation_rate: Size, ceil_mode: bool
 ) -> Windows:
-    """Return how the windows of a pooling lie on images; `strides` defaults to the window."""
-    check_image(where, x)
+    """Return how the windows of a pooling lie on images, for arguments that `pool_shape` has accepted."""
     steps = pool_size if strides is None else strides
-    return windows(where, (x[1], x[2]), pool_size, steps, padding, dilation_rate, ceil_mode=ceil_mode, pooling=True)
+    return checked_windows(where, x[1:3], pool_size, steps, padding, dilation_rate, ceil_mode=ceil_mode, pooling=True)
 
 
 def pool_shape(
@@ -45,7 +38,9 @@ def pool_shape(
     ceil_mode: bool = False,
 ) -> Shape:
     """Shape rule of every pooling by windows: (N, H, W, C) -> (N, P, Q, C). `where` names the op in errors."""
-    w = pool_windows(where, x, pool_size, strides, padding, dilation_rate, ceil_mode)
+    check_image(where, x)
+    steps = pool_size if strides is None else strides
+    w = windows(where, (x[1], x[2]), pool_size, steps, padding, dilation_rate, ceil_mode=ceil_mode, pooling=True)
     return x[0], *w.out, x[3]
 
 

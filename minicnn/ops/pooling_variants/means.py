@@ -13,8 +13,9 @@ import numpy as np
 
 from minicnn import kernels
 from minicnn.geometry import Padding, Shape, Size, Windows
-from minicnn.graph import Array, op, unbroadcast
-from minicnn.kernels.sums import add_up
+from minicnn.graph import Array, op
+from minicnn.kernels.arithmetic import add_up
+from minicnn.ops.elementwise import unbroadcast
 from minicnn.ops.pool import average_pool2d, max_pool2d, pool_shape, pool_windows
 from minicnn.ops.pooling_variants.elements import gather, real_cells, scatter
 from minicnn.ops.pooling_variants.power_means import below_largest, log_mean_exp, relative, slope_in_r, softmax_weights
