@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from minicnn import data, kernels, layers, models, ops, optim, schedules, train
     from minicnn.autograd import Tensor, grad, value_and_grad
     from minicnn.layers import coverage, explain_shapes
+    from minicnn.records import from_json, register, to_json
     from minicnn.validation import ShapeError
 
 __version__ = "0.1.0"
@@ -21,23 +22,29 @@ __all__ = [
     "coverage",
     "data",
     "explain_shapes",
+    "from_json",
     "grad",
     "kernels",
     "layers",
     "models",
     "ops",
     "optim",
+    "register",
     "schedules",
+    "to_json",
     "train",
     "value_and_grad",
 ]
 
 _HOMES = {
-    "ShapeError": "errors",
+    "ShapeError": "validation",
     "Tensor": "autograd",
     "coverage": "layers",
     "explain_shapes": "layers",
+    "from_json": "records",
     "grad": "autograd",
+    "register": "records",
+    "to_json": "records",
     "value_and_grad": "autograd",
 }
 

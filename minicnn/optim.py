@@ -23,6 +23,7 @@ from minicnn import schedules, trees
 from minicnn.clipping import check_floats, clip_by_global_norm, describe, global_norm, is_float, place
 from minicnn.geometry import integer
 from minicnn.hints import explained
+from minicnn.records import register
 from minicnn.schedules import Schedule, keep
 from minicnn.validation import number
 
@@ -33,6 +34,7 @@ State: TypeAlias = dict[str, Any]
 Rate: TypeAlias = float | Schedule
 
 
+@register
 @explained
 @dataclass(frozen=True)
 class SGD:
@@ -96,6 +98,7 @@ class SGD:
         return trees.map_leaves(move, params, direction), state
 
 
+@register
 @explained
 @dataclass(frozen=True)
 class Adam:

@@ -11,9 +11,11 @@ from typing import Any, TypeAlias
 
 from minicnn.geometry import integer
 from minicnn.hints import explained
+from minicnn.records import register
 from minicnn.validation import number
 
 
+@register
 @explained
 @dataclass(frozen=True)
 class Constant:
@@ -29,6 +31,7 @@ class Constant:
         return self.rate
 
 
+@register
 @explained
 @dataclass(frozen=True)
 class Step:
@@ -59,6 +62,7 @@ class Step:
             return math.inf if self.rate else 0.0
 
 
+@register
 @explained
 @dataclass(frozen=True)
 class Cosine:
@@ -87,6 +91,7 @@ class Cosine:
         return self.final + (self.rate - self.final) * (1 + math.cos(math.pi * done)) / 2
 
 
+@register
 @explained
 @dataclass(frozen=True)
 class OneCycle:

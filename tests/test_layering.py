@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 FILES = sorted([*(ROOT / "minicnn").rglob("*.py"), *(ROOT / "experiments").rglob("*.py")])
 FLOORS = [
     {"hints", "validation", "files", "trees", "notebook", "optional", "environment", "axis"},
-    {"geometry"},
+    {"geometry", "records"},
     {"kernels"},
     {"graph"},
     {"ops"},

@@ -15,11 +15,13 @@ import numpy as np
 
 from minicnn import hints, validation
 from minicnn.data.split import as_array, check_generator, check_images
+from minicnn.records import register
 
 MOST = {"elastic_sigma": 1_000}
 """The Gaussian is cut off at four times its standard deviation, and takes time in proportion."""
 
 
+@register
 @hints.explained
 @dataclass(frozen=True)
 class Augmentation:

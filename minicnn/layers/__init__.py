@@ -36,6 +36,7 @@ from minicnn.layers.pooling_variants import (
     SoftPooling2D,
     StochasticPooling2D,
 )
+from minicnn.records import register
 
 __all__ = [
     "ELU",
@@ -111,6 +112,10 @@ _HABITS = {
     "ReflectionPad2d": "layers.Padding2D",
     "ZeroPad2d": "layers.ZeroPadding2D",
 }
+
+for _layer in map(globals().get, __all__):
+    if isinstance(_layer, type) and issubclass(_layer, Layer) and _layer is not Layer:
+        register(_layer)
 
 if not TYPE_CHECKING:  # for which a name that is not there is an error
 

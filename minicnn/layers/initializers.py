@@ -12,11 +12,13 @@ import numpy as np
 from minicnn.geometry import check_elements
 from minicnn.hints import explained
 from minicnn.layers.guards import check_shape
+from minicnn.records import register
 from minicnn.validation import FLOATS, ShapeError, flag, generator, number, one_of, shown
 
 __all__ = ["Initializer", "glorot_uniform", "he_normal", "lecun_normal", "zeros"]
 
 
+@register
 @explained
 @dataclass(frozen=True, repr=False)
 class Initializer:
