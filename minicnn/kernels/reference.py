@@ -17,7 +17,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from minicnn.geometry import Geometry, Shape
-from minicnn.kernels.arithmetic import add_up, comparable, scale, wide
+from minicnn.kernels.arithmetic import add_up, comparable, product, scale, wide
 
 __all__ = [
     "conv2d",
@@ -41,7 +41,7 @@ def conv2d(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, geometry:
     for i, j in np.ndindex(geometry.window):
         pixels = tap(padded, i, j, geometry)
         for channels, filters in parts:
-            y[..., filters] += pixels[..., channels] @ kernel[i, j, :, filters]
+            y[..., filters] += product(pixels[..., channels], kernel[i, j, :, filters])
     return (y if bias is None else y + bias).astype(x.dtype, copy=False)
 
 
@@ -52,7 +52,7 @@ def conv2d_input_grad(g: np.ndarray, kernel: np.ndarray, x_shape: Shape, geometr
     for i, j in np.ndindex(geometry.window):
         pixels = tap(dx, i, j, geometry)
         for channels, filters in parts:
-            pixels[..., channels] += g[..., filters] @ kernel[i, j, :, filters].T
+            pixels[..., channels] += product(g[..., filters], kernel[i, j, :, filters].T)
     return crop(dx, geometry).astype(g.dtype, copy=False)
 
 
@@ -95,7 +95,7 @@ def max_pool2d(x: np.ndarray, geometry: Geometry) -> np.ndarray:
 def max_pool2d_grad(g: np.ndarray, x: np.ndarray, y: np.ndarray, geometry: Geometry, split: bool) -> np.ndarray:
     """The first maximum of each window in row order gets the gradient, or with `split` all maxima equal parts."""
     x, y = comparable(x, y, g.dtype)
-    dx = padded_zeros(x.shape, geometry, g.dtype)
+    dx = padded_zeros(x.shape, geometry, _gradient_dtype(g.dtype, geometry))
     taps = list(_maxima(x, y, geometry))
     # A window that holds only padding has no maximum: its part goes nowhere, but must not be a division by 0.
     part = g / np.maximum(sum(is_maximum.astype(g.dtype) for _, is_maximum in taps), 1) if split else g
@@ -104,7 +104,7 @@ def max_pool2d_grad(g: np.ndarray, x: np.ndarray, y: np.ndarray, geometry: Geome
         tap(dx, i, j, geometry)[...] += scale(part, is_maximum & free)
         if not split:
             free &= ~is_maximum
-    return crop(dx, geometry)
+    return crop(dx, geometry).astype(g.dtype, copy=False)
 
 
 def max_pool2d_indices(x: np.ndarray, y: np.ndarray, geometry: Geometry) -> np.ndarray:
@@ -130,8 +130,7 @@ def sum_pool2d(x: np.ndarray, geometry: Geometry) -> np.ndarray:
 
 def sum_pool2d_grad(g: np.ndarray, x_shape: Shape, geometry: Geometry) -> np.ndarray:
     """Each pixel gets the gradient of every window that reads it."""
-    # At most as many windows read a pixel as a window has taps, and as there are windows.
-    dx = padded_zeros(x_shape, geometry, wide(g.dtype, math.prod(map(min, geometry.window, geometry.out))))
+    dx = padded_zeros(x_shape, geometry, _gradient_dtype(g.dtype, geometry))
     for i, j in np.ndindex(geometry.window):
         tap(dx, i, j, geometry)[...] += g
     return crop(dx, geometry).astype(g.dtype, copy=False)
@@ -166,6 +165,12 @@ def crop(padded: np.ndarray, geometry: Geometry) -> np.ndarray:
     """Return the images without their padding."""
     (top, bottom), (left, right) = geometry.pads
     return padded[:, top : padded.shape[1] - bottom, left : padded.shape[2] - right]
+
+
+def _gradient_dtype(dtype: np.dtype, geometry: Geometry) -> np.dtype:
+    """Return the dtype in which to add up what the windows give to a pixel."""
+    # At most as many windows read a pixel as a window has taps, and as there are windows.
+    return wide(dtype, math.prod(map(min, geometry.window, geometry.out)))
 
 
 def _groups(kernel_shape: Shape, groups: int) -> list[tuple[slice, slice]]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from minicnn import kernels
 from minicnn.graph import Array, Shape, op
-from minicnn.kernels.arithmetic import scale
+from minicnn.kernels.arithmetic import add_up, scale
 from minicnn.ops.elementwise import same_shape
 from minicnn.validation import ShapeError, flag, generator, number
 
@@ -122,19 +122,19 @@ def softmax(x: Array) -> Any:
     """
     y = np.exp(_log_softmax(x))
     # dy_i / dx_j = y_i * ((i == j) - y_j): the matrix is never made, its product with g is two passes over a row.
-    return y, (lambda g: scale(g - np.sum(scale(g, y), axis=-1, keepdims=True), y),)
+    return y, (lambda g: scale(g - add_up(scale(g, y), -1, True), y),)
 
 
 @op(softmax_shape)
 def log_softmax(x: Array) -> Any:
     """Logarithm of the softmax along the last axis; small probabilities do not underflow."""
     y = _log_softmax(x)
-    return y, (lambda g: g - scale(np.sum(g, axis=-1, keepdims=True), np.exp(y)),)
+    return y, (lambda g: g - scale(add_up(g, -1, True), np.exp(y)),)
 
 
 def _log_softmax(x: np.ndarray) -> Any:
     shifted = x - np.max(x, axis=-1, keepdims=True)  # the softmax stays the same, and exp cannot overflow
-    return shifted - np.log(np.sum(np.exp(shifted), axis=-1, keepdims=True))
+    return shifted - np.log(add_up(np.exp(shifted), -1, True))
 
 
 def dropout_shape(x: Shape, rate: float, rng: np.random.Generator | None = None) -> Shape:

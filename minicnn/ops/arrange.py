@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.graph import Array, Shape, op
+from minicnn.kernels.arithmetic import wide
 from minicnn.validation import ShapeError, integer
 
 
@@ -105,10 +106,16 @@ def getitem_shape(x: Shape, index: Any) -> Shape:
 @op(getitem_shape)
 def getitem(x: Array, index: Any) -> Any:
     """x[index] with slices, integers, masks or index arrays; an element that is taken twice gets both gradients."""
+    parts = index if isinstance(index, tuple) else (index,)
 
     def vjp_x(g: np.ndarray) -> Any:
-        dx = np.zeros(x.shape, g.dtype)
-        np.add.at(dx, index, g)  # dx[index] += g would add only once where an index occurs twice
-        return dx
+        if all(part is None or part is ... or isinstance(part, int | np.integer | slice) for part in parts):
+            dx = np.zeros(x.shape, g.dtype)
+            dx[index] += g
+            return dx
+        dx = np.zeros(x.shape, wide(g.dtype, g.size))
+        # dx[index] += g would add only once where an index occurs twice. For one dtype, add.at is much faster.
+        np.add.at(dx, index, g.astype(dx.dtype, copy=False))
+        return dx.astype(g.dtype, copy=False)
 
     return x[index], (vjp_x,)

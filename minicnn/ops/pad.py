@@ -9,6 +9,7 @@ import numpy as np
 
 from minicnn.geometry import Pads, Shape, Size, check_area, check_image, check_padding
 from minicnn.graph import Array, op
+from minicnn.kernels.arithmetic import wide
 from minicnn.validation import ShapeError, one_of, real, shown
 
 Mode = Literal["constant", "reflect", "edge", "wrap"]
@@ -83,11 +84,12 @@ def padded(x: np.ndarray, pads: Pads, mode: Mode, value: float = 0.0) -> tuple[n
 
 def _fold(g: np.ndarray, axis: int, sources: np.ndarray) -> np.ndarray:
     """Add each line of `g` along an axis to the line that it was copied from."""
-    folded = np.zeros((*g.shape[:axis], sources.max() + 1, *g.shape[axis + 1 :]), g.dtype)
+    copies = np.bincount(sources)
+    folded = np.zeros((*g.shape[:axis], len(copies), *g.shape[axis + 1 :]), wide(g.dtype, copies.max()))
     to, lines = np.moveaxis(folded, axis, 0), np.moveaxis(g, axis, 0)
     for line, source in zip(lines, sources, strict=True):
         to[source] += line
-    return folded
+    return folded.astype(g.dtype, copy=False)
 
 
 def crop2d_shape(x: Shape, cropping: Size | Pads = 1) -> Shape:

@@ -12,7 +12,7 @@ import numpy as np
 
 from minicnn.geometry import Geometry, Pair
 from minicnn.kernels.compiled.gather import cell_windows, gather, gather_taps, lines_at_once, one_channel, planes_size
-from minicnn.kernels.compiled.loop import BLOCKED, NO_POOL, loop
+from minicnn.kernels.compiled.loop import BLOCKED, NO_POOL, loop, multiply
 from minicnn.kernels.cores import share
 
 
@@ -62,7 +62,7 @@ def _forward(first, last, x, kernel, bias, y, argmax, geometry, groups, pool_siz
             for cell in range(cells):
                 windows = cell_windows(geometry, pool_size, cell)
                 gather(x, start, stop, group * c, c, patches[cell * rows : (cell + 1) * rows], windows)
-            np.dot(patches[: rows * cells], matrix, product[: rows * cells])
+            multiply(patches[: rows * cells], matrix, product[: rows * cells])
             flat = product.reshape(product.size)
             if groups == 1:
                 end = offset + rows * k
@@ -91,7 +91,7 @@ def _forward_one_channel(first, last, x, kernel, bias, y, argmax, geometry, grou
         rows, offset = (stop - start) * q, start * q * k
         patches = gathered[: taps * cells * rows].reshape(taps, cells * rows)
         gather_taps(x, start, stop, planes, patches, geometry, pool_size)
-        np.dot(patches.T, matrix, product[: rows * cells])
+        multiply(patches.T, matrix, product[: rows * cells])
         flat = product.reshape(product.size)
         end = offset + rows * k
         _pool(flat, rows * k, cells, biases, results[offset:end], flat_argmax[offset:end], relu)

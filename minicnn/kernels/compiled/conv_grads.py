@@ -6,11 +6,13 @@ in `conv`. Its product with the kernel is the gradient of the windows' pixels, t
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from minicnn.geometry import Geometry, Pair, Shape
+from minicnn.kernels.arithmetic import PIECE_TERMS, TERMS, wide
 from minicnn.kernels.compiled.gather import (
     cell_windows,
     gather,
@@ -20,7 +22,7 @@ from minicnn.kernels.compiled.gather import (
     planes_size,
     scatter,
 )
-from minicnn.kernels.compiled.loop import BLOCKED, NO_POOL, add, loop
+from minicnn.kernels.compiled.loop import BLOCKED, NO_POOL, add, loop, multiply
 from minicnn.kernels.cores import share
 
 
@@ -47,10 +49,10 @@ def conv2d_pool_input_grad(
 ) -> np.ndarray:
     """See `numpy_blocked.conv2d_pool_input_grad`."""
     g, kernel = np.ascontiguousarray(g), np.ascontiguousarray(kernel, g.dtype)
-    dx = np.empty(x_shape, g.dtype)
+    dx = np.empty(x_shape, wide(g.dtype, math.prod(geometry.window)))
     work = g.size * pool_size[0] * pool_size[1] * kernel[..., 0].size
     share(_input_grad, len(g), work, g, _or_empty(argmax), kernel, dx, tuple(geometry), groups, pool_size)
-    return dx
+    return dx.astype(g.dtype, copy=False)
 
 
 def conv2d_pool_weight_grads(
@@ -94,7 +96,7 @@ def _input_grad(first, last, g, argmax, kernel, dx, geometry, groups, pool_size)
             rows = (stop - start) * q
             gradients = _columns(g, start * q, rows, group * k, k)
             part = _spread(gradients, _columns(argmax, start * q, rows, group * k, k), cells, k, spread)
-            np.dot(part, back, products[: len(part)])
+            multiply(part, back, products[: len(part)])
             for cell in range(cells):
                 windows = cell_windows(geometry, pool_size, cell)
                 scatter(dx, start, stop, group * c, c, products[cell * rows : (cell + 1) * rows], windows)
@@ -110,24 +112,26 @@ def _weight_grads(first, last, g, argmax, x, shape, geometry, groups, pool_size)
     patches = np.empty((step * q * cells, taps), g.dtype)
     spread = np.empty((step * q * cells, k), g.dtype)
     product = np.empty((taps, k), g.dtype)
-    both = np.zeros((taps + 1, filters), g.dtype)
+    both, total = _sums(taps + 1, filters, (last - first) * p > step * TERMS, g.dtype)
     for group in range(groups):
         for start in range(first * p, last * p, step):
             stop = min(last * p, start + step)
             rows = (stop - start) * q
+            if len(total) and (start - first * p) % (step * TERMS) == 0:
+                _move(both, total)
             for cell in range(cells):
                 windows = cell_windows(geometry, pool_size, cell)
                 gather(x, start, stop, group * c, c, patches[cell * rows : (cell + 1) * rows], windows)
             gradients = _columns(g, start * q, rows, group * k, k)
             group_argmax = _columns(argmax, start * q, rows, group * k, k)
             part = _spread(gradients, group_argmax, cells, k, spread)
-            np.dot(patches[: len(part)].T, part, product)
+            multiply(patches[: len(part)].T, part, product)
             if groups == 1:
                 add(both.reshape(both.size), 0, product.reshape(product.size), 0, product.size)
             else:
                 both[:-1, group * k : (group + 1) * k] += product
             both[-1, group * k : (group + 1) * k] += _bias_grads(gradients, group_argmax, k)
-    return both
+    return _together(both, total)
 
 
 @loop
@@ -140,17 +144,38 @@ def _weight_grads_one_channel(first, last, g, argmax, x, shape, geometry, groups
     planes, gathered = np.empty(size, x.dtype), np.empty(step * q * cells * taps, x.dtype)
     spread = np.empty((step * q * cells, k), g.dtype)
     product = np.empty((taps, k), g.dtype)
-    both = np.zeros((taps + 1, k), g.dtype)
+    both, total = _sums(taps + 1, k, (last - first) * p > step * TERMS, g.dtype)
     for start in range(first * p, last * p, step):
         stop = min(last * p, start + step)
         rows = (stop - start) * q
+        if len(total) and (start - first * p) % (step * TERMS) == 0:
+            _move(both, total)
         patches = gathered[: taps * cells * rows].reshape(taps, cells * rows)
         gather_taps(x, start, stop, planes, patches, geometry, pool_size)
         gradients, group_argmax = _columns(g, start * q, rows, 0, k), _columns(argmax, start * q, rows, 0, k)
         part = _spread(gradients, group_argmax, cells, k, spread)
-        np.dot(patches, part, product)
+        multiply(patches, part, product)
         both[:-1] += product
         both[-1] += _bias_grads(gradients, group_argmax, k)
+    return _together(both, total)
+
+
+@loop
+def _sums(rows, columns, long, dtype):
+    """Return zeros to add up the pieces in, and float64 ones, only if there are many pieces, to add up their sums."""
+    return np.zeros((rows, columns), dtype), np.zeros((rows if long else 0, columns), np.float64)
+
+
+@loop
+def _move(both, total):
+    total += both
+    both[:] = 0
+
+
+@loop
+def _together(both, total):
+    if len(total):
+        both[:] = total + both
     return both
 
 
@@ -180,14 +205,23 @@ def _spread(g, argmax, cells, k, spread):
 @loop
 def _bias_grads(g, argmax, k):
     """Return the sum of the gradients that ReLU does not block, for each filter."""
+    total = np.zeros(k, np.float64)
+    for start in range(0, len(g), PIECE_TERMS * k):
+        stop = min(len(g), start + PIECE_TERMS * k)
+        total += _sum_rows(g[start:stop], argmax[start:stop], k)
+    return total.astype(g.dtype)
+
+
+@loop
+def _sum_rows(g, argmax, k):
     # Sixteen rows at a time: a loop over six or ten filters is too short for vector instructions.
-    wide = np.zeros(16 * k, g.dtype)
-    for start in range(0, len(g), len(wide)):
-        offset, length = np.uintp(start), np.uintp(min(len(wide), len(g) - start))
+    lanes = np.zeros(16 * k, g.dtype)
+    for start in range(0, len(g), len(lanes)):
+        offset, length = np.uintp(start), np.uintp(min(len(lanes), len(g) - start))
         if len(argmax):
             for t in range(length):
-                wide[t] += g[offset + t] if argmax[offset + t] != BLOCKED else 0
+                lanes[t] += g[offset + t] if argmax[offset + t] != BLOCKED else 0
         else:
             for t in range(length):
-                wide[t] += g[offset + t]
-    return wide.reshape(16, k).sum(axis=0)
+                lanes[t] += g[offset + t]
+    return lanes.reshape(16, k).sum(axis=0)

@@ -10,6 +10,7 @@ from numba.core import event
 from threadpoolctl import ThreadpoolController
 
 from minicnn.geometry import Pair
+from minicnn.kernels.arithmetic import PIECE_TERMS, TERMS
 from minicnn.kernels.cache import njit
 from minicnn.kernels.notice import say
 
@@ -54,6 +55,21 @@ def fill(to, at, length, value):
     at = np.uintp(at)
     for t in range(np.uintp(length)):
         to[at + t] = value
+
+
+@loop
+def multiply(a, b, product):
+    """Write the matrix product `a @ b`; a sum of many terms block by block, see `sums`."""
+    terms = a.shape[1]
+    if terms <= PIECE_TERMS:
+        np.dot(a, b, product)
+        return
+    total = np.zeros(product.shape, np.float64)
+    for start in range(0, terms, TERMS):
+        stop = min(terms, start + TERMS)
+        np.dot(np.ascontiguousarray(a[:, start:stop]), b[start:stop], product)
+        total += product
+    product[:] = total
 
 
 @loop

@@ -58,11 +58,11 @@ def _maximum(target, offset, source, start, length):
 def max_pool2d_grad(g: np.ndarray, x: np.ndarray, y: np.ndarray, geometry: Geometry, split: bool) -> np.ndarray:
     """See `reference.max_pool2d_grad`."""
     g, x, y = map(np.ascontiguousarray, (g, *comparable(x, y, g.dtype)))
-    dx = np.empty(x.shape, g.dtype)
+    dx = np.empty(x.shape, wide(g.dtype, math.prod(map(min, geometry.window, geometry.out))))
     work = y.size * math.prod(geometry.window)
     backward = _max_pool_split if split else _max_pool_first
     share(backward, len(g), work, g, x, y, dx, tuple(geometry))
-    return dx
+    return dx.astype(g.dtype, copy=False)
 
 
 @loop

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from minicnn.geometry import Padding, Shape, Size, check_area, check_image, pair
 from minicnn.graph import Array, Node, op
 from minicnn.kernels import reference
+from minicnn.kernels.arithmetic import wide
 from minicnn.ops.pool import pool_shape, pool_windows
 from minicnn.validation import ShapeError
 
@@ -74,12 +76,13 @@ def max_unpool2d(x: Array, indices: np.ndarray, output_size: Size) -> Any:
     somewhere = indices >= 0
     image, _, _, channel = np.nonzero(somewhere)
     to = (image * h * w + indices[somewhere].astype(np.intp)) * c + channel
-    y = np.zeros(n * h * w * c, x.dtype)
-    np.add.at(y, to, x[somewhere])
+    # As many windows as an image has can have found the same cell.
+    y = np.zeros(n * h * w * c, wide(x.dtype, math.prod(x.shape[1:3])))
+    np.add.at(y, to, x[somewhere].astype(y.dtype, copy=False))
 
     def vjp_x(g: np.ndarray) -> Any:
         dx = np.zeros(x.shape, g.dtype)
         dx[somewhere] = g.reshape(-1)[to]
         return dx
 
-    return y.reshape(shape), (vjp_x,)
+    return y.astype(x.dtype, copy=False).reshape(shape), (vjp_x,)
