@@ -128,10 +128,7 @@ def value_and_grad(f: Callable[..., Any], *, has_aux: bool = False) -> Callable[
     def compute(params: Any, *rest: Any, **kwargs: Any) -> Any:
         tensors, wanted = _tensors(params)
         result = f(tensors, *rest, **kwargs)
-        if has_aux and not (isinstance(result, tuple) and len(result) == 2):
-            got = type(result).__name__
-            raise TypeError(f"value_and_grad: with has_aux, f must return (scalar, anything), got a {got}.")
-        y, aux = result if has_aux else (result, None)
+        y, aux = _check_pair(result) if has_aux else (result, None)
         if not isinstance(y, Tensor):
             y = Tensor(float_array("value_and_grad", "the result", y))
         grads = dict(disjoint(walk(y, wanted)))
@@ -161,12 +158,9 @@ def _tensors(params: Any) -> tuple[Any, set[Node]]:
     """Return the tree of the parameters as Tensors, and the set of these Tensors."""
     wanted: set[Node] = set()
 
-    def tensor(value: Any, path: str = "params") -> Tensor:
-        if isinstance(value, Tensor):
-            fix = "Give plain arrays; there are no second derivatives."
-            raise TypeError(f"value_and_grad: {path} must be a plain array, got a Tensor. {fix}")
+    def tensor(value: Any) -> Tensor:
         plain = type(value) is np.ndarray and value.dtype in FLOATS
-        leaf = Tensor(value if plain else float_array("value_and_grad", path, value))
+        leaf = Tensor(value if plain else _check_leaf(value, "params"))
         wanted.add(leaf)
         return leaf
 
@@ -175,5 +169,19 @@ def _tensors(params: Any) -> tuple[Any, set[Node]]:
     except TypeError:
         # The path of a leaf is needed for the message alone, so the tree is walked with paths only now.
         for path, value in trees.items(params, "params"):
-            tensor(value, path)
+            _check_leaf(value, path)
         raise
+
+
+def _check_leaf(value: Any, path: str) -> np.ndarray:
+    if isinstance(value, Tensor):
+        fix = "Give plain arrays; there are no second derivatives."
+        raise TypeError(f"value_and_grad: {path} must be a plain array, got a Tensor. {fix}")
+    return float_array("value_and_grad", path, value)
+
+
+def _check_pair(result: Any) -> tuple[Any, Any]:
+    if not (isinstance(result, tuple) and len(result) == 2):
+        got = type(result).__name__
+        raise TypeError(f"value_and_grad: with has_aux, f must return (scalar, anything), got a {got}.")
+    return result

@@ -261,9 +261,13 @@ def _parts(target: Node | tuple[Node | None, ...], vjp: VJP, g: np.ndarray) -> l
         pairs = [(parent, part) for parent, part in zip(target, parts, strict=True) if parent is not None]
     for parent, part in pairs:
         if getattr(part, "shape", ()) != parent.data.shape:
-            fit = f"the shape of its argument {parent.data.shape}"
-            raise ValueError(f"{_name(vjp)}: the gradient must have {fit}, got {np.shape(part)}.")
+            raise _misshapen(vjp, parent, part)
     return pairs
+
+
+def _misshapen(vjp: VJP, parent: Node, part: Any) -> ValueError:
+    fit = f"the shape of its argument {parent.data.shape}"
+    return ValueError(f"{_name(vjp)}: the gradient must have {fit}, got {np.shape(part)}.")
 
 
 def _name(vjp: VJP) -> str:
