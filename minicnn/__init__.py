@@ -9,14 +9,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from minicnn import data, kernels, layers, models, ops, optim, schedules, train
+    from minicnn import data, kernels, layers, models, ops, optim, schedules, train, trunks
     from minicnn.autograd import Tensor, grad, value_and_grad
+    from minicnn.estimator import CNNClassifier
     from minicnn.layers import coverage, explain_shapes
     from minicnn.records import from_json, register, to_json
     from minicnn.validation import ShapeError
 
 __version__ = "0.1.0"
 __all__ = [
+    "CNNClassifier",
     "ShapeError",
     "Tensor",
     "coverage",
@@ -33,10 +35,12 @@ __all__ = [
     "schedules",
     "to_json",
     "train",
+    "trunks",
     "value_and_grad",
 ]
 
 _HOMES = {
+    "CNNClassifier": "estimator",
     "ShapeError": "validation",
     "Tensor": "autograd",
     "coverage": "layers",

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import minicnn
+
 ROOT = Path(__file__).parents[1]
 FILES = sorted([*(ROOT / "minicnn").rglob("*.py"), *(ROOT / "experiments").rglob("*.py")])
 FLOORS = [
@@ -23,8 +25,8 @@ FLOORS = [
     {"schedules", "clipping", "data"},
     {"optim"},
     {"layers"},
-    {"models", "train"},
-    {"difference_quotients", "gradcheck", "study"},
+    {"models", "trunks", "train"},
+    {"difference_quotients", "gradcheck", "study", "estimator"},
     {"experiments"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
@@ -231,6 +233,13 @@ def modules_after(statement):
 def test_importing_needs_numpy_alone(statement):
     heavy = {"scipy", "sklearn", "numba", "llvmlite", "matplotlib", "tqdm", "pooch", "jinja2", "torch", "joblib"}
     assert not modules_after(statement) & heavy
+
+
+@pytest.mark.parametrize("name", minicnn.__all__)
+def test_every_public_name_is_there(name):
+    found = getattr(minicnn, name)
+    assert found is not None
+    assert name in dir(minicnn)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -5,7 +5,7 @@ searched for on this machine before they are downloaded, and whose checksums are
 """
 
 from minicnn.data.augmentation import Augmentation, augment, warp
-from minicnn.data.sets import Dataset, load
+from minicnn.data.sets import Dataset, from_arrays, load
 from minicnn.data.split import Split, batches
 
-__all__ = ["Augmentation", "Dataset", "Split", "augment", "batches", "load", "warp"]
+__all__ = ["Augmentation", "Dataset", "Split", "augment", "batches", "from_arrays", "load", "warp"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
 from pathlib import Path
@@ -139,7 +140,7 @@ def load(
     sizes = _held_out(name, source, test, valid)
     _check_seed(seed)
     pixels, labels, official = _read(name, source, root, download)
-    test_at, valid_at, train_at = _stratified(labels, sizes, seed)
+    test_at, valid_at, train_at = stratified(labels, sizes, seed)
     return Dataset(
         name=name,
         train=_split(pixels[train_at], labels[train_at], source.white),
@@ -147,6 +148,45 @@ def load(
         test=_split(pixels[test_at], labels[test_at], source.white) if official is None else official,
         classes=source.classes,
     )
+
+
+@hints.explained
+def from_arrays(
+    images: np.ndarray,
+    labels: np.ndarray,
+    *,
+    seed: int = 0,
+    valid: float = 0.1,
+    test: float = 0.2,
+    name: str = "arrays",
+    classes: Sequence[str] | None = None,
+) -> Dataset:
+    """Return a data set of your own images, split at random with the classes in proportion.
+
+    Images are (N, H, W, C) floats, labels (N,) integers from 0; `classes` are their names, by default the numbers.
+    `seed`, `valid` and `test` are those of `load`. Raises ValueError for labels outside the classes and for fractions
+    that leave fewer images than classes for training.
+
+    >>> from_arrays(np.zeros((40, 5, 5, 3), np.float32), np.arange(40) % 2).train
+    Split(28 images of 5x5x3, float32)
+    """
+    whole = Split(np.asarray(images), labels)
+    names = tuple(map(str, range(int(whole.labels.max(initial=-1)) + 1))) if classes is None else tuple(classes)
+    if not len(whole) or whole.labels.min() < 0 or whole.labels.max() >= len(names):
+        raise ValueError(f"from_arrays: labels must be from 0 to {len(names) - 1}, one per image, got others or none.")
+    _check_seed(seed)
+    fractions = {"test": test, "valid": valid}
+    sizes = [
+        round(validation.number("from_arrays", part, fraction, least=0, below=1) * len(whole))
+        for part, fraction in fractions.items()
+    ]
+    if len(whole) - sum(sizes) < len(names):
+        raise ValueError(
+            f"from_arrays: test and valid must leave one image per class for training, got test={test} and "
+            f"valid={valid} of {len(whole)} images. Use smaller fractions."
+        )
+    test_at, valid_at, train_at = stratified(whole.labels, (sizes[0], sizes[1]), seed)
+    return Dataset(name, whole[train_at], whole[valid_at], whole[test_at], names)
 
 
 def _source(name: str) -> Source:
@@ -230,7 +270,7 @@ def _path(name: str, source: Source, file: str, folders: list[Path], download: b
     return path
 
 
-def _stratified(labels: np.ndarray, sizes: tuple[int, int], seed: int) -> list[np.ndarray]:
+def stratified(labels: np.ndarray, sizes: tuple[int, int], seed: int) -> list[np.ndarray]:
     """Return the indices of parts of these sizes, then those of the rest; all shuffled, classes in proportion."""
     from sklearn.model_selection import train_test_split
 

@@ -20,6 +20,7 @@ in C, which no signal handler can divide.
 from __future__ import annotations
 
 import _thread
+import contextlib
 import functools
 import itertools
 import os
@@ -27,7 +28,7 @@ import queue
 import re
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -185,6 +186,18 @@ def threads() -> int:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         _THREADS = min(_asked() or cores, MAX_THREADS)
     return _THREADS
+
+
+@contextlib.contextmanager
+def limit(count: int) -> Iterator[None]:
+    """Use at most `count` cores meanwhile."""
+    global _THREADS
+    before = threads()
+    _THREADS = min(before, count)
+    try:
+        yield
+    finally:
+        _THREADS = before
 
 
 def _asked() -> int:

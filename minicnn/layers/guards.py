@@ -89,7 +89,7 @@ def _shaped(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         where = f"{type(self).__name__}.{method.__name__}"
-        bound = _bound(where, method, self, args, kwargs)
+        bound = _bound(where, method, args, kwargs)
         if "rng" in bound:
             generator(where, bound["rng"])
         bound["shape"] = check_shape(where, bound["shape"])
@@ -120,7 +120,7 @@ def _calibrated(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         where = f"{type(self).__name__}.calibrate"
-        given = _bound(where, method, self, args, kwargs)
+        given = _bound(where, method, args, kwargs)
         check_batch(where, given["params"], given["x"], None)
         if isinstance(given["x"], Tensor):
             raise TypeError(f"{where}: x must be a float32 or float64 array, got a Tensor. Use x.data.")
@@ -129,10 +129,16 @@ def _calibrated(method: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _bound(where: str, method: Any, self: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    signature = inspect.signature(functools.partial(method, self))
+def _bound(where: str, method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    signature = _signature(method)
     explain_call(where, signature, args, kwargs)
     return dict(signature.bind(*args, **kwargs).arguments)
+
+
+@functools.cache
+def _signature(method: Any) -> inspect.Signature:
+    """Return the signature without `self`. Reading it takes longer than most of the methods that are guarded."""
+    return inspect.signature(functools.partial(method, None))
 
 
 _GUARDS = {

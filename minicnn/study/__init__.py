@@ -19,12 +19,12 @@ report/        tables, sentences, figures and an HTML page
 
 from minicnn.study.inference import Interval, Row, mean_interval, paired_difference, summarize, verdict
 from minicnn.study.ledger import Run, read_csv, write_csv, write_curves_csv
+from minicnn.study.legacy import Recipe, Study
 from minicnn.study.report.figures import accuracy_against_cost, differences, learning_curves
 from minicnn.study.report.html import write_report
 from minicnn.study.report.sentences import findings, headline
 from minicnn.study.report.tables import format_table, markdown_table
 from minicnn.study.runner import run_all, run_one
-from minicnn.study.spec import Recipe, Study
 
 __all__ = [
     "Interval",

@@ -21,33 +21,25 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, median, stdev
-from typing import Literal
 
 from minicnn.optional import need
 from minicnn.study.ledger import Run, by_arm
+from minicnn.study.statistics.intervals import LEAST_REPLICATES as LEAST_SEEDS
+from minicnn.study.statistics.intervals import (
+    ROUNDING,
+    Factor,
+    Interval,
+    Verdict,
+    differences_by_seed,
+    standard_error,
+    verdict,
+)
+from minicnn.study.statistics.intervals import mean_interval as _mean_interval
 
-Verdict = Literal["better", "worse", "equivalent", "undecided"]
-LEAST_SEEDS = 3
-"""The fewest seeds for a verdict: the standard deviation of two values rests on a single difference."""
-ROUNDING = 1e-9
-"""Accuracies that differ by less are equal up to rounding: one image in a thousand million."""
+__all__ = ["LEAST_SEEDS", "Interval", "verdict"]
+
 SIGNIFICANCE = 0.05
 """The adjusted p-value from which on no arm is called better or worse."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """The mean of `n` replicates and the ends of its confidence interval, which are NaN if there is no interval."""
-
-    mean: float
-    low: float
-    high: float
-    n: int
-
-    @property
-    def half(self) -> float:
-        """Half the width of the interval."""
-        return (self.high - self.low) / 2
 
 
 @dataclass(frozen=True)
@@ -93,19 +85,13 @@ def mean_interval(
     >>> mean_interval([0.25, 0.25, 0.25])
     Interval(mean=0.25, low=nan, high=nan, n=3)
     """
-    if not 0 < confidence < 1:
-        raise ValueError(f"mean_interval: confidence must be between 0 and 1, got {confidence}. Use 0.95.")
-    error = _standard_error(values, test_share, resolution)
-    middle, n = mean(map(float, values)), len(values)
-    if math.isnan(error):
-        return Interval(middle, math.nan, math.nan, n)
-    half = float(need("scipy.stats").t.ppf((1 + confidence) / 2, n - 1)) * error
-    return Interval(middle, middle - half, middle + half, n)
+    return _mean_interval(values, factor=_factor(test_share), confidence=confidence, resolution=resolution)
 
 
 def p_value(values: Sequence[float], *, test_share: float | None = None, resolution: float = ROUNDING) -> float:
     """Return the two-sided p-value of a mean of zero, from the t of `mean_interval`; NaN if that has no interval."""
-    error, middle = _standard_error(values, test_share, resolution), mean(map(float, values))
+    error = standard_error("mean_interval", values, _factor(test_share), resolution)
+    middle = mean(map(float, values))
     if math.isnan(error):
         return math.nan
     return float(2 * need("scipy.stats").t.sf(abs(middle) / error, len(values) - 1))
@@ -124,22 +110,6 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
     return tuple(p if math.isnan(p) else float(next(adjusted)) for p in p_values)
 
 
-def differences_by_seed(
-    a: Mapping[int, float], b: Mapping[int, float], names: tuple[str, str] = ("a", "b")
-) -> dict[int, float]:
-    """Return a - b for each seed in both, in the order of `a`.
-
-    Raises ValueError, with the `names` and the seeds, if they have no seed in common.
-    """
-    common = {seed: float(a[seed]) - float(b[seed]) for seed in a if seed in b}
-    if not common:
-        seeds = f"{names[0]} has {sorted(a)}, {names[1]} has {sorted(b)}"
-        raise ValueError(
-            f"{names[0]} - {names[1]}: the arms must have a seed in common, got {seeds}. Run both with the same seeds."
-        )
-    return common
-
-
 def paired_difference(
     a: Mapping[int, float],
     b: Mapping[int, float],
@@ -154,28 +124,6 @@ def paired_difference(
     """
     differences = tuple(differences_by_seed(a, b).values())
     return mean_interval(differences, test_share=test_share, confidence=confidence)
-
-
-def verdict(interval: Interval, rope: float = 0.0) -> Verdict:
-    """Compare the interval of a difference with ±`rope`, the region of practical equivalence, in the same unit.
-
-    The verdict is "better" if the whole interval lies above the region, "worse" if it lies below, "equivalent" if it
-    lies inside, else "undecided", as without an interval or with fewer than LEAST_SEEDS replicates.
-
-    >>> verdict(Interval(0.02, 0.01, 0.03, n=10), rope=0.005)
-    'better'
-    """
-    if rope < 0:
-        raise ValueError(f"verdict: rope must be at least 0, got {rope}. Use a difference such as 0.005.")
-    if interval.n < LEAST_SEEDS:
-        return "undecided"
-    if interval.low > rope:
-        return "better"
-    if interval.high < -rope:
-        return "worse"
-    if interval.low >= -rope and interval.high <= rope:
-        return "equivalent"
-    return "undecided"
 
 
 def summarize(
@@ -263,21 +211,13 @@ def _adjusted(p_values: dict[str, float]) -> dict[str, float]:
     return {arm: p if math.isnan(p) else a for (arm, p), a in zip(p_values.items(), adjusted, strict=True)}
 
 
-def _standard_error(values: Sequence[float], test_share: float | None, resolution: float) -> float:
-    """Return the standard error of the mean, NaN if it cannot be estimated from the values."""
-    finite = sum(map(math.isfinite, values))
-    if finite < len(values) or not finite:
-        raise ValueError(
-            f"mean_interval: values must be one or more finite numbers, got {len(values)} values of which "
-            f"{len(values) - finite} are not finite."
-        )
+def _factor(test_share: float | None) -> Factor:
     if test_share is not None and not test_share > 0:
         raise ValueError(
             f"mean_interval: test_share must be above 0, got {test_share}. "
             "Use n_test / n_train, or None for a fixed test set."
         )
-    sd = stdev(map(float, values)) if len(values) > 1 else math.nan
-    return sd * math.sqrt(1 / len(values) + (test_share or 0)) if sd >= resolution else math.nan
+    return lambda n: 1 / n + (test_share or 0)
 
 
 def _common_value(arm: str, what: str, values: Sequence[int]) -> int:

@@ -18,7 +18,7 @@ from typing import Any
 from minicnn import data, train
 from minicnn.layers import Layer, summary
 from minicnn.study.ledger import Run
-from minicnn.study.spec import Recipe, Study
+from minicnn.study.legacy import Recipe, Study
 
 
 def run_one(recipe: Recipe, arm: str, net: Layer, seed: int, tick: Callable[[], object] = lambda: None) -> Run:

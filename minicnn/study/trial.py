@@ -1,0 +1,151 @@
+"""One trial: a pure function of an arm, a recipe, a seed and data; its results are plain values.
+
+A trial runs on one core, so that its bits do not depend on where it runs or on what runs beside it.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from minicnn import kernels, train
+from minicnn.data import Dataset
+from minicnn.layers import Layer
+from minicnn.study.measures import Measure
+from minicnn.study.replicates import Replicates, Source, base, of_replicate
+from minicnn.study.spec import Recipe
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What to train, and under which name to record it.
+
+    `role` is "test", or "tune" for a trial on validation images, which never opens the test part; `rate` is its
+    learning rate.
+    """
+
+    id: str
+    role: str
+    arm: str
+    replicate: int
+    seed: int
+    net: Layer
+    recipe: Recipe
+    measures: Mapping[str, Measure]
+    source: Source
+    replicates: Replicates
+    rate: float | None = None
+
+    def dataset(self) -> Dataset:
+        """Return the images: those of the replicate, or, for tuning, a split by the trial's own seed."""
+        if self.role == "tune":
+            return base(self.source, self.seed)
+        return of_replicate(self.source, self.replicates, self.replicate)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of a trial.
+
+    Attributes
+    ----------
+    id : str
+        The trial's.
+    error : str
+        A traceback if the trial failed, else "".
+    values : list of tuple
+        (split, measure, condition, value) for each number.
+    per_image : dict of ndarray
+        "measure|condition" -> one value per test image, and "predictions" -> predicted classes.
+    curve : list of dict
+        The history of training, one row per epoch, with `cpu_seconds` since the start.
+    params : dict
+        The parameters after the last epoch.
+    seconds, cpu_seconds : float
+        Of the whole trial.
+    """
+
+    id: str
+    error: str = ""
+    values: list[tuple[str, str, str, float]] = field(default_factory=list)
+    per_image: dict[str, np.ndarray] = field(default_factory=dict)
+    curve: list[dict[str, float]] = field(default_factory=list)
+    params: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+
+
+def run_trial(trial: Trial) -> Outcome:
+    """Train and measure; an exception becomes the error of the outcome. KeyboardInterrupt passes through."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    try:
+        with kernels.one_thread():
+            found = _run(trial, cpu)
+    except Exception:  # any error of a net, a measure or a data function costs this trial alone
+        found = {"error": traceback.format_exc()}
+    return Outcome(trial.id, seconds=time.perf_counter() - wall, cpu_seconds=time.process_time() - cpu, **found)
+
+
+def _run(trial: Trial, began: float) -> dict[str, Any]:
+    parts, cpu = trial.dataset(), []
+
+    def note_time(moment: train.Moment) -> None:
+        cpu.append(time.process_time() - began)
+
+    result = train.fit(
+        trial.net,
+        parts.train,
+        valid=parts.valid if len(parts.valid) else None,
+        optimizer=trial.recipe.optimizer,
+        epochs=trial.recipe.epochs,
+        batch_size=trial.recipe.batch_size,
+        label_smoothing=trial.recipe.label_smoothing,
+        augment=trial.recipe.augment,
+        seed=trial.seed,
+        callbacks=[note_time],
+        progress=False,
+    )
+    if result.interrupted:
+        raise KeyboardInterrupt
+    rows = [{**row, "cpu_seconds": seconds} for row, seconds in zip(result.history.rows, cpu, strict=True)]
+    found: dict[str, Any] = {"curve": rows, "params": result.params, "values": _last(rows[-1])}
+    if trial.role == "test":
+        values, per_image = measured(trial.measures, trial.net, result.params, parts)
+        found["values"] += values
+        found["per_image"] = per_image | {"predictions": _predictions(trial.net, result.params, parts)}
+    return found
+
+
+def measured(
+    measures: Mapping[str, Measure], net: Layer, params: Any, dataset: Dataset
+) -> tuple[list[tuple[str, str, str, float]], dict[str, np.ndarray]]:
+    """Return the value of each measure and condition on the test images, and the values per image."""
+    values, per_image = [], {}
+    for name, measure in measures.items():
+        found = measure(net, params, dataset)
+        for condition, value in found.items() if isinstance(found, Mapping) else [("", found)]:
+            array = np.asarray(value)
+            if array.ndim:
+                per_image[f"{name}|{condition}"] = array
+            values.append(("test", name, condition, float(array.mean(dtype=np.float64))))
+    return values, per_image
+
+
+def _last(row: Mapping[str, float]) -> list[tuple[str, str, str, float]]:
+    """Return what the history says after the last epoch, by part."""
+    found = [("train", name, "", row[name]) for name in ("loss", "accuracy")]
+    return found + [("valid", n.removeprefix("valid_"), "", v) for n, v in row.items() if n.startswith("valid_")]
+
+
+def _predictions(net: Layer, params: Any, dataset: Dataset) -> np.ndarray:
+    predicted = train.predict(net, params, dataset.test.images).argmax(axis=1)
+    smallest = np.min_scalar_type(max(len(dataset.classes) - 1, 0))
+    return np.asarray(predicted, smallest)
+
+
+Runner = Callable[[Trial], Outcome]
