@@ -53,6 +53,7 @@ def is_on() -> bool:
 @functools.cache
 def _wanted() -> bool:
     asked = os.environ.get("MINICNN_FUSE", "")
+    # A misspelt value, such as "off", must not leave fusion on in silence.
     if asked not in ("", "0", "1"):
         raise ValueError(f"minicnn: MINICNN_FUSE must be 0 or 1, got {asked!r}. Set it to 0 to run each layer alone.")
     return asked != "0"
@@ -72,6 +73,7 @@ def one_by_one(named: Named) -> tuple[Step, ...]:
 
 def plan(named: Named) -> tuple[Step, ...]:
     """Return the steps of a chain with fusion. Only exact types are fused: a subclass may compute something else."""
+    # Each layer belongs to exactly one step, so `start` moves on by the layers that a step has taken.
     # Greedy from left to right: the kernel of a convolution saves most, so it takes all that it can.
     steps: list[Step] = []
     start = 0

@@ -30,6 +30,7 @@ def pool_windows(
 ) -> Windows:
     """Return how the windows of a pooling lie on images; `strides` defaults to the window."""
     check_image(where, x)
+    # Windows that touch without overlapping are what pooling means to most, so they are the default.
     steps = pool_size if strides is None else strides
     return windows(where, (x[1], x[2]), pool_size, steps, padding, dilation_rate, ceil_mode=ceil_mode, pooling=True)
 
@@ -81,6 +82,7 @@ def max_pool2d(
     """
     w = pool_windows("max_pool2d", x.shape, pool_size, strides, padding, dilation_rate, ceil_mode)
     y = kernels.max_pool2d(x, w.geometry)
+    # No argmax is kept: comparing x with y finds it again, and evaluation would pay for what it does not use.
     return y, (lambda g: kernels.max_pool2d_grad(g, x, y, w.geometry, ties == "split"),)
 
 
@@ -140,6 +142,7 @@ def global_max_pool2d_shape(x: Shape, *, keepdims: bool = False, ties: Ties = "f
 @op(global_max_pool2d_shape)
 def global_max_pool2d(x: Array, *, keepdims: bool = False, ties: Ties = "first") -> Any:
     """Maximum of each channel: (N, H, W, C) -> (N, C). One window over the whole image, ties as in max_pool2d."""
+    # A pooling with one window, so that ties and NaN follow the same rule and no second kernel is needed.
     whole = one_window(x.shape[1:3])
     y = kernels.max_pool2d(x, whole)
 

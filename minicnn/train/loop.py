@@ -108,8 +108,10 @@ def fit(
     """
     checks.check_counts(epochs, batch_size, seed)
     checks.check_fit(net, train, valid, optimizer, params, augment, label_smoothing, callbacks, progress)
+    # A generator for each use, so that switching augmentation on does not change weights or batches.
     first, order, noise, warp = _generators(seed, 4)
     params = net.init(first, train.images.shape[1:]) if params is None else params
+    # The last batch of an epoch may be smaller, but it is a step, and schedules count steps.
     steps = math.ceil(len(train) / batch_size)
     optimizer = optim.over(optimizer, steps * epochs)
     state, history, interrupted = optimizer.init(params), History(), False
