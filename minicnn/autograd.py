@@ -71,7 +71,7 @@ class Tensor(NumpyInterface, Node):
         return f"Tensor({np.array2string(self.data, separator=', ', threshold=20)}{made})"
 
     def __iter__(self) -> Iterator[Any]:
-        # Without it Python would index with 0, 1, 2, ... until an IndexError, and indexing raises another error.
+        # Without this method Python would index until an IndexError, and past the end `getitem` raises ShapeError.
         return (self[i] for i in range(len(self)))
 
     __add__, __radd__ = _operator(ops.add)

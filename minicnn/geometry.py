@@ -1,4 +1,4 @@
-"""Window arithmetic: how many windows fit, which pads they need, which cells they read. The only home of it.
+"""Window arithmetic: how many windows fit, which padding they need, which pixels they read. The only home of it.
 
 Notation, along one axis: n cells, a window of k taps that lie d apart (so it spans (k - 1) * d + 1 cells), one
 window every s cells, `before` and `after` padded cells.
@@ -196,7 +196,7 @@ def windows(
     return _windows(where, size, taps, steps, gaps, pads, rounding, pooling)
 
 
-# Every step asks for the same few windows again, and the checks cost more than a small kernel.
+# Every step of a training asks for the same few windows again.
 @functools.lru_cache(maxsize=4096)
 def _windows(
     where: str,
@@ -227,8 +227,7 @@ def _windows(
 def _axis(n: int, k: int, s: int, d: int, pads: tuple[int, int] | None, rounding: str) -> Axis:
     span = (k - 1) * d + 1
     if pads is None:
-        # "same" means as many windows as strides fit, whatever the window: ceil(n / s), written with floor division.
-        out = -(-n // s)
+        out = -(-n // s)  # ceil(n / s) in integers: a float would round for large n
         total = max(0, (out - 1) * s + span - n)
         return Axis(n, k, s, d, total // 2, total - total // 2, out)
     before, after = pads

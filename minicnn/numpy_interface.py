@@ -44,7 +44,7 @@ class NumpyInterface:
         return len(self.data)
 
     def __array__(self, *_: Any, **__: Any) -> np.ndarray:
-        # NumPy would take the data silently, and all that is computed from it would have no gradient.
+        # Without this method NumPy would walk through a Tensor as a sequence and make an array of Tensors.
         raise TypeError(
             "numpy: arguments must be arrays, got a Tensor. Use minicnn.ops, or x.data if no gradient is needed."
         )

@@ -50,6 +50,7 @@ def is_on() -> bool:
     return _wanted() and kernels.can_fuse()
 
 
+# Read once: gradients with fusion have other last bits, so that a training must not change over on its way.
 @functools.cache
 def _wanted() -> bool:
     asked = os.environ.get("MINICNN_FUSE", "")
@@ -73,7 +74,6 @@ def one_by_one(named: Named) -> tuple[Step, ...]:
 
 def plan(named: Named) -> tuple[Step, ...]:
     """Return the steps of a chain with fusion. Only exact types are fused: a subclass may compute something else."""
-    # Each layer belongs to exactly one step, so `start` moves on by the layers that a step has taken.
     # Greedy from left to right: the kernel of a convolution saves most, so it takes all that it can.
     steps: list[Step] = []
     start = 0

@@ -31,7 +31,7 @@ def conv2d_shape(
         raise ShapeError("conv2d", f"kernel must have 4 axes, got {len(kernel)} axes {kernel}", fix)
     groups = integer("conv2d", "groups", groups, most=LARGEST)
     channels, filters = x[3], kernel[3]
-    # Before the windows: images with channels first also have rows that are too few, which would hide the reason.
+    # Before the windows: images with channels first seem to have few rows, and that error would hide the reason.
     if channels != kernel[2] * groups:
         takes = f"{kernel} for {kernel[2]} x {groups} groups"
         what = f"kernel must fit the {channels} channels of the input {x}, got {takes}"
