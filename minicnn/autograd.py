@@ -29,6 +29,7 @@ def _operator(the_op: Callable[[Any, Any], Any]) -> tuple[Callable[[Any, Any], A
     def forward(self: Any, other: Any) -> Any:
         return the_op(self, other)
 
+    # Python calls `__radd__` of the right operand where the left one, a number or a list, cannot add a Tensor.
     def reflected(self: Any, other: Any) -> Any:
         return the_op(other, self)
 
@@ -56,6 +57,7 @@ class Tensor(NumpyInterface, Node):
     array([2., 4., 6.])
     """
 
+    # Empty, so that a Tensor has no dict: one is made for each op of a step, and a misspelt attribute is an error.
     __slots__ = ()
 
     shape = property(lambda self: self.data.shape)
@@ -70,6 +72,7 @@ class Tensor(NumpyInterface, Node):
         return f"Tensor({np.array2string(self.data, separator=', ', threshold=20)}{made})"
 
     def __iter__(self) -> Iterator[Any]:
+        # Without this method Python would index until an IndexError, and past the end `getitem` raises ShapeError.
         return (self[i] for i in range(len(self)))
 
     __add__, __radd__ = _operator(ops.add)
@@ -130,6 +133,7 @@ def value_and_grad(f: Callable[..., Any], *, has_aux: bool = False) -> Callable[
         result = f(tensors, *rest, **kwargs)
         y, aux = _check_pair(result) if has_aux else (result, None)
         if not isinstance(y, Tensor):
+            # `f` used no parameter, so that its result is a plain array; each gradient is then zero.
             y = Tensor(float_array("value_and_grad", "the result", y))
         grads = dict(disjoint(walk(y, wanted)))
         gradients = trees.map_leaves(lambda t: grads[t] if t in grads else np.zeros_like(t.data), tensors)

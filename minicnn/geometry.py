@@ -1,4 +1,4 @@
-"""Window arithmetic: how many windows fit, which pads they need, which cells they read. The only home of it.
+"""Window arithmetic: how many windows fit, which padding they need, which pixels they read. The only home of it.
 
 Notation, along one axis: n cells, a window of k taps that lie d apart (so it spans (k - 1) * d + 1 cells), one
 window every s cells, `before` and `after` padded cells.
@@ -125,7 +125,7 @@ def windows(
     ((0, 1), (0, 1))
     """
     if len(size) != 2:
-        raise ShapeError(where, f"the input has shape {size}, it takes (H, W, C)", "Put it before Flatten and Dense.")
+        raise ShapeError(where, f"the input must have shape (H, W, C), got {size}", "Put it before Flatten and Dense.")
     taps, steps, gaps = check_window(where, window, strides, dilation, pooling=pooling)
     pads = check_padding(where, padding)
     ceil = flag(where, "ceil_mode", ceil_mode)
@@ -158,7 +158,8 @@ def _windows(
 ) -> Windows:
     for name, n in zip(("rows", "columns"), size, strict=True):
         if n < 1:
-            raise ShapeError(where, f"the input is {size[0]}x{size[1]}, it has no {name}", "Use a larger image.")
+            what = f"the input must have at least one row and column, got {size[0]}x{size[1]} with no {name}"
+            raise ShapeError(where, what, "Use a larger image.")
     rows, cols = (
         _axis(size[i], taps[i], steps[i], gaps[i], None if pads is None else pads[i], rounding) for i in (0, 1)
     )
@@ -174,24 +175,26 @@ def _windows(
 def _axis(n: int, k: int, s: int, d: int, pads: tuple[int, int] | None, rounding: str) -> Axis:
     span = (k - 1) * d + 1
     if pads is None:
-        out = -(-n // s)
+        out = -(-n // s)  # ceil(n / s) in integers: a float would round for large n
         total = max(0, (out - 1) * s + span - n)
         return Axis(n, k, s, d, total // 2, total - total // 2, out)
     before, after = pads
     free = n + before + after - span
     out = (-(-free // s) if rounding == "ceil" else free // s) + 1
+    # Rounding up can add a window that starts in the padding after the image: it would contain no pixel.
     if rounding == "ceil" and (out - 1) * s >= n + before:
         out -= 1
     return Axis(n, k, s, d, before, after, out)
 
 
 def _check_pool_pads(where: str, *axes: Axis) -> None:
+    # A convolution may pad more: a window of zeros gives its bias. A maximum of no pixel would be -inf.
     for axis in axes:
         if max(axis.before, axis.after) >= axis.span:
             raise ShapeError(
                 where,
-                f"pads of {axis.before} and {axis.after} around a window that spans {axis.span}: some windows"
-                " would read pads only",
+                f"padding must be smaller than the window extent {axis.span}, got {(axis.before, axis.after)}:"
+                " some windows would contain only padding",
                 f"Use a padding of at most {axis.span - 1}, padding='same', or pad before pooling with pad2d.",
             )
 
@@ -209,7 +212,7 @@ def _does_not_fit(
     rows, cols = axes
     dilated = f" (it spans {rows.span}x{cols.span})" if max(rows.d, cols.d) > 1 else ""
     padded = max(rows.before + rows.after, cols.before + cols.after) > 0
-    what = f"a {rows.k}x{cols.k} window{dilated} does not fit a {size[0]}x{size[1]} input{' with its pads' * padded}"
+    what = f"a {rows.k}x{cols.k} window{dilated} does not fit a {size[0]}x{size[1]} input{' with its padding' * padded}"
     name = "pool_size" if pooling else "kernel_size"
     down, across = (max(0, a.n + a.before + a.after - 1) // a.d + 1 for a in axes)
     most = f"{name} <= {down if down == across else (down, across)}"
@@ -223,10 +226,11 @@ def check_image(where: str, x: Shape) -> None:
         axes = "Add the channel axis with x[..., None], the batch axis with x[None]."
         fixes = {3: axes, 5: "Use reshape. The input shape of a layer leaves the batch axis out: (H, W, C)."}
         fix = fixes.get(len(x), "Use reshape.")
-        raise ShapeError(where, f"the input has {len(x)} axes {x}, it takes 4: (N, H, W, C)", fix)
+        raise ShapeError(where, f"the input must have 4 axes (N, H, W, C), got {len(x)} axes {x}", fix)
     for n, name in zip(x[1:], ("rows", "columns", "channels"), strict=True):
         if n < 1:
-            raise ShapeError(where, f"the input {x} has no {name}", "Use a larger image; only the batch may be empty.")
+            what = f"the input must have at least one row, column and channel, got {x} with no {name}"
+            raise ShapeError(where, what, "Use a larger image; only the batch may be empty.")
 
 
 def check_window(
@@ -246,13 +250,13 @@ def check_padding(where: str, padding: Any, name: str = "padding") -> Pads | Non
     if isinstance(padding, str):
         if padding not in ("valid", "same"):
             hint = near(padding.lower(), ("valid", "same"))
-            raise ValueError(f"{where}: {name}={shown(padding)} is not known.{hint} Use 'valid', 'same', {_PADDING}.")
+            raise ValueError(f"{where}: {name} must be 'valid', 'same', {_PADDING}, got {shown(padding)}.{hint}")
         return None if padding == "same" else ((0, 0), (0, 0))
     if _is_pair(padding) and all(_is_pair(side) for side in padding):
         (top, bottom), (left, right) = (pair(where, name, side, least=0) for side in padding)
         return (top, bottom), (left, right)
     if isinstance(padding, list | tuple) and not _is_pair(padding):
-        raise ValueError(f"{where}: {name}={shown(padding)} has {len(padding)} parts. Use {_PADDING}.")
+        raise ValueError(f"{where}: {name} must be {_PADDING}, got {shown(padding)} of length {len(padding)}.")
     ph, pw = pair(where, name, padding, least=0)
     return (ph, ph), (pw, pw)
 

@@ -38,8 +38,8 @@ class ShapeError(ValueError):
 
     Examples
     --------
-    >>> print(ShapeError("conv2d", "the kernel wants 3 channels, the input has 1", "Use a 3-channel image."))
-    conv2d: the kernel wants 3 channels, the input has 1. Use a 3-channel image.
+    >>> print(ShapeError("conv2d", "kernel must have 1 channel, as the input has, got 3", "Use a 3-channel image."))
+    conv2d: kernel must have 1 channel, as the input has, got 3. Use a 3-channel image.
     """
 
     def __init__(self, where: str, what: str, fix: str) -> None:

@@ -60,7 +60,7 @@ class Layer(metaclass=LayerType):
 
     def output_shape(self, shape: Shape) -> Shape:
         """Return the shape of the result for an input of this shape; raise ShapeError if the input does not fit."""
-        raise TypeError(f"{type(self).__name__}: output_shape must be defined by the layer.")
+        raise TypeError(f"{type(self).__name__}: output_shape must be defined by the layer, got none.")
 
     def init(self, rng: np.random.Generator, shape: Shape) -> Params:
         """Return initial parameters for an input of this shape."""
@@ -74,7 +74,7 @@ class Layer(metaclass=LayerType):
     @_guarded
     def __call__(self, params: Params, x: Any, rng: np.random.Generator | None = None) -> Any:
         """Return the result for a batch; `rng` means training."""
-        raise TypeError(f"{type(self).__name__}: __call__ must be defined by the layer.")
+        raise TypeError(f"{type(self).__name__}: __call__ must be defined by the layer, got none.")
 
     def calibrate(self, params: Params, x: np.ndarray) -> tuple[Params, Any]:
         """Return the parameters with population statistics from this batch, and the result for it."""

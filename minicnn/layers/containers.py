@@ -26,7 +26,7 @@ class _Container(Layer):
 
     def parts(self) -> list[tuple[str, Layer]]:
         """Return the children with their names."""
-        raise TypeError(f"{type(self).__name__}: parts() must be defined by the container.")
+        raise TypeError(f"{type(self).__name__}: parts() must be defined by the container, got none.")
 
     def _visit(self, shape: Shape) -> Iterator[Visited]:
         """Yield each child with its input shape, once it is known that it fits; raise for the first that does not."""

@@ -50,10 +50,12 @@ def is_on() -> bool:
     return wanted() and kernels.can_fuse()
 
 
+# Read once: gradients with fusion have other last bits, so that a training must not change over on its way.
 @functools.cache
 def wanted() -> bool:
     """Tell whether MINICNN_FUSE lets plans be used."""
     asked = os.environ.get("MINICNN_FUSE", "")
+    # A misspelt value, such as "off", must not leave fusion on in silence.
     if asked not in ("", "0", "1"):
         raise ValueError(f"minicnn: MINICNN_FUSE must be 0 or 1, got {asked!r}. Set it to 0 to run each layer alone.")
     return asked != "0"

@@ -121,7 +121,7 @@ def fit(
     checks.check_fit(net, train, valid, optimizer, params, augment, label_smoothing, callbacks, progress)
     first, order, noise, warp = _generators(seed, 4)
     params = net.init(first, train.images.shape[1:]) if params is None else params
-    steps = math.ceil(len(train) / batch_size)
+    steps = math.ceil(len(train) / batch_size)  # a smaller last batch is a step, too, and schedules count steps
     optimizer = optim.over(optimizer, steps * epochs)
     state, history, interrupted = optimizer.init(params), History(), False
     take_step = partial(_step, net, optimizer, rng=noise, smoothing=label_smoothing)
@@ -151,6 +151,7 @@ def fit(
 
 def _generators(seed: int, count: int) -> list[np.random.Generator]:
     """Return independent generators: a further draw of dropout must not change the order of the images."""
+    # spawn, not seed + 1, seed + 2, ...: the generators of neighbouring seeds would be the same ones.
     return [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(count)]
 
 
