@@ -20,6 +20,7 @@ from minicnn.study.tuning import with_rate
 PLANS: dict[str, dict[str, Any]] = tomllib.loads(Path(__file__).with_name("plan.toml").read_text(encoding="utf-8"))
 HELD_OUT_SEED = 20_000
 """Which training images are test images instead is drawn once, for all seeds of all studies."""
+CALIBRATION = {"nll": nll, "brier": brier, "ece": ece}
 ABOUT = {
     "flatten": "Every element of the feature map goes into the dense layer: no pooling.",
     "max": "Maxima of 2x2 windows, then a dense layer.",
@@ -180,9 +181,9 @@ def source(dataset: str) -> Any:
 
 
 def larger_test_set(dataset: str, held_out: int, padding: int, seed: int) -> Dataset:
-    """Return a data set whose test part has `held_out` training images beside the official ones, the same for all seeds.
+    """Return a data set whose test part has `held_out` training images beside the official ones.
 
-    Of what is left, 5,000 images are for validation and the others for training, drawn by the seed.
+    They are the same for all seeds. Of what is left, 5,000 images are for validation and the others for training, drawn by the seed.
     """
     whole = data.load(dataset, seed=0, valid=0)
     kept, _, rest = stratified(whole.train.labels, (held_out, 0), HELD_OUT_SEED)

@@ -129,7 +129,7 @@ def _report(chosen: Study, results: Results, options: argparse.Namespace) -> str
     compared = tables.comparisons(results, outcomes)
     limits = [s for o, c in compared.items() if (s := build.decidable(results, o, c))]
     page = study.write_report(
-        replace_command(results, options),
+        repeated(results, options),
         title=plan["question"],
         question=__doc__.splitlines()[0],
         notes=limits,
@@ -143,7 +143,7 @@ def _report(chosen: Study, results: Results, options: argparse.Namespace) -> str
     ])  # fmt: skip
 
 
-def replace_command(results: Results, options: argparse.Namespace) -> Results:
+def repeated(results: Results, options: argparse.Namespace) -> Results:
     """Return the results with the command that repeats them, in place of how Python was started."""
     words = ["python", "-m", "experiments.pooling_heads", "--dataset", options.dataset]
     for name in ("heads", "trunks", "match", "seeds", "epochs"):

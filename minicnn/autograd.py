@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from minicnn import ops, trees
-from minicnn.graph import Array, Node, Op, float_array, op, unbroadcast, walk
+from minicnn.graph import Array, Node, Op, op, walk
 from minicnn.hints import explained
-from minicnn.kernels.arrays import disjoint
+from minicnn.kernels.arithmetic import disjoint
 from minicnn.numpy_interface import NumpyInterface
-from minicnn.validation import flag
+from minicnn.ops.elementwise import unbroadcast
+from minicnn.validation import FLOATS, flag, float_array
 
 __all__ = ["Array", "Op", "Tensor", "grad", "op", "unbroadcast", "value_and_grad"]
 
@@ -28,6 +29,7 @@ def _operator(the_op: Callable[[Any, Any], Any]) -> tuple[Callable[[Any, Any], A
     def forward(self: Any, other: Any) -> Any:
         return the_op(self, other)
 
+    # Python calls `__radd__` of the right operand where the left one, a number or a list, cannot add a Tensor.
     def reflected(self: Any, other: Any) -> Any:
         return the_op(other, self)
 
@@ -55,6 +57,7 @@ class Tensor(NumpyInterface, Node):
     array([2., 4., 6.])
     """
 
+    # Empty, so that a Tensor has no dict: one is made for each op of a step, and a misspelt attribute is an error.
     __slots__ = ()
 
     shape = property(lambda self: self.data.shape)
@@ -69,6 +72,7 @@ class Tensor(NumpyInterface, Node):
         return f"Tensor({np.array2string(self.data, separator=', ', threshold=20)}{made})"
 
     def __iter__(self) -> Iterator[Any]:
+        # Without this method Python would index until an IndexError, and past the end `getitem` raises ShapeError.
         return (self[i] for i in range(len(self)))
 
     __add__, __radd__ = _operator(ops.add)
@@ -127,11 +131,9 @@ def value_and_grad(f: Callable[..., Any], *, has_aux: bool = False) -> Callable[
     def compute(params: Any, *rest: Any, **kwargs: Any) -> Any:
         tensors, wanted = _tensors(params)
         result = f(tensors, *rest, **kwargs)
-        if has_aux and not (isinstance(result, tuple) and len(result) == 2):
-            got = type(result).__name__
-            raise TypeError(f"value_and_grad: with has_aux, f must return (scalar, anything), got a {got}.")
-        y, aux = result if has_aux else (result, None)
+        y, aux = _check_pair(result) if has_aux else (result, None)
         if not isinstance(y, Tensor):
+            # `f` used no parameter, so that its result is a plain array; each gradient is then zero.
             y = Tensor(float_array("value_and_grad", "the result", y))
         grads = dict(disjoint(walk(y, wanted)))
         gradients = trees.map_leaves(lambda t: grads[t] if t in grads else np.zeros_like(t.data), tensors)
@@ -160,11 +162,9 @@ def _tensors(params: Any) -> tuple[Any, set[Node]]:
     """Return the tree of the parameters as Tensors, and the set of these Tensors."""
     wanted: set[Node] = set()
 
-    def tensor(value: Any, path: str = "params") -> Tensor:
-        if isinstance(value, Tensor):
-            fix = "Give plain arrays; there are no second derivatives."
-            raise TypeError(f"value_and_grad: {path} must be a plain array, got a Tensor. {fix}")
-        leaf = Tensor(float_array("value_and_grad", path, value))
+    def tensor(value: Any) -> Tensor:
+        plain = type(value) is np.ndarray and value.dtype in FLOATS
+        leaf = Tensor(value if plain else _check_leaf(value, "params"))
         wanted.add(leaf)
         return leaf
 
@@ -173,5 +173,19 @@ def _tensors(params: Any) -> tuple[Any, set[Node]]:
     except TypeError:
         # The path of a leaf is needed for the message alone, so the tree is walked with paths only now.
         for path, value in trees.items(params, "params"):
-            tensor(value, path)
+            _check_leaf(value, path)
         raise
+
+
+def _check_leaf(value: Any, path: str) -> np.ndarray:
+    if isinstance(value, Tensor):
+        fix = "Give plain arrays; there are no second derivatives."
+        raise TypeError(f"value_and_grad: {path} must be a plain array, got a Tensor. {fix}")
+    return float_array("value_and_grad", path, value)
+
+
+def _check_pair(result: Any) -> tuple[Any, Any]:
+    if not (isinstance(result, tuple) and len(result) == 2):
+        got = type(result).__name__
+        raise TypeError(f"value_and_grad: with has_aux, f must return (scalar, anything), got a {got}.")
+    return result

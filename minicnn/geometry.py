@@ -1,4 +1,4 @@
-"""Window arithmetic: how many windows fit, which pads they need, which cells they read. The only home of it.
+"""Window arithmetic: how many windows fit, which padding they need, which pixels they read. The only home of it.
 
 Notation, along one axis: n cells, a window of k taps that lie d apart (so it spans (k - 1) * d + 1 cells), one
 window every s cells, `before` and `after` padded cells.
@@ -15,8 +15,7 @@ import functools
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
-import numpy as np
-
+from minicnn.axis import Axis
 from minicnn.hints import near
 from minicnn.validation import ShapeError, check_area, check_elements, flag, integer, pair, shown
 
@@ -34,6 +33,7 @@ __all__ = [
     "check_image",
     "check_padding",
     "check_window",
+    "checked_windows",
     "integer",
     "one_window",
     "pair",
@@ -67,69 +67,6 @@ def one_window(size: Pair) -> Geometry:
     (1, 1)
     """
     return Geometry(size, (1, 1), ((0, 0), (0, 0)), (1, 1), (1, 1))
-
-
-@dataclass(frozen=True)
-class Axis:
-    """One axis of a window op with everything decided.
-
-    >>> Axis(n=5, k=3, s=2, d=1, before=1, after=1, out=3).formula("floor")
-    'floor((5 + 1 + 1 - 3) / 2) + 1 = 3'
-    """
-
-    n: int
-    k: int
-    s: int
-    d: int
-    before: int
-    after: int
-    out: int
-
-    @property
-    def span(self) -> int:
-        """Cells from the first to the last tap of a window."""
-        return (self.k - 1) * self.d + 1
-
-    @property
-    def overhang(self) -> int:
-        """Cells that the last window reads past the padded end (ceil mode only)."""
-        return max(0, (self.out - 1) * self.s + self.span - self.before - self.n - self.after)
-
-    @property
-    def unread(self) -> tuple[int, ...]:
-        """Cells of the input that no tap reads: at its end, or between windows and taps that lie apart."""
-        read = np.zeros(self.n, bool)
-        for tap in range(min(self.k, (self.n - 1 + self.before) // self.d + 1)):
-            first = tap * self.d - self.before  # of this tap's cells, one every stride; some may lie before the input
-            end = first + self.out * self.s
-            read[first % self.s if first < 0 else first : max(end, 0) : self.s] = True
-        return tuple(np.flatnonzero(~read).tolist())
-
-    def formula(self, rounding: str) -> str:
-        """Return the size formula with its numbers."""
-        if rounding == "same":
-            return f"ceil({self.n} / {self.s}) = {self.out}"
-        sides = (self.before, self.after) if self.before or self.after else ()
-        pads = "".join(f" {'-' if cells < 0 else '+'} {abs(cells)}" for cells in sides)
-        if sides and self.span == self.s == 1:
-            return f"{self.n}{pads} = {self.out}"
-        free = self.n + self.before + self.after - self.span
-        most = -(-free // self.s) + 1 if rounding == "ceil" else self.out
-        dropped = "" if most == self.out else f" = {most}, less one that would start past the input"
-        return f"{rounding}(({self.n}{pads} - {self.span}) / {self.s}) + 1{dropped} = {self.out}"
-
-    def real_cells(self, *, include_pad: bool) -> list[int]:
-        """Return how many cells each window reads: of the input, or of the input and its declared pads.
-
-        What hangs over past the declared pads in ceil mode never counts.
-        """
-        first, end = (-self.before, self.n + self.after) if include_pad else (0, self.n)
-        starts = [i * self.s - self.before for i in range(self.out)]
-        return [self._taps_before(end - start) - self._taps_before(first - start) for start in starts]
-
-    def _taps_before(self, distance: int) -> int:
-        """Return how many taps lie less than a distance from the first one."""
-        return min(max(-(-distance // self.d), 0), self.k)
 
 
 @dataclass(frozen=True)
@@ -188,12 +125,24 @@ def windows(
     ((0, 1), (0, 1))
     """
     if len(size) != 2:
-        raise ShapeError(where, f"the input has shape {size}, it takes (H, W, C)", "Put it before Flatten and Dense.")
+        raise ShapeError(where, f"the input must have shape (H, W, C), got {size}", "Put it before Flatten and Dense.")
     taps, steps, gaps = check_window(where, window, strides, dilation, pooling=pooling)
     pads = check_padding(where, padding)
     ceil = flag(where, "ceil_mode", ceil_mode)
     rounding = "same" if pads is None else "ceil" if ceil else "floor"
     return _windows(where, size, taps, steps, gaps, pads, rounding, pooling)
+
+
+def checked_windows(*args: Any, **options: Any) -> Windows:
+    """Return `windows` of arguments that a shape rule has accepted, without checking them in every step."""
+    try:
+        return _remembered(*args, **options)
+    except TypeError:  # a list cannot be remembered
+        return windows(*args, **options)
+
+
+# Numbers that are equal, as 1 and True, are one to the cache: only the rule sees what was given.
+_remembered = functools.lru_cache(maxsize=4096)(windows)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -209,7 +158,8 @@ def _windows(
 ) -> Windows:
     for name, n in zip(("rows", "columns"), size, strict=True):
         if n < 1:
-            raise ShapeError(where, f"the input is {size[0]}x{size[1]}, it has no {name}", "Use a larger image.")
+            what = f"the input must have at least one row and column, got {size[0]}x{size[1]} with no {name}"
+            raise ShapeError(where, what, "Use a larger image.")
     rows, cols = (
         _axis(size[i], taps[i], steps[i], gaps[i], None if pads is None else pads[i], rounding) for i in (0, 1)
     )
@@ -225,24 +175,26 @@ def _windows(
 def _axis(n: int, k: int, s: int, d: int, pads: tuple[int, int] | None, rounding: str) -> Axis:
     span = (k - 1) * d + 1
     if pads is None:
-        out = -(-n // s)
+        out = -(-n // s)  # ceil(n / s) in integers: a float would round for large n
         total = max(0, (out - 1) * s + span - n)
         return Axis(n, k, s, d, total // 2, total - total // 2, out)
     before, after = pads
     free = n + before + after - span
     out = (-(-free // s) if rounding == "ceil" else free // s) + 1
+    # Rounding up can add a window that starts in the padding after the image: it would contain no pixel.
     if rounding == "ceil" and (out - 1) * s >= n + before:
         out -= 1
     return Axis(n, k, s, d, before, after, out)
 
 
 def _check_pool_pads(where: str, *axes: Axis) -> None:
+    # A convolution may pad more: a window of zeros gives its bias. A maximum of no pixel would be -inf.
     for axis in axes:
         if max(axis.before, axis.after) >= axis.span:
             raise ShapeError(
                 where,
-                f"pads of {axis.before} and {axis.after} around a window that spans {axis.span}: some windows"
-                " would read pads only",
+                f"padding must be smaller than the window extent {axis.span}, got {(axis.before, axis.after)}:"
+                " some windows would contain only padding",
                 f"Use a padding of at most {axis.span - 1}, padding='same', or pad before pooling with pad2d.",
             )
 
@@ -260,7 +212,7 @@ def _does_not_fit(
     rows, cols = axes
     dilated = f" (it spans {rows.span}x{cols.span})" if max(rows.d, cols.d) > 1 else ""
     padded = max(rows.before + rows.after, cols.before + cols.after) > 0
-    what = f"a {rows.k}x{cols.k} window{dilated} does not fit a {size[0]}x{size[1]} input{' with its pads' * padded}"
+    what = f"a {rows.k}x{cols.k} window{dilated} does not fit a {size[0]}x{size[1]} input{' with its padding' * padded}"
     name = "pool_size" if pooling else "kernel_size"
     down, across = (max(0, a.n + a.before + a.after - 1) // a.d + 1 for a in axes)
     most = f"{name} <= {down if down == across else (down, across)}"
@@ -274,10 +226,11 @@ def check_image(where: str, x: Shape) -> None:
         axes = "Add the channel axis with x[..., None], the batch axis with x[None]."
         fixes = {3: axes, 5: "Use reshape. The input shape of a layer leaves the batch axis out: (H, W, C)."}
         fix = fixes.get(len(x), "Use reshape.")
-        raise ShapeError(where, f"the input has {len(x)} axes {x}, it takes 4: (N, H, W, C)", fix)
+        raise ShapeError(where, f"the input must have 4 axes (N, H, W, C), got {len(x)} axes {x}", fix)
     for n, name in zip(x[1:], ("rows", "columns", "channels"), strict=True):
         if n < 1:
-            raise ShapeError(where, f"the input {x} has no {name}", "Use a larger image; only the batch may be empty.")
+            what = f"the input must have at least one row, column and channel, got {x} with no {name}"
+            raise ShapeError(where, what, "Use a larger image; only the batch may be empty.")
 
 
 def check_window(
@@ -297,13 +250,13 @@ def check_padding(where: str, padding: Any, name: str = "padding") -> Pads | Non
     if isinstance(padding, str):
         if padding not in ("valid", "same"):
             hint = near(padding.lower(), ("valid", "same"))
-            raise ValueError(f"{where}: {name}={shown(padding)} is not known.{hint} Use 'valid', 'same', {_PADDING}.")
+            raise ValueError(f"{where}: {name} must be 'valid', 'same', {_PADDING}, got {shown(padding)}.{hint}")
         return None if padding == "same" else ((0, 0), (0, 0))
     if _is_pair(padding) and all(_is_pair(side) for side in padding):
         (top, bottom), (left, right) = (pair(where, name, side, least=0) for side in padding)
         return (top, bottom), (left, right)
     if isinstance(padding, list | tuple) and not _is_pair(padding):
-        raise ValueError(f"{where}: {name}={shown(padding)} has {len(padding)} parts. Use {_PADDING}.")
+        raise ValueError(f"{where}: {name} must be {_PADDING}, got {shown(padding)} of length {len(padding)}.")
     ph, pw = pair(where, name, padding, least=0)
     return (ph, ph), (pw, pw)
 

@@ -21,9 +21,8 @@ from typing import Annotated, Any, ParamSpec, Protocol, TypeAlias, cast
 import numpy as np
 
 from minicnn.hints import explain_call
-from minicnn.kernels.arrays import disjoint, promote
-from minicnn.kernels.sums import add_up
-from minicnn.validation import ShapeError, shown
+from minicnn.kernels.arithmetic import disjoint, promote
+from minicnn.validation import FLOATS, ShapeError, as_array, float_array
 
 P = ParamSpec("P")
 Shape: TypeAlias = tuple[int, ...]
@@ -34,7 +33,9 @@ ARRAY = "array argument"
 Array: TypeAlias = Annotated[Any, ARRAY]
 """An array argument of an op: inside the op an ndarray; for its caller an ndarray, a Tensor or a number."""
 
-FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+RESULTS = (np.ndarray, np.float32, np.float64)
+PLAIN = frozenset({int, float, str, bool, type(None)})
+"""Types of arguments that `lru_cache` tells apart with `typed`; inside a tuple it would take True for 1."""
 
 
 class Op(Protocol[P]):
@@ -67,8 +68,9 @@ class Node:
     __slots__ = ("data", "edges", "grad")
 
     def __init__(self, data: Any, edges: tuple[Edge, ...] = ()) -> None:
-        plain = type(data) is np.ndarray and data.dtype in FLOATS  # every result of an op: asked first, for speed
-        self.data: np.ndarray = data if plain else float_array(type(self).__name__, "data", _as_array(data))
+        # Every result of an op is plain: asked first, for speed. A sum over all axes is a number to NumPy.
+        plain = type(data) in RESULTS and data.dtype in FLOATS
+        self.data: np.ndarray = np.asarray(data) if plain else float_array(type(self).__name__, "data", as_array(data))
         self.edges = edges
         self.grad: np.ndarray | None = None
 
@@ -91,7 +93,8 @@ def op(shape_rule: Callable[..., Any], *, composed: bool = False) -> Callable[[C
 
     The function gets arrays of one dtype (float32 with float64 gives float64; numbers, NumPy's too, promote no array).
     `shape_rule` takes shapes in the place of arrays and all other arguments unchanged; it runs first, is the only
-    source of shape errors, and is available as `the_op.shape`.
+    source of shape errors, and is available as `the_op.shape`. It must depend on its arguments alone: shapes and plain
+    arguments that it has accepted are remembered, and not checked again in every step of a training.
 
     A `composed` op is a function made of other ops: it gets its Tensors as they are, and returns their result alone.
 
@@ -107,6 +110,7 @@ def op(shape_rule: Callable[..., Any], *, composed: bool = False) -> Callable[[C
         where, signature = forward.__name__, inspect.signature(forward)
         arrays = _array_parameters(forward, signature)
         alone = len(arrays) == 1 and arrays[0].kind is not inspect.Parameter.VAR_POSITIONAL
+        check = _check_shapes(where, shape_rule, signature)
 
         @functools.wraps(forward)
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -116,19 +120,13 @@ def op(shape_rule: Callable[..., Any], *, composed: bool = False) -> Callable[[C
             for parameter, a in zip(slots, given, strict=False):
                 if isinstance(a, Node):
                     kind, value = type(a), a.data
+                elif type(a) is np.ndarray and a.dtype in FLOATS:
+                    value = a
                 else:
                     value = _value(where, parameter, a, alone)
                 values.append(value)
                 shapes.append(None if value is None else getattr(value, "shape", ()))
-            try:
-                shape_rule(*shapes, *rest, **options)
-            except ShapeError as error:
-                error.where = where
-                raise
-            except TypeError:
-                # Python's own message speaks of the shape rule, which the caller did not call.
-                explain_call(where, signature, args, kwargs)
-                raise
+            check(shapes, rest, options, args, kwargs)
             if composed:
                 tensors = [a if isinstance(a, Node) else v for a, v in zip(given, values, strict=True)]
                 return run(*tensors, *rest, **options)
@@ -140,6 +138,25 @@ def op(shape_rule: Callable[..., Any], *, composed: bool = False) -> Callable[[C
         return made
 
     return decorate
+
+
+def _check_shapes(where: str, rule: Callable[..., Any], signature: inspect.Signature) -> Callable[..., None]:
+    """Return a function that applies a shape rule, and adds to its errors which op was called and how."""
+    remembered = functools.lru_cache(maxsize=256, typed=True)(rule)
+
+    def check(shapes: list[Any], rest: Any, options: dict[str, Any], args: Any, kwargs: dict[str, Any]) -> None:
+        plain = PLAIN.issuperset(map(type, (*rest, *options.values())))
+        try:
+            (remembered if plain else rule)(*shapes, *rest, **options)
+        except ShapeError as error:
+            error.where = where
+            raise
+        except TypeError:
+            # Python's own message speaks of the shape rule, which the caller did not call.
+            explain_call(where, signature, args, kwargs)
+            raise
+
+    return check
 
 
 def _array_parameters(forward: Callable[..., Any], signature: inspect.Signature) -> list[inspect.Parameter]:
@@ -235,23 +252,33 @@ def walk(y: Node, wanted: Container[Node] | None = None) -> list[tuple[Node, np.
 
 def _parts(target: Node | tuple[Node | None, ...], vjp: VJP, g: np.ndarray) -> list[tuple[Node, Any]]:
     """Apply a VJP, and return the parents that take a gradient, each with its own."""
-    parts, name = vjp(g), getattr(vjp, "__qualname__", vjp)
+    parts = vjp(g)
     if not isinstance(target, tuple):
         pairs = [(target, parts)]
-    elif isinstance(parts, tuple) and len(parts) == len(target):
-        pairs = [(parent, part) for parent, part in zip(target, parts, strict=True) if parent is not None]
     else:
-        got = f"a tuple of {len(parts)}" if isinstance(parts, tuple) else f"a {type(parts).__name__}"
-        fix = "Give every argument a function of its own if the gradients are not found together."
-        count = len(target)
-        raise TypeError(
-            f"{name}: a VJP of {count} arguments must return a tuple of {count} gradients, got {got}. {fix}"
-        )
+        if not isinstance(parts, tuple) or len(parts) != len(target):
+            raise _not_joint(vjp, parts, len(target))
+        pairs = [(parent, part) for parent, part in zip(target, parts, strict=True) if parent is not None]
     for parent, part in pairs:
         if getattr(part, "shape", ()) != parent.data.shape:
-            fit = f"the shape of its argument {parent.data.shape}"
-            raise ValueError(f"{name}: the gradient must have {fit}, got {np.shape(part)}.")
+            raise _misshapen(vjp, parent, part)
     return pairs
+
+
+def _misshapen(vjp: VJP, parent: Node, part: Any) -> ValueError:
+    fit = f"the shape of its argument {parent.data.shape}"
+    return ValueError(f"{_name(vjp)}: the gradient must have {fit}, got {np.shape(part)}.")
+
+
+def _name(vjp: VJP) -> str:
+    return getattr(vjp, "__qualname__", str(vjp))
+
+
+def _not_joint(vjp: VJP, parts: Any, count: int) -> TypeError:
+    got = f"a tuple of {len(parts)}" if isinstance(parts, tuple) else f"a {type(parts).__name__}"
+    what = f"a VJP of {count} arguments must return a tuple of {count} gradients, got {got}"
+    fix = "Give every argument a function of its own if the gradients are not found together."
+    return TypeError(f"{_name(vjp)}: {what}. {fix}")
 
 
 def _uses(y: Node) -> dict[Node, int]:
@@ -268,46 +295,3 @@ def _uses(y: Node) -> dict[Node, int]:
                     stack.append(parent)
                 uses[parent] += 1
     return uses
-
-
-def unbroadcast(g: Any, shape: Shape) -> Any:
-    """Sum `g` over the axes along which an argument of this shape was broadcast.
-
-    >>> unbroadcast(np.ones((3, 2)), (1, 2))
-    array([[3., 3.]])
-    """
-    if np.shape(g) == shape:
-        return g
-    g = add_up(g, tuple(range(np.ndim(g) - len(shape))))
-    return add_up(g, tuple(i for i, n in enumerate(shape) if n == 1), keepdims=True)
-
-
-def float_array(where: str, name: str, a: Any) -> np.ndarray:
-    """Return `a` if it is a plain float32 or float64 array, or raise TypeError."""
-    if type(a) is np.ndarray and a.dtype in FLOATS:  # nearly always: asked first, for speed
-        return a
-    if isinstance(a, float | np.floating):
-        a = np.asarray(a)
-    if not isinstance(a, np.ndarray):
-        kind = type(a).__name__
-        raise TypeError(f"{where}: {name} must be a float32 or float64 array, got a {kind}.")
-    if a.dtype not in FLOATS:
-        fix = "Use .astype(np.float32), or float64 for checks."
-        raise TypeError(f"{where}: {name} must be float32 or float64, got dtype {a.dtype}. {fix}")
-    if isinstance(a, np.matrix | np.ma.MaskedArray):
-        # Both redefine operators, and a gradient computed for plain arrays would be wrong for them.
-        fix = "x.filled(0)" if isinstance(a, np.ma.MaskedArray) else "np.asarray(x)"
-        raise TypeError(f"{where}: {name} must be a plain array, got a {type(a).__name__}. Use {fix}.")
-    return np.asarray(a)
-
-
-def _as_array(data: Any) -> np.ndarray:
-    """Return numbers and nested lists of them as an array."""
-    if isinstance(data, np.ndarray):
-        return data
-    if not isinstance(data, list | tuple | float | int | np.generic):
-        raise TypeError(f"Tensor: data must be a float32 or float64 array, got a {type(data).__name__}.")
-    try:
-        return np.asarray(data)
-    except (ValueError, TypeError):
-        raise TypeError(f"Tensor: data must be rows of equal length, got {shown(data)}.") from None

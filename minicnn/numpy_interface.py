@@ -15,7 +15,7 @@ from minicnn import ops
 
 def _comparison(symbol: str) -> Callable[[Any, Any], Any]:
     def compare(self: Any, other: Any) -> Any:
-        raise TypeError(f"Tensor: {symbol} has no gradient and is not defined. Compare x.data {symbol} y.")
+        raise TypeError(f"Tensor: {symbol} must have plain arrays, got a Tensor. Compare x.data {symbol} y.")
 
     return compare
 
@@ -28,7 +28,8 @@ def _not_for_tensors(name: str) -> TypeError:
     """Return the error for a NumPy function that is given a Tensor."""
     twin = {"absolute": "abs", "amax": "max", "negative": "negate", "where": ""}.get(name, name)
     fix = f"minicnn.ops.{twin}(...)" if twin in ops.__all__ else "minicnn.ops"
-    return TypeError(f"numpy.{name} cannot be applied to a Tensor. Use {fix}, or x.data if no gradient is needed.")
+    fix = f"Use {fix}, or x.data if no gradient is needed."
+    return TypeError(f"numpy.{name}: arguments must be arrays, got a Tensor. {fix}")
 
 
 class NumpyInterface:
@@ -39,12 +40,13 @@ class NumpyInterface:
 
     def __len__(self) -> int:
         if not self.data.shape:
-            raise TypeError("Tensor: len() and iteration need at least one axis, this has shape (). Use float(x).")
+            raise TypeError("Tensor: len() and iteration must have at least one axis, got shape (). Use float(x).")
         return len(self.data)
 
     def __array__(self, *_: Any, **__: Any) -> np.ndarray:
+        # Without this method NumPy would walk through a Tensor as a sequence and make an array of Tensors.
         raise TypeError(
-            "NumPy functions cannot be applied to a Tensor. Use minicnn.ops, or x.data if no gradient is needed."
+            "numpy: arguments must be arrays, got a Tensor. Use minicnn.ops, or x.data if no gradient is needed."
         )
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
@@ -61,9 +63,11 @@ class NumpyInterface:
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, np.ndarray | float | int | np.generic):
-            raise TypeError(f"Tensor: == with a {type(other).__name__} is not defined. Compare x.data.")
+            kind = type(other).__name__
+            raise TypeError(f"Tensor: == must have plain arrays, got a Tensor and a {kind}. Compare x.data.")
         return self is other
 
+    # A class with __eq__ loses its hash, and the graph keeps nodes in sets and dicts, by identity.
     __hash__ = object.__hash__
     __lt__, __le__, __gt__, __ge__ = (_comparison(symbol) for symbol in ("<", "<=", ">", ">="))
 
@@ -76,9 +80,11 @@ class NumpyInterface:
     def _only(self, kind: str) -> Any:
         if self.data.size != 1:
             raise TypeError(
-                f"Tensor: {kind}() needs one number, this has shape {self.data.shape}. Use .sum() or .mean()."
+                f"Tensor: {kind}() must have one element, got shape {self.data.shape}. Use .sum() or .mean()."
             )
         return self.data.reshape(())
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        raise TypeError("Tensor: elements cannot be assigned. Make a new one, as x * mask + y * (1 - mask).")
+        raise TypeError(
+            "Tensor: elements must not be assigned, got x[i] = y. Make a new one, as x * mask + y * (1 - mask)."
+        )

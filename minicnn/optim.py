@@ -81,7 +81,7 @@ class SGD:
 
     def update(self, grads: Tree, state: State, params: Tree) -> tuple[Tree, State]:
         """Take one step."""
-        step, slots = _read(self, state, ("velocity",) if self.momentum else ())
+        step = _step(self, state, ("velocity",) if self.momentum else ())
         rate, grads = rate_at(self.learning_rate, step), _clip(self, grads)
 
         def move(w: np.ndarray, g: np.ndarray) -> np.ndarray:
@@ -90,14 +90,12 @@ class SGD:
         if not self.momentum:
             return _map(self, move, params, gradients=grads), {"step": step + 1}
         add = partial(_times_plus, self.momentum)
-        velocity = _map(self, lambda w, v, g: add(v, g), params, **slots, gradients=grads)
+        velocity = _map(self, lambda w, v, g: add(v, g), params, velocity=state["velocity"], gradients=grads)
         direction = trees.map_leaves(add, velocity, grads) if self.nesterov else velocity
+        state = {"step": step + 1, "velocity": velocity}
         if not self.weight_decay:  # as `move` would, with two calls less per leaf
-            return trees.map_leaves(partial(_times_plus, -rate), direction, params), {
-                "step": step + 1,
-                "velocity": velocity,
-            }
-        return trees.map_leaves(move, params, direction), {"step": step + 1, "velocity": velocity}
+            return trees.map_leaves(partial(_times_plus, -rate), direction, params), state
+        return trees.map_leaves(move, params, direction), state
 
 
 @register
@@ -138,7 +136,7 @@ class Adam:
 
     def update(self, grads: Tree, state: State, params: Tree) -> tuple[Tree, State]:
         """Take one step."""
-        step, slots = _read(self, state, ("mean", "square"))
+        step = _step(self, state, ("mean", "square"))
         rate, grads = rate_at(self.learning_rate, step), _clip(self, grads)
         step += 1
         first, second = 1 - self.beta_1**step, math.sqrt(1 - self.beta_2**step)
@@ -152,8 +150,8 @@ class Adam:
         def move(w: np.ndarray, m: np.ndarray, s: np.ndarray) -> np.ndarray:
             return _moved(w, m / first / (np.sqrt(s) / second + self.epsilon), rate, self.weight_decay)
 
-        mean = _map(self, average, params, mean=slots["mean"], gradients=grads)
-        square = _map(self, average_square, params, square=slots["square"], gradients=grads)
+        mean = _map(self, average, params, mean=state["mean"], gradients=grads)
+        square = _map(self, average_square, params, square=state["square"], gradients=grads)
         return trees.map_leaves(move, params, mean, square), {"step": step, "mean": mean, "square": square}
 
 
@@ -179,6 +177,11 @@ def rate_at(learning_rate: Rate, step: int) -> float:
     0.25
     """
     rate = learning_rate(step) if callable(learning_rate) else learning_rate
+    # Nearly always it is such a float: asked first, for speed.
+    return rate if type(rate) is float and 0 <= rate < math.inf else _check_rate(rate, step)
+
+
+def _check_rate(rate: Any, step: int) -> float:
     return number("optimizer", f"learning_rate(step={step})", rate, least=0)
 
 
@@ -210,8 +213,15 @@ def _zeros(where: str, params: Tree) -> Tree:
     return trees.map_leaves(np.zeros_like, params)
 
 
-def _read(optimizer: Optimizer, state: Any, names: tuple[str, ...]) -> tuple[int, dict[str, Tree]]:
-    """Return the step as a Python int, and the trees of the state by name."""
+def _step(optimizer: Optimizer, state: Any, names: tuple[str, ...]) -> int:
+    """Return the step as a Python int; the state must have it and the trees of these names."""
+    if type(state) is dict and tuple(state) == ("step", *names) and type(state["step"]) is int and state["step"] >= 0:
+        return state["step"]  # every state but a loaded one
+    return _check_state(optimizer, state, names)
+
+
+def _check_state(optimizer: Optimizer, state: Any, names: tuple[str, ...]) -> int:
+    """Return the step of a state, or raise if the state is not one of this optimizer."""
     where, wanted = type(optimizer).__name__, ("step", *names)
     if not isinstance(state, dict):
         raise TypeError(f"{where}: state must be a dict, got {describe(state)}. Use the result of init(params).")
@@ -220,7 +230,7 @@ def _read(optimizer: Optimizer, state: Any, names: tuple[str, ...]) -> tuple[int
         found = ", ".join(map(str, state)) or "nothing"
         fix = "Use the result of this optimizer's init(params) or update."
         raise ValueError(f"{where}: state must hold {', '.join(wanted)}, got {found}. {fix}")
-    return integer(where, "state['step']", state["step"], least=0), {name: state[name] for name in names}
+    return integer(where, "state['step']", state["step"], least=0)
 
 
 def _clip(optimizer: Optimizer, grads: Tree) -> Tree:
@@ -242,19 +252,22 @@ def _map(optimizer: Optimizer, f: Callable[..., np.ndarray], params: Tree, **oth
                 break
         return f(w, *leaves)
 
-    where = f"{type(optimizer).__name__}.update"
     try:
         return trees.map_leaves(checked, params, *others.values())
-    except _MisfitError as misfit:
-        name, a, w = misfit.args
-        leaf_place = place(name, next(path for path, leaf in trees.items(params) if leaf is w))
-        kind, wanted = (ValueError, f" of shape {w.shape}") if is_float(a) and is_float(w) else (TypeError, "")
-        fix = "Gradients and state must belong to params."
-        raise kind(f"{where}: {leaf_place} must be a float array{wanted}, got {describe(a)}. {fix}") from None
-    except ValueError as error:
-        raise ValueError(
-            f"{where}: params, {' and '.join(others)} must be equal trees, got different ones: {error}."
-        ) from None
+    except (_MisfitError, ValueError) as error:
+        raise _not_of(f"{type(optimizer).__name__}.update", params, others, error) from None
+
+
+def _not_of(where: str, params: Tree, others: dict[str, Tree], error: Exception) -> Exception:
+    """Return the error for gradients or a state that do not belong to the parameters."""
+    if not isinstance(error, _MisfitError):
+        names = " and ".join(others)
+        return ValueError(f"{where}: params, {names} must be equal trees, got different ones: {error}.")
+    name, a, w = error.args
+    leaf_place = place(name, next(path for path, leaf in trees.items(params) if leaf is w))
+    kind, wanted = (ValueError, f" of shape {w.shape}") if is_float(a) and is_float(w) else (TypeError, "")
+    fix = "Gradients and state must belong to params."
+    return kind(f"{where}: {leaf_place} must be a float array{wanted}, got {describe(a)}. {fix}")
 
 
 def _cast(name: str, a: Any, w: Any) -> Any:

@@ -14,6 +14,7 @@ import numpy as np
 
 from minicnn.hints import near
 
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 LARGEST = 2**31 - 1
 """The largest size, and the most elements of a parameter: no machine that trains small CNNs holds more."""
 ROOMY = 2**18
@@ -37,8 +38,8 @@ class ShapeError(ValueError):
 
     Examples
     --------
-    >>> print(ShapeError("conv2d", "the kernel wants 3 channels, the input has 1", "Use a 3-channel image."))
-    conv2d: the kernel wants 3 channels, the input has 1. Use a 3-channel image.
+    >>> print(ShapeError("conv2d", "kernel must have 1 channel, as the input has, got 3", "Use a 3-channel image."))
+    conv2d: kernel must have 1 channel, as the input has, got 3. Use a 3-channel image.
     """
 
     def __init__(self, where: str, what: str, fix: str) -> None:
@@ -163,6 +164,37 @@ def integer(where: str, name: str, value: Any, whole: Any = None, least: float =
     if number > most:
         raise ValueError(f"{where}: {name} must be {what} up to {most:,}, got {shown(whole)}.")
     return number
+
+
+def float_array(where: str, name: str, a: Any) -> np.ndarray:
+    """Return `a` if it is a plain float32 or float64 array, or raise TypeError."""
+    if type(a) is np.ndarray and a.dtype in FLOATS:  # nearly always: asked first, for speed
+        return a
+    if isinstance(a, float | np.floating):
+        a = np.asarray(a)
+    if not isinstance(a, np.ndarray):
+        kind = type(a).__name__
+        raise TypeError(f"{where}: {name} must be a float32 or float64 array, got a {kind}.")
+    if a.dtype not in FLOATS:
+        fix = "Use .astype(np.float32), or float64 for checks."
+        raise TypeError(f"{where}: {name} must be float32 or float64, got dtype {a.dtype}. {fix}")
+    if isinstance(a, np.matrix | np.ma.MaskedArray):
+        # Both redefine operators, and a gradient computed for plain arrays would be wrong for them.
+        fix = "x.filled(0)" if isinstance(a, np.ma.MaskedArray) else "np.asarray(x)"
+        raise TypeError(f"{where}: {name} must be a plain array, got a {type(a).__name__}. Use {fix}.")
+    return np.asarray(a)
+
+
+def as_array(data: Any) -> np.ndarray:
+    """Return numbers and nested lists of them as an array."""
+    if isinstance(data, np.ndarray):
+        return data
+    if not isinstance(data, list | tuple | float | int | np.generic):
+        raise TypeError(f"Tensor: data must be a float32 or float64 array, got a {type(data).__name__}.")
+    try:
+        return np.asarray(data)
+    except (ValueError, TypeError):
+        raise TypeError(f"Tensor: data must be rows of equal length, got {shown(data)}.") from None
 
 
 def check_area(where: str, what: str, area: Sequence[int], size: Sequence[int], fix: str, most: int = ROOMY) -> None:

@@ -32,7 +32,7 @@ SUITE = ["window", "ops", "wrong_calls", "kernels", "pool_variants", "autograd",
 SECONDS = 60  # a mutant that takes longer loops
 NO_MUTANT = 77  # an exit code pytest does not use
 BROKEN = 78
-MORE = ["minicnn/geometry.py", "minicnn/kernels/reference.py", "minicnn/kernels/numpy_blocked.py"]
+MORE = ["minicnn/axis.py", "minicnn/geometry.py", "minicnn/kernels/reference.py", "minicnn/kernels/numpy_blocked.py"]
 RESULT = ROOT / "out/mutants.json"
 
 

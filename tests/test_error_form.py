@@ -27,11 +27,6 @@ OTHER_FORM = {
 }
 # The same for files whose messages are not converted yet, with the number of messages in foreign words.
 NOT_YET = {
-    "engine": (17, 0),
-    "kernels": (1, 0),
-    "layers": (19, 0),
-    "models": (2, 0),
-    "ops": (47, 7),
     "study": (12, 0),
 }
 

@@ -197,7 +197,7 @@ def test_a_net_that_does_not_fit_says_so_in_the_same_words(ask):
             (8, 10, 1),
             ["(it spans 3x11)", "4x5 input", "columns", "went 8x10 -> 10x12 -> 4x5", "pool_size <= (2, 3)", '"same"'],
         ),
-        (L.Conv2D(1, 9, padding=1), (4, 4, 1), ["4x4 input with its pads", "kernel_size <= 6"]),
+        (L.Conv2D(1, 9, padding=1), (4, 4, 1), ["4x4 input with its padding", "kernel_size <= 6"]),
         (L.Sequential([L.Flatten(), L.MaxPooling2D()]), (4, 4, 1), ["max_pooling2d: ", "(N, H, W, C)"]),
         (
             L.Sequential([L.Conv2D(2, 3), L.Dense(2)]),

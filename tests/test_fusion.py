@@ -165,11 +165,11 @@ def test_with_fusion_off_a_breakpoint_in_each_op_is_hit():
 def fuse(monkeypatch):
     def set_to(value):
         monkeypatch.setenv("MINICNN_FUSE", value)
-        fusion._wanted.cache_clear()
+        fusion.wanted.cache_clear()
 
     yield set_to
     monkeypatch.undo()
-    fusion._wanted.cache_clear()
+    fusion.wanted.cache_clear()
 
 
 def test_another_value_of_the_setting_is_refused(fuse):

@@ -9,7 +9,7 @@ from tables import every_row, kernels, use  # noqa: F401 - the fixture
 from test_kernels import CALLS, IMPLEMENTATIONS, arguments, calls, implementation
 
 from minicnn import Tensor, grad, ops
-from minicnn.kernels.arrays import scale
+from minicnn.kernels.arithmetic import scale
 
 INF, NAN = math.inf, math.nan
 

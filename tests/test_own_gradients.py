@@ -7,7 +7,7 @@ from tables import every_row, kernels  # noqa: F401 - the fixture
 
 from minicnn import Tensor, grad, layers, models, ops, trees
 from minicnn.graph import walk
-from minicnn.kernels.arrays import disjoint
+from minicnn.kernels.arithmetic import disjoint
 
 LOSSES = {
     "sum": lambda y: y.sum(),

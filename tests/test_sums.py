@@ -10,7 +10,7 @@ from oracles import geometry
 
 from minicnn import Tensor, clipping, layers, ops, train, value_and_grad
 from minicnn.geometry import Geometry
-from minicnn.kernels.sums import BLOCK, PIECE_TERMS, RUN, TERMS, add_up, sum_rows
+from minicnn.kernels.arithmetic import BLOCK, PIECE_TERMS, RUN, TERMS, add_up, sum_rows
 from minicnn.ops.norm import moments
 
 EPS = float(np.finfo(np.float32).eps)

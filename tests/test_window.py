@@ -149,14 +149,14 @@ def test_formulas_have_their_numbers():
         (
             lambda: windows("conv2d", (2, 2), 5, 1, 1),
             ShapeError,
-            ["5x5 window", "2x2 input with its pads", "floor((2 + 1 + 1 - 5) / 1) + 1 = 0"],
+            ["5x5 window", "2x2 input with its padding", "floor((2 + 1 + 1 - 5) / 1) + 1 = 0"],
         ),
         (lambda: windows("max_pool2d", (0, 4), 2, 2), ShapeError, ["0x4", "no rows"]),
         (lambda: windows("max_pool2d", (4, 0), 2, 2), ShapeError, ["4x0", "no columns"]),
         (
             lambda: windows("max_pool2d", (4, 4), 2, 2, 2, pooling=True),
             ShapeError,
-            ["max_pool2d", "pads of 2 and 2", "spans 2", "at most 1"],
+            ["max_pool2d", "got (2, 2)", "extent 2", "at most 1"],
         ),
         (lambda: windows("max_pool2d", (4, 4), 2, 0), ValueError, ["max_pool2d", "strides=0", "at least 1"]),
         (lambda: windows("max_pool2d", (4, 4), (2, 0), 1), ValueError, ["pool_size=(2, 0)", "at least 1"]),
@@ -166,7 +166,7 @@ def test_formulas_have_their_numbers():
         (lambda: windows("conv2d", (4, 4), (1, 2, 3), 1), ValueError, ["(1, 2, 3)", "length 3", "pair"]),
         (lambda: check_padding("conv2d", "SAME"), ValueError, ["conv2d", "'SAME'", "'same'"]),
         (lambda: check_padding("conv2d", -1), ValueError, ["padding=-1", "at least 0"]),
-        (lambda: check_padding("conv2d", (1, 2, 3)), ValueError, ["(1, 2, 3)", "3 parts", "top, bottom"]),
+        (lambda: check_padding("conv2d", (1, 2, 3)), ValueError, ["(1, 2, 3)", "length 3", "top, bottom"]),
         (lambda: check_padding("conv2d", ((1, 2), (1,))), TypeError, ["((1, 2), (1,))"]),
         (lambda: check_padding("conv2d", 0.5), TypeError, ["padding=0.5"]),
         (lambda: check_padding("conv2d", None), TypeError, ["padding=None"]),
@@ -192,7 +192,11 @@ def test_an_adaptive_pooling_has_its_largest_window_and_its_mean_stride():
 
 @pytest.mark.parametrize(
     ("padding", "said"),
-    [(0, "2x2 input: "), (((0, 0), (0, 1)), "2x2 input with its pads: "), (((1, 0), (0, 0)), "input with its pads: ")],
+    [
+        (0, "2x2 input: "),
+        (((0, 0), (0, 1)), "2x2 input with its padding: "),
+        (((1, 0), (0, 0)), "input with its pads: "),
+    ],
 )
 def test_pads_are_spoken_of_where_there_are_any(padding, said):
     with pytest.raises(ShapeError) as caught:

@@ -31,8 +31,8 @@ CALLS = [
     (lambda: ops.conv2d(IMAGE, KERNEL[:, :, :1], groups=3), ValueError, ["conv2d", "8 filters", "multiple of 3"]),
     (lambda: ops.conv2d(IMAGE, KERNEL, groups=0), ValueError, ["conv2d", "groups=0", "at least 1"]),
     (lambda: ops.conv2d(IMAGE, KERNEL, groups=1.0), TypeError, ["conv2d", "groups=1.0", "int"]),
-    (lambda: ops.conv2d(IMAGE, KERNEL, np.ones(3)), ValueError, ["conv2d", "bias (3,)", "8 filters", "(8,)"]),
-    (lambda: ops.conv2d(IMAGE, KERNEL, np.ones((8, 1))), ValueError, ["conv2d", "bias (8, 1)", "(8,)"]),
+    (lambda: ops.conv2d(IMAGE, KERNEL, np.ones(3)), ValueError, ["conv2d", "bias must", "(3,)", "8 filters", "(8,)"]),
+    (lambda: ops.conv2d(IMAGE, KERNEL, np.ones((8, 1))), ValueError, ["conv2d", "bias must", "(8, 1)", "(8,)"]),
     (
         lambda: ops.conv2d(IMAGE, np.ones((6, 3, 3, 8))),
         ValueError,
@@ -73,8 +73,8 @@ CALLS = [
         ValueError,
         ["max_pool2d", "2x2 window", "1x1 input", "floor((1 - 2) / 2) + 1 = 0 rows", "pool_size"],
     ),
-    (lambda: ops.max_pool2d(IMAGE, 3, padding=3), ValueError, ["max_pool2d", "pads of 3 and 3", "at most 2"]),
-    (lambda: ops.average_pool2d(IMAGE, 2, padding=(0, 2)), ValueError, ["average_pool2d", "pads of 2", "at most 1"]),
+    (lambda: ops.max_pool2d(IMAGE, 3, padding=3), ValueError, ["max_pool2d", "got (3, 3)", "at most 2"]),
+    (lambda: ops.average_pool2d(IMAGE, 2, padding=(0, 2)), ValueError, ["average_pool2d", "got (2, 2)", "at most 1"]),
     (lambda: ops.max_pool2d(IMAGE, 0), ValueError, ["max_pool2d", "pool_size=0"]),
     (lambda: ops.max_pool2d(IMAGE, (2, 2.0)), TypeError, ["max_pool2d", "pool_size=(2, 2.0)"]),
     (lambda: ops.max_pool2d(IMAGE, np.array([2, 2])), TypeError, ["max_pool2d", "pool_size=array([2, 2])"]),
@@ -97,15 +97,15 @@ CALLS = [
     # pads and crops
     (lambda: ops.pad2d(IMAGE, -1), ValueError, ["pad2d", "padding=-1", "at least 0"]),
     (lambda: ops.pad2d(IMAGE, "same"), TypeError, ["pad2d", "padding='same'", "int"]),
-    (lambda: ops.pad2d(IMAGE, (1, 2, 3, 4)), ValueError, ["pad2d", "(1, 2, 3, 4)", "4 parts"]),
+    (lambda: ops.pad2d(IMAGE, (1, 2, 3, 4)), ValueError, ["pad2d", "(1, 2, 3, 4)", "length 4"]),
     (lambda: ops.pad2d(IMAGE, mode="mirror"), ValueError, ["pad2d", "mode='mirror'", "reflect"]),
-    (lambda: ops.pad2d(IMAGE, (0, 4), mode="reflect"), ValueError, ["pad2d", "(4, 4)", "4 cells", "at most 3"]),
+    (lambda: ops.pad2d(IMAGE, (0, 4), mode="reflect"), ValueError, ["pad2d", "(4, 4)", "from 4", "at most 3"]),
     (lambda: ops.pad2d(IMAGE, 5, mode="wrap"), ValueError, ["pad2d", "(5, 5)", "at most 4"]),
     (lambda: ops.pad2d(IMAGE, value="0"), TypeError, ["pad2d", "value='0'", "number"]),
     (lambda: ops.pad2d(IMAGE, value=None), TypeError, ["pad2d", "value=None"]),
     (lambda: ops.pad2d(ROWS), ValueError, ["pad2d", "2 axes"]),
     (lambda: ops.pad2d(np.ones((1, 0, 2, 1))), ValueError, ["pad2d", "no rows"]),
-    (lambda: ops.crop2d(IMAGE, 2), ValueError, ["crop2d", "cropping 2", "5x4", "1x0", "less"]),
+    (lambda: ops.crop2d(IMAGE, 2), ValueError, ["crop2d", "cropping must", "got 2", "5x4", "1x0", "less"]),
     (lambda: ops.crop2d(IMAGE, -1), ValueError, ["crop2d", "cropping=-1", "at least 0"]),
     (lambda: ops.crop2d(IMAGE, 1.0), TypeError, ["crop2d", "cropping=1.0"]),
     # arithmetic and matrices
@@ -237,5 +237,5 @@ def test_a_wrong_call_says_what_is_wrong(call, kind, fragments):
 
 
 def test_the_same_words_come_from_the_shape_rule():
-    with pytest.raises(ValueError, match=r"conv2d: the input .* has 1 channels"):
+    with pytest.raises(ValueError, match=r"conv2d: kernel must fit the 1 channels of the input"):
         ops.conv2d.shape((2, 5, 4, 1), (3, 3, 3, 8))

@@ -26,7 +26,7 @@ from minicnn.geometry import Geometry
 
 def _stamp() -> str:
     here = Path(__file__).parent
-    files = [here / "cache.py", here / "cores.py", here / "sums.py", *sorted(here.glob("compiled/*.py"))]
+    files = [here / "cache.py", here / "cores.py", here / "arithmetic.py", *sorted(here.glob("compiled/*.py"))]
     hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
     return repr((sys.version, numba.__version__, llvmlite.__version__, np.__version__, Geometry._fields, hashes))
 

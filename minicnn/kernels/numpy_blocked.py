@@ -18,7 +18,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from minicnn.geometry import Geometry, Pair, Shape
-from minicnn.kernels.arrays import scale
+from minicnn.kernels.arithmetic import product, scale, sum_rows, wide
 from minicnn.kernels.reference import (
     crop,
     max_pool2d,
@@ -31,7 +31,6 @@ from minicnn.kernels.reference import (
     sum_pool2d_grad,
     tap,
 )
-from minicnn.kernels.sums import product, sum_rows, wide
 
 __all__ = [
     "conv2d",

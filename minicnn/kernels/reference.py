@@ -17,8 +17,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from minicnn.geometry import Geometry, Shape
-from minicnn.kernels.arrays import comparable, scale
-from minicnn.kernels.sums import add_up, product, wide
+from minicnn.kernels.arithmetic import add_up, comparable, product, scale, wide
 
 __all__ = [
     "conv2d",
@@ -38,9 +37,10 @@ def conv2d(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, geometry:
     """y[n, p, q, k] = bias[k] + sum over i, j, c of x[n, p * s + i * d, q * s + j * d, c] * kernel[i, j, c, k]."""
     padded = pad(x, geometry, 0)
     y = np.zeros((len(x), *geometry.out, kernel.shape[3]), wide(x.dtype, math.prod(geometry.window)))
+    parts = _groups(kernel.shape, groups)
     for i, j in np.ndindex(geometry.window):
         pixels = tap(padded, i, j, geometry)
-        for channels, filters in _groups(kernel.shape, groups):
+        for channels, filters in parts:
             y[..., filters] += product(pixels[..., channels], kernel[i, j, :, filters])
     return (y if bias is None else y + bias).astype(x.dtype, copy=False)
 
@@ -48,9 +48,10 @@ def conv2d(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, geometry:
 def conv2d_input_grad(g: np.ndarray, kernel: np.ndarray, x_shape: Shape, geometry: Geometry, groups: int) -> np.ndarray:
     """Each pixel gets, from every window that reads it, that window's gradient times the kernel element at its tap."""
     dx = padded_zeros(x_shape, geometry, wide(g.dtype, math.prod(geometry.window)))
+    parts = _groups(kernel.shape, groups)
     for i, j in np.ndindex(geometry.window):
         pixels = tap(dx, i, j, geometry)
-        for channels, filters in _groups(kernel.shape, groups):
+        for channels, filters in parts:
             pixels[..., channels] += product(g[..., filters], kernel[i, j, :, filters].T)
     return crop(dx, geometry).astype(g.dtype, copy=False)
 
@@ -61,12 +62,13 @@ def conv2d_weight_grads(
     """Each kernel element gets the sum over all windows of the pixel at its tap times the gradient; the bias, of g."""
     padded = pad(x, geometry, 0)
     dk = np.zeros(kernel_shape, g.dtype)
-    # A sum over all windows of the batch is long: see `sums`.
+    # A sum over all windows of the batch is long: see `arithmetic`.
     terms = np.asarray(g, wide(g.dtype, len(g) * math.prod(geometry.out)))
     windows = ([0, 1, 2], [0, 1, 2])  # the axes N, P, Q of both factors
+    parts = _groups(kernel_shape, groups)
     for i, j in np.ndindex(geometry.window):
         pixels = tap(padded, i, j, geometry)
-        for channels, filters in _groups(kernel_shape, groups):
+        for channels, filters in parts:
             dk[i, j, :, filters] = np.tensordot(pixels[..., channels], terms[..., filters], axes=windows)
     return dk, add_up(g, (0, 1, 2))
 

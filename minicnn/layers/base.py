@@ -7,6 +7,8 @@ leave out the batch axis. Parameters are kept outside, in a dict. A call with `r
 from __future__ import annotations
 
 import dataclasses
+import functools
+import inspect
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
@@ -14,10 +16,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 import numpy as np
 
 from minicnn.geometry import Shape, Windows
-from minicnn.graph import FLOATS
-from minicnn.hints import explained
-from minicnn.layers.guards import LayerType, check_shape, no_attribute
-from minicnn.validation import ShapeError, shown
+from minicnn.hints import explain_call, explained
+from minicnn.layers.guards import BATCHES, RNGS, LayerType, check_batch, check_shape, no_attribute
+from minicnn.validation import FLOATS, ShapeError, shown
 
 Params = dict[str, Any]
 State = TypeVar("State")
@@ -33,12 +34,33 @@ class Flow(Protocol[State]):
         """Return the state after a container whose branches turned `state` into `ends`."""
 
 
+def _guarded(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a layer's `__call__` check its parameters, batch and generator; it runs for each layer of a step."""
+    signature = inspect.signature(method)
+    if list(signature.parameters)[1:] != ["params", "x", "rng"]:
+        return method
+
+    @functools.wraps(method)
+    def call(self: Any, params: Any = None, x: Any = None, rng: Any = None, *more: Any, **others: Any) -> Any:
+        if type(params) is not dict or type(x) not in BATCHES or type(rng) not in RNGS or more or others:
+            explain_call(type(self).__name__, signature, (self, params, x, rng, *more), others)
+            check_batch(type(self).__name__, params, x, rng)
+        return method(self, params, x, rng)
+
+    return call
+
+
 class Layer(metaclass=LayerType):
     """The methods of every layer, for one without parameters."""
 
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        if "__call__" in vars(cls):
+            cls.__call__ = _guarded(vars(cls)["__call__"])  # type: ignore[method-assign]
+
     def output_shape(self, shape: Shape) -> Shape:
         """Return the shape of the result for an input of this shape; raise ShapeError if the input does not fit."""
-        raise TypeError(f"{type(self).__name__}: output_shape must be defined by the layer.")
+        raise TypeError(f"{type(self).__name__}: output_shape must be defined by the layer, got none.")
 
     def init(self, rng: np.random.Generator, shape: Shape) -> Params:
         """Return initial parameters for an input of this shape."""
@@ -49,9 +71,10 @@ class Layer(metaclass=LayerType):
         """Return the tree of the parameters' shapes for an input of this shape."""
         return {}
 
+    @_guarded
     def __call__(self, params: Params, x: Any, rng: np.random.Generator | None = None) -> Any:
         """Return the result for a batch; `rng` means training."""
-        raise TypeError(f"{type(self).__name__}: __call__ must be defined by the layer.")
+        raise TypeError(f"{type(self).__name__}: __call__ must be defined by the layer, got none.")
 
     def calibrate(self, params: Params, x: np.ndarray) -> tuple[Params, Any]:
         """Return the parameters with population statistics from this batch, and the result for it."""
@@ -108,13 +131,39 @@ class OpLayer(Layer):
         return self.op(x, **vars(self))
 
 
+class WeightedLayer(Layer):
+    """A layer that is one op of its input, a kernel and, unless `use_bias` is False, a bias."""
+
+    op: ClassVar[Callable[..., Any]]
+    use_bias: bool
+
+    @functools.cached_property
+    def options(self) -> dict[str, Any]:
+        """The keywords of the op."""
+        return {}
+
+    def __call__(self, params: Params, x: Any, rng: np.random.Generator | None = None) -> Any:
+        """Apply the op."""
+        kernel, bias = self.weights(params)
+        return self.op(x, kernel, bias, **self.options)
+
+    def weights(self, params: Params) -> tuple[Any, Any]:
+        """Return kernel and bias, None for a layer without bias, or say which one is missing."""
+        bias = leaf(self, params, "bias") if self.use_bias else None
+        return leaf(self, params, "kernel"), bias
+
+
 def leaf(layer: Layer, params: Any, name: str) -> Any:
     """Return one parameter, or say that it is missing."""
     if isinstance(params, dict) and name in params:
         return params[name]
+    raise _missing(layer, params, name)
+
+
+def _missing(layer: Layer, params: Any, name: str) -> ShapeError:
     got = list(params) if isinstance(params, dict) else f"a {type(params).__name__}"
     fix = "Make them with net.init(rng, input_shape)."
-    raise ShapeError(snake_case(type(layer).__name__), f"params must contain {name!r}, got {got}", fix)
+    return ShapeError(snake_case(type(layer).__name__), f"params must contain {name!r}, got {got}", fix)
 
 
 @explained

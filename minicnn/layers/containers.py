@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import ops
+from minicnn import kernels, ops
 from minicnn.geometry import Shape
 from minicnn.layers import fusion
 from minicnn.layers.base import Flow, Layer, Params, State, unique_names
@@ -26,7 +26,7 @@ class _Container(Layer):
 
     def parts(self) -> list[tuple[str, Layer]]:
         """Return the children with their names."""
-        raise TypeError(f"{type(self).__name__}: parts() must be defined by the container.")
+        raise TypeError(f"{type(self).__name__}: parts() must be defined by the container, got none.")
 
     def _visit(self, shape: Shape) -> Iterator[Visited]:
         """Yield each child with its input shape, once it is known that it fits; raise for the first that does not."""
@@ -176,7 +176,9 @@ class Sequential(_Chain):
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps of the plan, or each layer on its own if fusion is off."""
-        return self._plan if fusion.is_on() else self._one_by_one
+        # As fusion.is_on() tells, but without a call: this is asked in every step.
+        fused = fusion.wanted() and hasattr(kernels.implementation(), "conv2d_pool")
+        return self._plan if fused else self._one_by_one
 
     @functools.cached_property
     def _plan(self) -> tuple[Step, ...]:

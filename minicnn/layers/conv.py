@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,14 +22,14 @@ from minicnn.geometry import (
     integer,
     windows,
 )
-from minicnn.layers.base import Layer, Params, leaf
+from minicnn.layers.base import Params, WeightedLayer
 from minicnn.layers.initializers import Initializer, draw, he_normal, initializer, zeros
 from minicnn.ops.pad import Mode, check_mode
 from minicnn.validation import LARGEST, ShapeError, flag
 
 
 @dataclass(frozen=True, repr=False)
-class Conv2D(Layer):
+class Conv2D(WeightedLayer):
     """Convolution (cross-correlation): (H, W, C) -> (P, Q, filters). Parameters `kernel` and `bias`.
 
     Parameters
@@ -62,6 +63,7 @@ class Conv2D(Layer):
     kernel_initializer: Initializer = he_normal
     bias_initializer: Initializer = zeros
     padding_mode: Mode = "constant"
+    op = staticmethod(ops.conv2d)
 
     def __post_init__(self) -> None:
         # Channels are not known yet: whether the groups divide them, param_shapes finds out.
@@ -95,7 +97,7 @@ class Conv2D(Layer):
     def output_shape(self, shape: Shape) -> Shape:
         """Ask the op's shape rule."""
         kernel = self.param_shapes(shape)["kernel"]
-        return ops.conv2d.shape((1, *shape), kernel, **self.options(), padding_mode=self.padding_mode)[1:]
+        return ops.conv2d.shape((1, *shape), kernel, **self.options)[1:]
 
     def init(self, rng: np.random.Generator, shape: Shape) -> Params:
         """Draw the kernel, then the bias."""
@@ -104,25 +106,10 @@ class Conv2D(Layer):
         makers = {"kernel": self.kernel_initializer, "bias": self.bias_initializer}
         return draw("conv2d", makers, self.param_shapes(shape), rng)
 
-    def __call__(self, params: Params, x: Any, rng: np.random.Generator | None = None) -> Any:
-        """Convolve a batch."""
-        kernel, bias = self.weights(params)
-        return ops.conv2d(x, kernel, bias, padding_mode=self.padding_mode, **self.options())
-
-    def weights(self, params: Params) -> tuple[Any, Any]:
-        """Return kernel and bias, None for a layer without bias, or say which one is missing."""
-        bias = leaf(self, params, "bias") if self.use_bias else None
-        return leaf(self, params, "kernel"), bias
-
+    @functools.cached_property
     def options(self) -> dict[str, Any]:
-        """Return the keywords of `ops.conv2d`, without the padding mode."""
-        # Not padding_mode: the fused op, which takes these keywords too, pads with zeros only.
-        return {
-            "strides": self.strides,
-            "padding": self.padding,
-            "dilation_rate": self.dilation_rate,
-            "groups": self.groups,
-        }
+        """The keywords of `ops.conv2d`."""
+        return {name: getattr(self, name) for name in ("strides", "padding", "dilation_rate", "groups", "padding_mode")}
 
     def multiply_adds(self, shape: Shape) -> int:
         """Return one for each tap of each window of each filter."""

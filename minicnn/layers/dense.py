@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from minicnn import ops
 from minicnn.geometry import Shape, Windows, check_elements, integer, windows
-from minicnn.layers.base import Layer, OpLayer, Params, leaf
+from minicnn.layers.base import OpLayer, Params, WeightedLayer
 from minicnn.layers.initializers import Initializer, draw, glorot_uniform, initializer, zeros
 from minicnn.validation import LARGEST, ShapeError, flag
 
@@ -30,7 +29,7 @@ class Flatten(OpLayer):
 
 
 @dataclass(frozen=True, repr=False)
-class Dense(Layer):
+class Dense(WeightedLayer):
     """x @ kernel + bias: (features,) -> (units,). Parameters `kernel` (features, units) and `bias` (units,).
 
     >>> Dense(10).param_shapes((32,))
@@ -42,6 +41,7 @@ class Dense(Layer):
     # Glorot's, as in Keras: the last dense layer of a network has no ReLU behind it, for which He's is made.
     kernel_initializer: Initializer = glorot_uniform
     bias_initializer: Initializer = zeros
+    op = staticmethod(ops.dense)
 
     def __post_init__(self) -> None:
         integer("Dense", "units", self.units, most=LARGEST)
@@ -68,11 +68,6 @@ class Dense(Layer):
         # In this order: the bias must not change the kernel's weights for a seed.
         makers = {"kernel": self.kernel_initializer, "bias": self.bias_initializer}
         return draw("dense", makers, self.param_shapes(shape), rng)
-
-    def __call__(self, params: Params, x: Any, rng: np.random.Generator | None = None) -> Any:
-        """Multiply a batch of rows."""
-        bias = leaf(self, params, "bias") if self.use_bias else None
-        return ops.dense(x, leaf(self, params, "kernel"), bias)
 
     def multiply_adds(self, shape: Shape) -> int:
         """Return features times units."""

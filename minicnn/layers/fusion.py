@@ -47,12 +47,15 @@ class Step(NamedTuple):
 
 def is_on() -> bool:
     """Tell whether plans are used: the kernels can fuse, and MINICNN_FUSE does not forbid it."""
-    return _wanted() and kernels.can_fuse()
+    return wanted() and kernels.can_fuse()
 
 
+# Read once: gradients with fusion have other last bits, so that a training must not change over on its way.
 @functools.cache
-def _wanted() -> bool:
+def wanted() -> bool:
+    """Tell whether MINICNN_FUSE lets plans be used."""
     asked = os.environ.get("MINICNN_FUSE", "")
+    # A misspelt value, such as "off", must not leave fusion on in silence.
     if asked not in ("", "0", "1"):
         raise ValueError(f"minicnn: MINICNN_FUSE must be 0 or 1, got {asked!r}. Set it to 0 to run each layer alone.")
     return asked != "0"
@@ -60,7 +63,7 @@ def _wanted() -> bool:
 
 def why_off() -> str:
     """Return why plans are not used, or an empty string if they are."""
-    if not _wanted():
+    if not wanted():
         return "MINICNN_FUSE=0 switches fusion off"
     return "" if kernels.can_fuse() else f"the {kernels.name()} kernels do not fuse"
 
@@ -103,7 +106,9 @@ def _convolution(named: Named, start: int) -> Step | None:
     if end == start + 1:  # the plain op has no byte per pool to keep for the gradient
         return None
     # A partial of a function, not a closure: nets are sent to the processes of a study by pickle.
-    run = functools.partial(_fused, conv, {**conv.options(), "pool_size": pool_size, "relu": relu})
+    options = {**conv.options, "pool_size": pool_size, "relu": relu}
+    del options["padding_mode"]  # zeros, as was asked above
+    run = functools.partial(_fused, conv, options)
     reason = "one kernel: the output of the convolution is used while it is in cache"
     return Step(tuple(name for name, _ in named[start:end]), run, reason)
 

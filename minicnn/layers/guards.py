@@ -98,27 +98,11 @@ def _shaped(method: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _fed(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Guard a method of parameters, a batch and a generator, and of nothing else. It runs for each layer of a step."""
-    signature = inspect.signature(method)
-    if list(signature.parameters)[1:] != ["params", "x", "rng"]:
-        return method
-
-    @functools.wraps(method)
-    def call(self: Any, params: Any = None, x: Any = None, rng: Any = None, *more: Any, **others: Any) -> Any:
-        if type(params) is not dict or type(x) not in BATCHES or type(rng) not in RNGS or more or others:
-            explain_call(type(self).__name__, signature, (self, params, x, rng, *more), others)
-            _check_batch(type(self).__name__, params, x, rng)
-        return method(self, params, x, rng)
-
-    return call
-
-
 BATCHES = (np.ndarray, Tensor)
 RNGS = (type(None), np.random.Generator)
 
 
-def _check_batch(where: str, params: Any, x: Any, rng: Any) -> None:
+def check_batch(where: str, params: Any, x: Any, rng: Any) -> None:
     """Raise TypeError for anything but a dict, a batch and a generator."""
     fix = "Call net(params, x), with params = net.init(rng, input_shape)."
     if not isinstance(params, dict):
@@ -137,7 +121,7 @@ def _calibrated(method: Callable[..., Any]) -> Callable[..., Any]:
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         where = f"{type(self).__name__}.calibrate"
         given = _bound(where, method, args, kwargs)
-        _check_batch(where, given["params"], given["x"], None)
+        check_batch(where, given["params"], given["x"], None)
         if isinstance(given["x"], Tensor):
             raise TypeError(f"{where}: x must be a float32 or float64 array, got a Tensor. Use x.data.")
         return method(self, **given)
@@ -158,7 +142,6 @@ def _signature(method: Any) -> inspect.Signature:
 
 
 _GUARDS = {
-    "__call__": _fed,
     "calibrate": _calibrated,
     **dict.fromkeys(("init", "output_shape", "param_shapes", "children", "multiply_adds", "windows"), _shaped),
 }

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 
 from minicnn.geometry import check_elements
-from minicnn.graph import FLOATS
 from minicnn.hints import explained
 from minicnn.layers.guards import check_shape
 from minicnn.records import register
-from minicnn.validation import ShapeError, flag, generator, number, one_of, shown
+from minicnn.validation import FLOATS, ShapeError, flag, generator, number, one_of, shown
 
 __all__ = ["Initializer", "glorot_uniform", "he_normal", "lecun_normal", "zeros"]
 

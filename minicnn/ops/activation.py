@@ -9,8 +9,7 @@ import numpy as np
 
 from minicnn import kernels
 from minicnn.graph import Array, Shape, op
-from minicnn.kernels.arrays import scale
-from minicnn.kernels.sums import add_up
+from minicnn.kernels.arithmetic import add_up, scale
 from minicnn.ops.elementwise import same_shape
 from minicnn.validation import ShapeError, flag, generator, number
 

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from minicnn.graph import Array, Shape, op
-from minicnn.kernels.sums import wide
+from minicnn.kernels.arithmetic import wide
 from minicnn.validation import ShapeError, integer
 
 
 def reshape_shape(x: Shape, shape: Any) -> Shape:
     """Shape rule of reshape; one size may be -1 and follows from the others."""
     sizes = tuple(integer("reshape", "shape", n, shape, -1) for n in np.atleast_1d(np.array(shape, object)))
+    # A -1 beside a size of 0 has no answer: any number of elements times 0 is 0.
     known = math.prod(n for n in sizes if n != -1)
     unknown = sizes.count(-1)
     whole = math.prod(x)
@@ -95,6 +96,7 @@ def concatenate(*arrays: Array, axis: int = -1) -> Any:
 
 def getitem_shape(x: Shape, index: Any) -> Shape:
     """Shape rule of indexing: NumPy's own, found by indexing an array that takes no memory."""
+    # A broadcast 0 has strides of 0, so that any shape takes the memory of one element.
     try:
         picked: np.ndarray = np.broadcast_to(np.float32(0), x)[index]
     except (IndexError, OverflowError, TypeError, ValueError):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import kernels
-from minicnn.geometry import Padding, Shape, Size, Windows, check_image, integer, windows
+from minicnn.geometry import Padding, Shape, Size, check_image, checked_windows, integer, windows
 from minicnn.graph import Array, op
 from minicnn.ops.pad import Mode, check_copies, check_mode, padded
 from minicnn.validation import LARGEST, ShapeError
@@ -28,29 +28,27 @@ def conv2d_shape(
     check_image("conv2d", x)
     if len(kernel) != 4:
         fix = "Use (kh, kw, in // groups, out)."
-        raise ShapeError("conv2d", f"the kernel has {len(kernel)} axes {kernel}, it takes 4", fix)
+        raise ShapeError("conv2d", f"kernel must have 4 axes, got {len(kernel)} axes {kernel}", fix)
     groups = integer("conv2d", "groups", groups, most=LARGEST)
     channels, filters = x[3], kernel[3]
+    # Before the windows: images with channels first seem to have few rows, and that error would hide the reason.
     if channels != kernel[2] * groups:
-        what = f"the input {x} has {channels} channels, the kernel {kernel} takes {kernel[2]} x {groups} groups"
+        takes = f"{kernel} for {kernel[2]} x {groups} groups"
+        what = f"kernel must fit the {channels} channels of the input {x}, got {takes}"
         fitting = (*kernel[:2], max(1, channels // groups), filters)
         fix = f"Use a kernel of {fitting}, or NHWC images, as x.transpose(0, 2, 3, 1)."
         raise ShapeError("conv2d", what, fix)
     if filters % groups:
         fix = f"Use a multiple of {groups} filters."
-        raise ShapeError("conv2d", f"{filters} filters do not share out over {groups} groups", fix)
+        raise ShapeError("conv2d", f"filters must be divisible by groups={groups}, got {filters} filters", fix)
     if bias is not None and bias != (filters,):
-        raise ShapeError("conv2d", f"the bias {bias} does not fit {filters} filters", f"Use ({filters},).")
+        what = f"bias must have one value for each of {filters} filters, got {bias}"
+        raise ShapeError("conv2d", what, f"Use ({filters},).")
     check_mode("conv2d", "padding_mode", padding_mode)
-    w = conv_windows(x, kernel, strides, padding, dilation_rate)
+    w = windows("conv2d", (x[1], x[2]), (kernel[0], kernel[1]), strides, padding, dilation_rate)
     if padding_mode != "constant":
         check_copies("conv2d", (x[1], x[2]), w.pads, padding_mode)
     return x[0], *w.out, filters
-
-
-def conv_windows(x: Shape, kernel: Shape, strides: Size, padding: Padding, dilation_rate: Size) -> Windows:
-    """Return how the windows of a convolution lie on images of shape `x`."""
-    return windows("conv2d", (x[1], x[2]), (kernel[0], kernel[1]), strides, padding, dilation_rate)
 
 
 @op(conv2d_shape)
@@ -75,7 +73,7 @@ def conv2d(
     array([[ 8., 12.],
            [20., 24.]])
     """
-    w = conv_windows(x.shape, kernel.shape, strides, padding, dilation_rate)
+    w = checked_windows("conv2d", x.shape[1:3], kernel.shape[:2], strides, padding, dilation_rate)
     geometry, groups, fold = w.geometry, int(groups), None
     if padding_mode != "constant":  # the kernels pad with zeros only
         x, fold = padded(x, w.pads, padding_mode)
@@ -85,6 +83,7 @@ def conv2d(
         dx = kernels.conv2d_input_grad(g, kernel, x.shape, geometry, groups)
         return fold(dx) if fold else dx  # a pixel also gets the gradients of its copies
 
+    # Kernel and bias both sum over g: the engine calls a function that stands at two places once.
     def weights(g: np.ndarray) -> Any:
         return kernels.conv2d_weight_grads(g, x, kernel.shape, geometry, groups)
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.graph import Array, Shape, op, unbroadcast
-from minicnn.kernels.arrays import scale
+from minicnn.graph import Array, Shape, op
+from minicnn.kernels.arithmetic import add_up, scale
 from minicnn.validation import ShapeError
 
 
@@ -28,6 +28,18 @@ def broadcast_shape(x: Shape, y: Shape) -> Shape:
         fix = "Use reshape to put axes of size 1 where they are missing."
         what = f"shapes must be equal or 1 from the last axis backwards, got {x} and {y}"
         raise ShapeError("broadcasting", what, fix) from None
+
+
+def unbroadcast(g: Any, shape: Shape) -> Any:
+    """Sum `g` over the axes along which an argument of this shape was broadcast.
+
+    >>> unbroadcast(np.ones((3, 2)), (1, 2))
+    array([[3., 3.]])
+    """
+    if np.shape(g) == shape:
+        return g
+    g = add_up(g, tuple(range(np.ndim(g) - len(shape))))
+    return add_up(g, tuple(i for i, n in enumerate(shape) if n == 1), keepdims=True)
 
 
 @op(broadcast_shape)

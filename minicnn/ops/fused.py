@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from minicnn import kernels
-from minicnn.geometry import Geometry, Padding, Pair, Shape, Size, pair, windows
+from minicnn.geometry import Geometry, Padding, Pair, Shape, Size, checked_windows, pair, windows
 from minicnn.graph import Array, op
-from minicnn.ops.conv import conv2d_shape, conv_windows
+from minicnn.ops.conv import conv2d_shape
 from minicnn.validation import ShapeError, flag
 
 MOST_ELEMENTS = 254
@@ -36,7 +36,8 @@ def conv2d_pool_shape(
     w = windows("conv2d_pool", (rows, cols), pool_size, pool_size, "valid", pooling=True)
     if w.rows.k * w.cols.k > MOST_ELEMENTS:
         fix = "Use conv2d, then max_pool2d."
-        raise ShapeError("conv2d_pool", f"a pool of {w.rows.k}x{w.cols.k} has more than {MOST_ELEMENTS} cells", fix)
+        what = f"pool_size must have at most {MOST_ELEMENTS} elements, got {w.rows.k}x{w.cols.k}"
+        raise ShapeError("conv2d_pool", what, fix)
     return n, *w.out, filters
 
 
@@ -62,11 +63,13 @@ def conv2d_pool(
     >>> conv2d_pool(np.arange(9.0).reshape(1, 3, 3, 1), np.ones((2, 2, 1, 1)), pool_size=2, relu=True).ravel()
     array([24.])
     """
-    geometry = conv_windows(x.shape, kernel.shape, strides, padding, dilation_rate).geometry
+    geometry = checked_windows("conv2d", x.shape[1:3], kernel.shape[:2], strides, padding, dilation_rate).geometry
     pool = pair("conv2d_pool", "pool_size", pool_size)
+    # One op with two ways to compute it: what a net means does not depend on the kernels that are installed.
     if not kernels.can_fuse():
         return _one_after_the_other(x, kernel, bias, geometry, int(groups), pool, relu)
     how = (geometry, int(groups), pool)
+    # The convolution's output is not kept: a byte per pool says which of its elements gets the gradient, if any does.
     y, argmax = kernels.conv2d_pool(x, kernel, bias, *how, bool(relu))
 
     def vjp_x(g: np.ndarray) -> Any:
@@ -88,6 +91,7 @@ def _one_after_the_other(
     pooled = kernels.max_pool2d(features, pools)
     y = kernels.relu(pooled) if relu else pooled
 
+    # ReLU last: it keeps the order of numbers, so after pooling it has the same result on fewer elements.
     def before_pooling(g: np.ndarray) -> np.ndarray:
         g = kernels.relu_grad(g, y) if relu else g
         return kernels.max_pool2d_grad(g, features, pooled, pools, False)

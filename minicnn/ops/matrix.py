@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.graph import Array, Shape, op, unbroadcast
-from minicnn.kernels.sums import add_up, product
-from minicnn.ops.elementwise import broadcast_shape
+from minicnn.graph import Array, Shape, op
+from minicnn.kernels.arithmetic import add_up, product
+from minicnn.ops.elementwise import broadcast_shape, unbroadcast
 from minicnn.validation import ShapeError
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.graph import Array, Shape, op
-from minicnn.kernels.sums import BLOCK, sum_rows
+from minicnn.kernels.arithmetic import BLOCK, sum_rows
 from minicnn.validation import ShapeError, number
 
 

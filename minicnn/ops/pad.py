@@ -9,7 +9,7 @@ import numpy as np
 
 from minicnn.geometry import Pads, Shape, Size, check_area, check_image, check_padding
 from minicnn.graph import Array, op
-from minicnn.kernels.sums import wide
+from minicnn.kernels.arithmetic import wide
 from minicnn.validation import ShapeError, one_of, real, shown
 
 Mode = Literal["constant", "reflect", "edge", "wrap"]
@@ -36,16 +36,19 @@ def check_mode(where: str, name: str, mode: str) -> None:
 def check_copies(where: str, size: tuple[int, int], pads: Pads, mode: Mode) -> None:
     """Raise ShapeError unless an image of `size` (H, W) has the cells that its pads are copied from."""
     for n, side in zip(size, pads, strict=True):
+        # reflect does not repeat the edge, so that one pixel fewer can be copied than with wrap.
         most = {"reflect": n - 1, "wrap": n}.get(mode, max(side))
         if max(side) > most:
-            what = f"{mode} pads of {side} around {n} cells: there are only {most} to copy"
-            raise ShapeError(where, what, f"Use pads of at most {most}, or pad with constant or edge.")
+            what = f"{mode} padding must be at most {most}, the pixels that it can copy from {n}, got {side}"
+            raise ShapeError(where, what, f"Use a padding of at most {most}, or the mode constant or edge.")
 
 
 def check_pads(where: str, name: str, value: Size | Pads) -> Pads:
     """Return ((top, bottom), (left, right)), or raise."""
     if isinstance(value, str):
-        raise TypeError(f"{where}: {name}={shown(value)} needs a window. Use an int, a pair or two pairs.")
+        fix = "Names of a padding are for operations with a window."
+        raise TypeError(f"{where}: {name} must be an integer, a pair or two pairs, got {shown(value)}. {fix}")
+    # "same" has been refused, so that None cannot occur: `or` is for the type checker.
     return check_padding(where, value, name) or ((0, 0), (0, 0))
 
 
@@ -73,6 +76,7 @@ def padded(x: np.ndarray, pads: Pads, mode: Mode, value: float = 0.0) -> tuple[n
     def vjp_x(g: np.ndarray) -> Any:
         if mode == "constant":
             return g[:, top : top + h, left : left + w]
+        # Padding numbers instead of pixels tells where each copy came from, whatever rule NumPy has for the mode.
         return _fold(
             _fold(g, 1, np.pad(np.arange(h), (top, bottom), mode)),
             2,
@@ -87,6 +91,7 @@ def _fold(g: np.ndarray, axis: int, sources: np.ndarray) -> np.ndarray:
     copies = np.bincount(sources)
     folded = np.zeros((*g.shape[:axis], len(copies), *g.shape[axis + 1 :]), wide(g.dtype, copies.max()))
     to, lines = np.moveaxis(folded, axis, 0), np.moveaxis(g, axis, 0)
+    # One by one, because a source occurs several times: folded[sources] += lines would keep one of them.
     for line, source in zip(lines, sources, strict=True):
         to[source] += line
     return folded.astype(g.dtype, copy=False)
@@ -97,8 +102,8 @@ def crop2d_shape(x: Shape, cropping: Size | Pads = 1) -> Shape:
     check_image("crop2d", x)
     rows, cols = (n - sum(side) for n, side in zip(x[1:3], check_pads("crop2d", "cropping", cropping), strict=True))
     if min(rows, cols) < 1:
-        what = f"cropping {cropping} of a {x[1]}x{x[2]} input leaves {rows}x{cols}"
-        raise ShapeError("crop2d", what, "Crop less.")
+        what = f"cropping must leave a row and a column of the {x[1]}x{x[2]} input, got {cropping}"
+        raise ShapeError("crop2d", what, f"That leaves {rows}x{cols}. Crop less.")
     return x[0], rows, cols, x[3]
 
 

@@ -11,27 +11,21 @@ from typing import Any, Literal
 import numpy as np
 
 from minicnn import kernels
-from minicnn.geometry import Padding, Shape, Size, Windows, check_image, one_window, windows
+from minicnn.geometry import Padding, Shape, Size, Windows, check_image, checked_windows, one_window, windows
 from minicnn.graph import Array, op
-from minicnn.kernels.sums import sum_rows
+from minicnn.kernels.arithmetic import sum_rows
 from minicnn.validation import flag, one_of
 
 Ties = Literal["first", "split"]
 
 
 def pool_windows(
-    where: str,
-    x: Shape,
-    pool_size: Size,
-    strides: Size | None,
-    padding: Padding,
-    dilation_rate: Size,
-    ceil_mode: bool,
+    where: str, x: Shape, pool_size: Size, strides: Size | None, padding: Padding, dilation_rate: Size, ceil_mode: bool
 ) -> Windows:
-    """Return how the windows of a pooling lie on images; `strides` defaults to the window."""
-    check_image(where, x)
+    """Return how the windows of a pooling lie on images, for arguments that `pool_shape` has accepted."""
+    # Windows that touch without overlapping are what pooling means to most, so they are the default.
     steps = pool_size if strides is None else strides
-    return windows(where, (x[1], x[2]), pool_size, steps, padding, dilation_rate, ceil_mode=ceil_mode, pooling=True)
+    return checked_windows(where, x[1:3], pool_size, steps, padding, dilation_rate, ceil_mode=ceil_mode, pooling=True)
 
 
 def pool_shape(
@@ -45,7 +39,9 @@ def pool_shape(
     ceil_mode: bool = False,
 ) -> Shape:
     """Shape rule of every pooling by windows: (N, H, W, C) -> (N, P, Q, C). `where` names the op in errors."""
-    w = pool_windows(where, x, pool_size, strides, padding, dilation_rate, ceil_mode)
+    check_image(where, x)
+    steps = pool_size if strides is None else strides
+    w = windows(where, (x[1], x[2]), pool_size, steps, padding, dilation_rate, ceil_mode=ceil_mode, pooling=True)
     return x[0], *w.out, x[3]
 
 
@@ -81,6 +77,7 @@ def max_pool2d(
     """
     w = pool_windows("max_pool2d", x.shape, pool_size, strides, padding, dilation_rate, ceil_mode)
     y = kernels.max_pool2d(x, w.geometry)
+    # No argmax is kept: comparing x with y finds it again, and evaluation would pay for what it does not use.
     return y, (lambda g: kernels.max_pool2d_grad(g, x, y, w.geometry, ties == "split"),)
 
 
@@ -140,6 +137,7 @@ def global_max_pool2d_shape(x: Shape, *, keepdims: bool = False, ties: Ties = "f
 @op(global_max_pool2d_shape)
 def global_max_pool2d(x: Array, *, keepdims: bool = False, ties: Ties = "first") -> Any:
     """Maximum of each channel: (N, H, W, C) -> (N, C). One window over the whole image, ties as in max_pool2d."""
+    # A pooling with one window, so that ties and NaN follow the same rule and no second kernel is needed.
     whole = one_window(x.shape[1:3])
     y = kernels.max_pool2d(x, whole)
 

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.graph import Array, Shape, op
-from minicnn.kernels.arrays import scale
-from minicnn.kernels.sums import add_up
+from minicnn.kernels.arithmetic import add_up, scale
 from minicnn.validation import ShapeError, flag, integer
 
 Axes = int | tuple[int, ...] | None

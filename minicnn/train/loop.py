@@ -41,15 +41,26 @@ def train_step(
 
     Checks that need a pass over the images or the net are done once, by `fit`.
     """
-    checks.check_step(net, optimizer)
+    if not (isinstance(net, Layer) and isinstance(optimizer, Optimizer)):
+        checks.check_step(net, optimizer)
+    return _step(net, optimizer, params, state, images, labels, rng, label_smoothing)
 
-    def loss(params: Params) -> tuple[Any, Any]:
-        logits = net(params, images, rng=rng)
-        return ops.cross_entropy(logits, labels, label_smoothing=label_smoothing), logits
 
-    (value, logits), grads = value_and_grad(loss, has_aux=True)(params)
+def _step(
+    net: Layer, optimizer: Optimizer, params: Params, state: Any, images: Any, labels: Any, rng: Any, smoothing: float
+) -> tuple[Params, optim.State, float, int]:
+    """Take the step: logits and loss, gradients, update. `fit` has checked its arguments once and calls this."""
+    (value, logits), grads = _loss_and_grads(params, net, images, labels, rng, smoothing)
     params, state = optimizer.update(grads, state, params)
     return params, state, float(value), int((logits.argmax(axis=1) == labels).sum())
+
+
+def _loss(params: Params, net: Layer, images: Any, labels: Any, rng: np.random.Generator, smoothing: float) -> Any:
+    logits = net(params, images, rng=rng)
+    return ops.cross_entropy(logits, labels, label_smoothing=smoothing), logits
+
+
+_loss_and_grads = value_and_grad(_loss, has_aux=True)
 
 
 @explained
@@ -110,10 +121,10 @@ def fit(
     checks.check_fit(net, train, valid, optimizer, params, augment, label_smoothing, callbacks, progress)
     first, order, noise, warp = _generators(seed, 4)
     params = net.init(first, train.images.shape[1:]) if params is None else params
-    steps = math.ceil(len(train) / batch_size)
+    steps = math.ceil(len(train) / batch_size)  # a smaller last batch is a step, too, and schedules count steps
     optimizer = optim.over(optimizer, steps * epochs)
     state, history, interrupted = optimizer.init(params), History(), False
-    take_step = partial(train_step, net, optimizer, rng=noise, label_smoothing=label_smoothing)
+    take_step = partial(_step, net, optimizer, rng=noise, smoothing=label_smoothing)
     try:
         with progress_bar(epochs * len(train), unit=" images", shown=progress) as bar:
             for epoch in range(1, epochs + 1):
@@ -140,6 +151,7 @@ def fit(
 
 def _generators(seed: int, count: int) -> list[np.random.Generator]:
     """Return independent generators: a further draw of dropout must not change the order of the images."""
+    # spawn, not seed + 1, seed + 2, ...: the generators of neighbouring seeds would be the same ones.
     return [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(count)]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.geometry import Geometry, Pair, Shape
+from minicnn.kernels.arithmetic import PIECE_TERMS, TERMS, wide
 from minicnn.kernels.compiled.gather import (
     cell_windows,
     gather,
@@ -23,7 +24,6 @@ from minicnn.kernels.compiled.gather import (
 )
 from minicnn.kernels.compiled.loop import BLOCKED, NO_POOL, add, loop, multiply
 from minicnn.kernels.cores import share
-from minicnn.kernels.sums import PIECE_TERMS, TERMS, wide
 
 
 def conv2d_input_grad(g: np.ndarray, kernel: np.ndarray, x_shape: Shape, geometry: Geometry, groups: int) -> np.ndarray:

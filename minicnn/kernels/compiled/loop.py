@@ -10,9 +10,9 @@ from numba.core import event
 from threadpoolctl import ThreadpoolController
 
 from minicnn.geometry import Pair
+from minicnn.kernels.arithmetic import PIECE_TERMS, TERMS
 from minicnn.kernels.cache import njit
 from minicnn.kernels.notice import say
-from minicnn.kernels.sums import PIECE_TERMS, TERMS
 
 NO_POOL: Pair = (1, 1)
 BLOCKED = 255

@@ -7,10 +7,9 @@ import math
 import numpy as np
 
 from minicnn.geometry import Geometry, Shape
-from minicnn.kernels.arrays import comparable
+from minicnn.kernels.arithmetic import comparable, wide
 from minicnn.kernels.compiled.loop import add, copy, fill, loop
 from minicnn.kernels.cores import share
-from minicnn.kernels.sums import wide
 
 
 def max_pool2d(x: np.ndarray, geometry: Geometry) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 from minicnn import kernels
 from minicnn.geometry import Axis, Shape, Size, Windows, check_area, check_image, one_window, pair
 from minicnn.graph import Array, op
-from minicnn.kernels.sums import add_up
+from minicnn.kernels.arithmetic import add_up
 from minicnn.ops.pool import Ties, check_ties
 
 Index = tuple[slice | int, ...]

@@ -11,7 +11,7 @@ import numpy as np
 from minicnn.geometry import Padding, Shape, Size, check_area, check_image, pair
 from minicnn.graph import Array, Node, op
 from minicnn.kernels import reference
-from minicnn.kernels.sums import wide
+from minicnn.kernels.arithmetic import wide
 from minicnn.ops.pool import pool_shape, pool_windows
 from minicnn.validation import ShapeError
 
@@ -48,12 +48,13 @@ def max_unpool2d_shape(x: Shape, indices: np.ndarray, output_size: Size) -> Shap
     check_area("max_unpool2d", "the result", (h, w), x[1:3], "Use the size of the image that was pooled.", MOST_PIXELS)
     if not isinstance(indices, np.ndarray) or indices.dtype.kind not in "iu":
         kind = getattr(indices, "dtype", type(indices).__name__)
-        raise TypeError(f"max_unpool2d: indices of {kind}. Use the whole numbers of max_pool2d_indices.")
+        raise TypeError(f"max_unpool2d: indices must be an integer array, got {kind}. Use those of max_pool2d_indices.")
     if indices.shape != x:
         fix = "Use the indices of the pooling that made this input."
-        raise ShapeError("max_unpool2d", f"the indices {indices.shape} are not of the input's shape {x}", fix)
+        raise ShapeError("max_unpool2d", f"indices must have the shape of the input {x}, got {indices.shape}", fix)
     if indices.size and not -1 <= indices.min() <= indices.max() < h * w:
-        what = f"indices from {indices.min()} to {indices.max()} for an image of {h}x{w} = {h * w} cells"
+        found = f"{indices.min()} to {indices.max()}"
+        what = f"indices must be from -1 to {h * w - 1} for an image of {h}x{w} = {h * w} pixels, got {found}"
         raise ShapeError("max_unpool2d", what, "Use the size of the image that was pooled.")
     return x[0], h, w, x[3]
 

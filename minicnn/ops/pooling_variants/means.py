@@ -13,8 +13,9 @@ import numpy as np
 
 from minicnn import kernels
 from minicnn.geometry import Padding, Shape, Size, Windows
-from minicnn.graph import Array, op, unbroadcast
-from minicnn.kernels.sums import add_up
+from minicnn.graph import Array, op
+from minicnn.kernels.arithmetic import add_up
+from minicnn.ops.elementwise import unbroadcast
 from minicnn.ops.pool import average_pool2d, max_pool2d, pool_shape, pool_windows
 from minicnn.ops.pooling_variants.elements import gather, real_cells, scatter
 from minicnn.ops.pooling_variants.power_means import below_largest, log_mean_exp, relative, slope_in_r, softmax_weights
@@ -69,7 +70,8 @@ def gem_pool2d_shape(
     """Shape rule of gem_pool2d: (N, H, W, C) with p of (), (1,) or (C,) -> (N, P, Q, C)."""
     shape = pool_shape("gem_pool2d", x, pool_size, **how)
     if isinstance(p, tuple) and p not in ((), (1,), x[3:]):
-        raise ShapeError("gem_pool2d", f"p has shape {p} for {x[3]} channels", f"Use a number, (1,) or ({x[3]},).")
+        what = f"p must have one value, or one for each of {x[3]} channels, got shape {p}"
+        raise ShapeError("gem_pool2d", what, f"Use a number, (1,) or ({x[3]},).")
     if not number("gem_pool2d", "epsilon", epsilon, least=0):
         raise ValueError("gem_pool2d: epsilon must be above 0, got 0. Use a number such as 1e-6.")
     return shape

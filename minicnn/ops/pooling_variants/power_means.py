@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn.kernels.sums import add_up
+from minicnn.kernels.arithmetic import add_up
 from minicnn.ops.pooling_variants.elements import only
 from minicnn.ops.reduce import below_maximum
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from minicnn.geometry import Padding, Shape, Size
 from minicnn.graph import Array, op
-from minicnn.kernels.sums import add_up
+from minicnn.kernels.arithmetic import add_up
 from minicnn.ops.pool import pool_shape, pool_windows
 from minicnn.ops.pooling_variants.elements import gather, scatter
 from minicnn.ops.pooling_variants.power_means import relative

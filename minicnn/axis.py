@@ -1,0 +1,70 @@
+"""One axis of a window op: what follows from its sizes. The notation is that of `geometry`, which decides them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of a window op with everything decided.
+
+    >>> Axis(n=5, k=3, s=2, d=1, before=1, after=1, out=3).formula("floor")
+    'floor((5 + 1 + 1 - 3) / 2) + 1 = 3'
+    """
+
+    n: int
+    k: int
+    s: int
+    d: int
+    before: int
+    after: int
+    out: int
+
+    @property
+    def span(self) -> int:
+        """Cells from the first to the last tap of a window."""
+        return (self.k - 1) * self.d + 1
+
+    @property
+    def overhang(self) -> int:
+        """Cells that the last window reads past the padded end (ceil mode only)."""
+        return max(0, (self.out - 1) * self.s + self.span - self.before - self.n - self.after)
+
+    @property
+    def unread(self) -> tuple[int, ...]:
+        """Cells of the input that no tap reads: at its end, or between windows and taps that lie apart."""
+        read = np.zeros(self.n, bool)
+        for tap in range(min(self.k, (self.n - 1 + self.before) // self.d + 1)):
+            first = tap * self.d - self.before  # of this tap's cells, one every stride; some may lie before the input
+            end = first + self.out * self.s
+            read[first % self.s if first < 0 else first : max(end, 0) : self.s] = True
+        return tuple(np.flatnonzero(~read).tolist())
+
+    def formula(self, rounding: str) -> str:
+        """Return the size formula with its numbers."""
+        if rounding == "same":
+            return f"ceil({self.n} / {self.s}) = {self.out}"
+        sides = (self.before, self.after) if self.before or self.after else ()
+        pads = "".join(f" {'-' if cells < 0 else '+'} {abs(cells)}" for cells in sides)
+        if sides and self.span == self.s == 1:
+            return f"{self.n}{pads} = {self.out}"
+        free = self.n + self.before + self.after - self.span
+        most = -(-free // self.s) + 1 if rounding == "ceil" else self.out
+        dropped = "" if most == self.out else f" = {most}, less one that would start past the input"
+        return f"{rounding}(({self.n}{pads} - {self.span}) / {self.s}) + 1{dropped} = {self.out}"
+
+    def real_cells(self, *, include_pad: bool) -> list[int]:
+        """Return how many cells each window reads: of the input, or of the input and its declared pads.
+
+        What hangs over past the declared pads in ceil mode never counts.
+        """
+        first, end = (-self.before, self.n + self.after) if include_pad else (0, self.n)
+        starts = [i * self.s - self.before for i in range(self.out)]
+        return [self._taps_before(end - start) - self._taps_before(first - start) for start in starts]
+
+    def _taps_before(self, distance: int) -> int:
+        """Return how many taps lie less than a distance from the first one."""
+        return min(max(-(-distance // self.d), 0), self.k)

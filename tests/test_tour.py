@@ -1,0 +1,101 @@
+"""docs/tour.md is what `python docs/tour.py` writes, and one training step is as short as it says."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PROGRAM = ROOT / "docs" / "tour.py"
+TOUR = (ROOT / "docs" / "tour.md").read_text(encoding="utf-8")
+LINES, CALLS, FILES = map(int, re.search(r"step is (\d+) lines of code: (\d+) calls in (\d+) files", TOUR).groups())
+
+
+def run(*arguments):
+    return subprocess.run([sys.executable, PROGRAM, *arguments], check=False, cwd=ROOT, capture_output=True, text=True)
+
+
+def sections():
+    """Return the path of each file of the tour and the source that is shown of it."""
+    return re.findall(r"^## \d+\. \[`(.*?)`\].*?^```python\n(.*?)^```", TOUR, re.DOTALL | re.MULTILINE)
+
+
+def test_the_tour_has_not_drifted():
+    done = run("--check")
+    assert done.returncode == 0, f"docs/tour.md differs from what runs: python docs/tour.py {done.stderr}"
+
+
+@pytest.fixture
+def program(monkeypatch):
+    spec = importlib.util.spec_from_file_location("tour", PROGRAM)
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "tour", module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_tour_that_has_drifted_fails_the_check(program, monkeypatch, tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("Here one training step is 7 lines of code in 8 files.")
+    monkeypatch.setattr(program, "README", readme)
+    monkeypatch.setattr(program, "TOUR", tmp_path / "tour.md")
+    monkeypatch.setattr(program, "tour", lambda: ("as it is", 3, 2))
+    assert program.main([]) == 0
+    assert readme.read_text() == "Here one training step is 3 lines of code in 2 files."
+    assert program.main(["--check"]) == 0
+    monkeypatch.setattr(program, "tour", lambda: ("as it is", 4, 2))  # the README is behind
+    assert program.main(["--check"]) == 1
+    monkeypatch.setattr(program, "tour", lambda: ("as it is now", 3, 2))  # the tour is behind
+    assert program.main(["--check"]) == 1
+
+
+def test_one_training_step_is_short():
+    assert LINES <= 500
+    assert CALLS <= 300
+    assert FILES <= 15
+
+
+def test_the_numbers_are_those_of_what_is_shown():
+    assert len(sections()) == FILES
+    assert sum(bool(line.strip()) for _, source in sections() for line in source.splitlines()) == LINES
+
+
+def test_each_line_shown_stands_in_its_file():
+    for path, source in sections():
+        text = (ROOT / "minicnn" / path).read_text(encoding="utf-8")
+        lines = set(text.splitlines())
+        heads = {line for line in source.splitlines() if line.startswith("class ")}
+        cut = {line for line in source.splitlines() if line.endswith('"""') and f"{line[:-3]}\n" in text}
+        assert set(source.splitlines()) - heads - cut <= lines
+        assert all(head.split("(")[0].rstrip(":") in text for head in heads)
+
+
+def test_the_tour_follows_the_data():
+    paths = [path for path, _ in sections()]
+    way = ["train/loop.py", "layers/containers.py", "ops/conv.py", "ops/activation.py", "ops/pool.py", "ops/matrix.py",
+           "ops/loss.py", "optim.py"]  # fmt: skip
+    assert [path for path in paths if path in way] == way
+
+
+def test_the_readme_says_how_long_a_step_is():
+    found = re.search(r"one training step is (\d+) lines of code in (\d+)\s+files", (ROOT / "README.md").read_text())
+    assert tuple(map(int, found.groups())) == (LINES, FILES)
+
+
+def test_the_step_of_the_tour_is_that_of_train_step(program):
+    """Same parameters, bit for bit, with the kernels of this process."""
+    import numpy as np
+
+    from minicnn import train
+
+    net, optimizer = program.network()
+    rng = np.random.default_rng(0)
+    images, labels = rng.random((4, 8, 8, 1), dtype=np.float32), np.arange(4)
+    params = net.init(rng, images.shape[1:])
+    expected = train.train_step(net, optimizer, params, optimizer.init(params), images, labels, rng=rng)
+    got = program.training_step()()
+    assert got[2:] == expected[2:]
+    assert got[0]["conv2d"]["kernel"].tobytes() == expected[0]["conv2d"]["kernel"].tobytes()
