@@ -183,7 +183,8 @@ def source(dataset: str) -> Any:
 def larger_test_set(dataset: str, held_out: int, padding: int, seed: int) -> Dataset:
     """Return a data set whose test part has `held_out` training images beside the official ones.
 
-    They are the same for all seeds. Of what is left, 5,000 images are for validation and the others for training, drawn by the seed.
+    They are the same for all seeds. Of what is left, 5,000 images are for validation and the others for training, drawn
+    by the seed.
     """
     whole = data.load(dataset, seed=0, valid=0)
     kept, _, rest = stratified(whole.train.labels, (held_out, 0), HELD_OUT_SEED)

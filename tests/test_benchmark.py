@@ -82,7 +82,7 @@ def test_the_figure_shows_frameworks_that_are_slower_and_faster(monkeypatch, tmp
     pytest.importorskip("matplotlib")
     ratios = {"torch": [30.0, 29.0, 31.0], "jax": [0.25, 0.2, 0.3]}
     saved = []
-    monkeypatch.setattr(figure.figures, "save", lambda drawn, _: saved.append(drawn))
+    monkeypatch.setattr(figure.style, "save", lambda drawn, _: saved.append(drawn))
     figure.draw([{"net": "digits8", "batch": 32, "mode": "training", "minicnn": ratios}], tmp_path / "figure")
     low, high = saved[0].axes[0].get_xlim()
     assert low < 0.2

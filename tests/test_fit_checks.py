@@ -8,7 +8,6 @@ import pytest
 from wrong import says
 
 from minicnn import data, layers, models, ops, optim, schedules, train, trees
-from minicnn.study import Recipe, Run, run_one
 
 DIGITS = data.load("digits", seed=0)
 FEW = DIGITS.train[:64]
@@ -99,13 +98,6 @@ def test_the_callbacks_after_a_wrong_one_are_called_before_the_error(tmp_path):
         fit(callbacks=[lambda moment: train.save(tmp_path / "net.npz", moment.params), called.append])
     assert len(called) == 1
     assert bytes_of(train.load(tmp_path / "net.npz")) == bytes_of(called[0].params)
-
-
-def test_a_bar_that_ticks_does_not_end_a_run_of_the_study():
-    recipe = Recipe("digits", SGD, epochs=2, batch_size=512)
-    run = run_one(recipe, "mlp", models.mlp((4,)), 0, tick=lambda: True)  # as tqdm's update answers when it has drawn
-    assert isinstance(run, Run)
-    assert run.epochs == 2
 
 
 # --- columns, and which row is best -------------------------------------------------------------------------------

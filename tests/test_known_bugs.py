@@ -13,9 +13,9 @@ import pytest
 from experiments.known_bugs import BUGS, CHECKS, bugs, incorrect
 from experiments.known_bugs import __main__ as known_bugs
 from experiments.known_bugs.report import DESCRIPTIONS, Result, csv_text, headline, make_result, markdown
+from experiments.known_bugs.training import Run
 from minicnn import data, ops, trees, value_and_grad
 from minicnn.layers import MaxPooling2D
-from minicnn.study.ledger import Run
 
 BY_NAME = {bug.name: bug for bug in BUGS}
 RESULTS = Path(__file__).parents[1] / "experiments" / "results"
@@ -169,8 +169,7 @@ def test_the_layers_with_a_correct_op_agree_with_those_of_the_package():
 
 
 def a_run(seed, accuracy, losses=(2.0, 1.0)):
-    curve = tuple({"loss": loss} for loss in losses)
-    return Run("arm", seed, accuracy, 10, 10, 0.1, len(curve), 0.5, accuracy, curve)
+    return Run(seed, accuracy, losses)
 
 
 def test_differences_are_paired_by_seed():

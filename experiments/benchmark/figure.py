@@ -8,7 +8,6 @@ from typing import Any
 from experiments.benchmark.frameworks import title
 from experiments.benchmark.table import BEST
 from minicnn.optional import need
-from minicnn.study.report import figures
 
 
 def draw(rows: list[dict[str, Any]], stem: Path) -> tuple[Path, Path]:
@@ -39,4 +38,4 @@ def draw(rows: list[dict[str, Any]], stem: Path) -> tuple[Path, Path]:
     axes.grid(axis="x", linewidth=0.5, alpha=0.5)
     axes.set_xlabel("training step time relative to minicnn (compiled); bars are quartiles over rounds")
     figure.legend(loc="outside upper center", ncols=3, frameon=False)
-    return figures.save(figure, stem)
+    return style.save(figure, stem)

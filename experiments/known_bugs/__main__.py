@@ -19,16 +19,17 @@ from tqdm import tqdm
 
 from experiments.known_bugs import BUGS, Bug
 from experiments.known_bugs.report import Result, csv_text, make_result, markdown, text
+from experiments.known_bugs.training import Run, run_once
 from minicnn import data, kernels, optim, schedules
 from minicnn.environment import environment
 from minicnn.files import atomic_write, only_writer, writable_folder
 from minicnn.layers import Layer
-from minicnn.study import Recipe, Run, run_one
+from minicnn.study import Recipe
 from minicnn.validation import integer
 
 RECIPES = {
-    "adam": Recipe("digits", optim.Adam(schedules.OneCycle(1e-2)), epochs=20, batch_size=64),
-    "sgd": Recipe("digits", optim.SGD(schedules.OneCycle(0.05), momentum=0.9), epochs=20, batch_size=64),
+    "adam": Recipe(optim.Adam(schedules.OneCycle(1e-2)), epochs=20, batch_size=64),
+    "sgd": Recipe(optim.SGD(schedules.OneCycle(0.05), momentum=0.9), epochs=20, batch_size=64),
 }
 Runs = dict[str, list[Run | str]]
 
@@ -90,17 +91,17 @@ def _train(recipe: Recipe, seeds: int, processes: int) -> Runs:
     runs: Runs = defaultdict(list)
     with parallel_config("loky", inner_max_num_threads=1):
         pool = Parallel(n_jobs=processes, return_as="generator")
-        done = pool(delayed(_attempt)(recipe, arm, nets[arm], seed) for arm, seed in jobs)
+        done = pool(delayed(_attempt)(recipe, nets[arm], seed) for arm, seed in jobs)
         bar = tqdm(done, total=len(jobs), unit=" runs", disable=None, dynamic_ncols=True)
         for (arm, _), run in zip(jobs, bar, strict=True):
             runs[arm].append(run)
     return runs
 
 
-def _attempt(recipe: Recipe, arm: str, net: Layer, seed: int) -> Run | str:
+def _attempt(recipe: Recipe, net: Layer, seed: int) -> Run | str:
     """Train and test once; return the error message if training fails."""
     try:
-        return run_one(recipe, arm, net, seed)
+        return run_once(recipe, net, seed)
     except (ValueError, FloatingPointError) as error:
         return str(error)
 

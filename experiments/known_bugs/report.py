@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
 from experiments.known_bugs.bugs import Bug
 from experiments.known_bugs.checks import CHECKS, Outcome
-from minicnn.study.inference import Interval, paired_difference
-from minicnn.study.ledger import Run
-from minicnn.study.ledger import csv_text as table_text
-from minicnn.study.report.tables import points
+from experiments.known_bugs.training import Run
+from minicnn.study import Resplits
+from minicnn.study.statistics.intervals import Interval, differences_by_seed, mean_interval
+from minicnn.study.tables import csv_text as table_text
 
 LOSS_FALLS = "loss falls"
 DESCRIPTIONS = {check.name: check.description for check in CHECKS} | {
@@ -53,7 +54,9 @@ class Result:
         """The paired difference of accuracies, incorrect minus correct; None without a common seed."""
         if not set(self.incorrect) & set(self.correct):
             return None
-        return paired_difference(self.incorrect, self.correct, test_share=self.test_share)
+        differences = differences_by_seed(self.incorrect, self.correct)
+        factor = Resplits(max(len(differences), 1)).factor(1, self.test_share)
+        return mean_interval(list(differences.values()), factor=factor)
 
     def checks(self, outcome: Outcome) -> list[str]:
         """Return the names of the checks with this outcome, `bug.detected_by` first."""
@@ -66,7 +69,7 @@ def make_result(bug: Bug, incorrect: Sequence[Run | str], correct: Sequence[Run 
     runs = _completed(incorrect)
     failures = [message for message in incorrect if isinstance(message, str)]
     outcomes: dict[str, Outcome] = {check.name: check.outcome(bug.incorrect, bug.correct) for check in CHECKS}
-    falls = all(run.curve[-1]["loss"] <= run.curve[0]["loss"] for run in runs)
+    falls = all(run.losses[-1] <= run.losses[0] for run in runs)
     outcomes[LOSS_FALLS] = "raises" if failures else "passes" if falls else "fails"
     return Result(bug, outcomes, _accuracies(incorrect), _accuracies(correct), next(iter(failures), ""), test_share)
 
@@ -163,8 +166,14 @@ def _numbers(result: Result) -> tuple[str, str, str]:
     incorrect, correct = (
         f"{100 * mean(each.values()):.2f}" if each else "-" for each in (result.incorrect, result.correct)
     )
-    difference = points(result.difference) if result.difference else "-"
+    difference = _points(result.difference) if result.difference else "-"
     return "does not train" if result.failure else incorrect, correct, difference
+
+
+def _points(interval: Interval) -> str:
+    """Return a difference of fractions in percentage points with its interval."""
+    mean, low, high = (f"{100 * value:+z.2f}" for value in (interval.mean, interval.low, interval.high))
+    return f"{mean} [n/a]" if math.isnan(interval.low) else f"{mean} [{low}, {high}]"
 
 
 def _detected(result: Result) -> str:

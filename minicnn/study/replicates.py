@@ -68,7 +68,7 @@ class Seeds:
         """Return the data of a replicate."""
         return base(source, self.seeds[replicate])
 
-    def factor(self, n_train: int, n_test: int) -> Callable[[int], float]:
+    def factor(self, n_train: float, n_test: float) -> Callable[[int], float]:
         """Return the factor of the variance: 1 / n, because the replicates are independent."""
         return lambda n: 1 / n
 
@@ -114,7 +114,7 @@ class Resplits:
         test, valid, train = stratified(labels, sizes, seed)
         return _parts(whole, images, labels, train, valid, test)
 
-    def factor(self, n_train: int, n_test: int) -> Callable[[int], float]:
+    def factor(self, n_train: float, n_test: float) -> Callable[[int], float]:
         """Return the factor of the variance."""
         return lambda n: 1 / n + n_test / n_train
 
@@ -170,7 +170,7 @@ class KFold:
         _, valid, train = stratified(labels[rest], (0, size), self.seeds[replicate])
         return _parts(whole, images, labels, rest[train], rest[valid], test)
 
-    def factor(self, n_train: int, n_test: int) -> Callable[[int], float]:
+    def factor(self, n_train: float, n_test: float) -> Callable[[int], float]:
         """Return the factor of the variance."""
         return lambda n: 1 / n + 1 / (self.k - 1)
 
