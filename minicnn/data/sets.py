@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import os
 from dataclasses import dataclass, field
-from numbers import Integral
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -188,15 +187,11 @@ def _size(name: str, source: Source, part: str, fraction: float) -> int:
 def _check_kinds(root: Any, download: Any) -> None:
     if root is not None and not isinstance(root, str | os.PathLike):
         raise TypeError(f"load: root must be a string, a Path or None, got {root!r:.60}.")
-    if not isinstance(download, bool | np.bool_):
-        raise TypeError(f"load: download must be True or False, got {download!r:.60}.")
+    validation.flag("load", "download", download)
 
 
 def _check_seed(seed: Any) -> None:
-    if isinstance(seed, bool) or not isinstance(seed, Integral):
-        raise TypeError(f"load: seed must be an integer from 0 to 2**32 - 1, got {validation.shown(seed)}.")
-    if not 0 <= int(seed) < 2**32:
-        raise ValueError(f"load: seed must be an integer from 0 to 2**32 - 1, got {validation.shown(seed)}.")
+    validation.integer("load", "seed", seed, least=0, most=2**32 - 1)
 
 
 def _read(
