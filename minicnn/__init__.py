@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ShapeError": "errors",
+    "ShapeError": "validation",
     "Tensor": "autograd",
     "coverage": "layers",
     "explain_shapes": "layers",
