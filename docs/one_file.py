@@ -66,16 +66,16 @@ def max_pool2d(x, size=2):
     p, q = h // size, w // size
     windows = x.data[:, : p * size, : q * size].reshape(n, p, size, q, size, c).transpose(0, 1, 3, 5, 2, 4)
     windows = windows.reshape(n, p, q, c, size * size)
-    winner = windows.argmax(axis=-1)[..., None]  # argmax returns the first maximum in row order
+    argmax = windows.argmax(axis=-1)[..., None]  # the first maximum in row order
 
     def vjp_x(g):
         dx, spread = np.zeros_like(x.data), np.zeros_like(windows)
-        np.put_along_axis(spread, winner, g[..., None], axis=-1)
+        np.put_along_axis(spread, argmax, g[..., None], axis=-1)
         spread = spread.reshape(n, p, q, c, size, size).transpose(0, 1, 4, 2, 5, 3)
         dx[:, : p * size, : q * size] = spread.reshape(n, p * size, q * size, c)
         return dx
 
-    return Tensor(np.take_along_axis(windows, winner, axis=-1)[..., 0], ((x, vjp_x),))
+    return Tensor(np.take_along_axis(windows, argmax, axis=-1)[..., 0], ((x, vjp_x),))
 
 
 def relu(x):

@@ -1,12 +1,12 @@
 """Window arithmetic: how many windows fit, which padding they need, which pixels they read. The only home of it.
 
-Notation, along one axis: n cells, a window of k taps that lie d apart (so it spans (k - 1) * d + 1 cells), one
-window every s cells, `before` and `after` padded cells.
+Notation, along one axis: n pixels, a window of k taps that lie d apart (so it spans (k - 1) * d + 1 pixels), one
+window every s pixels, padding of `before` and `after`.
 
     valid      out = floor((n - span) / s) + 1
-    same       out = ceil(n / s), pads max(0, (out - 1) * s + span - n), the odd one after (TensorFlow, Keras)
+    same       out = ceil(n / s), padding max(0, (out - 1) * s + span - n), the odd one after (TensorFlow, Keras)
     explicit   out = floor((n + before + after - span) / s) + 1
-    ceil mode  ceil instead of floor, but the last window must start inside the input or its leading pad (PyTorch)
+    ceil mode  ceil instead of floor, but the last window must start inside the input or its leading padding (PyTorch)
 """
 
 from __future__ import annotations
@@ -88,17 +88,17 @@ class Windows:
 
     @property
     def strides(self) -> tuple[int, int]:
-        """Cells between windows."""
+        """Pixels between windows."""
         return self.rows.s, self.cols.s
 
     @property
     def dilation(self) -> tuple[int, int]:
-        """Cells between taps."""
+        """Pixels between taps."""
         return self.rows.d, self.cols.d
 
     @property
     def pads(self) -> Pads:
-        """Padded cells at ((top, bottom), (left, right)), overhang included."""
+        """Padding at ((top, bottom), (left, right)), overhang included."""
         (t, b), (le, r) = ((a.before, a.after + a.overhang) for a in (self.rows, self.cols))
         return (t, b), (le, r)
 
@@ -200,7 +200,7 @@ def _check_pool_pads(where: str, *axes: Axis) -> None:
 
 
 def _check_padded(where: str, size: tuple[int, int], axes: tuple[Axis, Axis], name: str) -> None:
-    """Raise ShapeError for pads, those that "same" adds for a wide window among them, that no memory can hold."""
+    """Raise ShapeError for padding, that which "same" adds for a wide window among them, that no memory can hold."""
     padded = [a.before + a.n + a.after for a in axes]
     what = f"the window spans {axes[0].span}x{axes[1].span} and the padded input"
     check_area(where, what, padded, size, f"Use a smaller padding, dilation_rate or {name}.")
@@ -242,7 +242,7 @@ def check_window(
 
 
 def check_padding(where: str, padding: Any, name: str = "padding") -> Pads | None:
-    """Return ((top, bottom), (left, right)), or None for "same" whose pads depend on the input.
+    """Return ((top, bottom), (left, right)), or None for "same" whose padding depends on the input.
 
     >>> check_padding("conv2d", (1, 2))
     ((1, 1), (2, 2))

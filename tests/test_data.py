@@ -176,7 +176,7 @@ def test_the_permutation_is_drawn_at_the_call():
 @pytest.mark.parametrize(
     ("size", "error", "message"),
     [
-        (0, ValueError, "batch_size must be .*5 images, got 0"),
+        (0, ValueError, "batch_size must be an integer of at least 1, got 0"),
         (-3, ValueError, "batch_size must be .*got -3"),
         (2.0, TypeError, r"batch_size must be an integer.*got 2\.0"),
         ("8", TypeError, "must be an integer.*got '8'"),
@@ -190,7 +190,7 @@ def test_batch_size_is_checked_at_the_call(size, error, message):
 
 def test_batches_take_numpy_sizes_and_only_generators():
     assert len(list(data.batches(numbered(5), np.int64(2)))) == 3
-    with pytest.raises(TypeError, match=r"rng must be .*got 0.*default_rng"):
+    with pytest.raises(TypeError, match=r"rng must be .*got a int.*default_rng\(0\)"):
         data.batches(numbered(5), 2, rng=0)
 
 
@@ -277,7 +277,7 @@ def test_zero_gives_an_empty_part():
         ({"valid": "0.1"}, TypeError, "valid must be a number, got '0.1'"),
         ({"valid": 1e-4}, ValueError, r"valid=0\.0001 of the (1797|60000) images of .* is (0|6)\b"),
         ({"valid": 0.99999}, ValueError, r"leave .* too few for 10 classes|valid=0\.99999"),
-        ({"seed": -1}, ValueError, r"seed must be .*2\*\*32"),
+        ({"seed": -1}, ValueError, "seed must be an integer of at least 0, got -1"),
         ({"seed": 2**32}, ValueError, "seed must be .*got 4294967296"),
         ({"seed": 0.5}, TypeError, r"seed must be an integer.*got 0\.5"),
     ],
@@ -845,7 +845,7 @@ def test_augmentation_refuses_what_are_no_images():
         data.augment(np.zeros((1, 8, 8, 1), np.uint8), rng)
     with pytest.raises(ValueError, match=r"augment: images must .*\(8, 8, 1\), rank 3"):
         data.augment(np.zeros((8, 8, 1), np.float32), rng)
-    with pytest.raises(TypeError, match=r"augment: rng must be .*got 7.*default_rng"):
+    with pytest.raises(TypeError, match=r"augment: rng must be .*got a int.*default_rng\(7\)"):
         data.augment(photos(), 7)
 
 

@@ -549,7 +549,7 @@ def test_a_window_of_zeros_sends_back_zeros(p):
     [
         (lambda: ops.conv2d(np.ones((1, 4, 4, 6)), np.ones((3, 3, 2, 4)), groups=2), "a kernel of (3, 3, 3, 4)"),
         (lambda: ops.conv2d(np.ones((1, 4, 4, 1)), np.ones((3, 3, 2, 4)), groups=2), "a kernel of (3, 3, 1, 4)"),
-        (lambda: ops.conv2d(np.ones((1, 4, 4, 1)), np.ones((3, 3, 1, 4, 1))), "has 5 axes"),
+        (lambda: ops.conv2d(np.ones((1, 4, 4, 1)), np.ones((3, 3, 1, 4, 1))), "got 5 axes"),
         (lambda: ops.batch_norm(np.ones((2, 4)), np.ones(3), np.ones(4)), "4 channels of (2, 4). Use (4,)."),
         (lambda: ops.batch_norm(np.ones((2, 4)), np.ones(4), np.ones(5)), "4 channels of (2, 4). Use (4,)."),
         (lambda: ops.batch_norm(np.ones((2, 4)), np.ones(5), np.ones(4)), "4 channels of (2, 4). Use (4,)."),

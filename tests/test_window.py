@@ -195,7 +195,7 @@ def test_an_adaptive_pooling_has_its_largest_window_and_its_mean_stride():
     [
         (0, "2x2 input: "),
         (((0, 0), (0, 1)), "2x2 input with its padding: "),
-        (((1, 0), (0, 0)), "input with its pads: "),
+        (((1, 0), (0, 0)), "input with its padding: "),
     ],
 )
 def test_pads_are_spoken_of_where_there_are_any(padding, said):

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from wrong import says
 
+import minicnn
+import minicnn.validation
 from minicnn import Tensor, ops
 
 IMAGE = np.ones((2, 5, 4, 3))
@@ -239,3 +241,7 @@ def test_a_wrong_call_says_what_is_wrong(call, kind, fragments):
 def test_the_same_words_come_from_the_shape_rule():
     with pytest.raises(ValueError, match=r"conv2d: kernel must fit the 1 channels of the input"):
         ops.conv2d.shape((2, 5, 4, 1), (3, 3, 3, 8))
+
+
+def test_the_class_of_shape_errors_is_a_public_name():
+    assert minicnn.ShapeError is minicnn.validation.ShapeError

@@ -230,8 +230,7 @@ def _size(name: str, source: Source, part: str, fraction: float) -> int:
 def _check_kinds(root: Any, download: Any) -> None:
     if root is not None and not isinstance(root, str | os.PathLike):
         raise TypeError(f"load: root must be a string, a Path or None, got {validation.shown(root)}.")
-    if not isinstance(download, bool | np.bool_):
-        raise TypeError(f"load: download must be True or False, got {validation.shown(download)}.")
+    validation.flag("load", "download", download)
 
 
 def _read(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -10,7 +9,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from minicnn.hints import explained
-from minicnn.validation import integer, shown
+from minicnn.validation import generator, integer, shown
 
 
 @explained
@@ -139,22 +138,13 @@ def batches(
         raise TypeError(
             f"batches: split must be a data.Split, got a {type(split).__name__}. Use data.Split(images, labels)."
         )
-    size = _batch_size(batch_size, len(split))
+    size = integer("batches", "batch_size", batch_size)
     slices = [slice(start, start + size) for start in range(0, len(split), size)]
     if rng is None:
         return ((split.images[here], split.labels[here]) for here in slices)
     check_generator("batches", rng)
     order = rng.permutation(len(split))
     return ((split.images[order[here]], split.labels[order[here]]) for here in slices)
-
-
-def _batch_size(batch_size: Any, count: int) -> int:
-    size = integer("batches", "batch_size", batch_size, least=-math.inf)
-    if size < 1:
-        raise ValueError(
-            f"batches: batch_size must be from 1 to {max(count, 1)} for {count} images, got {shown(batch_size)}."
-        )
-    return size
 
 
 def check_images(who: str, images: Any) -> None:
@@ -172,7 +162,4 @@ def check_images(who: str, images: Any) -> None:
 
 def check_generator(who: str, rng: Any) -> None:
     """Raise TypeError unless `rng` is a NumPy Generator."""
-    if not isinstance(rng, np.random.Generator):
-        raise TypeError(
-            f"{who}: rng must be a numpy.random.Generator, got {shown(rng)}. Use np.random.default_rng(seed)."
-        )
+    generator(who, rng)

@@ -54,7 +54,7 @@ def conv2d_pool(
     pool_size: Size = 1,
     relu: bool = False,
 ) -> Any:
-    """Convolution, max pooling by windows side by side, ReLU: `relu(max_pool2d(conv2d(x, kernel, bias), pool_size))`.
+    """Convolution, non-overlapping max pooling, ReLU: `relu(max_pool2d(conv2d(x, kernel, bias), pool_size))`.
 
     The same numbers in one pass: what the convolution gives is pooled while it is in cache and never written, and
     what no pool reads is not computed. Each pool's gradient goes to its first maximum. `Sequential` uses it for a

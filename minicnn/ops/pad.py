@@ -34,7 +34,7 @@ def check_mode(where: str, name: str, mode: str) -> None:
 
 
 def check_copies(where: str, size: tuple[int, int], pads: Pads, mode: Mode) -> None:
-    """Raise ShapeError unless an image of `size` (H, W) has the cells that its pads are copied from."""
+    """Raise ShapeError unless an image of `size` (H, W) has the pixels that its padding is copied from."""
     for n, side in zip(size, pads, strict=True):
         # reflect does not repeat the edge, so that one pixel fewer can be copied than with wrap.
         most = {"reflect": n - 1, "wrap": n}.get(mode, max(side))
@@ -54,10 +54,10 @@ def check_pads(where: str, name: str, value: Size | Pads) -> Pads:
 
 @op(pad2d_shape)
 def pad2d(x: Array, padding: Size | Pads = 1, *, mode: Mode = "constant", value: float = 0.0) -> Any:
-    """Put cells around images: (N, H, W, C) -> (N, H + top + bottom, W + left + right, C).
+    """Pad images: (N, H, W, C) -> (N, H + top + bottom, W + left + right, C).
 
     `constant` puts `value`; `reflect` mirrors without repeating the edge, `edge` repeats it, `wrap` goes round;
-    a cell that is copied gets the gradient of its copies, too.
+    a pixel that is copied gets the gradient of its copies, too.
 
     >>> pad2d(np.array([1.0, 2.0, 3.0]).reshape(1, 1, 3, 1), (0, 2), mode="reflect").ravel()
     array([3., 2., 1., 2., 3., 2., 1.])
@@ -67,7 +67,7 @@ def pad2d(x: Array, padding: Size | Pads = 1, *, mode: Mode = "constant", value:
 
 
 def padded(x: np.ndarray, pads: Pads, mode: Mode, value: float = 0.0) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
-    """Return the images with their pads, and the way back for gradients."""
+    """Return the padded images, and the function that maps their gradient to that of the images."""
     (top, bottom), (left, right) = pads
     h, w = x.shape[1:3]
     extra = {"constant_values": value} if mode == "constant" else {}
@@ -109,7 +109,7 @@ def crop2d_shape(x: Shape, cropping: Size | Pads = 1) -> Shape:
 
 @op(crop2d_shape)
 def crop2d(x: Array, cropping: Size | Pads = 1) -> Any:
-    """Take cells away around images: (N, H, W, C) -> (N, H - top - bottom, W - left - right, C).
+    """Crop images: (N, H, W, C) -> (N, H - top - bottom, W - left - right, C).
 
     >>> crop2d(np.arange(9.0).reshape(1, 3, 3, 1)).ravel()
     array([4.])

@@ -211,4 +211,5 @@ def cell_windows(geometry, pool_size, cell):
 
 
 def one_channel(kernel_shape: tuple[int, ...], groups: int) -> bool:
+    """Tell whether the images have one channel, for which gathering tap by tap is faster."""
     return kernel_shape[2] == 1 and groups == 1

@@ -43,18 +43,20 @@ loop = njit
 
 
 @loop
-def copy(to, at, of, start, length):
+def copy(target, offset, source, start, length):
+    """Copy `length` elements of a flat array, from `start`, to `offset` of another one."""
     # Unsigned numbers: a signed index could mean "from the end", and that question costs the vector instructions.
-    at, start = np.uintp(at), np.uintp(start)
+    offset, start = np.uintp(offset), np.uintp(start)
     for t in range(np.uintp(length)):
-        to[at + t] = of[start + t]
+        target[offset + t] = source[start + t]
 
 
 @loop
-def fill(to, at, length, value):
-    at = np.uintp(at)
+def fill(target, offset, length, value):
+    """Set `length` elements of a flat array, from `offset`, to a value."""
+    offset = np.uintp(offset)
     for t in range(np.uintp(length)):
-        to[at + t] = value
+        target[offset + t] = value
 
 
 @loop
@@ -73,7 +75,8 @@ def multiply(a, b, product):
 
 
 @loop
-def add(to, at, of, start, length):
-    at, start = np.uintp(at), np.uintp(start)
+def add(target, offset, source, start, length):
+    """Add `length` elements of a flat array, from `start`, to those from `offset` of another one."""
+    offset, start = np.uintp(offset), np.uintp(start)
     for t in range(np.uintp(length)):
-        to[at + t] += of[start + t]
+        target[offset + t] += source[start + t]

@@ -1,6 +1,6 @@
 """Adaptive pooling: the size of the result is given, the windows follow from it.
 
-Window i of `out` reads the cells from floor(i * n / out) up to ceil((i + 1) * n / out), as in PyTorch and Keras: where
+Window i of `out` reads the pixels from floor(i * n / out) up to ceil((i + 1) * n / out), as in PyTorch and Keras: where
 the sizes do not divide, windows overlap and differ in size.
 """
 
@@ -33,7 +33,7 @@ class AdaptiveAxis(Axis):
 
 
 def spans(n: int, out: int) -> list[tuple[int, int]]:
-    """Return first cell and end of each window of an adaptive pooling; they may overlap and differ in size.
+    """Return first pixel and end of each window of an adaptive pooling; they may overlap and differ in size.
 
     >>> spans(7, 3)
     [(0, 3), (2, 5), (4, 7)]

@@ -1,6 +1,6 @@
-"""The cells of each window on an axis of their own, and the way back, on plain arrays.
+"""The elements of each window on an axis of their own, and the way back, on plain arrays.
 
-That axis, T cells in row order, is the first one: NumPy is fast along the long rows that follow it.
+That axis, T elements in row order, is the first one: NumPy is fast along the long rows that follow it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def gather(x: np.ndarray, w: Windows, out: np.ndarray | None = None) -> np.ndarr
 
 
 def scatter(cells: np.ndarray, w: Windows) -> np.ndarray:
-    """Add up in each cell of the image what the windows hold of it: (T, N, P, Q, C) -> (N, H, W, C)."""
+    """Add up in each pixel of the image what the windows hold of it: (T, N, P, Q, C) -> (N, H, W, C)."""
     rows, cols = (axis.n + sum(pads) for axis, pads in zip((w.rows, w.cols), w.pads, strict=True))
     padded = np.zeros((cells.shape[1], rows, cols, cells.shape[4]), cells.dtype)
     for piece, image in _pieces(cells, padded, w):
@@ -38,7 +38,7 @@ def real_cells(w: Windows) -> np.ndarray:
 
 
 def only(real: np.ndarray, cells: np.ndarray, pad: float = 0) -> np.ndarray:
-    """Return the cells with `pad` in the place of pads."""
+    """Return the elements with `pad` in the place of padding."""
     return cells if real.all() else np.where(real, cells, cells.dtype.type(pad))
 
 

@@ -29,9 +29,9 @@ def max_pool2d_indices(
     dilation_rate: Size = 1,
     ceil_mode: bool = False,
 ) -> np.ndarray:
-    """Tell where `max_pool2d` finds the maximum of each window: (N, H, W, C) -> whole numbers (N, P, Q, C).
+    """Tell where `max_pool2d` finds the maximum of each window: (N, H, W, C) -> integers (N, P, Q, C).
 
-    They are row * W + column in the image, of the first maximum in row order; -1 for a window of pads only.
+    They are row * W + column in the image, of the first maximum in row order; -1 for a window of padding only.
 
     >>> max_pool2d_indices(np.arange(16.0).reshape(1, 4, 4, 1)).ravel()
     array([ 5,  7, 13, 15])
@@ -61,10 +61,10 @@ def max_unpool2d_shape(x: Shape, indices: np.ndarray, output_size: Size) -> Shap
 
 @op(max_unpool2d_shape)
 def max_unpool2d(x: Array, indices: np.ndarray, output_size: Size) -> Any:
-    """Put pooled numbers back to where they came from, zeros elsewhere: (N, P, Q, C) -> (N, H, W, C).
+    """Put pooled values back to where they came from, zeros elsewhere: (N, P, Q, C) -> (N, H, W, C).
 
-    What overlapping windows found in the same cell adds up there, which makes unpooling the transpose of picking
-    (the VJP of `max_pool2d`, Zeiler and Fergus's deconvolution). An index of -1 puts its number nowhere.
+    What overlapping windows found in the same pixel adds up there, which makes unpooling the transpose of picking
+    (the VJP of `max_pool2d`, Zeiler and Fergus's deconvolution). An index of -1 is ignored.
 
     >>> image = np.arange(16.0).reshape(1, 4, 4, 1)
     >>> max_unpool2d(np.ones((1, 2, 2, 1)), max_pool2d_indices(image), 4)[0, :, :, 0]

@@ -1,6 +1,6 @@
 """The poolings of papers: what lies between the average and the maximum.
 
-Pads never count: the mean, the sums and the weights are over the cells of the image. A pool_size of `x.shape[1:3]`
+Padding never counts: mean, sums and weights are over the pixels of the image. A pool_size of `x.shape[1:3]`
 pools globally. Gated and tree poolings (Lee, Gallagher and Tu, 2016) are left out: a patent is reported on them.
 """
 
@@ -43,11 +43,11 @@ def log_mean_exp_pool2d(
     """(1 / r) log(mean(exp(r x))) of each window: (N, H, W, C) -> (N, P, Q, C).
 
     From the average (r near 0) to the maximum (r large). Pinheiro and Collobert, "From image-level to pixel-level
-    labeling with convolutional networks", 2015. A window of pads only gives -inf.
+    labeling with convolutional networks", 2015. A window of padding only gives -inf.
 
-    For any r the result is right to 8 eps of the largest absolute value in the window, and a cell's gradient to a
+    For any r the result is right to 8 eps of the largest absolute value in the window, and a pixel's gradient to a
     relative 8 eps (1 + r d), d its distance from the window's maximum; eps is 1.2e-7 in float32. That is for windows of
-    up to 16 cells; sums of more cost at most a relative 2e-5.
+    up to 16 elements; sums of more cost at most a relative 2e-5.
 
     >>> log_mean_exp_pool2d(np.array([1000.0, 1000.0, -9.0, -9.0]).reshape(1, 2, 2, 1)).ravel()
     array([999.306...])
@@ -93,10 +93,10 @@ def gem_pool2d(
 
     From the minimum (p far below 0) over the geometric mean (p near 0) and the average (p = 1) to the maximum (p
     large); p is one learned number or one for each channel, not 0. Radenovic, Tolias and Chum, "Fine-tuning CNN image
-    retrieval with no human annotation", 2018. A window of pads only gives 0.
+    retrieval with no human annotation", 2018. A window of padding only gives 0.
 
     Computed as the log-mean-exp of logarithms with r = p, so that no power overflows or vanishes. With m the largest
-    |log(max(x, epsilon))| in the window, the result is right to a relative 8 eps (1 + m), the gradient for a cell to
+    |log(max(x, epsilon))| in the window, the result is right to a relative 8 eps (1 + m), the gradient for a pixel to
     8 eps (1 + |p|) (1 + m), and that for p to the same share of its largest possible value, m^2 / 2 times the result.
 
     >>> gem_pool2d(np.array([1.0, 2.0, 3.0, 4.0]).reshape(1, 2, 2, 1), 3.0).ravel() ** 3
@@ -137,11 +137,12 @@ def soft_pool2d(
 ) -> Any:
     """Mean of each window weighted by its softmax, sum(exp(x) x) / sum(exp(x)): (N, H, W, C) -> (N, P, Q, C).
 
-    Stergiou, Poppe and Kalliatakis, "Refining activation downsampling with SoftPool", 2021. A window of pads only
+    Stergiou, Poppe and Kalliatakis, "Refining activation downsampling with SoftPool", 2021. A window of padding only
     gives 0.
 
-    The result is right to 8 eps of the largest absolute value in the window, the gradient for a cell to 8 eps (1 + d)^2
-    times its weight, d its distance from the window's maximum, in windows of up to 16 cells; see log_mean_exp_pool2d.
+    The result is right to 8 eps of the largest absolute value in the window, the gradient for a pixel to
+    8 eps (1 + d)^2 times its weight, d its distance from the window's maximum, in windows of up to 16 elements; see
+    log_mean_exp_pool2d.
 
     >>> soft_pool2d(np.array([0.0, 0.0, 0.0, 1000.0]).reshape(1, 2, 2, 1)).ravel()
     array([1000.])
@@ -201,11 +202,11 @@ def lp_pool2d(
     """Lp norm of each window, (sum |x|^p)^(1/p), the sum and not the mean: (N, H, W, C) -> (N, P, Q, C).
 
     p = 1 adds up absolute values, a large p comes near the maximum. The gradient at a window of zeros is zero. An
-    infinite cell makes the result infinite and, for p above 1, gets the gradient, in equal parts if there are several;
+    infinite pixel makes the result infinite and, for p above 1, gets the gradient, in equal parts if there are several;
     NaN comes out.
 
     For any p and any numbers the result y is right to a relative 8 eps (1 + |log y|), the gradient to p times that (eps
-    is 1.2e-7 in float32). That is for windows of up to 16 cells; sums of more cost at most a relative 2e-5.
+    is 1.2e-7 in float32). That is for windows of up to 16 elements; sums of more cost at most a relative 2e-5.
 
     >>> lp_pool2d(np.array([3.0, 4.0, 0.0, 0.0]).reshape(1, 2, 2, 1)).ravel()
     array([5.])

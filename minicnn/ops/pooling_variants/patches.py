@@ -1,4 +1,4 @@
-"""The cells of each window on an axis of their own: what poolings without a kernel of their own are composed of."""
+"""The elements of each window on an axis of their own: what poolings without a kernel of their own are composed of."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def patches2d(
     dilation_rate: Size = 1,
     ceil_mode: bool = False,
 ) -> Any:
-    """Gather windows: (N, H, W, C) -> (N, P, Q, T, C), the T cells of a window in row order, 0 for a pad.
+    """Gather windows: (N, H, W, C) -> (N, P, Q, T, C), the T elements of a window in row order, 0 for padding.
 
     Any function over axis 3 makes a pooling of it: `max(patches2d(x), axis=3)` is max pooling of what is positive.
 

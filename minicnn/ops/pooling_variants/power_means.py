@@ -1,8 +1,8 @@
-"""Means by powers and exponentials over the cells of each window, on plain arrays: right at both ends of their range.
+"""Means by powers and exponentials over the elements of each window, on plain arrays, accurate over their range.
 
-Cells are (T, N, P, Q, C), `real` (T, 1, P, Q, 1) is false for pads, what is reduced keeps its first axis with size 1.
-All is computed about the largest cell, so that nothing overflows, and gradients come from the same differences, so that
-no large number is subtracted from another.
+Elements are (T, N, P, Q, C), `real` (T, 1, P, Q, 1) is false for padding, and what is reduced keeps its first axis with
+size 1. All is computed relative to the largest element, so that nothing overflows, and gradients come from the same
+differences, so that no large number is subtracted from another.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ class LogMeanExp(NamedTuple):
     ----------
     value : ndarray
     below : ndarray
-        v minus the largest cell of its window, 0 for a pad.
+        v minus the largest element of its window, 0 for padding.
     log_mean : ndarray
         log(mean(exp(r below))).
     r : ndarray
         At least as large as makes a difference to this window.
     reals : ndarray
-        Real cells of the window, at least 1.
+        Pixels of the image in the window, at least 1.
     """
 
     value: np.ndarray
@@ -40,7 +40,7 @@ class LogMeanExp(NamedTuple):
 
 
 def below_largest(v: np.ndarray, real: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the largest real cell of each window (-inf if it has none), and `v` minus it, finite, 0 for a pad."""
+    """Return the largest pixel of each window (-inf if it has none), and `v` minus it, finite, 0 for padding."""
     top, below = below_maximum(only(real, v, -np.inf), 0)
     lowest = -np.finfo(v.dtype).max  # finite, so that its product with a weight of 0 is 0
     return top, only(real, np.maximum(below, lowest))
@@ -66,7 +66,7 @@ def log_mean_exp(v: np.ndarray, real: np.ndarray, r: Any) -> LogMeanExp:
 
 
 def softmax_weights(below: np.ndarray, real: np.ndarray, r: Any = 1) -> Any:
-    """Return the share of each cell in a window's sum of exp(r below), 0 for a pad."""
+    """Return the fraction of each element in its window's sum of exp(r below), 0 for padding."""
     with np.errstate(over="ignore"):
         shares = only(real, np.exp(r * below))
     return shares / np.maximum(add_up(shares, 0, True), 1)

@@ -35,11 +35,11 @@ def stochastic_pool2d(
     dilation_rate: Size = 1,
     ceil_mode: bool = False,
 ) -> Any:
-    """Draw one cell of each window with probability x / sum(x): (N, H, W, C) -> (N, P, Q, C).
+    """Draw one element of each window with probability x / sum(x): (N, H, W, C) -> (N, P, Q, C).
 
     Without `rng` the mean weighted by these probabilities. For activations that are not negative: what is negative
-    counts as 0, a window of zeros gives 0. Infinite cells have equal shares of probability 1, NaN in a window comes
-    out. The gradient goes to the cell drawn. Zeiler and Fergus, "Stochastic pooling for regularization of deep
+    counts as 0, a window of zeros gives 0. Infinite elements share the probability equally, NaN in a window comes
+    out. The gradient goes to the element drawn. Zeiler and Fergus, "Stochastic pooling for regularization of deep
     convolutional neural networks", 2013.
 
     >>> stochastic_pool2d(np.array([0.0, 1.0, 1.0, 2.0]).reshape(1, 2, 2, 1)).ravel()
@@ -61,7 +61,7 @@ def stochastic_pool2d(
 
 
 def _draw(odds: np.ndarray, rng: np.random.Generator) -> Any:
-    """Draw one of the T cells of each window, as likely as its odds; the first NaN if there is one."""
+    """Draw one of the T elements of each window, as likely as its odds; the first NaN if there is one."""
     sums = np.cumsum(odds, axis=0, dtype=np.float64)
     level = rng.random(sums[-1:].shape) * sums[-1:]
     return np.argmax((sums > level) | np.isnan(sums), axis=0)[None]
