@@ -25,6 +25,7 @@ from minicnn.study.report.words import aligned, headline
 from minicnn.validation import integer
 
 NAMES = {"accuracy": "clean accuracy", "shift": "accuracy on shifted images"}
+SHORT = {"accuracy": "clean", "shift": "shifted"}
 EPILOG = """examples:
   python -m experiments.pooling_heads                                  digits, about a minute
   python -m experiments.pooling_heads --heads flatten,gem --seeds 10   two heads, ten splits
@@ -125,7 +126,10 @@ def _report(chosen: Study, results: Results, options: argparse.Namespace) -> str
         nets = {name: chosen.arm(name).net for name in chosen.arms}
         atomic_write(results.path / build.COSTS, json.dumps(study.costs(nets, parts.train)))
     plan = plans.PLANS[options.dataset]
-    outcomes = [replace(o, title=NAMES.get(o.measure, o.title)) for o in tables.outcomes(results)]
+    outcomes = [
+        replace(o, title=NAMES.get(o.measure, o.title), short=SHORT.get(o.measure, ""))
+        for o in tables.outcomes(results)
+    ]
     compared = tables.comparisons(results, outcomes)
     limits = [s for o, c in compared.items() if (s := build.decidable(results, o, c))]
     page = study.write_report(

@@ -38,9 +38,7 @@ class Axis:
         """Cells of the input that no tap reads: at its end, or between windows and taps that lie apart."""
         read = np.zeros(self.n, bool)
         for tap in range(min(self.k, (self.n - 1 + self.before) // self.d + 1)):
-            first = (
-                tap * self.d - self.before
-            )  # one of its reads every stride; some may lie before the input
+            first = tap * self.d - self.before  # one of its reads every stride; some may lie before the input
             end = first + self.out * self.s
             read[first % self.s if first < 0 else first : max(end, 0) : self.s] = True
         return tuple(np.flatnonzero(~read).tolist())

@@ -73,10 +73,14 @@ def _pool(waiting: list[Trial], jobs: int, under_way: list[Trial]) -> Iterator[t
                 outcome, trial = future.result(), futures.pop(future)
                 under_way.remove(trial)
                 yield trial, outcome
+        pool.shutdown(wait=True)
     except loky.process_executor.BrokenProcessPool:
         return
     finally:
-        pool.shutdown(wait=True, kill_workers=True)
+        # after an interruption: nobody waits for the trials under way. Killing workers that have ended by themselves
+        # would leave semaphores of theirs to the resource tracker, which complains of them
+        if futures:
+            pool.shutdown(wait=True, kill_workers=True)
 
 
 def _begin(parent: int) -> None:

@@ -251,7 +251,7 @@ def _maps(results: Results) -> tuple[Figure, str] | None:
             found[arm] = (values, caption)
     if not found:
         return None
-    figure = pictures.class_maps(images[0], dict(list(found.items())[:7]), label=str(labels[0]))
+    figure = pictures.class_maps(images[0], dict(list(found.items())[:9]), label=str(labels[0]))
     return figure, (
         "Contributions of each place of the last feature map to the score of the correct class, for the first test "
         "image; red raises the score. They add up to the score less the bias, unless the caption says what is missing."

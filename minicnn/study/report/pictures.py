@@ -89,10 +89,15 @@ def class_maps(image: Array, maps: Mapping[str, tuple[NDArray[np.float64], str]]
 
     The maps of arms with a linear head add up to the score less its bias. Red raises the score, blue lowers it.
     """
-    figure, axes = panels(f"Where the score of class {label} comes from", 1, 1 + len(maps), height=2.9, share_y=False)
+    columns = min(5, 1 + len(maps))
+    rows = -(-(1 + len(maps)) // columns)
+    title = f"Where the score of class {label} comes from"
+    figure, axes = panels(title, rows, columns, height=0.5 + 2.1 * rows, share_y=False)
     show_image(axes[0], image)
+    for panel in axes[1 + len(maps) :]:
+        panel.set_visible(False)
     axes[0].set_title("the image", fontsize=8.5)
-    for panel, (arm, (values, caption)) in zip(axes[1:], maps.items(), strict=True):
+    for panel, (arm, (values, caption)) in zip(axes[1:], maps.items(), strict=False):
         largest = float(np.abs(values).max()) or 1.0
         panel.imshow(values, cmap="RdBu_r", vmin=-largest, vmax=largest)
         panel.set_title(f"{printable(arm)}\n{caption}", fontsize=8.5)

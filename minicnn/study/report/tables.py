@@ -90,7 +90,7 @@ def terminal_table(results: Results, compared: Mapping[Outcome, Comparison]) -> 
     """Return the summary without costs and sizes, so that it fits into a terminal of 120 columns."""
     header = ["arm"]
     for outcome in compared or outcomes(results):
-        header += [f"{outcome.title}{', %' if outcome.unit else ''}"]
+        header += [f"{outcome.short or outcome.title}{', %' if outcome.unit else ''}"]
         header += ["difference", "verdict"] if compared else []
     rows = []
     for name in results.arms:

@@ -15,13 +15,14 @@ from minicnn.study.statistics import Comparison, Contrast
 class Outcome:
     """What arms are compared by: a measure with its condition, and its name in the report.
 
-    `unit` is "points" for shares, which are shown in percent, and "" for other numbers.
+    `unit` is "points" for shares, which are shown in percent, and "" for other numbers; `short` heads a narrow column.
     """
 
     measure: str
     condition: str
     title: str
     unit: str = "points"
+    short: str = ""
 
 
 def printable(name: str) -> str:
