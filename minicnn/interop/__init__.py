@@ -4,5 +4,6 @@ The packages that read and write these files come with the extra `interop`, and 
 """
 
 from minicnn.interop.onnx_export import to_onnx
+from minicnn.interop.torch_files import from_torch, to_torch
 
-__all__ = ["to_onnx"]
+__all__ = ["from_torch", "to_onnx", "to_torch"]

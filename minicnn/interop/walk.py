@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
+import numpy as np
+
+from minicnn import layers
 from minicnn.geometry import Shape
 from minicnn.layers import Classifier, Concat, Layer, Residual, Sequential
 from minicnn.layers.base import Params
 
 CONTAINERS = (Sequential, Classifier, Concat, Residual)
+LAYERS = frozenset(kind for kind in vars(layers).values() if isinstance(kind, type) and issubclass(kind, Layer))
 
 
 def check_kinds(where: str, net: Layer, shape: Shape, known: Collection[type[Layer]], place: str = "net") -> None:
@@ -26,3 +31,17 @@ def params_at(params: Params, path: str) -> Params:
     for part in path.split("/") if path else ():
         params = params.get(part, {})
     return params
+
+
+def tree_of(shapes: Mapping[str, Any], arrays: Mapping[str, np.ndarray], path: str = "") -> Params:
+    """Return arrays that are named by their paths as a tree in the order of `shapes`."""
+    made: Params = {}
+    for name, below in shapes.items():
+        at = join_path(path, name)
+        made[name] = tree_of(below, arrays, at) if isinstance(below, dict) else arrays[at]
+    return made
+
+
+def join_path(path: str, name: str) -> str:
+    """Return the path of what has this name in a container, which is "" for the net itself."""
+    return f"{path}/{name}" if path else name
