@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,20 @@ CONTAINERS = (Sequential, Classifier, Concat, Residual)
 LAYERS = frozenset(kind for kind in vars(layers).values() if isinstance(kind, type) and issubclass(kind, Layer))
 
 
-def check_kinds(where: str, net: Layer, shape: Shape, known: Collection[type[Layer]], place: str = "net") -> None:
+def check_kinds(
+    where: str,
+    net: Layer,
+    shape: Shape,
+    known: Collection[type[Layer]],
+    containers: Collection[type[Layer]] = CONTAINERS,
+    place: str = "net",
+) -> None:
     """Raise TypeError for a layer that has no rule; a subclass of a known one may do something else."""
-    if type(net) in CONTAINERS:
+    if type(net) in containers:
         for name, child, at in net.children(shape):
-            check_kinds(where, child, at, known, f"{place}/{name}")
+            check_kinds(where, child, at, known, containers, f"{place}/{name}")
     elif type(net) not in known:
-        fix = "Build it from layers of minicnn.layers, or leave it out and compute it outside the file."
+        fix = "Leave it out and compute it outside the file."
         raise TypeError(f"{where}: {place} must be a layer with a rule, got {type(net).__name__}. {fix}")
 
 
@@ -31,6 +38,15 @@ def params_at(params: Params, path: str) -> Params:
     for part in path.split("/") if path else ():
         params = params.get(part, {})
     return params
+
+
+def layers_with_params(net: Layer, shape: Shape, path: str = "") -> Iterator[tuple[str, Layer, Shape]]:
+    """Yield path, layer and input shape of each layer with parameters, in the order of the parameters' tree."""
+    children = net.children(shape)
+    for name, child, at in children:
+        yield from layers_with_params(child, at, join_path(path, name))
+    if not children and net.param_shapes(shape):
+        yield path, net, shape
 
 
 def tree_of(shapes: Mapping[str, Any], arrays: Mapping[str, np.ndarray], path: str = "") -> Params:

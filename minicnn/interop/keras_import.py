@@ -1,0 +1,151 @@
+"""Nets and parameters from files that Keras wrote."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn.files import GIBIBYTE
+from minicnn.geometry import Shape
+from minicnn.hints import explained
+from minicnn.interop.keras_files import KerasFile, array, opened
+from minicnn.interop.keras_layers import WEIGHTED, Entry, check_chain, entries, input_shape_of, made
+from minicnn.interop.walk import join_path, layers_with_params, tree_of
+from minicnn.layers import BatchNormalization, Conv2D, Layer, Sequential
+from minicnn.layers.base import Params, check_net
+from minicnn.layers.guards import check_shape
+from minicnn.validation import integer
+from minicnn.validation import path as checked_path
+
+
+class Imported(NamedTuple):
+    """What a file holds: the net, its parameters in float32, and the shape of its input without the batch axis."""
+
+    net: Layer
+    params: Params
+    input_shape: Shape
+
+
+@explained
+def from_keras(
+    path: str | Path,
+    net: Layer | None = None,
+    input_shape: Sequence[int] | None = None,
+    *,
+    max_bytes: int = GIBIBYTE,
+) -> Imported:
+    """Read a net and its parameters, or parameters for a given net, from a file that Keras wrote.
+
+    A `.keras` file and a legacy `.h5` file of a whole model hold the net: a Sequential model, or a functional one
+    whose layers form a chain, becomes a `Sequential` here, an activation inside a layer a layer of its own.
+    A `.weights.h5` file holds weights only: give the net. Its layers of each kind (Conv2D, Dense, BatchNormalization)
+    take the weights of those of the same kind in the file in their order; models with branches are read so, too.
+    Neither Keras nor any other framework is needed.
+
+    Parameters
+    ----------
+    path : path
+        Of the file.
+    net : Layer, optional
+        The net whose parameters the file holds; its layers are compared with the file by the shapes of the weights.
+    input_shape : tuple, optional
+        (H, W, C) or (features,); needed where the file does not have it.
+    max_bytes : int
+        The largest file, and the most parameters, that are read.
+
+    Returns
+    -------
+    net, params, input_shape : Imported
+        A named tuple.
+
+    Raises
+    ------
+    FileFormatError
+        A ValueError: the file is damaged, too large or not Keras's, has a layer without a counterpart here, or does
+        not fit `net`. Nothing is allocated for what it only claims to hold, no code in it is run, and no other file
+        is opened.
+    ValueError, TypeError, OSError
+        Other arguments do not fit, or the file cannot be opened.
+    """
+    source = checked_path("from_keras", "path", path)
+    most = integer("from_keras", "max_bytes", max_bytes)
+    shape = None if input_shape is None else check_shape("from_keras", input_shape)
+    if net is not None:
+        check_net("from_keras", net, ())
+        if shape is not None:
+            net.param_shapes(shape)
+    with opened(source, most) as file:
+        shape = shape or _shape_in(file)
+        net = _net_in(file, shape) if net is None else net
+        return Imported(net, _params(file, net, shape, most), shape)
+
+
+def _shape_in(file: KerasFile) -> Shape:
+    found = None if file.config is None else input_shape_of(file.config)
+    if found is None:
+        raise ValueError("it does not tell the input shape, give it as input_shape=(H, W, C)")
+    return check_shape("from_keras", found)
+
+
+def _net_in(file: KerasFile, shape: Shape) -> Sequential:
+    """Return the net of a model whose layers form a chain."""
+    if file.config is None:
+        raise ValueError("it holds weights without a net, give the net: from_keras(path, net, input_shape)")
+    check_chain(file.config)
+    chain: list[Layer] = []
+    for entry in entries(file.config):
+        for layer in made(entry, shape):
+            chain.append(layer)
+            shape = layer.output_shape(shape)
+    return Sequential(chain)
+
+
+def _params(file: KerasFile, net: Layer, shape: Shape, most: int) -> Params:
+    shapes = net.param_shapes(shape)
+    size = 4 * sum(map(math.prod, _leaves(shapes)))
+    if size > most:
+        raise ValueError(f"its parameters take {size:,} bytes, and max_bytes is {most:,}")
+    stored = file.entries() if file.config is None else entries(file.config)
+    left = [entry for entry in stored if entry.kind in WEIGHTED]
+    arrays: dict[str, np.ndarray] = {}
+    for path, layer, at in layers_with_params(net, shape):
+        entry = next((entry for entry in left if WEIGHTED[entry.kind] is type(layer)), None)
+        if entry is None:
+            raise ValueError(f"it has no weights for {path or 'the layer'}, a {type(layer).__name__}")
+        left.remove(entry)
+        values = _values(file, entry, layer, layer.param_shapes(at))
+        arrays |= {join_path(path, leaf): value for leaf, value in values.items()}
+    if left:
+        raise ValueError(f"it has weights for {[entry.name for entry in left]}, for which the net has no layers")
+    return tree_of(shapes, arrays)
+
+
+def _leaves(shapes: dict[str, Any]) -> Iterator[Shape]:
+    for below in shapes.values():
+        if isinstance(below, dict):
+            yield from _leaves(below)
+        else:
+            yield below
+
+
+def _values(file: KerasFile, entry: Entry, layer: Layer, shapes: dict[str, Shape]) -> dict[str, np.ndarray]:
+    """Return the parameters of a layer."""
+    there = dict(shapes)
+    if isinstance(layer, Conv2D) and entry.kind == "DepthwiseConv2D":
+        # (kh, kw, channels, multiplier) there, one group for each channel here
+        there["kernel"] = (*shapes["kernel"][:2], layer.groups, layer.filters // layer.groups)
+    datasets = file.weights(entry)
+    # Keras leaves out what scale=False and center=False fix: gamma at 1 and beta at 0.
+    fixed = {"gamma": 1, "beta": 0} if isinstance(layer, BatchNormalization) else {}
+    if missing := (set(shapes) ^ set(datasets)) - set(fixed):
+        raise ValueError(f"{entry.name!r} and {layer!r} must have the same weights, they differ in {sorted(missing)}")
+    return {
+        leaf: array(datasets[leaf], there[leaf]).reshape(shape)
+        if leaf in datasets
+        else np.full(shape, fixed[leaf], np.float32)
+        for leaf, shape in shapes.items()
+    }
