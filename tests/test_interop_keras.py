@@ -13,6 +13,7 @@ import pytest
 from minicnn import layers, models
 from minicnn.files import FileFormatError
 from minicnn.interop import from_keras, to_keras
+from minicnn.interop.walk import is_chain
 from minicnn.layers import Concat, Conv2D, Dense, Flatten, Residual, Sequential
 from minicnn.trees import items
 
@@ -104,6 +105,27 @@ def test_what_does_not_fit_is_said(name, net, shape, message, stored):
         from_keras(stored[0] / name, net, shape)
 
 
+AMBIGUOUS = Concat([Conv2D(2, 1), Sequential([Conv2D(2, 1), layers.ReLU()])])
+
+
+def test_branches_of_equal_shapes_need_names(tmp_path):
+    """Keras lists the deeper branch first: by their order the weights would be exchanged."""
+    path, one = tmp_path / "net.h5", np.ones((1, 1, 2, 2), "f4")
+    with h5py.File(path, "w") as file:
+        for i, name in enumerate(["second", "first"]):
+            file[f"{name}/kernel"], file[f"{name}/bias"] = one * i, np.ones(2, "f4") * i
+            file[name].attrs["weight_names"] = ["kernel", "bias"]
+        file.attrs["layer_names"] = ["second", "first"]
+    with pytest.raises(FileFormatError, match=r"'conv2d' must be one layer .* got .'second', 'first'.\. Give names="):
+        from_keras(path, AMBIGUOUS, IMAGE)
+    params = from_keras(path, AMBIGUOUS, IMAGE, names={"conv2d": "first", "sequential/conv2d": "second"}).params
+    assert (params["conv2d"]["bias"][0], params["sequential"]["conv2d"]["bias"][0]) == (1, 0)
+    with pytest.raises(FileFormatError, match="no weights for conv2d"):
+        from_keras(path, AMBIGUOUS, IMAGE, names={"conv2d": "third", "sequential/conv2d": "second"})
+    with pytest.raises(ValueError, match="from_keras: names must be a dict with a name for each of"):
+        from_keras(path, AMBIGUOUS, IMAGE, names={"conv2d": "first"})
+
+
 def test_a_legacy_file_in_the_form_of_keras_2(tmp_path):
     """Text as bytes, names with `:0`, `batch_input_shape`, nodes as lists, `alpha`."""
     path, rng = tmp_path / "net.h5", np.random.default_rng(0)
@@ -132,6 +154,14 @@ WHOLE = {
     "mlp": (models.mlp(), (8, 8, 1)),
     "small_cnn": (models.small_cnn("global-average-conv", batch_norm=True), (9, 8, 2)),
     "small_cnn average": (models.small_cnn("average"), (9, 8, 2)),
+    "concat": (models.small_cnn("global-max-average"), (9, 8, 2)),
+    "branches of equal shapes": (
+        Sequential([
+            Concat([Conv2D(2, 1), Sequential([Conv2D(2, 1), layers.ReLU(), Conv2D(2, 2, padding=((0, 1), (0, 1)))])]),
+            Residual(Sequential([Conv2D(4, 1), layers.BatchNormalization()]), Conv2D(4, 1)), Residual(Conv2D(4, 1)),
+            Conv2D(4, 1), Residual(layers.Padding2D(0, mode="constant")), Flatten(), Dense(3),
+        ]), (3, 4, 2),
+    ),
     "no weights": (layers.GlobalAveragePooling2D(), (4, 4, 3)),
     "many layers": (
         Sequential([
@@ -166,9 +196,10 @@ def test_a_net_goes_out_and_back(name, tmp_path):
     net, shape = WHOLE[name]
     params, path = written(net, shape, tmp_path / "net.keras")
     x = np.random.default_rng(1).uniform(size=(4, *shape)).astype(np.float32)
-    back = from_keras(path)
-    assert back.input_shape == shape
-    np.testing.assert_allclose(back.net(back.params, x), net(params, x), rtol=0, atol=1e-6)
+    if is_chain(net):
+        back = from_keras(path)
+        assert back.input_shape == shape
+        np.testing.assert_allclose(back.net(back.params, x), net(params, x), rtol=0, atol=1e-6)
     same = from_keras(path, net).params
     assert [n for n, _ in items(same)] == [n for n, _ in items(params)]
     assert all(np.array_equal(a, b) for (_, a), (_, b) in zip(items(same), items(params), strict=True))
@@ -194,7 +225,7 @@ def test_keras_opens_the_file_and_predicts_the_same(name, tmp_path, monkeypatch)
     ("net", "kind", "message"),
     [
         (layers.SoftPooling2D(), TypeError, "net must be a layer with a rule, got SoftPooling2D"),
-        (Sequential([Concat([layers.ReLU(), layers.Tanh()])]), TypeError, "net/concat must be .* got Concat"),
+        (Sequential([Concat([layers.ReLU(), layers.SoftPooling2D(1)])]), TypeError, "net/concat/soft_pooling2d must"),
         (Conv2D(2, 3, padding="same", padding_mode="wrap"), ValueError, "padding_mode='wrap'"),
         (Conv2D(2, 2, strides=2, dilation_rate=2), ValueError, "strides and dilation_rate together"),
         (layers.MaxPooling2D(2, dilation_rate=2), ValueError, "dilation_rate=2"),
@@ -274,6 +305,7 @@ def legacy(**attributes):
     return weights(fill)
 
 
+FLAT = {"class_name": "Flatten", "config": {"name": "f", "batch_shape": [None, 4]}}
 LAZY = {"shape": (30000, 6000), "dtype": "f4"}
 HOSTILE = {
     "empty": b"",
@@ -293,6 +325,7 @@ HOSTILE = {
     "long JSON": keras_file(" " * 2**23),
     "models in models": keras_file('{"class_name":"Sequential","config":{"layers":[' * 900 + "]}}" * 900),
     "no layers": keras_file({"class_name": "Sequential", "config": {"layers": []}}),
+    "more layers than a model has": keras_file({"config": {"layers": [FLAT] * 1200}}),
     "a layer of code": keras_file(dense(class_name="Lambda")),
     "a layer of somebody's own": keras_file(dense(registered_name="my>Dense")),
     "a layer of another module": keras_file(dense(module="os")),

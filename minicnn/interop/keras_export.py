@@ -1,11 +1,11 @@
-"""A chain of layers as a `.keras` file."""
+"""A net as a `.keras` file."""
 
 from __future__ import annotations
 
 import io
 import json
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
@@ -16,10 +16,10 @@ from minicnn.files import atomic_write
 from minicnn.geometry import Shape
 from minicnn.hints import explained
 from minicnn.interop.keras_files import CONFIG, WEIGHTS
-from minicnn.interop.keras_layers import Entry, entries
-from minicnn.interop.walk import check_kinds, join_path, params_at
-from minicnn.layers import Classifier, Layer, Sequential, check_params
-from minicnn.layers.base import Params, check_net, snake_case
+from minicnn.interop.keras_layers import WEIGHTED, entries, keras_name
+from minicnn.interop.walk import check_kinds, is_chain, layers_with_params, params_at
+from minicnn.layers import Concat, Layer, check_params
+from minicnn.layers.base import Params, check_net
 from minicnn.ops.pad import check_pads
 from minicnn.optional import need
 from minicnn.validation import path as checked_path
@@ -29,66 +29,115 @@ Made: TypeAlias = tuple[str, dict[str, Any]]
 
 @explained
 def to_keras(net: Layer, params: Params, input_shape: Sequence[int], path: str | Path) -> Path:
-    """Write a chain of layers to a `.keras` file, which `keras.saving.load_model` opens, and return its path.
+    """Write a net to a `.keras` file, which `keras.saving.load_model` opens, and return its path.
 
-    The layers become those of one Sequential model. Explicit padding of a convolution becomes a ZeroPadding2D.
-    The file is of version 3 of Keras; `from_keras` reads it, too.
+    A chain of layers becomes a Sequential model, a net with Concat or Residual a functional one. Layers are named by
+    their path, as `trunk__conv2d`. Explicit padding of a convolution becomes a ZeroPadding2D before it. The
+    file is of version 3 of Keras; `from_keras` reads it, too.
 
     Raises
     ------
     TypeError
-        A layer that Keras does not have, such as a research pooling or a Residual; the message names it and its place.
+        A layer that Keras does not have, such as a research pooling; the message names it and its place.
     ValueError
         A layer has an argument that Keras does not have, such as ceil_mode; or parameters or input shape do not fit.
     ImportError
         The package h5py is missing: it comes with the extra `interop`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from minicnn.interop import from_keras
+    >>> from minicnn.layers import Dense
+    >>> params = {"kernel": np.ones((3, 2), np.float32), "bias": np.zeros(2, np.float32)}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     from_keras(to_keras(Dense(2), params, (3,), f"{folder}/dense.keras")).net
+    Sequential(layers=(Dense(units=2),))
     """
     target = checked_path("to_keras", "path", path)
     shape = check_net("to_keras", net, input_shape)
-    check_kinds("to_keras", net, shape, RULES, containers=(Sequential, Classifier))
+    check_kinds("to_keras", net, shape, RULES)
     check_params(net, params, shape)
-    model: dict[str, Any] = {
-        "module": "keras",
-        "class_name": "Sequential",
-        "config": {"name": "minicnn", "layers": [_layer("InputLayer", "input", {"batch_shape": [None, *shape]})]},
-        "registered_name": None,
-    }
-    stored: list[Params] = []
-    for name, layer, at in _chain(net, shape):
-        for kind, config in RULES[type(layer)](layer, at):
-            made = model["config"]["layers"]
-            made.append(_layer(kind, f"{snake_case(kind)}_{len(made)}", config))
-        if layer.param_shapes(at):
-            stored.append(params_at(params, name))
-    weights = _weights([e for e in entries(model) if e.kind in {"Conv2D", "Dense", "BatchNormalization"}], stored)
-    return atomic_write(target, _zipped(json.dumps(model), weights))
+    writer = _Writer(shape)
+    output = net.flow(writer, "input", shape)
+    model = _model(writer.nodes, output, is_chain(net))
+    stored = {keras_name(name, layer): params_at(params, name) for name, layer, _ in layers_with_params(net, shape)}
+    return atomic_write(target, _zipped(json.dumps(model), _weights(model, stored)))
 
 
-def _layer(kind: str, name: str, config: dict[str, Any]) -> dict[str, Any]:
+class _Writer:
+    """The flow of a layer's name through a net: each layer adds Keras's layers with the names of their inputs."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.nodes: dict[str, tuple[str, dict[str, Any], list[str]]] = {}
+        self._add("InputLayer", "input", {"batch_shape": [None, *shape]}, [])
+
+    def _add(self, kind: str, name: str, config: dict[str, Any], inputs: list[str]) -> str:
+        self.nodes[name] = (kind, {"name": name, **config}, inputs)
+        return name
+
+    def layer(self, name: str, layer: Layer, shape: Shape, state: str) -> str:
+        *before, last = RULES[type(layer)](layer, shape) or [("Activation", {"activation": "linear"})]
+        name = keras_name(name, layer)
+        for kind, config in before:
+            state = self._add(kind, f"{name}__padding", config, [state])
+        return self._add(*_named(last, name), [state])
+
+    def join(self, container: Layer, shape: Shape, state: str, ends: list[str]) -> str:
+        kind, config = ("Concatenate", {"axis": -1}) if isinstance(container, Concat) else ("Add", {})
+        return self._add(kind, f"{kind.lower()}_{len(self.nodes)}", config, ends)
+
+
+def _named(made: Made, name: str) -> tuple[str, str, dict[str, Any]]:
+    kind, config = made
+    return kind, name, config
+
+
+def _model(nodes: dict[str, tuple[str, dict[str, Any], list[str]]], output: str, chain: bool) -> dict[str, Any]:
+    """Return the configuration of a Sequential or a functional model."""
+    made = []
+    for name in nodes if chain else _keras_order({name: inputs for name, (_, _, inputs) in nodes.items()}, output):
+        kind, config, inputs = nodes[name]
+        layer = {"module": "keras.layers", "class_name": kind, "config": config, "registered_name": None}
+        calls = [[[source, 0, 0, {}] for source in inputs]] if inputs else []
+        made.append(layer if chain else {**layer, "name": name, "inbound_nodes": calls})
+    ends = {} if chain else {"input_layers": [["input", 0, 0]], "output_layers": [[output, 0, 0]]}
     return {
-        "module": "keras.layers",
-        "class_name": kind,
-        "config": {"name": name, **config},
+        "module": "keras" if chain else "keras.src.models.functional",
+        "class_name": "Sequential" if chain else "Functional",
+        "config": {"name": "minicnn", "layers": made, **ends},
         "registered_name": None,
     }
 
 
-def _chain(net: Layer, shape: Shape, path: str = "") -> Iterator[tuple[str, Layer, Shape]]:
-    children = net.children(shape)
-    for name, child, at in children:
-        yield from _chain(child, at, join_path(path, name))
-    if not children:
-        yield path, net, shape
+def _keras_order(inputs: dict[str, list[str]], output: str) -> list[str]:
+    """Return the names in the order of a functional model's layers, by whose numbers Keras finds their weights.
+
+    The longest way to the output first; equal ones as a depth-first walk from the output meets them.
+    """
+    depth = dict.fromkeys(inputs, 0)
+    for name in reversed(inputs):
+        for source in inputs[name]:
+            depth[source] = max(depth[source], depth[name] + 1)
+    met: dict[str, int] = {}
+    ahead = [output]
+    while ahead:
+        name = ahead.pop()
+        if name not in met:
+            met[name] = len(met)
+            ahead += reversed(inputs[name])
+    return sorted(met, key=lambda name: (-depth[name], met[name]))
 
 
-def _weights(found: list[Entry], stored: list[Params]) -> bytes:
+def _weights(model: dict[str, Any], stored: dict[str, Params]) -> bytes:
     """Return the HDF5 file in which each layer's weights are numbered."""
     buffer = io.BytesIO()
     with need("h5py", "interop").File(buffer, "w") as file:
         file.create_group("layers")  # also for a model without weights
-        for entry, params in zip(found, stored, strict=True):
-            for number, leaf in enumerate(entry.leaves):
-                file[f"{entry.place}/vars/{number}"] = np.asarray(params[leaf], np.float32)
+        for entry in entries(model):
+            for number, leaf in enumerate(entry.leaves if entry.kind in WEIGHTED else ()):
+                file[f"{entry.place}/vars/{number}"] = np.asarray(stored[entry.name][leaf], np.float32)
     return buffer.getvalue()
 
 

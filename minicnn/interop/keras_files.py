@@ -7,7 +7,9 @@ the name of its class; a legacy `.h5` has them by name, and the configuration as
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
+import itertools
 import json
 import math
 import re
@@ -21,12 +23,13 @@ import numpy as np
 
 from minicnn.files import FileFormatError, check_size
 from minicnn.geometry import Shape
-from minicnn.interop.keras_layers import WEIGHTED, Config, Entry
+from minicnn.interop.keras_layers import WEIGHTED, Config, Entry, entries
 from minicnn.layers.base import snake_case
 from minicnn.optional import need
 
 WANTED = "an undamaged .keras, .weights.h5 or .h5 file of Keras"
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
+MOST_LAYERS = 1000
 MOST_TEXT = 2**22
 """Bytes of a configuration: that of a hundred layers has a hundred thousand."""
 
@@ -102,7 +105,7 @@ class KerasFile:
 
     def weights(self, entry: Entry) -> dict[str, Any]:
         """Return the data sets of a layer's weights by name."""
-        found = self._by_name().get(entry.name, {}) if self._is_legacy else _numbered(self.root, entry)
+        found = self._by_name.get(entry.name, {}) if self._is_legacy else _numbered(self.root, entry)
         if set(found) != set(entry.leaves):
             raise ValueError(f"the layer {entry.name!r} must have weights {entry.leaves}, got {tuple(found)}")
         return found
@@ -111,6 +114,7 @@ class KerasFile:
     def _is_legacy(self) -> bool:
         return _find(self.root, "layers") is None
 
+    @functools.cached_property
     def _by_name(self) -> dict[str, dict[str, Any]]:
         """Return the data sets of a legacy file by layer and weight, in the order of the file."""
         root = _find(self.root, "model_weights") or self.root
@@ -123,10 +127,17 @@ class KerasFile:
                 found.setdefault(layer, {})[leaf] = _child(group, path)
         return found
 
-    def entries(self) -> list[Entry]:
-        """Return the layers with weights of a file without a configuration, those of each kind in their order."""
+    def layers(self) -> list[Entry]:
+        """Return the layers of the configuration; without one those with weights, each kind in its order."""
+        found = self._stored() if self.config is None else entries(self.config)
+        listed = list(itertools.islice(found, MOST_LAYERS + 1))
+        if len(listed) > MOST_LAYERS:
+            raise ValueError(f"its layers must be at most {MOST_LAYERS:,}, got more")
+        return listed
+
+    def _stored(self) -> list[Entry]:
         if self._is_legacy:
-            return [_entry(name, "", leaves) for name, leaves in self._by_name().items()]
+            return [_entry(name, "", leaves) for name, leaves in self._by_name.items()]
         group = _child(self.root, "layers")
         if any(_find(group, f"{name}/layers") is not None for name in group):
             raise ValueError("it holds models inside the model, whose order it does not tell. Use a .keras file")

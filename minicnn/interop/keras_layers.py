@@ -44,6 +44,11 @@ WEIGHTED = {
 """Keras's layers with weights, and the layer here that has them."""
 
 
+def keras_name(path: str, layer: Layer) -> str:
+    """Return the name of a layer in the files written here: Keras allows neither slash nor dot in it."""
+    return path.replace("/", "__") or snake_case(type(layer).__name__)
+
+
 def entries(model: Config, place: str = "layers") -> Iterator[Entry]:
     """Yield the layers of a model in its order, those of models inside it in their place."""
     counts: dict[str, int] = {}

@@ -12,7 +12,7 @@ from minicnn.files import GIBIBYTE, FileFormatError, atomic_write, check_size
 from minicnn.geometry import Shape
 from minicnn.hints import explained
 from minicnn.interop.torch_layers import Stored, stored_layers
-from minicnn.interop.walk import tree_of
+from minicnn.interop.walk import check_names, is_chain, tree_of
 from minicnn.layers import Classifier, Layer, Sequential, check_params
 from minicnn.layers.base import Params, check_net
 from minicnn.optional import need
@@ -86,7 +86,7 @@ def from_torch(
     shape = check_net("from_torch", net, input_shape)
     most = integer("from_torch", "max_bytes", max_bytes)
     wanted = stored_layers("from_torch", net, shape)
-    _check_names("from_torch", names, wanted)
+    check_names("from_torch", names, [layer.path for layer in wanted])
     check_size("from_torch", WANTED, source, most)
     _check_not_pickled(source)
     with _opened(source) as file:
@@ -126,7 +126,7 @@ def to_torch(
     shape = check_net("to_torch", net, input_shape)
     check_params(net, params, shape)
     stored = stored_layers("to_torch", net, shape)
-    _check_names("to_torch", names, stored)
+    check_names("to_torch", names, [layer.path for layer in stored])
     prefixes = dict(names) if names is not None else _default_names(net, stored)
     here = dict(items(params))
     tensors = {
@@ -142,27 +142,9 @@ def _full(prefix: str, leaf: str) -> str:
 
 
 def _default_names(net: Layer, stored: list[Stored]) -> dict[str, str]:
-    if isinstance(net, Sequential | Classifier) and _is_chain(net):
+    if isinstance(net, Sequential | Classifier) and is_chain(net):
         return {layer.path: str(layer.place) for layer in stored}
     return {layer.path: layer.path.replace("/", ".") for layer in stored}
-
-
-def _is_chain(net: Layer) -> bool:
-    if isinstance(net, Sequential | Classifier):
-        return all(_is_chain(part) for _, part in net.parts())
-    return not hasattr(type(net), "parts")
-
-
-def _check_names(where: str, names: Any, stored: list[Stored]) -> None:
-    """Raise ValueError unless each layer with parameters has a name of its own, or none is given at all."""
-    if names is None:
-        return
-    paths = [layer.path for layer in stored]
-    if not isinstance(names, Mapping) or set(names) != set(paths):
-        got = list(names) if isinstance(names, Mapping) else f"a {type(names).__name__}"
-        raise ValueError(f"{where}: names must be a dict with a name for each of {paths}, got {got}.")
-    if len(set(names.values())) < len(paths) or not all(isinstance(name, str) for name in names.values()):
-        raise ValueError(f"{where}: names must be strings, no two of them equal, got {list(names.values())}.")
 
 
 # Reading

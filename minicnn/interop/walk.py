@@ -21,16 +21,22 @@ def check_kinds(
     net: Layer,
     shape: Shape,
     known: Collection[type[Layer]],
-    containers: Collection[type[Layer]] = CONTAINERS,
     place: str = "net",
 ) -> None:
     """Raise TypeError for a layer that has no rule; a subclass of a known one may do something else."""
-    if type(net) in containers:
+    if type(net) in CONTAINERS:
         for name, child, at in net.children(shape):
-            check_kinds(where, child, at, known, containers, f"{place}/{name}")
+            check_kinds(where, child, at, known, f"{place}/{name}")
     elif type(net) not in known:
         fix = "Leave it out and compute it outside the file."
         raise TypeError(f"{where}: {place} must be a layer with a rule, got {type(net).__name__}. {fix}")
+
+
+def is_chain(net: Layer) -> bool:
+    """Tell whether a net is layers one after the other, without branches."""
+    if isinstance(net, Sequential | Classifier):
+        return all(is_chain(part) for _, part in net.parts())
+    return type(net) not in CONTAINERS
 
 
 def params_at(params: Params, path: str) -> Params:
@@ -61,3 +67,14 @@ def tree_of(shapes: Mapping[str, Any], arrays: Mapping[str, np.ndarray], path: s
 def join_path(path: str, name: str) -> str:
     """Return the path of what has this name in a container, which is "" for the net itself."""
     return f"{path}/{name}" if path else name
+
+
+def check_names(where: str, names: Any, paths: list[str]) -> None:
+    """Raise ValueError unless each layer with parameters has a name of its own, or none is given at all."""
+    if names is None:
+        return
+    if not isinstance(names, Mapping) or set(names) != set(paths):
+        got = list(names) if isinstance(names, Mapping) else f"a {type(names).__name__}"
+        raise ValueError(f"{where}: names must be a dict with a name for each of {paths}, got {got}.")
+    if not all(isinstance(name, str) for name in names.values()) or len(set(names.values())) < len(paths):
+        raise ValueError(f"{where}: names must be strings, no two of them equal, got {list(names.values())}.")
