@@ -306,6 +306,18 @@ def legacy(**attributes):
 
 
 FLAT = {"class_name": "Flatten", "config": {"name": "f", "batch_shape": [None, 4]}}
+
+
+def endless():
+    """Return a file whose heap of texts ends in free space of no bytes, for which the HDF5 library runs for ever."""
+    good = bytearray(legacy())
+    at = good.index(b"GCOL") + 16
+    while int.from_bytes(good[at : at + 2], "little"):
+        at += 16 + -(-int.from_bytes(good[at + 8 : at + 16], "little") // 8) * 8
+    good[at + 8 : at + 16] = bytes(8)
+    return bytes(good)
+
+
 LAZY = {"shape": (30000, 6000), "dtype": "f4"}
 HOSTILE = {
     "empty": b"",
@@ -352,6 +364,8 @@ HOSTILE = {
     "a link in a circle": keras_file(content=link(h5py.SoftLink("/layers/dense/vars/0"))),
     "data in another file": keras_file(content=weights(external)),
     "virtual data": keras_file(content=weights(virtual)),
+    "legacy, endless": endless(),
+    "legacy, lengths of 4 bytes": legacy()[:14] + b"\4" + legacy()[15:],
     "legacy, no JSON": legacy(model_config="{"),
     "legacy, numbers for text": legacy(model_config=3.5),
     "legacy, numbers for names": legacy(layer_names=np.arange(3)),

@@ -12,6 +12,7 @@ import io
 import itertools
 import json
 import math
+import mmap
 import re
 import zipfile
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ import numpy as np
 
 from minicnn.files import FileFormatError, check_size
 from minicnn.geometry import Shape
+from minicnn.interop.hdf5_heaps import check_heaps
 from minicnn.interop.keras_layers import WEIGHTED, Config, Entry, entries
 from minicnn.layers.base import snake_case
 from minicnn.optional import need
@@ -49,9 +51,12 @@ def opened(path: Path, max_bytes: int) -> Iterator[KerasFile]:
     try:
         if start.startswith(b"PK"):
             config, weights = _unzipped(path)
+            check_heaps(weights)
             with h5py.File(io.BytesIO(weights), "r") as root:
                 yield KerasFile(root, config)
         elif start == b"\x89HDF\r\n\x1a\n":
+            with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                check_heaps(content)
             with h5py.File(path, "r") as root:
                 text = _attribute(root, "model_config")
                 yield KerasFile(root, None if text is None else json.loads(text))
