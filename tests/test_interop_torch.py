@@ -3,13 +3,14 @@
 import json
 import re
 import struct
+import sys
 
 import numpy as np
 import pytest
 
 from minicnn import layers, models, ops
 from minicnn.files import FileFormatError
-from minicnn.interop import from_torch, to_torch
+from minicnn.interop import from_torch, to_keras, to_onnx, to_torch
 from minicnn.layers import Concat, Conv2D, Dense, Flatten, Residual, Sequential
 from minicnn.trees import items, map_leaves
 
@@ -267,6 +268,7 @@ HOSTILE = {
     "other shapes": safetensors_numpy.save({**two("0", "1"), "0.bias": np.zeros(3, np.float32)}),
     "a module more": safetensors_numpy.save({**two("0", "1"), "7.bias": np.zeros(3, np.float32)}),
     "a layer less": safetensors_numpy.save({n: a for n, a in two("0", "1").items() if n[0] == "0"}),
+    "more arrays than a net has": safetensors_numpy.save({f"{i}.weight": np.zeros(1, "f4") for i in range(10_001)}),
     "deep JSON": struct.pack("<Q", 4000) + b'{"a":' + b"[" * 3995,
     "an npz": b"PK\x03\x04" + bytes(100),
 }
@@ -305,3 +307,19 @@ def test_a_file_that_is_too_large_or_no_file_is_refused(tmp_path):
         from_torch(TWO, tmp_path, (3, 3, 2))
     with pytest.raises(FileNotFoundError):
         from_torch(TWO, tmp_path / "b.safetensors", (3, 3, 2))
+
+
+@pytest.mark.parametrize(
+    ("package", "call"),
+    [
+        ("safetensors.numpy", lambda: to_torch(TWO, some_params(TWO, (3, 3, 2)), (3, 3, 2), "a.safetensors")),
+        ("onnx.helper", lambda: to_onnx(TWO, some_params(TWO, (3, 3, 2)), (3, 3, 2), "a.onnx")),
+        ("h5py", lambda: to_keras(TWO, some_params(TWO, (3, 3, 2)), (3, 3, 2), "a.keras")),
+    ],
+)
+def test_a_missing_package_is_named_with_the_command_that_installs_it(package, call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=rf"{package} must be installed, .* Use pip install .*\[interop\]"):
+        call()
+    assert not list(tmp_path.iterdir())

@@ -17,10 +17,11 @@ from minicnn.layers import Classifier, Layer, Sequential, check_params
 from minicnn.layers.base import Params, check_net
 from minicnn.optional import need
 from minicnn.trees import items
-from minicnn.validation import integer
+from minicnn.validation import integer, shown
 from minicnn.validation import path as checked_path
 
 WANTED = "a safetensors file"
+MOST_TENSORS = 10_000
 FLOATS = ("F16", "F32", "F64")
 PICKLED = """it is a pickle, which can run any code when it is read. If you trust it, convert it:
     state = torch.load({path!r}, weights_only=True)
@@ -90,7 +91,7 @@ def from_torch(
     check_size("from_torch", WANTED, source, most)
     _check_not_pickled(source)
     with _opened(source) as file:
-        found = _modules(file)
+        found = _modules(source, file)
         prefixes = _matched(source, wanted, found, names)
         arrays = {
             leaf.path: leaf.from_torch(file.get_tensor(_full(prefixes[layer.path], leaf.name)))
@@ -174,10 +175,12 @@ def _opened(path: Path) -> Iterator[Any]:
         _refuse(path, str(error))
 
 
-def _modules(file: Any) -> dict[str, dict[str, tuple[Shape, str]]]:
+def _modules(path: Path, file: Any) -> dict[str, dict[str, tuple[Shape, str]]]:
     """Return shape and dtype of each parameter by its module's name and its own."""
     found: dict[str, dict[str, tuple[Shape, str]]] = {}
-    for name in file.keys():  # noqa: SIM118 - not a dict
+    if len(names := file.keys()) > MOST_TENSORS:
+        _refuse(path, f"it has {len(names):,} arrays, more than {MOST_TENSORS:,}")
+    for name in names:
         prefix, _, leaf = name.rpartition(".")
         if leaf != "num_batches_tracked":  # how many batches the running averages have seen, which nothing needs
             part = file.get_slice(name)
@@ -208,10 +211,11 @@ def _matched(
 
 
 def _by_shapes(path: Path, wanted: list[Stored], shapes: dict[str, dict[str, Shape]]) -> dict[str, str]:
-    kinds = {_key(layer.shapes) for layer in wanted}
-    kinds |= {_key(there) for there in shapes.values()}
+    if len(shapes) != len(wanted):
+        paths = [layer.path for layer in wanted]
+        _refuse(path, f"it has {len(shapes)} modules {shown(list(shapes))}, and the net {len(paths)} layers {paths}")
     matched: dict[str, str] = {}
-    for kind in sorted(kinds):
+    for kind in sorted({_key(layer.shapes) for layer in wanted}):
         here = [layer for layer in wanted if _key(layer.shapes) == kind]
         there = sorted((prefix for prefix, has in shapes.items() if _key(has) == kind), key=_numbers)
         if len(here) != len(there):
