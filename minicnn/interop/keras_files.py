@@ -15,7 +15,7 @@ import math
 import mmap
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,7 +24,7 @@ import numpy as np
 
 from minicnn.files import FileFormatError, check_size
 from minicnn.geometry import Shape
-from minicnn.interop.hdf5_heaps import check_heaps
+from minicnn.interop.hdf5_texts import check_texts
 from minicnn.interop.keras_layers import WEIGHTED, Config, Entry, entries
 from minicnn.layers.base import snake_case
 from minicnn.optional import need
@@ -51,15 +51,15 @@ def opened(path: Path, max_bytes: int) -> Iterator[KerasFile]:
     try:
         if start.startswith(b"PK"):
             config, weights = _unzipped(path)
-            check_heaps(weights)
+            texts = check_texts(weights)
             with h5py.File(io.BytesIO(weights), "r") as root:
-                yield KerasFile(root, config)
+                yield KerasFile(root, config, texts)
         elif start == b"\x89HDF\r\n\x1a\n":
             with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                check_heaps(content)
+                texts = check_texts(content)
             with h5py.File(path, "r") as root:
-                text = _attribute(root, "model_config")
-                yield KerasFile(root, None if text is None else json.loads(text))
+                text = _attribute(root, "model_config", texts)
+                yield KerasFile(root, None if text is None else json.loads(text), texts)
         else:
             refuse(path, "it is neither a zip archive nor in HDF5")
     except FileFormatError:
@@ -82,21 +82,22 @@ def _unzipped(path: Path) -> tuple[Config, bytes]:
         return json.loads(archive.read(CONFIG)), archive.read(infos[WEIGHTS])
 
 
-def _attribute(group: Any, name: str) -> Any:
-    """Return an attribute, None if there is none."""
+def _attribute(group: Any, name: str, texts: Collection[str]) -> Any:
+    """Return an attribute, None if there is none; `texts` names those whose texts of variable length are checked."""
     if name not in group.attrs:
         return None
     claim = group.attrs.get_id(name)
-    # Text of variable length is elsewhere in the file and thus no longer than that.
+    if claim.dtype.kind == "O" and name not in texts:
+        raise ValueError(f"the attribute {name} must be text as Keras writes it, got another form")
     if math.prod(claim.shape) * claim.dtype.itemsize > MOST_TEXT:
         raise ValueError(f"the attribute {name} has more than {MOST_TEXT:,} bytes")
     return group.attrs[name]
 
 
-def _strings(group: Any, name: str) -> list[str]:
-    found = _attribute(group, name)
+def _strings(group: Any, name: str, texts: Collection[str]) -> list[str]:
+    found = _attribute(group, name, texts)
     if found is None:  # Keras splits long lists into name0, name1, ..
-        parts = (_attribute(group, f"{name}{i}") for i in range(len(group.attrs)))
+        parts = (_attribute(group, f"{name}{i}", texts) for i in range(len(group.attrs)))
         found = [text for part in parts if part is not None for text in part]
     return [text.decode() if isinstance(text, bytes) else str(text) for text in found]
 
@@ -107,6 +108,7 @@ class KerasFile:
 
     root: Any
     config: Config | None
+    texts: Collection[str]
 
     def weights(self, entry: Entry) -> dict[str, Any]:
         """Return the data sets of a layer's weights by name."""
@@ -124,9 +126,9 @@ class KerasFile:
         """Return the data sets of a legacy file by layer and weight, in the order of the file."""
         root = _find(self.root, "model_weights") or self.root
         found: dict[str, dict[str, Any]] = {}
-        for outer in _strings(root, "layer_names"):
+        for outer in _strings(root, "layer_names", self.texts):
             group = _child(root, outer)
-            for path in _strings(group, "weight_names"):
+            for path in _strings(group, "weight_names", self.texts):
                 *_, layer, weight = [outer, *path.split("/")]
                 leaf = weight.partition(":")[0].removeprefix("depthwise_")
                 found.setdefault(layer, {})[leaf] = _child(group, path)
