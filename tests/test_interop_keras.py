@@ -373,16 +373,10 @@ HOSTILE = {
     "a link in a circle": keras_file(content=link(h5py.SoftLink("/layers/dense/vars/0"))),
     "data in another file": keras_file(content=weights(external)),
     "virtual data": keras_file(content=weights(virtual)),
-    "legacy, endless": endless(),
     "legacy, a text of 4 GB": long_text(),
     "legacy, lengths of 4 bytes": legacy()[:14] + b"\4" + legacy()[15:],
     "legacy, no JSON": legacy(model_config="{"),
     "legacy, numbers for text": legacy(model_config=3.5),
-    "legacy, numbers for names": legacy(layer_names=np.arange(3)),
-    "legacy, names of nothing": legacy(weight_names=["d/bias"]),
-    "legacy, names of groups": legacy(weight_names=["d"]),
-    "legacy, names of elsewhere": legacy(weight_names=["../../model_weights/d/d/kernel"]),
-    "legacy, no names": legacy(weight_names=[]),
 }
 
 
@@ -399,10 +393,35 @@ def test_hostile_files_are_named_before_memory_is_taken(name, tmp_path):
     assert "Error" not in caught.value.reason or "depth" in caught.value.reason
 
 
-@pytest.mark.parametrize("content", [keras_file(), legacy()], ids=["keras", "legacy"])
-def test_the_files_that_hostile_ones_are_made_of_are_right(content, tmp_path):
-    (tmp_path / "net.keras").write_bytes(content)
-    assert from_keras(tmp_path / "net.keras").net == Sequential([Dense(3, use_bias=False)])
+HARMLESS = {
+    "undamaged": keras_file(),
+    "undamaged, legacy": legacy(),
+    "endless": endless(),
+    "numbers for names": legacy(layer_names=np.arange(3)),
+    "names of nothing": legacy(weight_names=["d/bias"]),
+    "names of groups": legacy(weight_names=["d"]),
+    "names of elsewhere": legacy(weight_names=["../../model_weights/d/d/kernel"]),
+    "no names": legacy(weight_names=[]),
+}
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_what_is_not_needed_may_be_damaged(name, tmp_path):
+    """Weights are found by their places, and heaps of texts are not given to the HDF5 library."""
+    (tmp_path / "net.keras").write_bytes(HARMLESS[name])
+    net, params, _ = from_keras(tmp_path / "net.keras")
+    assert net == Sequential([Dense(3, use_bias=False)])
+    assert np.array_equal(params["dense"]["kernel"], np.zeros((4, 3)))
+
+
+@pytest.mark.parametrize("names", [np.arange(3), ["x"], ["../model_weights/d"], []])
+def test_names_that_give_the_order_are_checked(names, tmp_path):
+    content = legacy(layer_names=names).replace(b"model_config", b"model_xonfig")
+    (tmp_path / "net.h5").write_bytes(content)
+    with pytest.raises(FileFormatError, match="from_keras: path must be an undamaged"):
+        from_keras(tmp_path / "net.h5", Dense(3, use_bias=False), (4,))
+    (tmp_path / "net.h5").write_bytes(legacy().replace(b"model_config", b"model_xonfig"))
+    assert from_keras(tmp_path / "net.h5", Dense(3, use_bias=False), (4,)).params["kernel"].shape == (4, 3)
 
 
 def test_a_file_that_is_too_large_or_no_file_is_refused(tmp_path, stored):

@@ -15,7 +15,7 @@ import math
 import mmap
 import re
 import zipfile
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,7 +24,7 @@ import numpy as np
 
 from minicnn.files import FileFormatError, check_size
 from minicnn.geometry import Shape
-from minicnn.interop.hdf5_texts import check_texts
+from minicnn.interop.hdf5_texts import MOST_BYTES, texts
 from minicnn.interop.keras_layers import WEIGHTED, Config, Entry, entries
 from minicnn.layers.base import snake_case
 from minicnn.optional import need
@@ -32,8 +32,6 @@ from minicnn.optional import need
 WANTED = "an undamaged .keras, .weights.h5 or .h5 file of Keras"
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 MOST_LAYERS = 1000
-MOST_TEXT = 2**22
-"""Bytes of a configuration: that of a hundred layers has a hundred thousand."""
 
 
 def refuse(path: Path, reason: str) -> NoReturn:
@@ -51,15 +49,14 @@ def opened(path: Path, max_bytes: int) -> Iterator[KerasFile]:
     try:
         if start.startswith(b"PK"):
             config, weights = _unzipped(path)
-            texts = check_texts(weights)
             with h5py.File(io.BytesIO(weights), "r") as root:
-                yield KerasFile(root, config, texts)
+                yield KerasFile(root, config, {})
         elif start == b"\x89HDF\r\n\x1a\n":
             with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                texts = check_texts(content)
+                found = texts(content)
             with h5py.File(path, "r") as root:
-                text = _attribute(root, "model_config", texts)
-                yield KerasFile(root, None if text is None else json.loads(text), texts)
+                configs = _strings(root, "model_config", found)
+                yield KerasFile(root, json.loads(configs[0]) if configs else None, found)
         else:
             refuse(path, "it is neither a zip archive nor in HDF5")
     except FileFormatError:
@@ -77,29 +74,21 @@ def _unzipped(path: Path) -> tuple[Config, bytes]:
             raise ValueError("it is compressed, which Keras never does, or claims more than it holds")
         if len(infos) < len(archive.infolist()):
             raise ValueError("two entries have the same name")
-        if infos[CONFIG].file_size > MOST_TEXT:
+        if infos[CONFIG].file_size > MOST_BYTES:
             raise ValueError(f"{CONFIG} has {infos[CONFIG].file_size:,} bytes")
         return json.loads(archive.read(CONFIG)), archive.read(infos[WEIGHTS])
 
 
-def _attribute(group: Any, name: str, texts: Collection[str]) -> Any:
-    """Return an attribute, None if there is none; `texts` names those whose texts of variable length are checked."""
+def _strings(group: Any, name: str, found: Mapping[str, list[str]]) -> list[str]:
+    """Return the texts of an attribute, [] if there is none; `found` has those of variable length."""
     if name not in group.attrs:
-        return None
+        return []
     claim = group.attrs.get_id(name)
-    if claim.dtype.kind == "O" and name not in texts:
-        raise ValueError(f"the attribute {name} must be text as Keras writes it, got another form")
-    if math.prod(claim.shape) * claim.dtype.itemsize > MOST_TEXT:
-        raise ValueError(f"the attribute {name} has more than {MOST_TEXT:,} bytes")
-    return group.attrs[name]
-
-
-def _strings(group: Any, name: str, texts: Collection[str]) -> list[str]:
-    found = _attribute(group, name, texts)
-    if found is None:  # Keras splits long lists into name0, name1, ..
-        parts = (_attribute(group, f"{name}{i}", texts) for i in range(len(group.attrs)))
-        found = [text for part in parts if part is not None for text in part]
-    return [text.decode() if isinstance(text, bytes) else str(text) for text in found]
+    if claim.dtype.kind == "O":
+        return found[name]
+    if math.prod(claim.shape) * claim.dtype.itemsize > MOST_BYTES:
+        raise ValueError(f"the attribute {name} must have at most {MOST_BYTES:,} bytes, got more")
+    return [text.decode() if isinstance(text, bytes) else str(text) for text in np.ravel(group.attrs[name])]
 
 
 @dataclass(frozen=True)
@@ -108,7 +97,7 @@ class KerasFile:
 
     root: Any
     config: Config | None
-    texts: Collection[str]
+    texts: Mapping[str, list[str]]
 
     def weights(self, entry: Entry) -> dict[str, Any]:
         """Return the data sets of a layer's weights by name."""
@@ -123,16 +112,21 @@ class KerasFile:
 
     @functools.cached_property
     def _by_name(self) -> dict[str, dict[str, Any]]:
-        """Return the data sets of a legacy file by layer and weight, in the order of the file."""
+        """Return the data sets of a legacy file by layer and weight, the layers in their order where it matters."""
         root = _find(self.root, "model_weights") or self.root
         found: dict[str, dict[str, Any]] = {}
-        for outer in _strings(root, "layer_names", self.texts):
-            group = _child(root, outer)
-            for path in _strings(group, "weight_names", self.texts):
-                *_, layer, weight = [outer, *path.split("/")]
+        for outer in self._order(root) if self.config is None else root:
+            for path, dataset in itertools.islice(_datasets(_child(root, outer), outer), MOST_LAYERS):
+                _, layer, weight = f"/{path}".rsplit("/", 2)
                 leaf = weight.partition(":")[0].removeprefix("depthwise_")
-                found.setdefault(layer, {})[leaf] = _child(group, path)
+                found.setdefault(layer, {})[leaf] = dataset
         return found
+
+    def _order(self, root: Any) -> list[str]:
+        # Keras splits long lists into layer_names0, layer_names1, ..
+        names = ["layer_names", *(f"layer_names{i}" for i in range(MOST_LAYERS))]
+        parts = [_strings(root, name, self.texts) for name in names[: len(root.attrs) + 1]]
+        return [text for part in parts for text in part]
 
     def layers(self) -> list[Entry]:
         """Return the layers of the configuration; without one those with weights, each kind in its order."""
@@ -177,6 +171,15 @@ def _entry(name: str, place: str, leaves: dict[str, Any]) -> Entry:
         return Entry("BatchNormalization", name, {"scale": "gamma" in leaves, "center": "beta" in leaves}, place)
     kind = "Conv2D" if len(leaves["kernel"].shape) == 4 else "Dense"
     return Entry(kind, name, {"use_bias": "bias" in leaves}, place)
+
+
+def _datasets(group: Any, path: str, depth: int = 8) -> Iterator[tuple[str, Any]]:
+    """Yield the data sets in a group with their paths."""
+    if hasattr(group, "dtype"):
+        yield path, group
+    elif depth:
+        for name in group:
+            yield from _datasets(_find(group, name), f"{path}/{name}", depth - 1)
 
 
 def _child(group: Any, path: str) -> Any:
