@@ -308,6 +308,23 @@ def legacy(**attributes):
 FLAT = {"class_name": "Flatten", "config": {"name": "f", "batch_shape": [None, 4]}}
 
 
+def legacy_of_many():
+    def fill(file):
+        file.attrs["model_config"] = json.dumps(dense())
+        for i in range(1001):
+            file.create_group(f"model_weights/{i}")
+
+    return weights(fill)
+
+
+def circles(file):
+    """Make groups that are in themselves, ten times."""
+    file.attrs["model_config"] = json.dumps(dense())
+    group = file.create_group("model_weights/d")
+    for i in range(10):
+        group[f"again{i}"] = group
+
+
 def endless():
     """Return a file whose heap of texts ends in free space of no bytes, for which the HDF5 library runs for ever."""
     good = bytearray(legacy())
@@ -374,6 +391,8 @@ HOSTILE = {
     "data in another file": keras_file(content=weights(external)),
     "virtual data": keras_file(content=weights(virtual)),
     "legacy, a text of 4 GB": long_text(),
+    "legacy, groups in themselves": weights(circles),
+    "legacy, thousands of groups": legacy_of_many(),
     "legacy, lengths of 4 bytes": legacy()[:14] + b"\4" + legacy()[15:],
     "legacy, no JSON": legacy(model_config="{"),
     "legacy, numbers for text": legacy(model_config=3.5),

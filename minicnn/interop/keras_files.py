@@ -31,7 +31,7 @@ from minicnn.optional import need
 
 WANTED = "an undamaged .keras, .weights.h5 or .h5 file of Keras"
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
-MOST_LAYERS = 1000
+MOST_LAYERS, MOST_LEVELS = 1000, 20
 
 
 def refuse(path: Path, reason: str) -> NoReturn:
@@ -115,8 +115,8 @@ class KerasFile:
         """Return the data sets of a legacy file by layer and weight, the layers in their order where it matters."""
         root = _find(self.root, "model_weights") or self.root
         found: dict[str, dict[str, Any]] = {}
-        for outer in self._order(root) if self.config is None else root:
-            for path, dataset in itertools.islice(_datasets(_child(root, outer), outer), MOST_LAYERS):
+        for outer in self._order(root) if self.config is None else _names(root):
+            for path, dataset in _datasets(_child(root, outer), outer):
                 _, layer, weight = f"/{path}".rsplit("/", 2)
                 leaf = weight.partition(":")[0].removeprefix("depthwise_")
                 found.setdefault(layer, {})[leaf] = dataset
@@ -140,9 +140,9 @@ class KerasFile:
         if self._is_legacy:
             return [_entry(name, "", leaves) for name, leaves in self._by_name.items()]
         group = _child(self.root, "layers")
-        if any(_find(group, f"{name}/layers") is not None for name in group):
+        if any(_find(group, f"{name}/layers") is not None for name in _names(group)):
             raise ValueError("it holds models inside the model, whose order it does not tell. Use a .keras file")
-        names = sorted(group, key=lambda name: [int(part) for part in re.findall(r"_(\d+)$", name)])
+        names = sorted(_names(group), key=lambda name: [int(part) for part in re.findall(r"_(\d+)$", name)])
         return [_numbered_entry(group, name) for name in names if len(_child(group, f"{name}/vars"))]
 
 
@@ -173,13 +173,24 @@ def _entry(name: str, place: str, leaves: dict[str, Any]) -> Entry:
     return Entry(kind, name, {"use_bias": "bias" in leaves}, place)
 
 
-def _datasets(group: Any, path: str, depth: int = 8) -> Iterator[tuple[str, Any]]:
-    """Yield the data sets in a group with their paths."""
-    if hasattr(group, "dtype"):
-        yield path, group
-    elif depth:
-        for name in group:
-            yield from _datasets(_find(group, name), f"{path}/{name}", depth - 1)
+def _datasets(group: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Yield the data sets in a group with their paths; a group may be in itself, so that their number is limited."""
+    ahead = [(path, group)]
+    for _ in range(MOST_LAYERS):
+        if not ahead:
+            return
+        path, found = ahead.pop()
+        if hasattr(found, "dtype"):
+            yield path, found
+        elif path.count("/") < MOST_LEVELS:
+            ahead += [(f"{path}/{name}", _find(found, name)) for name in reversed(_names(found))]
+    raise ValueError(f"the weights of a layer must be at most {MOST_LAYERS:,}, got more")
+
+
+def _names(group: Any) -> list[str]:
+    if len(group) > MOST_LAYERS:
+        raise ValueError(f"{group.name} must have at most {MOST_LAYERS:,} entries, got {len(group):,}")
+    return list(group)
 
 
 def _child(group: Any, path: str) -> Any:
