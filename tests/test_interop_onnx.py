@@ -1,4 +1,4 @@
-"""Exported nets predict in onnxruntime what they predict here: all layers, all models, 800 windows."""
+"""Exported nets predict in onnxruntime what they predict here: all layers, all models, 794 windows."""
 
 import contextlib
 import dataclasses

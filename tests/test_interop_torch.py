@@ -192,7 +192,9 @@ def two(first, second, dtype=np.float32):
     return {f"{n}.weight": k for n, k in kernels.items()} | {f"{n}.bias": b for n, b in biases.items()}
 
 
-@pytest.mark.parametrize("names", [("2", "10"), ("conv9", "conv10"), ("block1.0.conv2", "block1.1.conv1")])
+@pytest.mark.parametrize(
+    "names", [("2", "10"), ("conv9", "conv10"), ("block1.0.conv2", "block1.1.conv1"), ("2" * 5000, "1" * 5001)]
+)
 def test_numbers_in_names_give_the_order(names, tmp_path):
     params = from_torch(TWO, written(tmp_path / "a.safetensors", two(*names)), (3, 3, 2))
     assert [params[n]["bias"][0] for n in ("conv2d", "conv2d_1")] == [1, 2]
@@ -269,6 +271,7 @@ HOSTILE = {
     "a module more": safetensors_numpy.save({**two("0", "1"), "7.bias": np.zeros(3, np.float32)}),
     "a layer less": safetensors_numpy.save({n: a for n, a in two("0", "1").items() if n[0] == "0"}),
     "more arrays than a net has": safetensors_numpy.save({f"{i}.weight": np.zeros(1, "f4") for i in range(10_001)}),
+    "names with other digits": safetensors_numpy.save(two("\N{SUPERSCRIPT TWO}", "\N{ARABIC-INDIC DIGIT TWO}")),
     "deep JSON": struct.pack("<Q", 4000) + b'{"a":' + b"[" * 3995,
     "an npz": b"PK\x03\x04" + bytes(100),
 }

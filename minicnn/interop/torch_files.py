@@ -135,7 +135,7 @@ def to_torch(
         for layer in stored
         for leaf in layer.leaves
     }
-    return atomic_write(target, need("safetensors.numpy", "interop").save(tensors))
+    return atomic_write(target, need("safetensors.numpy", "interop").save(tensors, {"format": "pt"}))
 
 
 def _full(prefix: str, leaf: str) -> str:
@@ -221,7 +221,7 @@ def _by_shapes(path: Path, wanted: list[Stored], shapes: dict[str, dict[str, Sha
         if len(here) != len(there):
             paths = [layer.path for layer in here]
             _refuse(path, f"{len(there)} modules {there} have parameters {dict(kind)}, and {len(here)} layers {paths}")
-        if len({re.sub(r"\d+", "#", prefix) for prefix in there}) > 1:
+        if len({re.sub("[0-9]+", "#", prefix) for prefix in there}) > 1:
             _refuse(path, f"the order of {there}, which have the same shapes, is not known. Give names={{path: name}}")
         matched |= {layer.path: prefix for layer, prefix in zip(here, there, strict=True)}
     return matched
@@ -233,4 +233,6 @@ def _key(shapes: dict[str, Shape]) -> tuple[tuple[str, Shape], ...]:
 
 def _numbers(name: str) -> list[Any]:
     """Sort names by the numbers in them: "2" before "10"."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+    # By length and digits, since Python makes no int of more than 4,300 digits.
+    parts = re.split(r"([0-9]+)", name)
+    return [(len(part.lstrip("0")), part) if place % 2 else part for place, part in enumerate(parts)]
