@@ -13,7 +13,6 @@ import pytest
 from minicnn import layers, models
 from minicnn.files import FileFormatError
 from minicnn.interop import from_keras, to_keras
-from minicnn.interop.walk import is_chain
 from minicnn.layers import Concat, Conv2D, Dense, Flatten, Residual, Sequential
 from minicnn.trees import items
 
@@ -51,7 +50,7 @@ def assert_predicts(net, params, stored, name):
 
 
 @pytest.mark.parametrize("ending", [".keras", ".h5"])
-@pytest.mark.parametrize("name", ["chain", "nested", "functional"])
+@pytest.mark.parametrize("name", NETS)
 def test_a_whole_model_predicts_the_same(name, ending, stored):
     net, params, shape = from_keras(stored[0] / (name + ending))
     assert (net, shape) == (NETS[name], IMAGE)
@@ -84,8 +83,6 @@ def test_a_container_of_ours_may_hold_the_net(stored):
 @pytest.mark.parametrize(
     ("name", "net", "shape", "message"),
     [
-        ("branched.keras", None, None, "must form a chain, got .* Concat and Residual"),
-        ("branched.h5", None, None, "must form a chain"),
         ("chain.weights.h5", None, IMAGE, "weights without a net, give the net"),
         ("functional.weights.h5", FUNCTIONAL, None, "give it as input_shape"),
         (
@@ -103,6 +100,55 @@ def test_a_container_of_ours_may_hold_the_net(stored):
 def test_what_does_not_fit_is_said(name, net, shape, message, stored):
     with pytest.raises(FileFormatError, match=message):
         from_keras(stored[0] / name, net, shape)
+
+
+def graph(*layers, output):
+    """Return a functional model of ReLUs, Adds and Concatenates, given as (name, inputs)."""
+    made = [{"class_name": "InputLayer", "config": {"name": "i", "batch_shape": [None, 4]}, "inbound_nodes": []}]
+    for name, inputs in layers:
+        kind = {"a": "Add", "c": "Concatenate"}.get(name[0], "ReLU")
+        calls = [[[source, 0, 0, {}] for source in inputs]]
+        made.append({"class_name": kind, "config": {"name": name, "axis": -1}, "inbound_nodes": calls})
+    config = {"name": "m", "layers": made, "input_layers": [["i", 0, 0]], "output_layers": [[output, 0, 0]]}
+    return {"class_name": "Functional", "config": config}
+
+
+RELU = layers.ReLU()
+GRAPHS = {
+    "both": (graph(("r", "i"), ("s", "i"), ("a", "rs"), output="a"), Residual(RELU, RELU)),
+    "around": (graph(("r", "i"), ("s", "r"), ("a", "is"), output="a"), Residual(Sequential([RELU, RELU]))),
+    "twice": (graph(("a", "ii"), output="a"), Residual(layers.Dropout(0.0))),
+    "passed on": (graph(("r", "i"), ("c", "ir"), output="c"), Concat([layers.Dropout(0.0), RELU])),
+    "inner": (
+        graph(("r", "i"), ("a", "ir"), ("s", "a"), ("t", "i"), ("c", "st"), output="c"),
+        Concat([Sequential([Residual(RELU), RELU]), RELU]),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_functional_models_become_residuals_and_concats(name, tmp_path):
+    config, expected = GRAPHS[name]
+    (tmp_path / "net.keras").write_bytes(keras_file(config))
+    assert from_keras(tmp_path / "net.keras").net == Sequential([expected])
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        graph(("r", "i"), ("s", "r"), ("t", "r"), ("a", "st"), ("b", "s"), ("ab", "ab"), output="ab"),
+        graph(("r", "i"), ("a", "iri"), output="a"),
+        graph(("r", "ii"), output="r"),
+        graph(("a", "ia"), output="a"),
+        graph(("r", "i"), output="x"),
+        graph(("r", "x"), output="r"),
+        graph(("r", "i"), ("s", ""), ("a", "rs"), output="a"),
+    ],
+)
+def test_other_graphs_are_refused(config, tmp_path):
+    (tmp_path / "net.keras").write_bytes(keras_file(config))
+    with pytest.raises(FileFormatError):
+        from_keras(tmp_path / "net.keras")
 
 
 AMBIGUOUS = Concat([Conv2D(2, 1), Sequential([Conv2D(2, 1), layers.ReLU()])])
@@ -134,7 +180,8 @@ def test_a_legacy_file_in_the_form_of_keras_2(tmp_path):
     window = {"kernel_size": [3, 3], "strides": [1, 1], "dilation_rate": [1, 1], "padding": "valid"}
     chain += [("Conv2D", "c", {"filters": 4, "use_bias": True, "activation": "tanh", **window}, [[["i", 0, 0, {}]]])]
     chain += [("LeakyReLU", "l", {"alpha": 0.5}, [[["c", 0, 0, {}]]])]
-    config = {"layers": [{"class_name": k, "config": {"name": n, **c}, "inbound_nodes": i} for k, n, c, i in chain]}
+    made = [{"class_name": k, "config": {"name": n, **c}, "inbound_nodes": i} for k, n, c, i in chain]
+    config = {"layers": made, "output_layers": [["l", 0, 0]]}
     with h5py.File(path, "w") as file:
         file.attrs["model_config"] = json.dumps({"class_name": "Model", "config": config}).encode()
         file["model_weights/c/c/kernel:0"], file["model_weights/c/c/bias:0"] = kernel, bias
@@ -196,10 +243,9 @@ def test_a_net_goes_out_and_back(name, tmp_path):
     net, shape = WHOLE[name]
     params, path = written(net, shape, tmp_path / "net.keras")
     x = np.random.default_rng(1).uniform(size=(4, *shape)).astype(np.float32)
-    if is_chain(net):
-        back = from_keras(path)
-        assert back.input_shape == shape
-        np.testing.assert_allclose(back.net(back.params, x), net(params, x), rtol=0, atol=1e-6)
+    back = from_keras(path)
+    assert back.input_shape == shape
+    np.testing.assert_allclose(back.net(back.params, x), net(params, x), rtol=0, atol=1e-6)
     same = from_keras(path, net).params
     assert [n for n, _ in items(same)] == [n for n, _ in items(params)]
     assert all(np.array_equal(a, b) for (_, a), (_, b) in zip(items(same), items(params), strict=True))

@@ -13,6 +13,7 @@ from minicnn.files import GIBIBYTE
 from minicnn.geometry import Shape
 from minicnn.hints import explained
 from minicnn.interop.keras_files import KerasFile, array, opened
+from minicnn.interop.keras_graph import functional
 from minicnn.interop.keras_layers import WEIGHTED, Entry, check_chain, input_shape_of, keras_name, made
 from minicnn.interop.walk import check_names, is_chain, join_path, layers_with_params, tree_of
 from minicnn.layers import BatchNormalization, Conv2D, Layer, Sequential
@@ -41,8 +42,9 @@ def from_keras(
 ) -> Imported:
     """Read a net and its parameters, or parameters for a given net, from a file that Keras wrote.
 
-    A `.keras` file and a legacy `.h5` file of a whole model hold the net: a Sequential model, or a functional one
-    whose layers form a chain, becomes a `Sequential` here, an activation inside a layer a layer of its own.
+    A `.keras` file and a legacy `.h5` file of a whole model hold the net: a Sequential model becomes a `Sequential`
+    here, an activation inside a layer a layer of its own; so does a functional model, whose Add of two branches becomes
+    a `Residual` and whose Concatenate a `Concat`.
     A `.weights.h5` file holds weights only: give the net. In a chain its layers of each kind (Conv2D, Dense,
     BatchNormalization) take the weights of those of the same kind in the file in their order. In a net with branches,
     in which Keras's order is another one, they are matched by their shapes; give `names` where shapes are equal.
@@ -84,7 +86,8 @@ def from_keras(
             check_names("from_keras", names, [path for path, _, _ in layers_with_params(net, shape)])
     with opened(source, most) as file:
         shape = shape or _shape_in(file)
-        net = _net_in(file, shape) if net is None else net
+        if net is None:
+            net, names = _net_in(file, shape)
         return Imported(net, _params(file, net, shape, most, names), shape)
 
 
@@ -95,17 +98,22 @@ def _shape_in(file: KerasFile) -> Shape:
     return check_shape("from_keras", found)
 
 
-def _net_in(file: KerasFile, shape: Shape) -> Sequential:
-    """Return the net of a model whose layers form a chain."""
+def _net_in(file: KerasFile, shape: Shape) -> tuple[Sequential, Mapping[str, str] | None]:
+    """Return the net of a model, and for its paths Keras's names where the order does not tell them."""
     if file.config is None:
         raise ValueError("it holds weights without a net, give the net: from_keras(path, net, input_shape)")
+    if file.config["class_name"] in {"Functional", "Model"} and all("/layers/" not in e.place for e in file.layers()):
+        net, order = functional(file.config, shape)
+        paths = [path for path, _, _ in layers_with_params(net, shape)]
+        return net, {path: entry.name for path, entry in zip(paths, order, strict=True)}
     check_chain(file.config)
     chain: list[Layer] = []
+    at = shape
     for entry in file.layers():
-        for layer in made(entry, shape):
+        for layer in made(entry, at):
             chain.append(layer)
-            shape = layer.output_shape(shape)
-    return Sequential(chain)
+            at = layer.output_shape(at)
+    return Sequential(chain), None
 
 
 def _params(file: KerasFile, net: Layer, shape: Shape, most: int, names: Mapping[str, str] | None) -> Params:

@@ -81,10 +81,10 @@ def check_chain(model: Config) -> None:
         if layer["class_name"] in {"Sequential", "Functional", "Model"}:
             check_chain(layer)
         if "inbound_nodes" in layer:
-            _check_sources(name, list(_sources(layer["inbound_nodes"])), before)
+            _check_sources(name, list(sources(layer["inbound_nodes"])), before)
         before = name
     if "output_layers" in model["config"]:
-        _check_sources("the output", list(_sources(model["config"]["output_layers"])), before)
+        _check_sources("the output", list(sources(model["config"]["output_layers"])), before)
 
 
 def _check_sources(name: str, sources: list[str], before: str | None) -> None:
@@ -93,7 +93,7 @@ def _check_sources(name: str, sources: list[str], before: str | None) -> None:
         raise ValueError(f"the layers must form a chain, got {name!r} behind {sources}. {fix}")
 
 
-def _sources(node: Any) -> Iterator[str]:
+def sources(node: Any) -> Iterator[str]:
     """Yield the names of the layers whose results a layer takes, in the form of Keras 3 or of Keras 2."""
     if isinstance(node, Mapping):
         history = node.get("config", {}).get("keras_history") if "class_name" in node else None
@@ -101,13 +101,13 @@ def _sources(node: Any) -> Iterator[str]:
             yield str(history[0])
         else:
             for below in node.values():
-                yield from _sources(below)
+                yield from sources(below)
     elif isinstance(node, list):
         if len(node) in {3, 4} and isinstance(node[0], str) and isinstance(node[1], int):
             yield node[0]
         else:
             for below in node:
-                yield from _sources(below)
+                yield from sources(below)
 
 
 def made(entry: Entry, shape: Shape) -> list[Layer]:
