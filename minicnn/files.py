@@ -17,6 +17,41 @@ except ImportError:  # Windows, where a file that another process has open canno
     fcntl = None  # type: ignore[assignment]
 
 PREFIX, SUFFIX = ".minicnn-", ".tmp"
+GIBIBYTE = 2**30
+
+
+class FileFormatError(ValueError):
+    """A file that is damaged, larger than allowed, or something else than it should be.
+
+    Attributes
+    ----------
+    path : str
+        Of the file.
+    reason : str
+        What is wrong with it.
+
+    Examples
+    --------
+    >>> print(FileFormatError("from_keras", "a file that Keras wrote", "net.h5", "it has no layers"))
+    from_keras: path must be a file that Keras wrote, got net.h5: it has no layers
+    """
+
+    def __init__(self, where: str, wanted: str, path: str | Path, reason: str) -> None:
+        super().__init__(where, wanted, str(path), reason)
+        self.where, self.wanted, self.path, self.reason = where, wanted, str(path), reason
+
+    def __str__(self) -> str:
+        return f"{self.where}: path must be {self.wanted}, got {self.path}: {self.reason}"
+
+
+def check_size(where: str, wanted: str, path: Path, max_bytes: int) -> None:
+    """Raise FileFormatError unless `path` is a regular file of at most `max_bytes`, OSError if there is none."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise FileFormatError(where, wanted, path, "it is not a regular file")
+    if status.st_size > max_bytes:
+        reason = f"it has {status.st_size:,} bytes, and max_bytes is {max_bytes:,}"
+        raise FileFormatError(where, wanted, path, reason)
 
 
 def atomic_write(path: str | Path, content: str | bytes | Callable[[BinaryIO], object]) -> Path:

@@ -22,6 +22,8 @@ OTHER_FORM = {
     "trees": 1,  # where two trees differ
     "data/idx": 5,  # files that are damaged, or are not the published ones
     "train/checkpoint": 11,  # reasons why a file is damaged: load puts "path must be ..., got ...: " before them
+    "interop/keras_files": 6,  # the same: `opened` puts it before them
+    "interop/keras_import": 6,
     "train/history": 1,  # from `unknown`, which has the form
     "train/checks": 1,  # from `unknown`, which has the form
 }

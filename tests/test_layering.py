@@ -26,7 +26,7 @@ FLOORS = [
     {"optim"},
     {"layers"},
     {"models", "trunks", "train"},
-    {"difference_quotients", "gradcheck", "study", "estimator"},
+    {"difference_quotients", "gradcheck", "study", "estimator", "interop"},
     {"experiments"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
@@ -232,6 +232,7 @@ def modules_after(statement):
 @pytest.mark.parametrize("statement", ["import minicnn", "from minicnn import layers, models, ops, optim, train, data"])
 def test_importing_needs_numpy_alone(statement):
     heavy = {"scipy", "sklearn", "numba", "llvmlite", "matplotlib", "tqdm", "pooch", "jinja2", "torch", "joblib"}
+    heavy |= {"onnx", "onnxruntime", "h5py", "safetensors", "keras"}
     assert not modules_after(statement) & heavy
 
 
