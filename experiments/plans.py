@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import functools
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -169,6 +170,19 @@ def _matched(plan: Mapping[str, Any], dataset: str, arms: Mapping[str, Arm], on:
 def _known(option: str, name: str, known: Any) -> None:
     if name not in known:
         raise ValueError(f"{option} must be names from {', '.join(known)}, got {name!r}.{near(name, known)}")
+
+
+def tried(dataset: str) -> dict[str, dict[float, list[float]]] | None:
+    """Return the validation loss of each arm by learning rate, from which the rates of the plan were chosen."""
+    path = Path(__file__).parent / "results" / f"pooling_heads-{dataset}" / "tuning.csv"
+    if not path.is_file():
+        return None
+    found: dict[str, dict[float, list[float]]] = {}
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            rate, value = float(row["learning_rate"]), float(row["criterion"])
+            found.setdefault(row["arm"].removeprefix("'"), {}).setdefault(rate, []).append(value)
+    return found
 
 
 @functools.cache

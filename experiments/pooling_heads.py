@@ -10,6 +10,7 @@ import argparse
 import json
 import shlex
 import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -138,13 +139,17 @@ def _report(chosen: Study, results: Results, options: argparse.Namespace) -> str
         question=__doc__.splitlines()[0],
         notes=limits,
         names=NAMES,
+        tried=plans.tried(options.dataset),
     )
     table = tables.terminal_table(results, compared)
     said = [headline(comparison, outcome) for outcome, comparison in compared.items()]
-    return "\n\n".join([
-        aligned(table.header, table.rows), "\n".join([*said, *limits]), *_failures(results),
-        f"report: {page}",
-    ])  # fmt: skip
+    text = "\n\n".join([aligned(table.header, table.rows), "\n".join(map(_filled, [*said, *limits]))])
+    atomic_write(results.path / "table.txt", text + "\n")
+    return "\n\n".join([text, *_failures(results), f"report: {page}"])
+
+
+def _filled(sentence: str) -> str:
+    return textwrap.fill(sentence, 118)
 
 
 def repeated(results: Results, options: argparse.Namespace) -> Results:

@@ -21,7 +21,7 @@ from minicnn.study.results import Results, open_results
 from minicnn.study.spec import Arm, Recipe, Specification
 from minicnn.study.store import Store, writing
 from minicnn.study.trial import Trial
-from minicnn.study.tuning import with_rate
+from minicnn.study.tuning import rate_of, with_rate
 from minicnn.validation import integer
 
 
@@ -284,7 +284,7 @@ def _arm(study: Specification, name: str, shape: tuple[int, ...], rate: float | 
         "net": canonical.canonical(arm.net),
         "repr": repr(arm.net),
         "recipe": recipe_text(_rated(arm, rate).recipe or study.recipe),
-        "rate": rate,
+        "rate": rate or rate_of((arm.recipe or study.recipe).optimizer),
         "factors": dict(arm.factors),
         "control": arm.control,
         "same_as": arm.same_as,

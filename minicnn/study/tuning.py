@@ -96,6 +96,18 @@ class Grid:
         return float(f"{last * step if last > near else last / step:.1g}")
 
 
+def rate_of(optimizer: Optimizer) -> float | None:
+    """Return the learning rate of an optimizer, of a schedule its rate or its peak; None if it has neither.
+
+    >>> from minicnn import optim, schedules
+    >>> rate_of(optim.Adam(schedules.OneCycle(1e-2)))
+    0.01
+    """
+    schedule: Any = optimizer.learning_rate
+    found = getattr(schedule, "peak", getattr(schedule, "rate", schedule))
+    return float(found) if isinstance(found, int | float) else None
+
+
 def with_rate(optimizer: Optimizer, rate: float) -> Optimizer:
     """Return the optimizer with another learning rate; of a schedule, its rate or its peak is replaced.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minicnn import records
 from minicnn.files import atomic_write
 from minicnn.hints import explained
 from minicnn.layers import Classifier
@@ -18,11 +19,12 @@ from minicnn.study.report.maps import class_map
 from minicnn.study.report.words import Outcome, finding, headline, printable, resolvable
 from minicnn.study.results import Results
 from minicnn.study.statistics import Comparison, single_level, smallest_difference
+from minicnn.study.tables import csv_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COSTS = "costs.json"
+COSTS, TUNING = "costs.json", "tuning.csv"
 
 
 @explained
@@ -33,6 +35,7 @@ def write_report(
     question: str = "",
     notes: Sequence[str] = (),
     names: Mapping[str, str] | None = None,
+    tried: Mapping[str, Mapping[float, Sequence[float]]] | None = None,
 ) -> Path:
     """Write `report.html`, `report.md`, `results.csv` and the pictures into the folder of a study; return the page.
 
@@ -48,14 +51,21 @@ def write_report(
         Paragraphs on the method and its limits.
     names : mapping of str to str
         What outcomes are called, by measure, such as {"shift": "accuracy on shifted images"}.
+    tried : mapping, optional
+        The validation loss by arm and learning rate, one value per seed, where rates were chosen before the study; by
+        default what the study has tried itself.
     """
     wanted = [_renamed(outcome, names or {}) for outcome in tables.outcomes(results)]
     compared = tables.comparisons(results, wanted)
     costs = read_costs(results)
-    drawn = figures(results, compared, wanted)
+    tried = tried or results.tried()
+    drawn = figures(results, compared, wanted, tried)
     for name, (figure, _) in drawn.items():
         style.save(figure, results.path / name)
     results.to_csv(results.path / "results.csv")
+    if tried:
+        rows = [(arm, r, seed, v) for arm, by in tried.items() for r in sorted(by) for seed, v in enumerate(by[r])]
+        atomic_write(results.path / TUNING, csv_text(("arm", "learning_rate", "seed", "criterion"), rows))
     content = page.Content(
         title=title or results.name,
         question=question,
@@ -105,14 +115,17 @@ def decidable(results: Results, outcome: Outcome, comparison: Comparison) -> str
 
 
 def figures(
-    results: Results, compared: Mapping[Outcome, Comparison], wanted: Sequence[Outcome]
+    results: Results,
+    compared: Mapping[Outcome, Comparison],
+    wanted: Sequence[Outcome],
+    tried: Mapping[str, Mapping[float, Sequence[float]]],
 ) -> dict[str, tuple[Figure, str]]:
     """Return the figures with their captions, by file name, in the order of the report."""
     colours = style.palette(results.arms, results.control)
     makers: dict[str, Callable[[], tuple[Figure, str] | None]] = {
         "differences": lambda: _forest(compared, colours),
         **{f"under_{o.measure}": partial(_under, results, o, colours) for o in wanted if o.condition == "mean"},
-        "tuning": lambda: _tuning(results, colours),
+        "tuning": lambda: _tuning(results, tried, colours),
         "learning": lambda: _learning(results, colours),
         "interaction": lambda: _interaction(results),
         "confusions": lambda: _confusions(results),
@@ -163,13 +176,15 @@ def _unit(conditions: Sequence[str]) -> str:
     return {"px": "pixels"}.get(words[0], words[0]) if words else "magnitude"
 
 
-def _tuning(results: Results, colours: Mapping[str, str]) -> tuple[Figure, str] | None:
-    tried = results.tried()
+def _tuning(
+    results: Results, tried: Mapping[str, Mapping[float, Sequence[float]]], colours: Mapping[str, str]
+) -> tuple[Figure, str] | None:
+    chosen = {name: arm["rate"] for name, arm in results.description["arms"].items()}
+    tried = {arm: by for arm, by in tried.items() if chosen.get(arm) in by}
     if not tried:
         return None
-    chosen = {name: arm["rate"] for name, arm in results.description["arms"].items() if arm["rate"]}
-    tried = {arm: by for arm, by in tried.items() if arm in chosen}
-    by = json.loads(results.description["tune"])["Grid"]["by"].replace("valid_", "validation ")
+    tune = results.description["tune"]
+    by = records.from_json(tune).by.replace("valid_", "validation ") if tune else "validation loss"
     figure = curves.tuning(tried, chosen, colours, ylabel=by)
     return (
         figure,

@@ -57,7 +57,7 @@ def summary_table(
 ) -> Table:
     """Return the table of arms: size, cost, and for each outcome the mean, the difference and the verdict."""
     arms: Mapping[str, Any] = results.description["arms"]
-    tuned = any(arm["rate"] for arm in arms.values())
+    tuned = len({arm["rate"] for arm in arms.values()}) > 1
     header = ["arm", "parameters", "multiply-adds"]
     header += ["learning rate"] if tuned else []
     header += ["training, us per image", "prediction, us per image"] if costs else []
