@@ -135,8 +135,8 @@ def _report(chosen: Study, results: Results, options: argparse.Namespace) -> str
     limits = [s for o, c in compared.items() if (s := build.decidable(results, o, c))]
     page = study.write_report(
         repeated(results, options),
-        title=plan["question"],
-        question=__doc__.splitlines()[0],
+        title=f"Pooling heads on {options.dataset}",
+        question=plan["question"],
         notes=limits,
         names=NAMES,
         tried=plans.tried(options.dataset),

@@ -90,13 +90,25 @@ def _renamed(outcome: Outcome, names: Mapping[str, str]) -> Outcome:
     return Outcome(outcome.measure, outcome.condition, title, outcome.unit)
 
 
-def answers(compared: Mapping[Outcome, Comparison]) -> list[str]:
-    """Return the sentences that the report begins with."""
-    found = []
-    for outcome, comparison in compared.items():
-        found.append(headline(comparison, outcome))
-        found += [finding(contrast, outcome, comparison.rope) for contrast in comparison.contrasts]
-    return found
+def answers(compared: Mapping[Outcome, Comparison]) -> list[tuple[str, tuple[str, ...]]]:
+    """Return what the report begins with: for each outcome a sentence that counts verdicts, and one for each arm.
+
+    What is decided comes first.
+    """
+    return [
+        (
+            headline(comparison, outcome),
+            tuple(
+                finding(contrast, outcome, comparison.rope)
+                for contrast in sorted(comparison.contrasts, key=lambda c: c.verdict == "undecided")
+            ),
+        )
+        for outcome, comparison in sorted(compared.items(), key=lambda pair: -_decided(pair[1]))
+    ]
+
+
+def _decided(comparison: Comparison) -> int:
+    return sum(contrast.verdict != "undecided" for contrast in comparison.contrasts)
 
 
 def decidable(results: Results, outcome: Outcome, comparison: Comparison) -> str:
@@ -123,8 +135,8 @@ def figures(
     """Return the figures with their captions, by file name, in the order of the report."""
     colours = style.palette(results.arms, results.control)
     makers: dict[str, Callable[[], tuple[Figure, str] | None]] = {
-        "differences": lambda: _forest(compared, colours),
         **{f"under_{o.measure}": partial(_under, results, o, colours) for o in wanted if o.condition == "mean"},
+        "differences": lambda: _forest(compared, colours),
         "tuning": lambda: _tuning(results, tried, colours),
         "learning": lambda: _learning(results, colours),
         "interaction": lambda: _interaction(results),

@@ -62,9 +62,11 @@ def learning(curves: Mapping[str, Sequence[Rows]], colours: Mapping[str, str], *
         shared = min(map(len, runs))
         steps = steps_per_epoch * np.arange(1, shared + 1)
         train, valid, cpu = (
-            np.array([[row[key] for row in run[:shared]] for run in runs], float).mean(axis=0)
+            np.array([[row[key] for row in run[:shared]] for run in runs], float)
             for key in ("accuracy", "valid_accuracy", "cpu_seconds")
         )
+        # the median of the times: the first trial of a process also loads or compiles kernels
+        train, valid, cpu = train.mean(axis=0), valid.mean(axis=0), np.median(cpu, axis=0)
         for panel, xs, accuracy in ((axes[0], steps, train), (axes[1], steps, valid), (axes[2], cpu, valid)):
             error = 100 * (1 - accuracy)
             panel.plot(xs, error, color=colours[arm], linewidth=1.5, marker="o" if shared == 1 else "")
@@ -97,7 +99,11 @@ def tuning(
         axes.plot(best, means[rates.index(best)], "o", markersize=11, mfc="none", mec=colours[arm], mew=1.6)
         ends[arm] = (rates[-1], means[-1])
     ticker = need("matplotlib.ticker")
-    axes.set(xscale="log", xlabel="learning rate", ylabel=ylabel)
+    # logarithmic, so that a rate at which one arm diverges does not flatten all others
+    axes.set(xscale="log", yscale="log", xlabel="learning rate", ylabel=ylabel)
+    axes.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+    axes.yaxis.set_minor_formatter(ticker.NullFormatter())
+    axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_locator(ticker.FixedLocator(sorted({rate for by_rate in grid.values() for rate in by_rate})))
     axes.xaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
     axes.xaxis.set_minor_locator(ticker.NullLocator())

@@ -24,7 +24,7 @@ class Content:
 
     title: str
     question: str
-    answers: tuple[str, ...]
+    answers: tuple[tuple[str, tuple[str, ...]], ...]
     summary: Table
     tables: Mapping[str, Table]
     figures: Mapping[str, tuple[Figure, str]]
@@ -58,7 +58,8 @@ def _figure(name: str, figure: Figure, caption: str) -> dict[str, str]:
 def as_markdown(content: Content) -> str:
     """Return the report as Markdown, with links to the pictures beside it."""
     parts = [f"# {unmarked(content.title)}", unmarked(content.question)]
-    parts.append("\n".join(f"- {unmarked(answer)}" for answer in content.answers))
+    for head, sentences in content.answers:
+        parts += [f"**{unmarked(head)}**", "\n".join(f"- {unmarked(sentence)}" for sentence in sentences)]
     parts.append(markdown(content.summary.header, content.summary.rows))
     for name, (figure, caption) in content.figures.items():
         parts.append(f"![{unmarked(figure.get_suptitle())}]({name}.png)\n\n{unmarked(caption)}")

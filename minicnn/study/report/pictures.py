@@ -71,7 +71,7 @@ def most_often_wrong(
     `images` are (N, H, W, C), `wrong` maps arm -> share of its nets that misclassify each image, (N,).
     """
     total = np.sum(list(wrong.values()), axis=0)
-    worst = np.argsort(-total, kind="stable")[:count]
+    worst = [int(index) for index in np.argsort(-total, kind="stable")[:count] if total[index] > 0] or [0]
     columns = min(6, len(worst))
     rows = -(-len(worst) // columns)
     figure, axes = panels("Images most often classified wrongly", rows, columns, height=0.6 + 2.0 * rows, share_y=False)
