@@ -435,7 +435,8 @@ MISSING = [
     (minicnn, "Sequential", "minicnn.layers.Sequential"), (minicnn, "Adam", "minicnn.optim.Adam"),
     (minicnn, "evaluate", "minicnn.train.evaluate"), (data, "Load", "data.load"), (data, "DataLoader", "data.batches"),
     (schedules, "cosine", "schedules.Cosine"), (schedules, "StepLR", "schedules.Step"),
-    (models, "LeNet5", "models.lenet5"), (study, "recipe", "study.Recipe"), (study, "runall", "study.run_all"),
+    (models, "LeNet5", "models.lenet5"), (study, "recipe", "study.Recipe"),
+    (study, "open_result", "study.open_results"),
 ]  # fmt: skip
 
 

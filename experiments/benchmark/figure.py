@@ -8,6 +8,7 @@ from typing import Any
 from experiments.benchmark.frameworks import title
 from experiments.benchmark.table import BEST
 from minicnn.optional import need
+from minicnn.study.report import style
 
 
 def draw(rows: list[dict[str, Any]], stem: Path) -> tuple[Path, Path]:
@@ -20,8 +21,8 @@ def draw(rows: list[dict[str, Any]], stem: Path) -> tuple[Path, Path]:
         points = [(i, r["minicnn"][name]) for i, r in enumerate(rows) if name in r["minicnn"]]
         medians = [quartiles[0] for _, quartiles in points]
         errors = [[q[0] - q[1] for _, q in points], [q[2] - q[0] for _, q in points]]
-        style = {"fmt": "osD^vP*X"[number % 8], "markersize": 6, "elinewidth": 1}
-        axes.errorbar(medians, [i for i, _ in points], xerr=errors, label=title(name), **style)
+        marks = {"fmt": "osD^vP*X"[number % 8], "markersize": 6, "elinewidth": 1}
+        axes.errorbar(medians, [i for i, _ in points], xerr=errors, label=title(name), **marks)
     axes.axvline(1, color="black", linewidth=1)
     ratios = [ratio for r in rows for quartiles in r["minicnn"].values() for ratio in quartiles]
     low, high = min([0.5, *(0.8 * ratio for ratio in ratios)]), 1.3 * max(ratios, default=1)

@@ -137,6 +137,7 @@ class WeightedLayer(Layer):
     op: ClassVar[Callable[..., Any]]
     use_bias: bool
 
+    # Worked out once: a layer is frozen, and a training step asks each of its layers for them.
     @functools.cached_property
     def options(self) -> dict[str, Any]:
         """The keywords of the op."""
@@ -149,6 +150,7 @@ class WeightedLayer(Layer):
 
     def weights(self, params: Params) -> tuple[Any, Any]:
         """Return kernel and bias, None for a layer without bias, or say which one is missing."""
+        # A leftover bias in params is not an error here: `check_params` reports it once, before training.
         bias = leaf(self, params, "bias") if self.use_bias else None
         return leaf(self, params, "kernel"), bias
 

@@ -113,7 +113,7 @@ def with_rate(optimizer: Optimizer, rate: float) -> Optimizer:
 
     >>> from minicnn import optim, schedules
     >>> with_rate(optim.Adam(schedules.OneCycle(1e-2)), 0.03).learning_rate
-    OneCycle(peak=0.03, steps=None, warmup=0.3)
+    OneCycle(peak=0.03, steps=None, warmup=0.2)
     """
     schedule: Any = optimizer.learning_rate
     if isinstance(schedule, int | float):
