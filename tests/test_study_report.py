@@ -17,7 +17,7 @@ pytest.importorskip("statsmodels")
 from minicnn import data, models, optim, study
 from minicnn.environment import environment
 from minicnn.study import engine
-from minicnn.study.report import build, curves, forest, page, pictures, style, tables, words
+from minicnn.study.report import curves, figures, forest, page, pictures, style, tables, words
 from minicnn.study.report.label_layout import apart
 from minicnn.study.results import open_results
 from minicnn.study.statistics import compare
@@ -94,8 +94,8 @@ def compared(found):
 
 
 def drawn(found):
-    figures = build.figures(found, compared(found), tables.outcomes(found), {})
-    return {name: figure for name, (figure, _) in figures.items()}
+    made = figures.figures(found, compared(found), tables.outcomes(found), {})
+    return {name: figure for name, (figure, _) in made.items()}
 
 
 class Page(HTMLParser):
@@ -182,12 +182,12 @@ def written(figure):
 
 
 def test_names_are_drawn_as_they_are(named):
-    figures = drawn(named)
+    pictures_ = drawn(named)
     # the forest plot breaks its labels into lines, the maps have a caption below the name
     for picture in ("under_shift", "learning"):
-        texts = written(figures[picture])
+        texts = written(pictures_[picture])
         assert not [name for name in SHOWN if (name, len(name)) not in texts], picture
-    labels = [label.get_text() for label in figures["differences"].axes[0].get_yticklabels()]
+    labels = [label.get_text() for label in pictures_["differences"].axes[0].get_yticklabels()]
     assert set(labels) == {f"{name}\nminus $x_1^2$" for name in SHOWN if name != "$x_1^2$"}
 
 

@@ -1,6 +1,7 @@
 """The report of a study: an HTML page, the same in Markdown, pictures and tables as files.
 
 build.py          collects the parts of a report from results
+figures.py        which figures there are, with their captions
 page.py           the page, from the template report.html.jinja, and its Markdown
 words.py          sentences for verdicts, numbers and names as text
 tables.py         the tables
