@@ -32,8 +32,7 @@ def checked(study: Specification) -> list[str]:
         if hasattr(measure, "check"):
             measure.check(parts)
     arms = {name: study.arm(name) for name in study.arms}
-    for arm in arms.values():
-        canonical.canonical(arm.net)
+    _check_different(arms, study.recipe)
     found = checks.check(
         {name: arm.net for name, arm in arms.items()},
         parts.train.images.shape[1:],
@@ -43,6 +42,19 @@ def checked(study: Specification) -> list[str]:
     )
     checks.refuse(found)
     return [str(finding) for finding in found]
+
+
+def _check_different(arms: Mapping[str, Arm], recipe: Recipe) -> None:
+    """Raise ValueError for two arms of one net and one recipe: they would be the same trials."""
+    seen: dict[str, str] = {}
+    for name, arm in arms.items():
+        text = f"{canonical.canonical(arm.net)} {recipe_text(arm.recipe or recipe)}"
+        if text in seen:
+            raise ValueError(
+                f"Study: arms must differ in net or recipe, got the same ones for {seen[text]!r} and {name!r}. "
+                "Leave one out; an A/A control has another form of the same function."
+            )
+        seen[text] = name
 
 
 def run(
@@ -62,10 +74,12 @@ def run(
         check_same_study(study, digests, store)
         work = _Work(study, digests, store, executor, retry_failed, progress)
         try:
+            store.keep_sample(of_replicate(study.data, study.replicates, 0).test)
+            if study.tune:  # an interruption while tuning leaves a ledger that can be read
+                store.describe(description(study, digests, {}, test_trials(study, digests, {}), warnings, []))
             rates = work.tuned()
             trials = test_trials(study, digests, rates)
             store.describe(description(study, digests, rates, trials, warnings, work.tuning))
-            store.keep_sample(of_replicate(study.data, study.replicates, 0).test)
             work.run(trials, "test")
         except KeyboardInterrupt:
             print("study: interrupted; what is complete is kept, and the next run continues there.", file=sys.stderr)
@@ -93,7 +107,8 @@ class _Work:
         missing = missing_trials(trials, self.store, self.retry_failed)
         with progress_bar(len(trials), unit=" trials", shown=self.progress) as bar:
             bar.set_description(what, refresh=False)
-            bar.update(len(trials) - len(missing))
+            # `initial` leaves what was done before out of the time that is left
+            bar.initial = bar.n = len(trials) - len(missing)
             for trial, outcome in self.executor(missing):
                 self.store.record(trial, outcome)
                 bar.update(1)
@@ -269,12 +284,17 @@ def description(
         "recipe": recipe_text(study.recipe),
         "tune": None if study.tune is None else records.to_json(study.tune),
         "arms": {name: _arm(study, name, shape, rates.get(name)) for name in study.arms},
-        "trials": [trial.id for trial in trials],
-        "tuning": [trial.id for trial in tuning],
+        "trials": [_place(trial) for trial in trials],
+        "tuning": [_place(trial) for trial in tuning],
         "warnings": list(warnings),
         "environment": {**environment(), **canonical.numerics()},
         "command": shlex.join(sys.argv),
     }
+
+
+def _place(trial: Trial) -> dict[str, Any]:
+    """Return a trial's id and its place in the study: an arm that is renamed keeps its trials."""
+    return {"id": trial.id, "arm": trial.arm, "replicate": trial.replicate, "seed": trial.seed, "rate": trial.rate}
 
 
 def _arm(study: Specification, name: str, shape: tuple[int, ...], rate: float | None) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -263,7 +263,9 @@ def open_results(path: str | Path) -> Results:
             # SQLite has no NaN: it becomes NULL
             numbers.setdefault(trial, {})[split, measure, condition] = float("nan") if value is None else value
         histories = store.curves()
-    wanted = description["trials"]
-    trials = tuple(recorded[i] for i in wanted if i in recorded)
-    tuning = tuple(recorded[i] for i in description["tuning"] if i in recorded)
-    return Results(Path(path), description, trials, len(wanted) - len(trials), tuning, numbers, histories)
+    trials, tuning = (
+        tuple(replace(recorded[place["id"]], **place) for place in description[part] if place["id"] in recorded)
+        for part in ("trials", "tuning")
+    )
+    missing = len(description["trials"]) - len(trials)
+    return Results(Path(path), description, trials, missing, tuning, numbers, histories)
