@@ -4,36 +4,41 @@ import csv
 import html.parser
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
 from pathlib import Path
-from types import SimpleNamespace
+from statistics import fmean
 
 import pytest
 
 for package in ("matplotlib", "jinja2", "statsmodels"):
     pytest.importorskip(package)
 
-from experiments import mnist, pooling_heads
+from experiments import mnist, plans, pooling_heads
 from experiments.benchmark import __main__ as benchmark
 from experiments.known_bugs import __main__ as known_bugs
 from minicnn import data, models
 from minicnn.files import only_writer
-from minicnn.layers import Classifier, summary
-from minicnn.study import format_table, read_csv
+from minicnn.layers import summary
+from minicnn.study import checks, executors, open_results
+from minicnn.study.store import FILE
 
 ROOT = Path(__file__).parents[1]
 
 
+HEADS = "flatten,max,global-max"
+
+
 def run(folder, *arguments):
-    return pooling_heads.main(["--seeds", "2", "--epochs", "1", "--out", str(folder), *arguments])
+    return pooling_heads.main(["--seeds", "2", "--epochs", "1", "--jobs", "1", "--out", str(folder), *arguments])
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     folder = tmp_path_factory.mktemp("heads")
-    assert run(folder, "--processes", "1") == 0
+    assert run(folder, "--heads", HEADS) == 0
     return folder
 
 
@@ -43,75 +48,133 @@ def rows(folder):
 
 
 def test_every_head_and_seed_is_in_the_table(results):
-    expected = {(arm, str(seed)) for arm in [*models.HEADS, "mlp"] for seed in (0, 1)}
-    assert {(row["arm"], row["seed"]) for row in rows(results)} == expected
-    assert all(0 <= float(row["test_accuracy"]) <= 1 for row in rows(results))
+    expected = {(arm, str(seed)) for arm in HEADS.split(",") for seed in (0, 1)}
+    found = [row for row in rows(results) if (row["split"], row["measure"]) == ("test", "accuracy")]
+    assert {(row["arm"], row["seed"]) for row in found} == expected
+    assert all(0 <= float(row["value"]) <= 1 for row in found)
 
 
-@pytest.mark.parametrize(("dataset", "tested", "trained"), [("digits", 359, 1258), ("fashion-mnist", 10_000, 54_000)])
-def test_published_tables_are_those_of_the_published_results(dataset, tested, trained):
-    folder = ROOT / "experiments" / "results" / f"pooling_heads-{dataset}"
-    parts = SimpleNamespace(test=range(tested), train=range(trained))
-    rows = pooling_heads.summary_of(read_csv(folder / "results.csv"), pooling_heads.PLANS[dataset], parts)
-    assert (folder / "table.txt").read_text(encoding="utf-8") == format_table(rows) + "\n"
+def test_the_published_table_is_that_of_the_published_results_and_stands_in_the_readme():
+    folder = ROOT / "experiments" / "results" / "pooling_heads-digits"
+    table = (folder / "table.txt").read_text(encoding="utf-8")
+    assert table.rstrip() in (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = {line.split()[0]: line for line in table.splitlines()[2:] if line.split()}
+    wanted = (("accuracy", "", "6"), ("shift", "mean", "6"))
+    for head in plans.PLANS["digits"]["heads"]:
+        for measure, condition, n in wanted:
+            values = [
+                float(row["value"])
+                for row in rows(folder)
+                if (row["arm"], row["split"], row["measure"], row["condition"]) == (head, "test", measure, condition)
+            ]
+            assert len(values) == int(n)
+            assert f" {100 * fmean(values):.2f} " in shown[head]
 
 
-def test_the_sizes_of_digits_in_published_tables_are_right():
-    digits = data.load("digits")
-    assert (len(digits.test), len(digits.train)) == (359, 1258)
+def test_the_rates_of_the_plan_are_those_that_its_grid_chose():
+    grid = plans._grid(plans.PLANS["digits"])
+    tried = plans.tried("digits")
+    assert {arm: grid.best(by) for arm, by in tried.items()} == plans.PLANS["digits"]["rates"]
+    assert set(grid.seeds).isdisjoint(plans.study_of("digits").replicates.seeds)
 
 
 def test_sizes_are_those_of_the_nets(results):
-    plan = pooling_heads.PLANS["digits"]
-    for row in rows(results):
-        if row["arm"] != "mlp":
-            size = summary(models.small_cnn(row["arm"], **plan.trunk), (8, 8, 1))
-            assert (int(row["parameters"]), int(row["multiply_adds"])) == (size.parameters, size.multiply_adds)
+    arms = open_results(results).description["arms"]
+    for head, net in plans.head_arms("digits").items():
+        if head in arms:
+            size = summary(net, (12, 12, 1))
+            assert (arms[head]["parameters"], arms[head]["multiply_adds"]) == (size.parameters, size.multiply_adds)
 
 
 def test_pictures_and_report_are_there_and_whole(results):
-    for name in ("learning_curves", "accuracy_against_cost", "differences"):
+    for name in ("learning", "under_shift", "differences", "class_maps", "most_often_wrong", "confusions"):
         assert (results / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert "</svg>" in (results / f"{name}.svg").read_text()
     page = (results / "report.html").read_text()
     html.parser.HTMLParser().feed(page)
-    assert all(head in page for head in models.HEADS)
+    assert all(head in page for head in HEADS.split(","))
     assert 'src="http' not in page and "<script" not in page
     assert not [name for name in os.listdir(results) if name.startswith(".")]
 
 
-def test_several_processes_get_the_accuracies_of_one(tmp_path):
-    for name, processes in (("one", "1"), ("two", "2")):
-        assert run(tmp_path / name, "--heads", "max,mlp", "--processes", processes) == 0
-    one, two = (
-        {(row["arm"], row["seed"]): float(row["test_accuracy"]) for row in rows(tmp_path / name)}
-        for name in ("one", "two")
-    )
-    # One image may fall the other way: with one thread a sum is added up in another order than with two.
-    assert all(abs(one[key] - two[key]) < 2 / 359 for key in one)
+def test_several_processes_get_every_bit_of_one(results, tmp_path):
+    assert run(tmp_path, "--heads", HEADS, "--jobs", "2") == 0
+    assert (tmp_path / "results.csv").read_bytes() == (results / "results.csv").read_bytes()
+
+
+def test_the_same_command_again_trains_nothing(results, monkeypatch):
+    before = (results / "results.csv").read_bytes()
+    monkeypatch.setattr(executors, "run_trial", lambda trial: pytest.fail("trained"))
+    assert run(results, "--heads", HEADS) == 0
+    assert (results / "results.csv").read_bytes() == before
+
+
+def test_more_seeds_train_only_the_new_ones(results, tmp_path, monkeypatch):
+    folder = tmp_path / "copy"
+    shutil.copytree(results, folder)
+    real, trained = executors.run_trial, []
+    monkeypatch.setattr(executors, "run_trial", lambda trial: trained.append(trial.seed) or real(trial))
+    assert run(folder, "--heads", HEADS, "--seeds", "3") == 0
+    assert trained == [2, 2, 2]
+
+
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(tmp_path, capsys):
+    assert run(tmp_path / "out", "--heads", HEADS, "--dry-run") == 0
+    shown = capsys.readouterr().out
+    assert "6 trials, of which 0 are in the ledger" in shown
+    assert "decided with a probability of 80 %" in shown
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--heads", "max,maxx"], "got 'maxx'"),
+        (["--heads", "max,maxx"], "got 'maxx'. Did you mean 'max'?"),
+        (["--trunks", "max3"], "got 'max3'"),
+        (["--match", "size"], "--match must be names from parameters, multiply_adds, got 'size'"),
         (["--seeds", "0"], "--seeds must be an integer of at least 1, got 0"),
         (["--epochs", "-1"], "--epochs must be an integer of at least 1, got -1"),
-        (["--processes", "0"], "--processes must be an integer of at least 1, got 0"),
-        (["--heads", ""], "got ''"),
+        (["--jobs", "0"], "--jobs must be an integer of at least 1, got 0"),
+        (["--heads", ","], "got ''"),
     ],
 )
 def test_bad_arguments_are_refused_before_training(tmp_path, capsys, arguments, words):
     assert run(tmp_path, *arguments) == 2
-    assert words in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert words in shown
+    assert shown.count("\n") == 1
     assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_cannot_be_written_is_said_before_training(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(pooling_heads, "run_all", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr(executors, "run_trial", lambda trial: pytest.fail("trained"))
     (tmp_path / "file").write_text("in the way")
     assert run(tmp_path / "file") == 2
     assert "file" in capsys.readouterr().err
+
+
+def test_a_damaged_ledger_is_said_before_training(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(executors, "run_trial", lambda trial: pytest.fail("trained"))
+    (tmp_path / FILE).write_bytes(b"no ledger" * 1000)
+    assert run(tmp_path, "--heads", "max") == 2
+    assert f"{tmp_path / FILE} must be an undamaged ledger of a study" in capsys.readouterr().err
+
+
+def test_a_failed_trial_costs_only_itself_and_is_trained_again_on_request(tmp_path, capsys, monkeypatch):
+    real = executors.run_trial
+
+    def broken(trial):
+        if (trial.arm, trial.seed) == ("max", 1):
+            return executors.Outcome(trial.id, error="Traceback\nFloatingPointError: the loss became NaN")
+        return real(trial)
+
+    monkeypatch.setattr(executors, "run_trial", broken)
+    assert run(tmp_path, "--heads", "max,flatten") == 1
+    assert "max, replicate 1: FloatingPointError: the loss became NaN" in capsys.readouterr().out
+    assert "FloatingPointError" in (tmp_path / "report.html").read_text()
+    assert run(tmp_path, "--heads", "max,flatten") == 1
+    monkeypatch.setattr(executors, "run_trial", real)
+    assert run(tmp_path, "--heads", "max,flatten", "--retry-failed") == 0
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no file locks for this")
@@ -120,7 +183,7 @@ def test_a_folder_that_another_process_fills_is_refused_before_training(tmp_path
     with only_writer(tmp_path):
         assert job.main(["--out", str(tmp_path)]) == 2
     assert f"another process is writing its results there: '{tmp_path}'" in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_runs_of_mnist_at_the_same_time_keep_all_rows(tmp_path, monkeypatch):
@@ -137,19 +200,23 @@ def test_runs_of_mnist_at_the_same_time_keep_all_rows(tmp_path, monkeypatch):
 
 
 def test_an_interrupted_study_reports_what_is_done(tmp_path, monkeypatch, capsys):
-    real = pooling_heads.run_all
+    real, begun = executors.run_trial, []
 
-    def interrupted(study, **options):
-        for count, done in enumerate(real(study, processes=1)):
-            if count == 3:
-                raise KeyboardInterrupt
-            yield done
+    def interrupted(trial):
+        begun.append(trial)
+        if len(begun) > 3:
+            raise KeyboardInterrupt
+        return real(trial)
 
-    monkeypatch.setattr(pooling_heads, "run_all", interrupted)
-    assert run(tmp_path, "--heads", "max,mlp") == 130
-    assert len(rows(tmp_path)) == 3
-    assert (tmp_path / "report.html").exists()
-    assert "mlp" in capsys.readouterr().out
+    monkeypatch.setattr(executors, "run_trial", interrupted)
+    assert run(tmp_path, "--heads", "max,flatten") == 130
+    assert len({(row["arm"], row["seed"]) for row in rows(tmp_path)}) == 3
+    assert "1 trials have not been run" in (tmp_path / "report.html").read_text()
+    shown = capsys.readouterr()
+    assert "flatten" in shown.out
+    assert "the next run continues there" in shown.err
+    monkeypatch.setattr(executors, "run_trial", real)
+    assert run(tmp_path, "--heads", "max,flatten") == 0
 
 
 def test_one_head_alone_has_a_report_without_differences(tmp_path, capsys):
@@ -158,10 +225,20 @@ def test_one_head_alone_has_a_report_without_differences(tmp_path, capsys):
     assert "average" in (tmp_path / "report.html").read_text()
 
 
+def test_trunks_are_crossed_with_heads_and_sizes_are_matched(tmp_path):
+    crossed = plans.study_of("digits", plans.Choice(heads=["flatten", "max"], trunks=["max2", "strided"], epochs=1))
+    assert list(crossed.arms) == ["max2, flatten", "max2, max", "strided, flatten", "strided, max"]
+    matched = plans.study_of("digits", plans.Choice(heads=["flatten", "max"], match="parameters", epochs=1))
+    sizes = {name: summary(arm.net, (12, 12, 1)).parameters for name, arm in matched.arms.items()}
+    twin = "max, sized as flatten"
+    assert abs(sizes[twin] / sizes["flatten"] - 1) <= 0.01
+    assert matched.controls()[twin] == "flatten"
+
+
 def test_a_part_of_a_study_has_a_folder_of_its_own(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert pooling_heads.main(["--heads", "max,mlp", "--seeds", "1", "--epochs", "1"]) == 0
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["pooling_heads-digits-max+mlp-seeds-1-epochs-1"]
+    assert pooling_heads.main(["--heads", "max,flatten", "--seeds", "1", "--epochs", "1", "--jobs", "1"]) == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["pooling_heads-digits-max+flatten-epochs-1"]
 
 
 @pytest.mark.parametrize(
@@ -179,16 +256,23 @@ def test_names_of_heads_do_not_lead_out_of_the_folder(heads, expected):
     assert folder.parent == Path("out")
 
 
-def test_help_names_the_heads():
+def test_help_names_the_options_the_heads_and_examples():
     shown = subprocess.run(
         [sys.executable, "-m", "experiments.pooling_heads", "--help"], capture_output=True, text=True, check=True
     ).stdout
-    assert all(head in shown for head in models.HEADS)
+    assert all(head in shown.replace("\N{NON-BREAKING HYPHEN}", "-") for head in models.HEADS)
+    assert all(f"--{name}" in shown for name in ("trunks", "match", "dask", "retry-failed", "dry-run", "tune", "out"))
+    assert shown.count("python -m experiments.pooling_heads ") >= 3
 
 
-def test_all_arms_share_trunk_and_first_weights():
-    arms = pooling_heads._arms(pooling_heads.PLANS["digits"].trunk)
-    assert len({arm.trunk for arm in arms.values() if isinstance(arm, Classifier)}) == 1
+def test_all_heads_share_trunk_and_first_weights():
+    assert len({net.trunk for net in plans.head_arms("digits").values()}) == 1
+
+
+def test_the_plan_of_every_data_set_is_a_study_whose_poolings_read_the_whole_map():
+    for dataset in plans.PLANS:
+        nets = plans.head_arms(dataset)
+        assert not checks.unread(nets, plans.input_shape(dataset))
 
 
 def test_mnist_refuses_an_unknown_net(tmp_path, capsys):
