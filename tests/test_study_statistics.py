@@ -1,32 +1,28 @@
+"""Means, intervals and verdicts by hand; what a study's results compare; tables as files."""
+
+import csv
+import io
+import json
 import math
+import sqlite3
 
 import numpy as np
 import pytest
 from scipy import stats
+from study_fixtures import filled
 
-from minicnn.study.inference import (
-    SIGNIFICANCE,
-    Interval,
-    holm,
-    may_be_chance,
-    mean_interval,
-    p_value,
-    paired_difference,
-    summarize,
-    verdict,
-)
-from minicnn.study.ledger import Run, by_arm, read_csv, write_csv, write_curves_csv
+from minicnn.study import KFold, Resplits, Seeds, open_results
+from minicnn.study.statistics import Interval, compare, mean_interval, verdict
+from minicnn.study.statistics.intervals import differences_by_seed
+from minicnn.study.tables import csv_text
 
 A = {0: 0.981, 1: 0.975, 2: 0.990, 3: 0.969, 4: 0.984}
 B = {0: 0.978, 1: 0.976, 2: 0.981, 3: 0.962, 4: 0.979}
 
 
-def run(arm, seed, accuracy, parameters=1000, multiply_adds=50_000, seconds=0.5, curve=()):
-    return Run(arm, seed, accuracy, parameters, multiply_adds, seconds, 3, 0.1, 0.97, curve)
-
-
-def study(**accuracies):
-    return [run(arm, seed, value) for arm, values in accuracies.items() for seed, value in values.items()]
+def overlapping(share):
+    """The factor of Nadeau and Bengio."""
+    return lambda n: 1 / n + share
 
 
 # --- intervals
@@ -48,40 +44,44 @@ def test_confidence_widens_by_the_quantile():
 
 def test_overlapping_splits_widen_by_nadeau_and_bengio():
     values = np.random.default_rng(0).normal(size=10)
-    plain, corrected = mean_interval(values), mean_interval(values, test_share=0.25)
+    plain, corrected = mean_interval(values), mean_interval(values, factor=overlapping(0.25))
     # (1/10 + 1/4) / (1/10) = 3.5
     assert corrected.half / plain.half == pytest.approx(math.sqrt(3.5))
     assert corrected.mean == plain.mean
 
 
-def test_the_corrected_p_agrees_with_baycomp():
+def test_the_corrected_interval_agrees_with_baycomp():
     baycomp = pytest.importorskip("baycomp")
     differences = np.random.default_rng(1).normal(0.3, 1, size=10)
     # one run of cross-validation with n folds has n_test / n_train = 1 / (n - 1)
     left, right = baycomp.CorrelatedTTest.probs(differences, np.zeros(10), rope=0, runs=1)
-    assert p_value(differences, test_share=1 / 9) == pytest.approx(2 * min(left, right))
+    interval = mean_interval(differences, factor=overlapping(1 / 9), confidence=1 - 2 * min(left, right))
+    assert interval.mean > 0
+    assert interval.low == pytest.approx(0, abs=1e-9)  # where p is the error of the interval, its end is zero
 
 
 def test_a_paired_difference_agrees_with_scipy():
-    expected = stats.ttest_rel(list(A.values()), list(B.values()))
-    low, high = expected.confidence_interval()
-    interval = paired_difference(A, B)
+    low, high = stats.ttest_rel(list(A.values()), list(B.values())).confidence_interval()
+    interval = mean_interval(list(differences_by_seed(A, B).values()))
     assert (interval.low, interval.high, interval.n) == (pytest.approx(low), pytest.approx(high), 5)
-    assert p_value([A[seed] - B[seed] for seed in A]) == pytest.approx(expected.pvalue)
 
 
 def test_pairs_are_found_by_seed_and_not_by_order():
     shuffled = {seed: B[seed] for seed in (3, 0, 4, 2, 1)}
-    assert paired_difference(A, shuffled) == paired_difference(A, B)
+    assert differences_by_seed(A, shuffled) == differences_by_seed(A, B)
+    (one,), (two,) = (compare({"a": A, "b": b}, "b", rope=0.01).contrasts for b in (B, shuffled))
+    assert one == two
 
 
 def test_only_common_seeds_are_paired():
-    assert paired_difference({0: 0.5, 1: 0.75, 7: 0.0}, {1: 0.25, 0: 0.25, 9: 1.0}) == mean_interval([0.25, 0.5])
+    values = {"a": {0: 0.5, 1: 0.75, 7: 0.0}, "b": {1: 0.25, 0: 0.25, 9: 1.0}}
+    assert differences_by_seed(values["a"], values["b"]) == {0: 0.25, 1: 0.5}
+    assert compare(values, "b", rope=0.01).contrasts[0].differences == {0: 0.25, 1: 0.5}
 
 
 def test_no_common_seed_is_refused_with_the_seeds():
     with pytest.raises(ValueError, match=r"a has \[0, 1\], b has \[2\]"):
-        paired_difference({0: 0.5, 1: 0.5}, {2: 0.5})
+        differences_by_seed({0: 0.5, 1: 0.5}, {2: 0.5})
 
 
 def test_one_value_has_no_interval():
@@ -89,10 +89,9 @@ def test_one_value_has_no_interval():
     assert interval.mean == 0.5
     assert math.isnan(interval.low)
     assert math.isnan(interval.high)
-    assert math.isnan(p_value([0.5]))
 
 
-@pytest.mark.parametrize("share", [None, 0.25])
+@pytest.mark.parametrize("share", [0.0, 0.25])
 @pytest.mark.parametrize(
     "values",
     [
@@ -104,12 +103,11 @@ def test_one_value_has_no_interval():
         [0.9 - 0.8, 0.8 - 0.7, 0.7 - 0.6, 0.6 - 0.5],
     ],
 )
-def test_values_that_do_not_vary_have_no_interval_and_no_p(values, share):
-    interval = mean_interval(values, test_share=share)
+def test_values_that_do_not_vary_have_no_interval(values, share):
+    interval = mean_interval(values, factor=overlapping(share))
     assert interval.mean == pytest.approx(values[0], abs=1e-11)
     assert math.isnan(interval.low)
     assert math.isnan(interval.high)
-    assert math.isnan(p_value(values, test_share=share))
     assert verdict(interval, rope=0.005) == "undecided"
 
 
@@ -118,9 +116,7 @@ def test_values_that_vary_by_less_than_the_resolution_have_no_interval():
     nearly, enough = [0.01, 0.01, 0.01 + image], [0.01, 0.01 + image, 0.01 + 2 * image]
     # standard deviations of image / sqrt(3) and of one image
     assert math.isnan(mean_interval(nearly, resolution=image).low)
-    assert math.isnan(p_value(nearly, resolution=image))
     assert mean_interval(enough, resolution=0.999 * image) == mean_interval(enough)
-    assert p_value(enough, resolution=0.999 * image) == p_value(enough) < 0.001
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.01, 0.02), (-0.02, -0.01), (-0.001, 0.001)])
@@ -135,24 +131,21 @@ def test_equal_differences_are_undecided_and_still_count_as_comparisons(seeds, s
     control = {seed: 0.9 + 0.01 * seed for seed in range(seeds)}
     better = {seed: value + 0.05 + shake * seed for seed, value in control.items()}
     other = {seed: value + (0.01 if seed % 2 else 0.03) for seed, value in control.items()}
-    _, equal, varied = summarize(study(max=control, equal=better, varied=other), "max")
+    equal, varied = compare({"max": control, "equal": better, "varied": other}, "max", rope=0.005).contrasts
     assert equal.verdict == "undecided"
-    assert equal.difference.mean == pytest.approx(0.05)
-    assert math.isnan(equal.difference.half)
-    assert math.isnan(equal.holm_p)
-    p = stats.ttest_1samp([0.01 if seed % 2 else 0.03 for seed in range(seeds)], 0).pvalue
-    assert varied.holm_p == pytest.approx(min(1, 2 * p))
+    assert equal.mean == pytest.approx(0.05)
+    assert math.isnan(equal.low)
+    assert math.isnan(equal.high)
+    (alone,) = compare({"max": control, "varied": other}, "max", rope=0.005).contrasts
+    assert varied.high - varied.low > alone.high - alone.low
 
 
-def test_differences_within_an_image_of_the_test_set_are_undecided():
+def test_differences_within_an_image_of_the_test_set_are_undecided(tmp_path):
     control = dict.fromkeys(range(4), 0.9)
     nearly = {seed: 0.95 + (seed == 0) / 1000 for seed in range(4)}
-    runs = study(max=control, average=nearly)
-    assert summarize(runs, "max", test_images=100_000)[1].verdict == "better"
-    assert summarize(runs, "max", test_images=1000)[1].verdict == "undecided"
-    assert math.isnan(summarize(runs, "max", test_images=1000)[1].holm_p)
-    with pytest.raises(ValueError, match="test_images must be 1 or more, got 0"):
-        summarize(runs, "max", test_images=0)
+    for images, expected in ((100_000, "better"), (1000, "undecided")):
+        results = filled(tmp_path / str(images), {"max": control, "average": nearly}, test=images)
+        assert results.compare("accuracy").contrasts[0].verdict == expected
 
 
 @pytest.mark.parametrize(
@@ -160,7 +153,7 @@ def test_differences_within_an_image_of_the_test_set_are_undecided():
     [
         ([], {}, "got 0 values"),
         ([0.1, math.nan], {}, "got 2 values of which 1 are not finite"),
-        ([0.1, 0.2], {"test_share": 0.0}, "test_share must be above 0, got 0.0"),
+        ([0.1, 0.2], {"factor": lambda n: 0.1}, r"factor\(2\) must be a finite number of at least 0.4999999995"),
         ([0.1, 0.2], {"confidence": 95}, "confidence must be between 0 and 1, got 95"),
     ],
 )
@@ -206,101 +199,87 @@ def test_without_a_region_only_the_sign_counts():
         verdict(Interval(0.2, 0.1, 0.3, 5), rope=-0.1)
 
 
-def test_holm_by_hand():
-    # smallest first: 4 * 0.005, 3 * 0.01, 2 * 0.03, 1 * 0.04 and never less than the one before
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([]) == ()
-    first, unknown, last = holm([0.01, math.nan, 0.03])
-    assert (first, last) == (pytest.approx(0.02), pytest.approx(0.03))
-    assert math.isnan(unknown)
+# --- what a study compares
 
 
-# --- the summary
+def test_a_comparison_has_one_contrast_per_arm_with_its_control(tmp_path):
+    results = filled(tmp_path, {"max": B, "average": A}, rope=0.001)
+    (average,) = results.compare("accuracy").contrasts
+    expected = stats.ttest_rel(list(A.values()), list(B.values())).confidence_interval()
+    assert (average.arm, average.control, average.n) == ("average", "max", 5)
+    assert (average.low, average.high) == pytest.approx(tuple(expected))
+    assert average.sd == pytest.approx(np.std([A[seed] - B[seed] for seed in A], ddof=1))
+    assert results.values("accuracy") == {"max": B, "average": A}
 
 
-def test_a_summary_has_one_row_per_arm_and_compares_with_the_control():
-    average, most = summarize(study(average=A, max=B), "max", rope=0.001)
-    expected = stats.ttest_rel(list(A.values()), list(B.values()))
-    assert (average.arm, most.arm) == ("average", "max")
-    assert average.accuracy == mean_interval(list(A.values()))
-    assert average.median == 0.981
-    assert average.sd == pytest.approx(np.std(list(A.values()), ddof=1))
-    assert average.difference == paired_difference(A, B)
-    assert average.holm_p == pytest.approx(expected.pvalue)
-    assert (most.difference, most.verdict, most.holm_p) == (None, None, None)
+def test_each_comparison_widens_the_intervals_of_all(tmp_path):
+    lower = {seed: value - 0.5 + 0.001 * (seed % 2) for seed, value in A.items()}
+    alone = filled(tmp_path / "two", {"max": B, "average": A}).compare("accuracy").contrasts[0]
+    average, flatten = (
+        filled(tmp_path / "three", {"max": B, "average": A, "flatten": lower}).compare("accuracy").contrasts
+    )
+    assert average.low < alone.low < alone.high < average.high
+    assert average.mean == alone.mean
+    assert flatten.verdict == "worse"
 
 
-def test_each_comparison_counts_for_holm():
-    rows = summarize(study(max=B, average=A, flatten={seed: value - 0.5 for seed, value in A.items()}), "max")
-    p = stats.ttest_rel(list(A.values()), list(B.values())).pvalue
-    by_name = {row.arm: row for row in rows}
-    # the other p is far smaller, so this one is the last of two and stays
-    assert by_name["average"].holm_p == pytest.approx(p)
-    assert by_name["flatten"].verdict == "worse"
-
-
-def test_no_arm_is_better_or_worse_unless_its_adjusted_p_says_so_too():
-    seeds = range(5)
+def test_no_arm_is_better_or_worse_among_many_only_because_it_is_so_alone():
+    seeds, rng = range(5), np.random.default_rng(0)
     control = dict.fromkeys(seeds, 0.9)
     lower = dict(zip(seeds, (0.894, 0.889, 0.887, 0.894, 0.891), strict=True))
-    others = {f"n{i}": {seed: 0.91 if seed % 2 else 0.892 for seed in seeds} for i in range(40)}
-    alone = summarize(study(max=control, lower=lower), "max", rope=0.001)[1]
-    among = summarize(study(max=control, lower=lower, **others), "max", rope=0.001)[1]
-    assert alone.difference == among.difference
+    others = {f"n{i}": dict(enumerate(0.9 + rng.normal(0, 0.01, 5))) for i in range(40)}
+    (alone,) = compare({"max": control, "lower": lower}, "max", rope=0.001).contrasts
+    among = compare({"max": control, "lower": lower} | others, "max", rope=0.001).contrasts[0]
+    assert alone.differences == among.differences
     assert (alone.verdict, among.verdict) == ("worse", "undecided")
-    assert alone.holm_p < SIGNIFICANCE <= among.holm_p
-    assert (may_be_chance(alone), may_be_chance(among)) == (False, True)
 
 
-def test_a_correction_reaches_accuracies_and_differences():
-    plain, corrected = summarize(study(a=A, max=B), "max")[0], summarize(study(a=A, max=B), "max", test_share=0.2)[0]
-    # (1/5 + 1/5) / (1/5) = 2
-    assert corrected.accuracy.half == pytest.approx(math.sqrt(2) * plain.accuracy.half)
-    assert corrected.difference.half == pytest.approx(math.sqrt(2) * plain.difference.half)
-    assert corrected.holm_p > plain.holm_p
+@pytest.mark.parametrize(
+    ("replicates", "ratio"),
+    [
+        (Seeds(5), 1),
+        (Resplits(5), math.sqrt(5 * (1 / 5 + 0.25))),  # n_test / n_train of the ledger below
+        (KFold(5), math.sqrt(5 * (1 / 5 + 1 / 4))),
+    ],
+    ids=["Seeds", "Resplits", "KFold"],
+)
+def test_the_replicates_know_how_wide_an_interval_is(tmp_path, replicates, ratio):
+    results = filled(tmp_path, {"max": B, "average": A}, replicates=replicates, train=100_000, test=25_000)
+    (contrast,) = results.compare("accuracy").contrasts
+    plain = stats.ttest_rel(list(A.values()), list(B.values())).confidence_interval()
+    assert contrast.high - contrast.low == pytest.approx(ratio * (plain.high - plain.low))
 
 
-def test_without_its_control_a_study_still_has_accuracies():
-    rows = summarize(study(a=A, b=B), control="max")
-    assert [(row.n, row.difference, row.verdict) for row in rows] == [(5, None, None)] * 2
-
-
-def test_seconds_are_the_median_over_seeds():
-    runs = [run("max", seed, 0.9, seconds=seconds) for seed, seconds in enumerate((0.5, 0.7, 60.0))]
-    assert summarize(runs, "max")[0].seconds_per_epoch == 0.7
-
-
-def test_runs_of_different_networks_are_refused():
-    with pytest.raises(ValueError, match=r"parameters of an arm must be equal in all runs, got \[1000, 2000\] for max"):
-        summarize([run("max", 0, 0.9), run("max", 1, 0.9, parameters=2000)], "max")
-
-
-def test_a_seed_twice_is_refused():
-    with pytest.raises(ValueError, match="by_arm: the seeds of an arm must differ, got two runs of max with seed 3"):
-        by_arm([run("max", 3, 0.9), run("average", 3, 0.9), run("max", 3, 0.8)])
-
-
-def test_an_arm_without_a_common_seed_is_named():
-    with pytest.raises(ValueError, match="average - max: the arms must have a seed in common"):
-        summarize([run("max", 0, 0.9), run("average", 1, 0.9)], "max")
+def test_an_unknown_measure_is_refused_with_those_there_are(tmp_path):
+    with pytest.raises(ValueError, match=r"must be one of test accuracy.*, got test acuracy"):
+        filled(tmp_path, {"max": A, "average": B}).values("acuracy")
 
 
 # --- files
 
 
-def test_runs_come_back_from_a_file_to_the_last_bit(tmp_path):
-    runs = [run("max, 2x2", 0, 0.1 + 0.2), run('"é"', 12, np.float64(1 / 3), multiply_adds=2**40)]
-    write_csv(tmp_path / "runs.csv", runs)
-    assert read_csv(tmp_path / "runs.csv") == tuple(runs)
-    assert [path.name for path in tmp_path.iterdir()] == ["runs.csv"]
+def table_of(path):
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
-def test_numpy_numbers_keep_every_bit_in_a_file(tmp_path):
+def test_numbers_come_back_from_a_file_to_the_last_bit(tmp_path):
+    accuracies = {0: 0.1 + 0.2, 1: float(np.float32(1) / np.float32(3)), 2: 5e-324}
+    results = filled(tmp_path, {"max, 2x2": accuracies, '"é"': dict.fromkeys(range(3), 1 / 3)})
+    rows = [row for row in table_of(results.to_csv(tmp_path / "rows.csv")) if row["measure"] == "accuracy"]
+    found = {(row["arm"], int(row["replicate"])): float(row["value"]) for row in rows if row["split"] == "test"}
+    assert found == {("max, 2x2", r): v for r, v in accuracies.items()} | {('"é"', r): 1 / 3 for r in range(3)}
+    assert not list(tmp_path.glob(".*"))
+    lines = results.to_json_lines(tmp_path / "rows.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == list(results.rows())
+
+
+def test_numpy_numbers_keep_every_bit_in_a_table():
     third = np.float32(1) / np.float32(3)
-    write_csv(tmp_path / "runs.csv", [run("max", np.int64(3), third, seconds=np.float64(0.1))])
-    (again,) = read_csv(tmp_path / "runs.csv")
+    text = csv_text(("seed", "value", "seconds"), [(np.int64(3), third, np.float64(0.1))])
+    _, (seed, value, seconds) = csv.reader(io.StringIO(text))
     # 11184811 / 2**25 is the float32 nearest to 1/3
-    assert (again.seed, again.test_accuracy, again.seconds_per_epoch) == (3, 11184811 / 2**25, 0.1)
+    assert (seed, float(value), seconds) == ("3", 11184811 / 2**25, "0.1")
 
 
 NASTY = [
@@ -327,77 +306,48 @@ NASTY = [
 
 def test_names_come_back_from_a_file_and_none_is_a_formula(tmp_path):
     pandas = pytest.importorskip("pandas")
-    runs = [run(name, seed, 0.5) for seed, name in enumerate(NASTY)]
-    write_csv(tmp_path / "runs.csv", runs)
-    assert read_csv(tmp_path / "runs.csv") == tuple(runs)
-    curve = ({"epoch": 1, "loss": -0.5, "accuracy": 0, "valid_loss": 0, "valid_accuracy": 0, "seconds": 0},)
-    write_curves_csv(tmp_path / "curves.csv", [run(name, -7, 0.5, curve=curve) for name in NASTY])
-    for file in ("runs.csv", "curves.csv"):
-        # an independent reader, which sees what a spreadsheet sees
-        cells = pandas.read_csv(tmp_path / file, dtype=str, keep_default_na=False, engine="python")["arm"]
-        assert [cell.removeprefix("'") if cell[:1] == "'" else cell for cell in cells] == NASTY
-        assert not [cell for cell in cells if cell[:1] and cell[0] in "=+-@\t\r\n\uff1d"]
-    numbers = pandas.read_csv(tmp_path / "curves.csv", engine="python")
-    assert set(numbers["loss"]) == {-0.5}
+    path = tmp_path / "rows.csv"
+    path.write_text(csv_text(("arm", "seed", "value"), [(name, -7, -0.5) for name in NASTY]), encoding="utf-8")
+    # an independent reader, which sees what a spreadsheet sees
+    cells = pandas.read_csv(path, dtype=str, keep_default_na=False, engine="python")["arm"]
+    assert [cell.removeprefix("'") if cell[:1] == "'" else cell for cell in cells] == NASTY
+    assert not [cell for cell in cells if cell[:1] and cell[0] in "=+-@\t\r\n\uff1d"]
+    numbers = pandas.read_csv(path, engine="python")
+    assert set(numbers["value"]) == {-0.5}
     assert set(numbers["seed"]) == {-7}
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe\0", b'arm,seed\n"max,0', b"\0", b"arm\n" + b"x" * 200_000, b""])
-def test_what_is_no_table_is_refused_with_the_path(tmp_path, content):
-    path = tmp_path / "runs.csv"
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"runs\.csv"):
-        read_csv(path)
-    write_csv(path, [run("max", 0, 0.5)])
-    path.write_bytes(path.read_bytes() + content)
-    if content:
-        with pytest.raises(ValueError, match=r"runs\.csv"):
-            read_csv(path)
+def test_names_of_arms_and_levels_of_factors_are_guarded_in_the_exported_table(tmp_path):
+    evil = '=HYPERLINK("http://x")'
+    results = filled(tmp_path, {"max": A, evil: B}, factors={evil: {"@how": "+1+1"}})
+    rows = table_of(results.to_csv(tmp_path / "rows.csv"))
+    (row,) = [r for r in rows if (r["arm"], r["seed"], r["split"]) == (f"'{evil}", "0", "test")]
+    assert row["factor_@how"] == "'+1+1"
+    assert next(row for row in results.rows() if row["arm"] == evil)["factor_@how"] == "+1+1"
 
 
 def test_the_columns_are_in_their_order(tmp_path):
-    write_csv(tmp_path / "runs.csv", [run("max", 0, 0.5)])
-    assert (tmp_path / "runs.csv").read_text() == (
-        "arm,seed,test_accuracy,parameters,multiply_adds,seconds_per_epoch,epochs,test_loss,valid_accuracy\n"
-        "max,0,0.5,1000,50000,0.5,3,0.1,0.97\n"
+    results = filled(tmp_path, {"max": {0: 0.5}, "average": {0: 0.75}}, factors={"max": {"head": "max"}})
+    assert results.to_csv(tmp_path / "rows.csv").read_text(encoding="utf-8") == (
+        "study,arm,factor_head,replicate,seed,split,measure,condition,value\n"
+        "study,max,max,0,0,test,accuracy,,0.5\n"
+        "study,average,,0,0,test,accuracy,,0.75\n"
     )
 
 
-def test_files_with_a_column_head_are_read(tmp_path):
-    path, runs = tmp_path / "runs.csv", [run("max", 0, 0.5), run("=1", 1, 0.25)]
-    write_csv(path, runs)
-    path.write_text(path.read_text().replace("arm,", "head,", 1))
-    assert read_csv(path) == tuple(runs)
-    both = path.read_text().replace("head,", "arm,", 1).replace("accuracy\n", "accuracy,head\n")
-    path.write_text(both.replace("0.97\n", "0.97,x\n"))
-    assert read_csv(path) == tuple(runs)
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\0", b"SQLite format 3\0" + b"x" * 200_000, b"arm\n" * 50_000])
+def test_what_is_no_ledger_is_refused_with_the_path(tmp_path, content):
+    (tmp_path / "study.sqlite").write_bytes(content)
+    with pytest.raises(ValueError, match=r"folder of a study that has begun|undamaged ledger") as caught:
+        open_results(tmp_path)
+    assert str(tmp_path) in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "words"),
-    [
-        ("test_accuracy", "accuracy", "no column test_accuracy"),
-        ("0.5,1000", "half,1000", "line 2: test_accuracy must be of type float, got 'half'"),
-        ("max,0,", "max,0.5,", "line 2: seed must be of type int, got '0.5'"),
-        (",0.97", "", "line 2: valid_accuracy must be of type float, got None"),
-    ],
-)
-def test_a_broken_file_is_refused_with_the_place(tmp_path, before, after, words):
-    path = tmp_path / "runs.csv"
-    write_csv(path, [run("max", 0, 0.5)])
-    path.write_text(path.read_text().replace(before, after))
-    with pytest.raises(ValueError, match=words):
-        read_csv(path)
-
-
-def test_curves_are_written_in_long_form(tmp_path):
-    row = {"epoch": 1, "loss": 2.5, "accuracy": 0.25, "valid_loss": 2.0, "valid_accuracy": 0.5, "seconds": 0.75}
-    curve = (row, {**row, "epoch": 2, "learning_rate": 0.1})
-    write_curves_csv(tmp_path / "curves.csv", [run("max", 3, 0.5, curve=curve)])
-    assert (tmp_path / "curves.csv").read_text() == (
-        "arm,seed,epoch,loss,accuracy,valid_loss,valid_accuracy,seconds\n"
-        "max,3,1,2.5,0.25,2.0,0.5,0.75\n"
-        "max,3,2,2.5,0.25,2.0,0.5,0.75\n"
-    )
-    with pytest.raises(ValueError, match=r"got no valid_loss, valid_accuracy, seconds \(max, seed 3\)"):
-        write_curves_csv(tmp_path / "no.csv", [run("max", 3, 0.5, curve=({"epoch": 1, "loss": 1, "accuracy": 0},))])
+def test_a_ledger_of_another_format_is_refused_with_both_formats(tmp_path):
+    filled(tmp_path, {"max": A, "average": B})
+    connection = sqlite3.connect(tmp_path / "study.sqlite")
+    connection.execute("PRAGMA user_version = 7")
+    connection.commit()
+    connection.close()
+    with pytest.raises(ValueError, match=r"must be a ledger of format 1, got format 7\. Use another folder"):
+        open_results(tmp_path)

@@ -158,7 +158,8 @@ def writing(path: str | Path) -> Iterator[Store]:
     writable_folder(folder / "trials")
     with only_writer(folder), _connected(folder, readonly=False) as connection:
         with _named(folder):
-            _check_format(folder, connection)
+            if not _check_format(folder, connection):
+                connection.execute(f"PRAGMA user_version = {FORMAT}")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.executescript(TABLES)
@@ -173,7 +174,11 @@ def reading(path: str | Path) -> Iterator[Store]:
         raise ValueError(f"open_results: path must be the folder of a study, got {folder}, without {FILE}.")
     with _connected(folder, readonly=True) as connection:
         with _named(folder):
-            _check_format(folder, connection)
+            begun = _check_format(folder, connection)
+        if not begun:  # a process that was killed before it could write left an empty file
+            raise ValueError(
+                f"open_results: path must be the folder of a study that has begun, got {folder}, whose ledger is empty."
+            )
         yield Store(folder, connection)
 
 
@@ -189,7 +194,8 @@ def _connected(folder: Path, *, readonly: bool) -> Iterator[sqlite3.Connection]:
         connection.close()
 
 
-def _check_format(folder: Path, connection: sqlite3.Connection) -> None:
+def _check_format(folder: Path, connection: sqlite3.Connection) -> bool:
+    """Return whether the ledger has tables; raise ValueError if they are of another format."""
     (found,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if tables and found != FORMAT:
@@ -197,8 +203,7 @@ def _check_format(folder: Path, connection: sqlite3.Connection) -> None:
             f"study: {folder / FILE} must be a ledger of format {FORMAT}, got format {found}. Use another folder, or "
             "the version of minicnn that wrote it."
         )
-    if not tables:
-        connection.execute(f"PRAGMA user_version = {FORMAT}")
+    return bool(tables)
 
 
 @contextlib.contextmanager
