@@ -30,9 +30,9 @@ def net(units=4, classes=2):
     return models.mlp((units,), classes=classes)
 
 
-def small_cnn(head="max", classes=2):
+def small_cnn(head="max", classes=2, filters=3):
     """Return a small net with a trunk and a head."""
-    return models.small_cnn(head, classes=classes, filters=(3,), strides=(1,))
+    return models.small_cnn(head, classes=classes, filters=(filters,), strides=(1,))
 
 
 def tiny_study(arms=None, **changes):
@@ -82,3 +82,60 @@ def filled(folder, accuracies, *, replicates=None, rope=0.005, factors=None, tra
     )
     found.description["data"].update(train=train, test=test)
     return found
+
+
+def curve(accuracies, seconds=0.4):
+    """Return a history of training with the given accuracies, one row per epoch."""
+    return [
+        {
+            "epoch": epoch,
+            "loss": 0.1,
+            "accuracy": accuracy,
+            "valid_loss": 0.1,
+            "valid_accuracy": accuracy,
+            "seconds": seconds * epoch,
+            "cpu_seconds": seconds * epoch,
+        }
+        for epoch, accuracy in enumerate(accuracies, 1)
+    ]
+
+
+def heads_study(arms, seeds=3, **changes):
+    """Return a study of nets with a trunk and a head, measured on clean and on shifted images."""
+    given = arms if isinstance(arms, dict) else dict.fromkeys(arms)
+    nets = {
+        name: arm or study.Arm(small_cnn("max" if place % 2 else "flatten", filters=3 + place))
+        for place, (name, arm) in enumerate(given.items())
+    }
+    measures = {"accuracy": study.accuracy, "shift": study.Shifted((0, 1, 2)), "nll": study.nll}
+    return tiny_study(nets, measures=measures, replicates=study.Seeds(seeds), **changes)
+
+
+def reported(folder, arms, seeds=3, epochs=8, accuracy=None, curves=None, **changes):
+    """Return the results of `heads_study` with outcomes that are made up: `accuracy(place, replicate)` on clean images.
+
+    Under shifts an arm loses the more, the later its place; predictions are as often right as its accuracy says.
+    """
+    planned = heads_study(arms, seeds, **changes)
+    names = list(planned.arms)
+    labels = planned.data.test.labels
+    noise = np.random.default_rng(0).normal(0, 0.003, (len(names), seeds))
+
+    def outcome(trial):
+        place, replicate = names.index(trial.arm), trial.replicate
+        clean = accuracy(place, replicate) if accuracy else 0.98 - 0.002 * place + noise[place, replicate]
+        shifted = [clean, clean - 0.05 * (place + 1), clean - 0.09 * (place + 1)]
+        shares = {"0 px": shifted[0], "1 px": shifted[1], "2 px": shifted[2], "mean": (shifted[1] + shifted[2]) / 2}
+        rows = curves(place, replicate) if curves else curve(1 - 0.02 - 0.5 * np.exp(-np.arange(1, epochs + 1) / 3))
+        predictions = labels.copy()
+        predictions[: place + 1] = 1 - predictions[: place + 1]
+        return Outcome(
+            trial.id,
+            values=[("test", "accuracy", "", clean), ("test", "nll", "", 0.1 * (place + 1))]
+            + [("test", "shift", condition, share) for condition, share in shares.items()],
+            per_image={"accuracy|": (predictions == labels).astype(np.float32), "predictions": predictions},
+            curve=rows,
+            params=trial.net.init(np.random.default_rng(place), (6, 6, 1)),
+        )
+
+    return ledger(folder, planned, outcome)

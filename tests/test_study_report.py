@@ -1,4 +1,8 @@
+"""The report of a study says what the intervals show; names are text, pictures are whole, nothing is asked for."""
+
 import base64
+import contextlib
+import dataclasses
 import html
 import math
 import re
@@ -6,331 +10,380 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pytest
+from study_fixtures import curve, filled, heads_study, ledger, reported, small_cnn
 
+from minicnn import study, train
 from minicnn.environment import environment
-from minicnn.study.inference import Interval, Row, summarize
-from minicnn.study.ledger import Run
-from minicnn.study.report.html import write_report
-from minicnn.study.report.sentences import findings, headline
-from minicnn.study.report.tables import caution, cells, footnote, format_table, header, markdown_table
+from minicnn.study import trial
+from minicnn.study.report import build, tables
+from minicnn.study.report.words import Outcome, aligned, finding, headline, markdown
+from minicnn.study.statistics import Comparison, Contrast, Interval, compare
 
 matplotlib = pytest.importorskip("matplotlib")
-pytest.importorskip("statsmodels")
+pytest.importorskip("jinja2")
 
-from minicnn.study.report import figures
+from minicnn.study.report import curves, forest, style
 from minicnn.study.report.label_layout import apart
 
-COSTS = {  # parameters, multiply-adds
-    "max": (19_466, 312_448),
-    "flatten": (78_026, 298_112),
-    "average": (19_466, 312_448),
-    "global-max": (5_130, 305_280),
-    "global-average": (5_130, 305_280),
-    "global-average-conv": (4_810, 330_000),
-    "global-max-average": (5_450, 305_600),
-    "mlp": (20_490, 20_352),
-}
+ARMS = (
+    *("max", "flatten", "average", "global-max", "global-average"),
+    *("global-average-conv", "global-max-average", "mlp"),
+)
+NAMES = (
+    *("max", "$x_1^2$", r"$\frac{a}{b}$", r"$\nonsense$", "$one", r"\$two\$", "a_b^c", r"\alpha\n", "{#%&~}"),
+    *("<b>&amp;</b>", "'\"quoted\"'", "=1+1", "-5", "two\nlines", "NUL\0ESC\x1b[31m", "../up/..\\x", "été"),
+)
+SHOWN = [name.replace("\n", "\\n").replace("\0", "\\x00").replace("\x1b", "\\x1b") for name in NAMES]
+CLEAN = Outcome("accuracy", "", "clean accuracy")
+# what a figure must name: the control has no difference from itself
+WITH_CONTROL = ("under_shift", "learning", "tuning", "class_maps")
+WITHOUT_CONTROL = ("differences", "confusions")
 
 
-def curve(arm, seed, epochs):
-    error = np.random.default_rng([seed, len(arm)]).uniform(0.01, 0.03)
-    rows = ((epoch, min(0.9, error + 0.5 * math.exp(-epoch / 3))) for epoch in range(1, epochs + 1))
-    return tuple(
-        {
-            "epoch": epoch,
-            "loss": 0.1,
-            "accuracy": 1 - e,
-            "valid_loss": 0.1,
-            "valid_accuracy": 1 - e,
-            "seconds": 0.4 * epoch,
-        }
-        for epoch, e in rows
-    )
+def tried(results):
+    return {arm: {0.003: [0.5, 0.6], 0.01: [0.1 + 0.05 * i], 0.03: [0.2]} for i, arm in enumerate(results.arms)}
 
 
-def study(arms=tuple(COSTS), seeds=10, epochs=8):
-    runs = []
-    for place, arm in enumerate(arms):
-        parameters, multiply_adds = COSTS.get(arm, (100, 1000))
-        for seed in range(seeds):
-            accuracy = 0.98 - 0.002 * place + np.random.default_rng([seed, place]).normal(0, 0.003)
-            rows = curve(arm, seed, epochs)
-            runs.append(Run(arm, seed, accuracy, parameters, multiply_adds, 0.412, epochs, 0.08, 0.97, rows))
-    return runs
+def drawn(results, grid=None):
+    return {name: figure for name, (figure, _) in made(results, grid).items()}
 
 
-def row(low, high, verdict, *, arm="average", holm_p=0.01, n=10):
-    difference = Interval((low + high) / 2, low, high, n)
-    accuracy = Interval(0.98, 0.975, 0.985, n)
-    return Row(arm, n, 1, 1, 0.4, accuracy, 0.98, 0.01, difference, verdict, holm_p, "max", 0.005, None)
+def made(results, grid=None):
+    wanted = tables.outcomes(results)
+    return build.figures(results, tables.comparisons(results, wanted), wanted, grid or {})
+
+
+@contextlib.contextmanager
+def drawn_before(figures):
+    """Let a report use figures that have been drawn; drawing takes seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "figures", lambda *_: figures)
+        yield
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    return reported(tmp_path_factory.mktemp("heads"), ARMS)
+
+
+@pytest.fixture(scope="module")
+def captioned(results):
+    return made(results, tried(results))
+
+
+@pytest.fixture(scope="module")
+def figures(captioned):
+    return {name: figure for name, (figure, _) in captioned.items()}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    return reported(tmp_path_factory.mktemp("small"), ("max", "average"))
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory):
+    """A study whose arms have names that are markup somewhere."""
+    return reported(tmp_path_factory.mktemp("names"), NAMES, control="$x_1^2$")
+
+
+@pytest.fixture(scope="module")
+def page(results, captioned):
+    question, notes = "Which head?", ["One machine."]
+    with drawn_before(captioned):
+        path = study.write_report(results, title="Heads", question=question, notes=notes, tried=tried(results))
+    return path.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page_of_names(named):
+    return study.write_report(named, tried=tried(named)).read_text(encoding="utf-8")
+
+
+def contrast(low, high, verdict, *, arm="average", n=10, why="", needed=None, mean=None):
+    mean = (low + high) / 2 if mean is None else mean
+    share = Interval(0.5, 0.2, 0.8, n)
+    rest = {"sd": 0.01, "sign_flip_p": 0.1, "pooled": (math.nan, math.nan), "better_share": share, "differences": {}}
+    return Contrast(arm, "max", n, mean=mean, low=low, high=high, verdict=verdict, why=why, needed=needed, **rest)
+
+
+def comparison(*contrasts):
+    return Comparison(contrasts, 2.5, 0.95, 0.005, "max-t", 10)
 
 
 # --- tables
 
 
-def test_cells_by_hand():
-    accuracies = {"max": (0.90, 0.92), "average": (0.92, 0.96)}
-    runs = [
-        Run(arm, seed, value, 1_234_567, 89_012, 1.2345, 5, 0.1, 0.9)
-        for arm, values in accuracies.items()
-        for seed, value in enumerate(values)
-    ]
-    control, average = summarize(runs, "max")
-    # t(0.975; 1) = 12.7062: the accuracies' sd / sqrt(2) are 0.01 and 0.02, that of the differences 0.01;
-    # p = 1 - 2 atan(3) / pi, the Cauchy distribution's
-    assert cells(control) == ("max", "1,234,567", "89,012", "91.00 ± 12.71", "", "control", "", "1.23")
-    assert cells(average) == (
-        "average",
-        "1,234,567",
-        "89,012",
-        "94.00 ± 25.41",
-        "+3.00 [-9.71, +15.71]",
-        "undecided",
-        f"{1 - 2 * math.atan(3) / math.pi:.3f}",
-        "1.23",
-    )
+def test_cells_by_hand(tmp_path):
+    found = filled(tmp_path, {"max": {0: 0.90, 1: 0.92}, "average": {0: 0.92, 1: 0.96}})
+    wanted = tables.outcomes(found)
+    control, average = tables.summary_table(found, tables.comparisons(found, wanted)).rows
+    # t(0.975; 1) = 12.7062, and the standard error of the differences 0.02 and 0.04 is 0.01.
+    # Dense layers of 36 inputs with 2 and 3 outputs: 36 * 2 + 2 and 36 * 3 + 3 parameters
+    assert control == ("max", "74", "72", "91.00", "2", "", "control", "")
+    assert average[:-1] == ("average", "111", "108", "94.00", "2", "+3.00 [-9.71, +15.71]", "undecided")
 
 
-def test_a_table_is_aligned_and_fits_a_terminal():
-    first, second, rule, *lines = (
-        format_table(summarize(study(), "max", test_share=1 / 3)).split("\n\n")[0].splitlines()
-    )
-    assert {len(line) for line in (first, second, rule, *lines)} == {len(first)}
-    assert len(first) <= 120
-    assert [line.split()[0] for line in lines] == list(COSTS)
+def test_a_table_is_aligned_and_fits_a_terminal(results):
+    wanted = [dataclasses.replace(o, title=o.measure) for o in tables.outcomes(results)]
+    table = tables.terminal_table(results, tables.comparisons(results, wanted))
+    lines = aligned(table.header, table.rows).splitlines()
+    first, rule, *rows = lines
+    assert [line.split()[0] for line in rows] == list(ARMS)
     assert set(rule) == {"-"}
-
-
-def test_the_footnote_says_what_the_intervals_are():
-    corrected = footnote(summarize(study(), "max", test_share=0.25))
-    for words in (
-        "95 %",
-        "10 seeds",
-        "paired by seed",
-        "n_test / n_train = 0.25",
-        "±0.50 percentage points",
-        "7 comparisons",
-    ):
-        assert words in corrected
-    assert "independent" in footnote(summarize(study(), "max"))
-    assert "no interval" in footnote(summarize(study(seeds=1), "max"))
-    assert "paired" not in footnote(summarize(study(), control="none"))
+    assert max(map(len, lines)) == len(rule) <= 120
+    ends = [match.end() for match in re.finditer(r"\S+( \S+)*", first)]
+    compared = [line for line in rows if "control" not in line]
+    assert all([m.end() for m in re.finditer(r"\S+( \S+)*", line)][1:] == ends[1:] for line in compared)
 
 
 def test_a_markdown_table_has_as_many_cells_in_each_line():
-    rows = summarize(study(arms=("max", "a|b")), "max")
-    lines = markdown_table(rows).split("\n\n")[0].splitlines()
-    assert {line.replace("\\|", "").count("|") for line in lines} == {len(header(rows)) + 1}
+    lines = markdown(("arm", "n"), [("max", "1"), ("a|b", "2")]).splitlines()
+    assert {line.replace("\\|", "").count("|") for line in lines} == {3}
     assert lines[1].startswith("| --- | ---: |")
 
 
-def test_a_table_names_the_arms_whose_interval_excludes_zero_but_whose_p_does_not():
-    doubtful = row(-0.011, -0.006, "undecided", arm="average", holm_p=0.052)
-    clear = row(-0.011, -0.006, "worse", arm="other", holm_p=0.01)
-    (note,) = format_table([doubtful, clear]).split("\n\n")[1:-1]
-    words = " ".join(note.split())
-    assert "after adjustment for 2 comparisons p is at least 0.05" in words
-    assert words.endswith("chance is not excluded: average (p = 0.052).")
-    assert "chance is not excluded" in markdown_table([doubtful, clear])
-    assert caution([clear]) == ""
+def test_tables_of_one_seed_and_of_nothing_are_honest(tmp_path):
+    one = filled(tmp_path / "one", {"max": {0: 0.98}, "average": {0: 0.97}})
+    compared = tables.comparisons(one, tables.outcomes(one))
+    text = str(tables.summary_table(one, compared)) + str(tables.sensitivity(one, compared))
+    assert "nan" not in text
+    assert "-1.00 [n/a]" in text
+    assert tables.summary_table(one, compared).rows[1][-1] == "3 or more"
+    none = filled(tmp_path / "none", {"max": {0: 0.98}, "average": {}})
+    assert tables.comparisons(none, tables.outcomes(none)) == {}
+    assert "n/a" in tables.summary_table(none, {}).rows[1]
 
 
-def test_tables_of_one_seed_and_of_nothing_are_honest():
-    assert "nan" not in format_table(summarize(study(seeds=1), "max"))
-    assert "98.00 ± n/a" in format_table(summarize([Run("max", 0, 0.98, 1, 1, 0.1, 1, 0.1, 0.9)], "max"))
-    assert "No runs." in format_table(())
+def test_a_column_says_which_learning_rates_were_chosen_where_they_differ(tmp_path, results):
+    table = tables.summary_table(results, {})
+    assert "learning rate" not in table.header  # the same for all
+    results.description["arms"]["max"]["rate"], before = 0.25, results.description["arms"]["max"]["rate"]
+    table = tables.summary_table(results, {})
+    results.description["arms"]["max"]["rate"] = before
+    assert table.rows[0][table.header.index("learning rate")] == "0.25"
 
 
 # --- sentences
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "verdict", "p", "words"),
+    ("low", "high", "verdict", "why", "words"),
     [
-        (0.006, 0.010, "better", 0.01, "average is better than max by 0.80 percentage points [0.60, 1.00]."),
-        (-0.030, -0.020, "worse", 0.01, "average is worse than max by 2.50 percentage points [2.00, 3.00]."),
         (
-            -0.002,
-            0.004,
-            "equivalent",
-            0.5,
-            "average is equivalent to max: +0.10 percentage points [-0.20, +0.40] lies within ±0.50.",
+            *(0.006, 0.010, "better", ""),
+            "average is better than max by clean accuracy: +0.80 [+0.60, +1.00] percentage points.",
         ),
         (
-            -0.010,
-            0.004,
-            "undecided",
-            0.5,
-            "average compared with max is undecided: -0.30 percentage points [-1.00, +0.40].",
+            *(-0.030, -0.020, "worse", ""),
+            "average is worse than max by clean accuracy: -2.50 [-3.00, -2.00] percentage points.",
         ),
         (
-            -0.011,
-            -0.001,
-            "undecided",
-            0.08,
-            "average compared with max is undecided: below by 0.60 percentage points [0.10, 1.10], which may or may "
-            "not be more than 0.50. After adjustment for 2 comparisons, a difference of 0 is not excluded (p = 0.080).",
+            *(-0.002, 0.004, "equivalent", ""),
+            "average is equivalent to max by clean accuracy: +0.10 [-0.20, +0.40] percentage points lies within ±0.50 "
+            "percentage points.",
         ),
         (
-            -0.011,
-            -0.006,
-            "undecided",
-            0.052,
-            "average compared with max is undecided: -0.85 percentage points [-1.10, -0.60]. After adjustment for 2 "
-            "comparisons, a difference of 0 is not excluded (p = 0.052).",
+            *(-0.010, 0.004, "undecided", "With this mean and spread, 20 replicates would do."),
+            "average against max is undecided by clean accuracy: -0.30 [-1.00, +0.40] percentage points. With this "
+            "mean and spread, 20 replicates would do.",
         ),
     ],
 )
-def test_a_finding_claims_what_its_interval_shows(low, high, verdict, p, words):
-    compared = row(low, high, verdict, holm_p=p)
-    assert findings([compared, compared]) == (words, words)
+def test_a_finding_claims_what_its_interval_shows(low, high, verdict, why, words):
+    assert finding(contrast(low, high, verdict, why=why), CLEAN, 0.005) == words
 
 
 def test_one_seed_decides_nothing():
-    (finding,) = findings([row(math.nan, math.nan, "undecided", holm_p=math.nan, n=1)])
-    assert "undecided: one seed gives no interval" in finding
+    (found,) = compare({"max": {0: 0.9}, "average": {0: 0.99}}, "max", rope=0.005).contrasts
+    words = finding(found, CLEAN, 0.005)
+    assert words.startswith("average against max is undecided by clean accuracy: +9.00 [n/a] percentage points.")
+    assert "One replicate has no interval" in words
 
 
-def test_equal_differences_are_undecided_and_the_sentence_says_why():
-    runs = [
-        Run(arm, seed, accuracy + 0.01 * seed, 1, 1, 0.1, 1, 0.1, 0.9, curve(arm, seed, 2))
-        for arm, accuracy in (("max", 0.90), ("average", 0.93), ("flat", 0.9 + 1e-12))
-        for seed in range(3)
-    ]
-    rows = summarize(runs, "max")
-    average, flat = findings(rows)
-    assert average == (
-        "average compared with max is undecided: the differences of its 3 seeds are equal or vary by less than can be "
-        "measured, so there is no interval (+3.00 percentage points)."
+def test_equal_differences_are_undecided_and_the_sentence_says_why(tmp_path):
+    def accuracy(place, replicate):
+        return (0.90, 0.93, 0.9 + 1e-12)[place] + 0.01 * replicate
+
+    equal = reported(tmp_path, ("max", "average", "flat"), accuracy=accuracy)
+    (first, *_), compared = tables.outcomes(equal), tables.comparisons(equal, tables.outcomes(equal))
+    average, flat = (finding(c, first, 0.005) for c in compared[first].contrasts)
+    assert "average against max is undecided" in average
+    assert "+3.00 [n/a] percentage points. The differences vary by less than the resolution" in average
+    assert "flat against max is undecided by clean accuracy: +0.00 [n/a]" in flat
+    assert headline(compared[first], first) == "By clean accuracy, 0 of 2 arms are decided."
+    assert build.decidable(equal, first, compared[first]) == "" or "nan" not in build.decidable(
+        equal, first, compared[first]
     )
-    assert "flat compared with max is undecided" in flat
-    assert "(+0.00 percentage points)" in flat
-    table = format_table(rows)
-    assert "< 0.001" not in table
-    assert "± 0.00" not in table
-    assert "+3.00 [n/a]" in table
-    assert headline(rows) == "2 arms compared with max over 3 seeds: 2 undecided."
-    for figure in drawn(runs).values():
-        assert figures.image(figure, "svg")
+    for figure in drawn(equal).values():
+        assert style.image(figure, "svg")
 
 
-def test_two_seeds_are_too_few_and_the_sentence_says_so():
-    (finding,) = findings([row(0.006, 0.010, "undecided", n=2)])
-    assert finding == (
-        "average compared with max is undecided: +0.80 percentage points [+0.60, +1.00], but a verdict requires "
-        "at least 3 seeds."
-    )
+def test_two_seeds_are_too_few_and_the_table_says_so():
+    values = {"max": {0: 0.9, 1: 0.9}, "average": {0: 0.95, 1: 0.951}}
+    (found,) = compare(values, "max", rope=0.005, confidence=0.5).contrasts
+    assert found.low > 0.005
+    assert finding(found, CLEAN, 0.005).startswith("average against max is undecided")
 
 
 def test_the_headline_counts_the_verdicts():
-    rows = [row(0.006, 0.01, "better"), row(-0.1, 0.1, "undecided"), row(-0.2, 0.1, "undecided")]
-    assert headline(rows) == "3 arms compared with max over 10 seeds: 1 better, 2 undecided."
-    assert "no verdict" in headline(summarize(study(), control="none"))
+    rows = [contrast(0.006, 0.01, "better"), *[contrast(-0.1, 0.1, "undecided", why="Why.")] * 2]
+    assert headline(comparison(*rows), CLEAN) == "By clean accuracy, 1 of 3 arms are decided: 1 better."
+
+
+def test_what_is_decided_comes_first():
+    rows = [contrast(-0.1, 0.1, "undecided", why="Why."), contrast(0.006, 0.01, "better", arm="flatten")]
+    shift = Outcome("shift", "mean", "shift")
+    said = build.answers({CLEAN: comparison(rows[0]), shift: comparison(*rows)})
+    assert [head.split(",")[0] for head, _ in said] == ["By shift", "By clean accuracy"]
+    assert [words.split()[0] for words in said[0][1]] == ["flatten", "average"]
+
+
+def test_the_report_says_how_small_a_difference_the_study_decides(results):
+    wanted = tables.outcomes(results)
+    said = build.decidable(results, wanted[0], tables.comparisons(results, wanted)[wanted[0]])
+    assert re.search(r"3 replicates decide a difference in clean accuracy of \d+\.\d\d percentage points", said)
 
 
 # --- figures
 
 
-def drawn(runs):
-    rows = summarize(runs, "max")
-    return {
-        "differences": figures.differences(rows, runs),
-        "accuracy_against_cost": figures.accuracy_against_cost(rows),
-        "learning_curves": figures.learning_curves(runs, "max"),
-    }
+def words(figure):
+    """Return the words of a figure by where they stand."""
+    legends = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    inside = [text.get_text() for axes in figure.axes for text in (*axes.texts, axes.title, *axes.get_yticklabels())]
+    left = [axes.get_title(loc="left") for axes in figure.axes]
+    return [*legends, *inside, *left]
 
 
-def words(axes):
-    return [text.get_text() for text in axes.texts]
+@pytest.mark.parametrize("name", WITH_CONTROL + WITHOUT_CONTROL)
+def test_each_figure_names_each_arm(figures, name):
+    there = [word.split("\n")[0] for word in words(figures[name])]
+    expected = ARMS if name in WITH_CONTROL else ARMS[1:]
+    assert {arm: there.count(arm) for arm in expected} == dict.fromkeys(expected, 1)
 
 
-def test_each_figure_names_each_arm():
-    figures = drawn(study())
-    assert words(figures["learning_curves"].axes[0]) == list(COSTS)
-    for axes in figures["accuracy_against_cost"].axes:
-        assert words(axes) == list(COSTS)
-    ticks = [label.get_text() for label in figures["differences"].axes[0].get_yticklabels()]
-    assert set(ticks) == set(COSTS) - {"max"}
-
-
-def test_names_do_not_cover_each_other_and_stay_in_the_picture():
-    for name, figure in drawn(study()).items():
+def test_names_do_not_cover_each_other_and_stay_in_the_picture(figures):
+    for name, figure in figures.items():
         figure.draw_without_rendering()
-        boxes = [matplotlib.text.Text.get_window_extent(text) for axes in figure.axes for text in axes.texts]
+        texts = [text for axes in figure.axes for text in axes.texts]
+        texts += [text for legend in figure.legends for text in legend.get_texts()]
+        boxes = [matplotlib.text.Text.get_window_extent(text) for text in texts]
         assert not any(a.overlaps(b) for a, b in combinations(boxes, 2)), name
         assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for box in boxes), name
+        titles = [axes._left_title.get_window_extent() for axes in figure.axes if axes.get_title(loc="left")]
+        assert not any(a.overlaps(b) for a, b in combinations(titles, 2)), name
 
 
-def test_an_arm_has_the_same_colour_in_figures_of_some_arms():
-    whole = figures.palette(COSTS, "max")
-    assert len(set(whole.values())) == len(COSTS)
-    runs = study(arms=("mlp", "max"), seeds=3)
-    rows = summarize(runs, "max")
-    drawings = (
-        figures.learning_curves(runs, "max", whole),
-        figures.accuracy_against_cost(rows, whole),
-        figures.differences(rows, runs, whole),
-    )
-    for figure in drawings:
-        assert whole["mlp"] in {line.get_color() for axes in figure.axes for line in axes.lines}
+def test_an_arm_has_the_same_colour_in_all_figures(figures):
+    whole = style.palette(ARMS, "max")
+    assert len(set(whole.values())) == len(ARMS)
+    for name in ("under_shift", "tuning"):
+        by_name = {text.get_text(): text.get_color() for text in figures[name].axes[0].texts}
+        assert by_name == whole, name
+    (legend,) = figures["learning"].legends
+    lines = {
+        text.get_text(): line.get_color() for text, line in zip(legend.get_texts(), legend.legend_handles, strict=True)
+    }
+    assert lines == whole
+    assert set(list(whole.values())[1:]) <= {line.get_color() for line in figures["differences"].axes[0].lines}
 
 
-def test_names_of_lines_stay_beside_the_axes():
-    figure = figures.learning_curves(study(epochs=20), "max")
+def test_an_arm_keeps_its_colour_in_a_figure_of_some_arms(results):
+    whole, some = style.palette(ARMS, "max"), results.values("accuracy")
+    found = compare({arm: some[arm] for arm in ("max", "mlp")}, "max", rope=0.005)
+    figure = forest.forest({"clean": found}, whole)
+    assert whole["mlp"] in {line.get_color() for line in figure.axes[0].lines}
+    assert whole["flatten"] not in {line.get_color() for line in figure.axes[0].lines}
+
+
+@pytest.mark.parametrize("name", ["under_shift", "tuning"])
+def test_names_of_lines_stay_beside_the_axes(figures, name):
+    figure = figures[name]
     figure.draw_without_rendering()
-    box = figure.axes[0].get_window_extent()
-    assert all(
-        box.y0 - 1 <= text.get_position()[1] * box.height + box.y0 <= box.y1 + 1 for text in figure.axes[0].texts
-    )
+    axes = figure.axes[0]
+    box = axes.get_window_extent()
+    for text in axes.texts:
+        assert box.y0 - 1 <= text.get_position()[1] * box.height + box.y0 <= box.y1 + 1
 
 
 def test_a_line_is_the_mean_over_seeds_up_to_the_shortest():
-    runs = [
-        Run("max", seed, 0.9, 1, 1, 0.1, epochs, 0.1, 0.9, curve("max", seed, epochs))
-        for seed, epochs in enumerate((3, 5))
-    ]
-    (line,) = figures.learning_curves(runs, "max").axes[0].lines
-    errors = [[100 * (1 - row["valid_accuracy"]) for row in run.curve[:3]] for run in runs]
-    assert line.get_xdata().tolist() == [1, 2, 3]
-    assert line.get_ydata() == pytest.approx(np.mean(errors, axis=0))
+    runs = [curve([0.5, 0.6, 0.7]), curve([0.7, 0.9, 0.9, 0.95, 0.99])]
+    figure = curves.learning({"max": runs}, {"max": "#222222"}, steps_per_epoch=10)
+    for panel in figure.axes[:2]:
+        (line,) = panel.lines
+        assert line.get_xdata().tolist() == [10, 20, 30]
+        assert line.get_ydata() == pytest.approx([40, 25, 20])
 
 
-def test_the_differences_are_drawn_where_they_are():
-    runs = study(arms=("max", "average"), seeds=4)
-    axes = figures.differences(summarize(runs, "max"), runs).axes[0]
-    accuracy = {(run.arm, run.seed): run.test_accuracy for run in runs}
-    expected = sorted(100 * (accuracy["average", seed] - accuracy["max", seed]) for seed in range(4))
-    dots = sorted(line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o" and len(line.get_xdata()))
-    assert dots == pytest.approx(expected, abs=0.005)
+def test_accuracy_under_a_change_is_drawn_where_it_is(results, figures):
+    lines = {line.get_color(): line for line in figures["under_shift"].axes[0].lines}
+    for arm, colour in style.palette(ARMS, "max").items():
+        expected = [100 * np.mean(list(results.values("shift", f"{m} px")[arm].values())) for m in (0, 1, 2)]
+        assert lines[colour].get_xdata().tolist() == [0, 1, 2]
+        assert lines[colour].get_ydata() == pytest.approx(expected)
+
+
+def test_the_differences_are_drawn_where_they_are(results, figures):
+    axes, accuracy = figures["differences"].axes[0], results.values("accuracy")
+    for arm, colour in list(style.palette(ARMS, "max").items())[1:]:
+        expected = sorted(100 * (accuracy[arm][seed] - accuracy["max"][seed]) for seed in range(3))
+        mine = [line for line in axes.lines if line.get_color() == colour and line.get_marker() == "o"]
+        assert sorted(line.get_xdata()[0] for line in mine) == pytest.approx(expected, abs=0.005)
+
+
+def test_an_arm_that_fails_badly_does_not_flatten_the_others():
+    rng = np.random.default_rng(0)
+    values = {arm: dict(enumerate(0.9 + rng.normal(0, 0.003, 4))) for arm in ("max", "average", "flatten")}
+    values["broken"] = dict(enumerate(0.1 + rng.normal(0, 0.003, 4)))
+    figure = forest.forest({"clean": compare(values, "max", rope=0.005)})
+    low, high = figure.axes[0].get_xlim()
+    assert -10 < low < high < 10
+    assert "\N{MINUS SIGN}80." in "".join(words(figure))
 
 
 @pytest.mark.parametrize(("seeds", "epochs"), [(1, 1), (2, 3)])
-def test_small_studies_are_drawn_without_a_warning(seeds, epochs):
-    for figure in drawn(study(arms=("max", "average"), seeds=seeds, epochs=epochs)).values():
-        assert figures.image(figure, "png")
+def test_small_studies_are_drawn_without_a_warning(tmp_path, seeds, epochs):
+    small = reported(tmp_path, ("max", "average"), seeds=seeds, epochs=epochs)
+    page = study.write_report(small).read_text(encoding="utf-8")
+    assert "nan" not in " ".join(Page(page).text).replace("\n", " ").split()
 
 
 def test_an_error_of_zero_is_drawn():
-    perfect = tuple({**row, "valid_accuracy": 1.0} for row in curve("max", 0, 3))
-    assert figures.image(figures.learning_curves([Run("max", 0, 1, 1, 1, 0.1, 3, 0.1, 1, perfect)], "max"), "png")
+    figure = curves.learning({"max": [curve([1.0, 1.0, 1.0])]}, {"max": "#222222"}, steps_per_epoch=1)
+    assert style.image(figure, "png")
+
+
+def test_a_rate_at_which_training_diverged_is_drawn():
+    grid = {"max": {0.01: [0.5], 0.1: [math.nan]}, "average": {0.01: [0.4], 0.1: [0.3]}}
+    colours = style.palette(grid, "max")
+    assert style.image(curves.tuning(grid, {"max": 0.01, "average": 0.1}, colours, ylabel="loss"), "png")
 
 
 def test_what_cannot_be_drawn_is_refused():
-    runs = study(arms=("max",))
-    with pytest.raises(ValueError, match="differences: rows must compare an arm with a control, got none"):
-        figures.differences(summarize(runs, "max"), runs)
-    with pytest.raises(ValueError, match="learning_curves: each run must have a curve, got none for max"):
-        figures.learning_curves([Run("max", 0, 0.9, 1, 1, 0.1, 3, 0.1, 0.9)], "max")
+    with pytest.raises(ValueError, match="forest: comparisons must have at least one entry, got none"):
+        forest.forest({})
+
+
+def test_two_crossed_factors_have_a_picture_of_their_interaction(tmp_path):
+    arms = {
+        f"{trunk}, {head}": study.Arm(small_cnn(head, filters=len(trunk)), factors={"trunk": trunk, "head": head})
+        for trunk in ("strided", "max2")
+        for head in ("max", "flatten")
+    }
+    figure = drawn(reported(tmp_path, arms))["interaction"]
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["strided", "max2"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["max", "flatten"]
 
 
 def test_a_picture_is_saved_twice_the_same_without_a_date(tmp_path):
-    runs = study(seeds=3)
-    first = figures.save(figures.learning_curves(runs, "max"), tmp_path / "first")
-    again = figures.save(figures.learning_curves(runs, "max"), tmp_path / "again")
+    runs, colours = {"max": [curve([0.5, 0.7])], "average": [curve([0.6, 0.8])]}, style.palette(ARMS, "max")
+    first, again = (
+        style.save(curves.learning(runs, colours, steps_per_epoch=9), tmp_path / name) for name in ("first", "again")
+    )
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in again]
     assert [path.suffix for path in first] == [".png", ".svg"]
     assert "<dc:date>" not in first[1].read_text()
@@ -338,69 +391,36 @@ def test_a_picture_is_saved_twice_the_same_without_a_date(tmp_path):
     assert int.from_bytes(first[0].read_bytes()[16:20], "big") == 1800
 
 
-NAMES = (
-    *("max", "$x_1^2$", r"$\frac{a}{b}$", r"$\nonsense$", "$one", r"\$two\$", "a_b^c", r"\alpha\n", "{#%&~}"),
-    *("<b>&amp;</b>", "'\"quoted\"'", "=1+1", "-5", "two\nlines", "NUL\0ESC\x1b[31m", "../up/..\\x", "été"),
-)
-
-
-def written(figure):
+def written(svg):
     """The texts of a picture with the number of glyphs that are drawn for each, from its SVG.
 
     In typeset mathematics "$", "_" and "^" have no glyphs.
     """
-    _, *parts = re.split(r"<!-- (.*) -->", figures.image(figure, "svg").decode())
+    _, *parts = re.split(r"<!-- (.*) -->", svg)
     return [
         (html.unescape(text), drawn.count('<use xlink:href="#DejaVu'))
         for text, drawn in zip(parts[::2], parts[1::2], strict=True)
     ]
 
 
-def test_names_are_drawn_as_they_are():
-    runs = study(arms=NAMES, seeds=3)
-    shown = [name.replace("\n", "\\n").replace("\0", "\\x00").replace("\x1b", "\\x1b") for name in NAMES]
-    for picture, figure in drawn(runs).items():
-        texts = written(figure)
-        there = shown if picture != "differences" else shown[1:]
-        assert not [name for name in there if (name, len(name)) not in texts], picture
-    control = summarize(runs, control="$x_1^2$")
-    title = "Test accuracy minus that of $x_1^2$, paired by seed"
-    assert (title, len(title)) in written(figures.differences(control, runs))
+@pytest.mark.parametrize("picture", WITH_CONTROL + WITHOUT_CONTROL)
+def test_names_are_drawn_as_they_are(named, page_of_names, picture):
+    texts = written((named.path / f"{picture}.svg").read_text(encoding="utf-8"))
+    there = SHOWN[:1] + SHOWN[2:] if picture in WITHOUT_CONTROL else SHOWN
+    there = there[:9] if picture == "class_maps" else there
+    assert not [name for name in there if (name, len(name)) not in texts]
+    if picture == "differences":
+        assert ("minus $x_1^2$", len("minus $x_1^2$")) in texts
 
 
-def test_names_are_written_as_they_are(tmp_path):
-    runs = study(arms=NAMES, seeds=3)
-    rows = summarize(runs, control="$x_1^2$")
-    shown = [name.replace("\n", "\\n").replace("\0", "\\x00").replace("\x1b", "\\x1b") for name in NAMES]
-    page = Page(report(tmp_path / "report.html", runs, rows=rows))
-    assert not [name for name in shown if page.text.count(name) != 1 + 3], "the table and three runs"
-    sentences = " ".join(page.text)
-    for name in (*shown[:1], *shown[2:]):
-        assert f"{name} compared with $x_1^2$ is " in sentences or f"{name} is " in sentences
-    lines = format_table(rows).split("\n\n")[0].splitlines()
-    assert [line.split("  ")[0] for line in lines[3:]] == shown
-    assert len({len(line) for line in lines}) == 1
-
-
-def test_names_are_no_markup_in_markdown():
-    runs = study(arms=NAMES, seeds=3)
-    lines = markdown_table(summarize(runs, control="$x_1^2$")).split("\n\n")[0].splitlines()
-    assert len(lines) == 2 + len(NAMES)
-    # CommonMark: a backslash before ASCII punctuation stands for the character itself
-    names = [re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", line.split(" | ")[0].removeprefix("| ")) for line in lines[2:]]
-    assert names[:13] == list(NAMES[:13])
-    bare = [re.sub(r"\\.", "", line.split(" | ")[0].removeprefix("| ")) for line in lines[2:]]
-    assert not [name for name in bare if set(name) & set("\\`*_{}[]<>$|~&#")]
-
-
-def test_pictures_display_themselves():
-    for figure in drawn(study(arms=("max", "average"), seeds=3)).values():
+def test_pictures_display_themselves(figures):
+    for figure in figures.values():
         assert figure._repr_png_().startswith(b"\x89PNG")
 
 
-def test_drawing_leaves_the_reader_s_settings_alone():
+def test_drawing_leaves_the_reader_s_settings_alone(small):
     before = dict(matplotlib.rcParams)
-    drawn(study(arms=("max", "average"), seeds=2))
+    drawn(small, tried(small))
     assert dict(matplotlib.rcParams) == before
 
 
@@ -434,63 +454,125 @@ class Page(HTMLParser):
         self.text.append(data)
 
 
-def report(path, runs, **changes):
-    options = {
-        "title": "Heads",
-        "question": "Which head?",
-        "rows": summarize(runs, "max"),
-        "runs": runs,
-        "settings": {"optimizer": "Adam(0.001)"},
-        "figures": {},
-        "command": "make compare",
-    }
-    return write_report(path, **{**options, **changes}).read_text(encoding="utf-8")
+def test_a_page_holds_everything_and_asks_for_nothing(results, page):
+    found, said = Page(page), " ".join(Page(page).text)
+    for part in (
+        "Heads",
+        "Which head?",
+        *ARMS,
+        "Adam(learning_rate=0.01, beta_1=0.9",
+        "One machine.",
+        "Seeds(n=3",
+        np.__version__,
+    ):
+        assert part in said
+    wanted = tables.outcomes(results)
+    for outcome, compared in tables.comparisons(results, wanted).items():
+        assert headline(compared, outcome) in said
+    assert len(found.links) == found.tags.count("img") == 7
+    assert all(link.startswith("data:image/svg+xml;base64,") for link in found.links)
+    assert not {"script", "link", "iframe", "object"} & set(found.tags)
+    assert "url(" not in page
+    assert "@import" not in page
+    assert base64.b64decode(found.links[0].partition(",")[2]).startswith(b"<?xml")
+    summary = page[page.index("<h2>Summary") :].partition("</table>")[0]
+    assert summary.count("<tr") == len(ARMS) + 1
 
 
-def test_a_page_holds_everything_and_asks_for_nothing(tmp_path):
-    runs = study(seeds=3)
-    text = report(tmp_path / "report.html", runs, figures=drawn(runs), notes=["One machine."])
-    page, words = Page(text), " ".join(Page(text).text)
-    for part in ("Which head?", *COSTS, "Adam(0.001)", "make compare", "One machine.", "24 runs", np.__version__):
-        assert part in words
-    assert headline(summarize(runs, "max")) in words
-    assert len(page.links) == page.tags.count("img") == 3
-    assert all(link.startswith("data:image/svg+xml;base64,") for link in page.links)
-    assert not {"script", "link", "iframe", "object"} & set(page.tags)
-    assert "url(" not in text
-    assert "@import" not in text
-    assert base64.b64decode(page.links[0].partition(",")[2]).startswith(b"<?xml")
-    # a row of the summary each, a row a run, and two headers
-    assert page.tags.count("tr") == len(COSTS) + len(runs) + 2
+def test_a_page_begins_with_the_answers_and_one_picture(page):
+    heads = re.findall(r"<h2>(.*?)</h2>", page)
+    assert heads[:4] == ["Answers", "Picture", "Summary", "Figures"] or heads[1:4] == ["Picture", "Summary", "Figures"]
+    assert re.findall(r'alt="(.*?)"', page)[0] == "Accuracy under shift; the tables have the numbers"
+
+
+def test_a_page_fits_a_phone_the_night_and_paper(page):
+    for rule in ('name="viewport"', "prefers-color-scheme: dark", "@media print", "max-width: 30rem"):
+        assert rule in page
+
+
+def test_the_same_in_markdown_with_its_pictures_and_tables_as_files(results, page):
+    text = (results.path / "report.md").read_text(encoding="utf-8")
+    linked = re.findall(r"!\[.*?\]\((.*?)\)", text)
+    assert len(linked) == 7
+    for name in linked:
+        assert (results.path / name).read_bytes().startswith(b"\x89PNG")
+        assert (results.path / name).with_suffix(".svg").is_file()
+    assert all(arm in text for arm in ARMS)
+    assert (results.path / "results.csv").read_text().count("\n") == 1 + len(list(results.rows()))
+    assert (results.path / "tuning.csv").read_text().startswith("arm,learning_rate,seed,criterion\nmax,0.003,0,0.5\n")
+
+
+def test_names_are_written_as_they_are(named, page_of_names):
+    found = Page(page_of_names)
+    # in the first column of the summary, of the other measures, and in the list of arms
+    counts = {name: found.text.count(name) for name in SHOWN}
+    assert not {name: count for name, count in counts.items() if count != 3}
+    sentences = " ".join(found.text)
+    for name in (*SHOWN[:1], *SHOWN[2:]):
+        assert f"{name} against $x_1^2$ is undecided" in sentences or f"{name} is " in sentences
+    table = tables.terminal_table(named, {})
+    lines = aligned(table.header, table.rows).splitlines()
+    assert [line.split("  ")[0] for line in lines[2:]] == SHOWN
+    assert len({len(line) for line in lines[1:]}) == 1
+
+
+def test_names_are_no_markup_in_markdown(named, page_of_names):
+    text = (named.path / "report.md").read_text(encoding="utf-8")
+    lines = next(part for part in text.split("\n\n") if part.startswith("| arm |")).splitlines()
+    assert len(lines) == 2 + len(NAMES)
+    # CommonMark: a backslash before ASCII punctuation stands for the character itself
+    names = [re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", line.split(" | ")[0].removeprefix("| ")) for line in lines[2:]]
+    assert names == SHOWN
+    bare = [re.sub(r"\\.", "", line.split(" | ")[0].removeprefix("| ")) for line in lines[2:]]
+    assert not [name for name in bare if set(name) & set("\\`*_{}[]<>$|~&#")]
 
 
 def test_what_people_wrote_is_never_markup(tmp_path):
     evil = "<script>alert('1')</script>"
-    text = report(
-        tmp_path / "report.html",
-        study(arms=("max", evil), seeds=2),
-        title=evil,
-        question=evil,
-        settings={evil: evil},
-        notes=[evil],
-        command=evil,
-        machine={evil: evil},
-        figures={f'"{evil}': drawn(study(arms=("max", "average"), seeds=2))["differences"]},
-    )
+    arms = {"max": None, evil: study.Arm(small_cnn(), about=evil, factors={evil: evil})}
+    made = reported(tmp_path, arms, seeds=2, name=evil)
+    made.description.update(command=f"python {evil}", warnings=[evil], environment={evil: evil})
+    text = study.write_report(made, title=evil, question=evil, notes=[evil], names={"accuracy": evil}).read_text()
     assert "<script" not in text
     assert evil in "".join(Page(text).text)
+    prose = re.sub(r"```sh.*?```", "", (tmp_path / "report.md").read_text(), flags=re.DOTALL)
+    assert "<script" not in re.sub(r"\\.", "", prose)
 
 
-def test_a_page_is_the_same_for_the_same_study(tmp_path):
-    runs = study(arms=("max", "average"), seeds=2)
-    pages = [report(tmp_path / name, runs, figures=drawn(runs), machine={}) for name in ("a.html", "b.html")]
-    assert pages[0] == pages[1]
+def test_a_page_is_the_same_for_the_same_study_and_made_from_the_ledger_alone(small, monkeypatch):
+    monkeypatch.setattr(train, "fit", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr("minicnn.data.load", lambda *_, **__: pytest.fail("loaded"))
+    first = study.write_report(small).read_bytes()
+    for file in (*small.path.glob("*.png"), *small.path.glob("report.*")):
+        file.unlink()
+    assert study.write_report(study.open_results(small.path)).read_bytes() == first
+    assert b"Where the score of class" in first
 
 
-def test_names_keep_their_hyphens_and_numbers_get_a_minus(tmp_path):
-    text = report(tmp_path / "report.html", study(seeds=3))
-    assert "global-max-average" in text
-    assert "\N{MINUS SIGN}0." in text
+def weights(planned):
+    return planned.net.init(np.random.default_rng(0), (6, 6, 1))
+
+
+def test_trials_that_are_missing_or_have_failed_are_said(tmp_path):
+    def outcome(planned):
+        if planned.replicate == 2:
+            return None
+        if (planned.arm, planned.replicate) == ("average", 1):
+            return trial.Outcome(planned.id, error="Traceback ...\nFloatingPointError: <the loss> became NaN")
+        right = {"predictions": planned.source.test.labels}
+        return trial.Outcome(
+            planned.id, values=[("test", "accuracy", "", 0.9)], per_image=right, params=weights(planned)
+        )
+
+    study.write_report(ledger(tmp_path, heads_study(("max", "average")), outcome))
+    said = " ".join(Page((tmp_path / "report.html").read_text()).text)
+    assert "average, seed 1: FloatingPointError: <the loss> became NaN" in said
+    assert "2 trials have not been run" in said
+
+
+def test_names_keep_their_hyphens_and_numbers_get_a_minus(page):
+    assert "global-max-average" in page
+    assert "\N{MINUS SIGN}0." in page
 
 
 def test_the_environment_is_known():
@@ -501,14 +583,7 @@ def test_the_environment_is_known():
 
 
 def test_drawing_libraries_wait_until_they_are_used():
-    heavy = "matplotlib", "jinja2", "statsmodels", "scipy"
-    code = f"import sys, minicnn.study.report; print([name for name in {heavy} if name in sys.modules])"
+    heavy = "matplotlib", "jinja2", "statsmodels", "scipy", "sklearn", "pandas", "joblib", "distributed"
+    code = f"import sys, minicnn.study.report.build; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-@pytest.mark.parametrize("dataset", ["digits", "fashion-mnist"])
-def test_the_readme_shows_the_published_tables(dataset):
-    root = Path(__file__).parent.parent
-    table = (root / "experiments" / "results" / f"pooling_heads-{dataset}" / "table.txt").read_text()
-    assert table in (root / "README.md").read_text()
