@@ -36,7 +36,7 @@ def test_an_arm_that_is_renamed_keeps_its_trials(tmp_path, trained):
 
 def test_two_arms_of_one_net_and_one_recipe_are_refused():
     net = models.mlp((3,), classes=3)
-    with pytest.raises(ValueError, match="arms must differ in net or recipe, got the same ones for 'a' and 'b'"):
+    with pytest.raises(ValueError, match="arms must differ in net or recipe, got 'a' and 'b', which are equal"):
         of({"a": net, "b": study.Arm(net, same_as="a")}).check()
 
 

@@ -1,7 +1,10 @@
-"""The report of a study: names as they are, no markup, nothing asked of the network, the same bytes twice."""
+"""The report of a study says what the intervals show; names are text, pictures are whole, nothing is asked for."""
 
 import base64
+import contextlib
+import dataclasses
 import html
+import math
 import re
 import subprocess
 import sys
@@ -10,92 +13,429 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from study_fixtures import curve, filled, heads_study, ledger, reported, small_cnn
+
+from minicnn import study, train
+from minicnn.environment import environment
+from minicnn.study import trial
+from minicnn.study.report import build, tables
+from minicnn.study.report.words import Outcome, aligned, finding, headline, markdown
+from minicnn.study.statistics import Comparison, Contrast, Interval, compare
 
 matplotlib = pytest.importorskip("matplotlib")
-pytest.importorskip("statsmodels")
+pytest.importorskip("jinja2")
 
-from minicnn import data, models, optim, study
-from minicnn.environment import environment
-from minicnn.study import engine
-from minicnn.study.report import curves, figures, forest, page, pictures, style, tables, words
+from minicnn.study.report import curves, forest, style
 from minicnn.study.report.label_layout import apart
-from minicnn.study.results import open_results
-from minicnn.study.statistics import compare
-from minicnn.study.store import writing
-from minicnn.study.trial import Outcome
 
-HEADS = ("max", "flatten", "average", "global-max", "global-average")
+ARMS = (
+    *("max", "flatten", "average", "global-max", "global-average"),
+    *("global-average-conv", "global-max-average", "mlp"),
+)
 NAMES = (
     *("max", "$x_1^2$", r"$\frac{a}{b}$", r"$\nonsense$", "$one", r"\$two\$", "a_b^c", r"\alpha\n", "{#%&~}"),
     *("<b>&amp;</b>", "'\"quoted\"'", "=1+1", "-5", "two\nlines", "NUL\0ESC\x1b[31m", "../up/..\\x", "été"),
 )
 SHOWN = [name.replace("\n", "\\n").replace("\0", "\\x00").replace("\x1b", "\\x1b") for name in NAMES]
-RNG = np.random.default_rng(0)
-DATA = data.from_arrays(RNG.random((60, 8, 8, 1), np.float32), np.arange(60) % 3, test=0.3, name="noise")
+CLEAN = Outcome("accuracy", "", "clean accuracy")
+# what a figure must name: the control has no difference from itself
+WITH_CONTROL = ("under_shift", "learning", "tuning", "class_maps")
+WITHOUT_CONTROL = ("differences", "confusions")
 
 
-def results(folder, arms=HEADS, seeds=4, epochs=3, control="max", accuracy=None, tune=False):
-    """A ledger with made-up outcomes: what the report makes of them does not depend on training."""
-    nets = {arm: models.small_cnn(arm if arm in models.HEADS else "max", filters=(4,), strides=(1,), classes=3)
-            for arm in arms}  # fmt: skip
-    chosen = study.Study(
-        nets,
-        control=control,
-        data=DATA,
-        recipe=study.Recipe(optim.Adam(1e-2), epochs=epochs, batch_size=8),
-        replicates=study.Seeds(seeds),
-        measures={"accuracy": study.accuracy, "shift": study.Shifted((0, 1)), "nll": study.nll},
-        name="noise",
-    )
-    digests = engine.data_digests(chosen)
-    with writing(folder) as store:
-        trials = engine.test_trials(chosen, digests, {})
-        # nets of equal heads would have equal ids: as in a study, each arm is trained
-        trials = [engine.replace(trial, id=f"{i:032x}") for i, trial in enumerate(trials)]
-        store.describe(engine.description(chosen, digests, {}, trials, [], []))
-        store.keep_sample(DATA.test)
-        for place, trial in enumerate(trials):
-            store.record(trial, outcome(trial, place % len(nets), epochs, accuracy))
-    return open_results(folder)
+def tried(results):
+    return {arm: {0.003: [0.5, 0.6], 0.01: [0.1 + 0.05 * i], 0.03: [0.2]} for i, arm in enumerate(results.arms)}
 
 
-def outcome(trial, place, epochs, accuracy):
-    rng = np.random.default_rng([trial.seed, place])
-    value = 0.9 - 0.01 * place + rng.normal(0, 0.01) if accuracy is None else accuracy(trial)
-    errors = [min(0.9, 0.02 + 0.5 / epoch) for epoch in range(1, epochs + 1)]
-    curve = [
-        {"epoch": epoch, "loss": e, "accuracy": 1 - e, "valid_loss": e, "valid_accuracy": 1 - e, "cpu_seconds": epoch}
-        for epoch, e in enumerate(errors, 1)
-    ]
-    numbers = {("accuracy", ""): value, ("shift", "0 px"): value, ("shift", "1 px"): value / 2,
-               ("shift", "mean"): value / 2, ("nll", ""): 1 - value}  # fmt: skip
-    return Outcome(
-        trial.id,
-        values=[("test", measure, condition, number) for (measure, condition), number in numbers.items()],
-        per_image={"predictions": np.asarray(rng.integers(0, 3, len(DATA.test)), np.uint8),
-                   "accuracy|": np.asarray(rng.integers(0, 2, len(DATA.test)), np.uint8)},
-        curve=curve,
-        params=trial.net.init(np.random.default_rng(0), (8, 8, 1)),
-    )  # fmt: skip
+def drawn(results, grid=None):
+    return {name: figure for name, (figure, _) in made(results, grid).items()}
+
+
+def made(results, grid=None):
+    wanted = tables.outcomes(results)
+    return build.figures(results, tables.comparisons(results, wanted), wanted, grid or {})
+
+
+@contextlib.contextmanager
+def drawn_before(figures):
+    """Let a report use figures that have been drawn; drawing takes seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "figures", lambda *_: figures)
+        yield
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
-    return results(tmp_path_factory.mktemp("heads"))
+def results(tmp_path_factory):
+    return reported(tmp_path_factory.mktemp("heads"), ARMS)
+
+
+@pytest.fixture(scope="module")
+def captioned(results):
+    return made(results, tried(results))
+
+
+@pytest.fixture(scope="module")
+def figures(captioned):
+    return {name: figure for name, (figure, _) in captioned.items()}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    return reported(tmp_path_factory.mktemp("small"), ("max", "average"))
 
 
 @pytest.fixture(scope="module")
 def named(tmp_path_factory):
-    return results(tmp_path_factory.mktemp("names"), arms=NAMES, seeds=3, control="$x_1^2$")
+    """A study whose arms have names that are markup somewhere."""
+    return reported(tmp_path_factory.mktemp("names"), NAMES, control="$x_1^2$")
 
 
-def compared(found):
-    return tables.comparisons(found, tables.outcomes(found))
+@pytest.fixture(scope="module")
+def page(results, captioned):
+    question, notes = "Which head?", ["One machine."]
+    with drawn_before(captioned):
+        path = study.write_report(results, title="Heads", question=question, notes=notes, tried=tried(results))
+    return path.read_text(encoding="utf-8")
 
 
-def drawn(found):
-    made = figures.figures(found, compared(found), tables.outcomes(found), {})
-    return {name: figure for name, (figure, _) in made.items()}
+@pytest.fixture(scope="module")
+def page_of_names(named):
+    return study.write_report(named, tried=tried(named)).read_text(encoding="utf-8")
+
+
+def contrast(low, high, verdict, *, arm="average", n=10, why="", needed=None, mean=None):
+    mean = (low + high) / 2 if mean is None else mean
+    share = Interval(0.5, 0.2, 0.8, n)
+    rest = {"sd": 0.01, "sign_flip_p": 0.1, "pooled": (math.nan, math.nan), "better_share": share, "differences": {}}
+    return Contrast(arm, "max", n, mean=mean, low=low, high=high, verdict=verdict, why=why, needed=needed, **rest)
+
+
+def comparison(*contrasts):
+    return Comparison(contrasts, 2.5, 0.95, 0.005, "max-t", 10)
+
+
+# --- tables
+
+
+def test_cells_by_hand(tmp_path):
+    found = filled(tmp_path, {"max": {0: 0.90, 1: 0.92}, "average": {0: 0.92, 1: 0.96}})
+    wanted = tables.outcomes(found)
+    control, average = tables.summary_table(found, tables.comparisons(found, wanted)).rows
+    # t(0.975; 1) = 12.7062, and the standard error of the differences 0.02 and 0.04 is 0.01.
+    # Dense layers of 36 inputs with 2 and 3 outputs: 36 * 2 + 2 and 36 * 3 + 3 parameters
+    assert control == ("max", "74", "72", "91.00", "2", "", "control", "")
+    assert average[:-1] == ("average", "111", "108", "94.00", "2", "+3.00 [-9.71, +15.71]", "undecided")
+
+
+def test_a_table_is_aligned_and_fits_a_terminal(results):
+    wanted = [dataclasses.replace(o, title=o.measure) for o in tables.outcomes(results)]
+    table = tables.terminal_table(results, tables.comparisons(results, wanted))
+    lines = aligned(table.header, table.rows).splitlines()
+    first, rule, *rows = lines
+    assert [line.split()[0] for line in rows] == list(ARMS)
+    assert set(rule) == {"-"}
+    assert max(map(len, lines)) == len(rule) <= 120
+    ends = [match.end() for match in re.finditer(r"\S+( \S+)*", first)]
+    compared = [line for line in rows if "control" not in line]
+    assert all([m.end() for m in re.finditer(r"\S+( \S+)*", line)][1:] == ends[1:] for line in compared)
+
+
+def test_a_markdown_table_has_as_many_cells_in_each_line():
+    lines = markdown(("arm", "n"), [("max", "1"), ("a|b", "2")]).splitlines()
+    assert {line.replace("\\|", "").count("|") for line in lines} == {3}
+    assert lines[1].startswith("| --- | ---: |")
+
+
+def test_tables_of_one_seed_and_of_nothing_are_honest(tmp_path):
+    one = filled(tmp_path / "one", {"max": {0: 0.98}, "average": {0: 0.97}})
+    compared = tables.comparisons(one, tables.outcomes(one))
+    text = str(tables.summary_table(one, compared)) + str(tables.sensitivity(one, compared))
+    assert "nan" not in text
+    assert "-1.00 [n/a]" in text
+    assert tables.summary_table(one, compared).rows[1][-1] == "3 or more"
+    none = filled(tmp_path / "none", {"max": {0: 0.98}, "average": {}})
+    assert tables.comparisons(none, tables.outcomes(none)) == {}
+    assert "n/a" in tables.summary_table(none, {}).rows[1]
+
+
+def test_a_column_says_which_learning_rates_were_chosen_where_they_differ(tmp_path, results):
+    table = tables.summary_table(results, {})
+    assert "learning rate" not in table.header  # the same for all
+    results.description["arms"]["max"]["rate"], before = 0.25, results.description["arms"]["max"]["rate"]
+    table = tables.summary_table(results, {})
+    results.description["arms"]["max"]["rate"] = before
+    assert table.rows[0][table.header.index("learning rate")] == "0.25"
+
+
+# --- sentences
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict", "why", "words"),
+    [
+        (
+            *(0.006, 0.010, "better", ""),
+            "average is better than max by clean accuracy: +0.80 [+0.60, +1.00] percentage points.",
+        ),
+        (
+            *(-0.030, -0.020, "worse", ""),
+            "average is worse than max by clean accuracy: -2.50 [-3.00, -2.00] percentage points.",
+        ),
+        (
+            *(-0.002, 0.004, "equivalent", ""),
+            "average is equivalent to max by clean accuracy: +0.10 [-0.20, +0.40] percentage points lies within ±0.50 "
+            "percentage points.",
+        ),
+        (
+            *(-0.010, 0.004, "undecided", "With this mean and spread, 20 replicates would do."),
+            "average against max is undecided by clean accuracy: -0.30 [-1.00, +0.40] percentage points. With this "
+            "mean and spread, 20 replicates would do.",
+        ),
+    ],
+)
+def test_a_finding_claims_what_its_interval_shows(low, high, verdict, why, words):
+    assert finding(contrast(low, high, verdict, why=why), CLEAN, 0.005) == words
+
+
+def test_one_seed_decides_nothing():
+    (found,) = compare({"max": {0: 0.9}, "average": {0: 0.99}}, "max", rope=0.005).contrasts
+    words = finding(found, CLEAN, 0.005)
+    assert words.startswith("average against max is undecided by clean accuracy: +9.00 [n/a] percentage points.")
+    assert "One replicate has no interval" in words
+
+
+def test_equal_differences_are_undecided_and_the_sentence_says_why(tmp_path):
+    def accuracy(place, replicate):
+        return (0.90, 0.93, 0.9 + 1e-12)[place] + 0.01 * replicate
+
+    equal = reported(tmp_path, ("max", "average", "flat"), accuracy=accuracy)
+    (first, *_), compared = tables.outcomes(equal), tables.comparisons(equal, tables.outcomes(equal))
+    average, flat = (finding(c, first, 0.005) for c in compared[first].contrasts)
+    assert "average against max is undecided" in average
+    assert "+3.00 [n/a] percentage points. The differences vary by less than the resolution" in average
+    assert "flat against max is undecided by clean accuracy: +0.00 [n/a]" in flat
+    assert headline(compared[first], first) == "By clean accuracy, 0 of 2 arms are decided."
+    assert build.decidable(equal, first, compared[first]) == "" or "nan" not in build.decidable(
+        equal, first, compared[first]
+    )
+    for figure in drawn(equal).values():
+        assert style.image(figure, "svg")
+
+
+def test_two_seeds_are_too_few_and_the_table_says_so():
+    values = {"max": {0: 0.9, 1: 0.9}, "average": {0: 0.95, 1: 0.951}}
+    (found,) = compare(values, "max", rope=0.005, confidence=0.5).contrasts
+    assert found.low > 0.005
+    assert finding(found, CLEAN, 0.005).startswith("average against max is undecided")
+
+
+def test_the_headline_counts_the_verdicts():
+    rows = [contrast(0.006, 0.01, "better"), *[contrast(-0.1, 0.1, "undecided", why="Why.")] * 2]
+    assert headline(comparison(*rows), CLEAN) == "By clean accuracy, 1 of 3 arms are decided: 1 better."
+
+
+def test_what_is_decided_comes_first():
+    rows = [contrast(-0.1, 0.1, "undecided", why="Why."), contrast(0.006, 0.01, "better", arm="flatten")]
+    shift = Outcome("shift", "mean", "shift")
+    said = build.answers({CLEAN: comparison(rows[0]), shift: comparison(*rows)})
+    assert [head.split(",")[0] for head, _ in said] == ["By shift", "By clean accuracy"]
+    assert [words.split()[0] for words in said[0][1]] == ["flatten", "average"]
+
+
+def test_the_report_says_how_small_a_difference_the_study_decides(results):
+    wanted = tables.outcomes(results)
+    said = build.decidable(results, wanted[0], tables.comparisons(results, wanted)[wanted[0]])
+    assert re.search(r"3 replicates decide a difference in clean accuracy of \d+\.\d\d percentage points", said)
+
+
+# --- figures
+
+
+def words(figure):
+    """Return the words of a figure by where they stand."""
+    legends = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    inside = [text.get_text() for axes in figure.axes for text in (*axes.texts, axes.title, *axes.get_yticklabels())]
+    left = [axes.get_title(loc="left") for axes in figure.axes]
+    return [*legends, *inside, *left]
+
+
+@pytest.mark.parametrize("name", WITH_CONTROL + WITHOUT_CONTROL)
+def test_each_figure_names_each_arm(figures, name):
+    there = [word.split("\n")[0] for word in words(figures[name])]
+    expected = ARMS if name in WITH_CONTROL else ARMS[1:]
+    assert {arm: there.count(arm) for arm in expected} == dict.fromkeys(expected, 1)
+
+
+def test_names_do_not_cover_each_other_and_stay_in_the_picture(figures):
+    for name, figure in figures.items():
+        figure.draw_without_rendering()
+        texts = [text for axes in figure.axes for text in axes.texts]
+        texts += [text for legend in figure.legends for text in legend.get_texts()]
+        boxes = [matplotlib.text.Text.get_window_extent(text) for text in texts]
+        assert not any(a.overlaps(b) for a, b in combinations(boxes, 2)), name
+        assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for box in boxes), name
+        titles = [axes._left_title.get_window_extent() for axes in figure.axes if axes.get_title(loc="left")]
+        assert not any(a.overlaps(b) for a, b in combinations(titles, 2)), name
+
+
+def test_an_arm_has_the_same_colour_in_all_figures(figures):
+    whole = style.palette(ARMS, "max")
+    assert len(set(whole.values())) == len(ARMS)
+    for name in ("under_shift", "tuning"):
+        by_name = {text.get_text(): text.get_color() for text in figures[name].axes[0].texts}
+        assert by_name == whole, name
+    (legend,) = figures["learning"].legends
+    lines = {
+        text.get_text(): line.get_color() for text, line in zip(legend.get_texts(), legend.legend_handles, strict=True)
+    }
+    assert lines == whole
+    assert set(list(whole.values())[1:]) <= {line.get_color() for line in figures["differences"].axes[0].lines}
+
+
+def test_an_arm_keeps_its_colour_in_a_figure_of_some_arms(results):
+    whole, some = style.palette(ARMS, "max"), results.values("accuracy")
+    found = compare({arm: some[arm] for arm in ("max", "mlp")}, "max", rope=0.005)
+    figure = forest.forest({"clean": found}, whole)
+    assert whole["mlp"] in {line.get_color() for line in figure.axes[0].lines}
+    assert whole["flatten"] not in {line.get_color() for line in figure.axes[0].lines}
+
+
+@pytest.mark.parametrize("name", ["under_shift", "tuning"])
+def test_names_of_lines_stay_beside_the_axes(figures, name):
+    figure = figures[name]
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    box = axes.get_window_extent()
+    for text in axes.texts:
+        assert box.y0 - 1 <= text.get_position()[1] * box.height + box.y0 <= box.y1 + 1
+
+
+def test_a_line_is_the_mean_over_seeds_up_to_the_shortest():
+    runs = [curve([0.5, 0.6, 0.7]), curve([0.7, 0.9, 0.9, 0.95, 0.99])]
+    figure = curves.learning({"max": runs}, {"max": "#222222"}, steps_per_epoch=10)
+    for panel in figure.axes[:2]:
+        (line,) = panel.lines
+        assert line.get_xdata().tolist() == [10, 20, 30]
+        assert line.get_ydata() == pytest.approx([40, 25, 20])
+
+
+def test_accuracy_under_a_change_is_drawn_where_it_is(results, figures):
+    lines = {line.get_color(): line for line in figures["under_shift"].axes[0].lines}
+    for arm, colour in style.palette(ARMS, "max").items():
+        expected = [100 * np.mean(list(results.values("shift", f"{m} px")[arm].values())) for m in (0, 1, 2)]
+        assert lines[colour].get_xdata().tolist() == [0, 1, 2]
+        assert lines[colour].get_ydata() == pytest.approx(expected)
+
+
+def test_the_differences_are_drawn_where_they_are(results, figures):
+    axes, accuracy = figures["differences"].axes[0], results.values("accuracy")
+    for arm, colour in list(style.palette(ARMS, "max").items())[1:]:
+        expected = sorted(100 * (accuracy[arm][seed] - accuracy["max"][seed]) for seed in range(3))
+        mine = [line for line in axes.lines if line.get_color() == colour and line.get_marker() == "o"]
+        assert sorted(line.get_xdata()[0] for line in mine) == pytest.approx(expected, abs=0.005)
+
+
+def test_an_arm_that_fails_badly_does_not_flatten_the_others():
+    rng = np.random.default_rng(0)
+    values = {arm: dict(enumerate(0.9 + rng.normal(0, 0.003, 4))) for arm in ("max", "average", "flatten")}
+    values["broken"] = dict(enumerate(0.1 + rng.normal(0, 0.003, 4)))
+    figure = forest.forest({"clean": compare(values, "max", rope=0.005)})
+    low, high = figure.axes[0].get_xlim()
+    assert -10 < low < high < 10
+    assert "\N{MINUS SIGN}80." in "".join(words(figure))
+
+
+@pytest.mark.parametrize(("seeds", "epochs"), [(1, 1), (2, 3)])
+def test_small_studies_are_drawn_without_a_warning(tmp_path, seeds, epochs):
+    small = reported(tmp_path, ("max", "average"), seeds=seeds, epochs=epochs)
+    page = study.write_report(small).read_text(encoding="utf-8")
+    assert "nan" not in " ".join(Page(page).text).replace("\n", " ").split()
+
+
+def test_an_error_of_zero_is_drawn():
+    figure = curves.learning({"max": [curve([1.0, 1.0, 1.0])]}, {"max": "#222222"}, steps_per_epoch=1)
+    assert style.image(figure, "png")
+
+
+def test_a_rate_at_which_training_diverged_is_drawn():
+    grid = {"max": {0.01: [0.5], 0.1: [math.nan]}, "average": {0.01: [0.4], 0.1: [0.3]}}
+    colours = style.palette(grid, "max")
+    assert style.image(curves.tuning(grid, {"max": 0.01, "average": 0.1}, colours, ylabel="loss"), "png")
+
+
+def test_what_cannot_be_drawn_is_refused():
+    with pytest.raises(ValueError, match="forest: comparisons must have at least one entry, got none"):
+        forest.forest({})
+
+
+def test_two_crossed_factors_have_a_picture_of_their_interaction(tmp_path):
+    arms = {
+        f"{trunk}, {head}": study.Arm(small_cnn(head, filters=len(trunk)), factors={"trunk": trunk, "head": head})
+        for trunk in ("strided", "max2")
+        for head in ("max", "flatten")
+    }
+    figure = drawn(reported(tmp_path, arms))["interaction"]
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["strided", "max2"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["max", "flatten"]
+
+
+def test_a_picture_is_saved_twice_the_same_without_a_date(tmp_path):
+    runs, colours = {"max": [curve([0.5, 0.7])], "average": [curve([0.6, 0.8])]}, style.palette(ARMS, "max")
+    first, again = (
+        style.save(curves.learning(runs, colours, steps_per_epoch=9), tmp_path / name) for name in ("first", "again")
+    )
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in again]
+    assert [path.suffix for path in first] == [".png", ".svg"]
+    assert "<dc:date>" not in first[1].read_text()
+    # a PNG's width stands in bytes 16 to 20
+    assert int.from_bytes(first[0].read_bytes()[16:20], "big") == 1800
+
+
+def written(svg):
+    """The texts of a picture with the number of glyphs that are drawn for each, from its SVG.
+
+    In typeset mathematics "$", "_" and "^" have no glyphs.
+    """
+    _, *parts = re.split(r"<!-- (.*) -->", svg)
+    return [
+        (html.unescape(text), drawn.count('<use xlink:href="#DejaVu'))
+        for text, drawn in zip(parts[::2], parts[1::2], strict=True)
+    ]
+
+
+@pytest.mark.parametrize("picture", WITH_CONTROL + WITHOUT_CONTROL)
+def test_names_are_drawn_as_they_are(named, page_of_names, picture):
+    texts = written((named.path / f"{picture}.svg").read_text(encoding="utf-8"))
+    there = SHOWN[:1] + SHOWN[2:] if picture in WITHOUT_CONTROL else SHOWN
+    there = there[:9] if picture == "class_maps" else there
+    assert not [name for name in there if (name, len(name)) not in texts]
+    if picture == "differences":
+        assert ("minus $x_1^2$", len("minus $x_1^2$")) in texts
+
+
+def test_pictures_display_themselves(figures):
+    for figure in figures.values():
+        assert figure._repr_png_().startswith(b"\x89PNG")
+
+
+def test_drawing_leaves_the_reader_s_settings_alone(small):
+    before = dict(matplotlib.rcParams)
+    drawn(small, tried(small))
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_apart_keeps_order_distance_and_what_is_apart_already():
+    values = np.random.default_rng(0).uniform(0, 5, size=12)
+    moved = apart(values, gap=0.7)
+    order = np.argsort(values)
+    assert (np.diff(moved[order]) >= 0.7 - 1e-9).all()
+    assert moved.mean() == pytest.approx(values.mean())
+    assert apart([5, 1, 9], gap=2).tolist() == [5, 1, 9]
+    assert apart([1.0, 1.0, 1.0], gap=2, low=0.0, high=9.0).tolist() == [0, 2, 4]
+    assert apart([8.0, 8.5], gap=2, low=0.0, high=9.0).tolist() == [7, 9]
+
+
+# --- the page
 
 
 class Page(HTMLParser):
@@ -114,50 +454,71 @@ class Page(HTMLParser):
         self.text.append(data)
 
 
-# --- words and tables
+def test_a_page_holds_everything_and_asks_for_nothing(results, page):
+    found, said = Page(page), " ".join(Page(page).text)
+    for part in (
+        "Heads",
+        "Which head?",
+        *ARMS,
+        "Adam(learning_rate=0.01, beta_1=0.9",
+        "One machine.",
+        "Seeds(n=3",
+        np.__version__,
+    ):
+        assert part in said
+    wanted = tables.outcomes(results)
+    for outcome, compared in tables.comparisons(results, wanted).items():
+        assert headline(compared, outcome) in said
+    assert len(found.links) == found.tags.count("img") == 7
+    assert all(link.startswith("data:image/svg+xml;base64,") for link in found.links)
+    assert not {"script", "link", "iframe", "object"} & set(found.tags)
+    assert "url(" not in page
+    assert "@import" not in page
+    assert base64.b64decode(found.links[0].partition(",")[2]).startswith(b"<?xml")
+    summary = page[page.index("<h2>Summary") :].partition("</table>")[0]
+    assert summary.count("<tr") == len(ARMS) + 1
 
 
-@pytest.mark.parametrize(
-    ("values", "rope", "sentence"),
-    [
-        ((0.2, 0.21, 0.22), 0.05, "b is better than a by clean accuracy: +21.00 ["),
-        ((-0.2, -0.21, -0.22), 0.05, "b is worse than a by clean accuracy: -21.00 ["),
-        ((0.001, 0.0, -0.001), 0.05, "b is equivalent to a by clean accuracy: +0.00 ["),
-        ((0.2, 0.0, -0.2), 0.05, "b against a is undecided by clean accuracy: +0.00 ["),
-        ((0.2, 0.2, 0.2), 0.05, "b against a is undecided by clean accuracy: +20.00 [n/a] percentage points. The "),
-        ((0.2, 0.21), 0.05, "b against a is undecided"),
-        ((0.2,), 0.05, "One replicate has no interval"),
-    ],
-)
-def test_a_finding_claims_what_its_interval_shows(values, rope, sentence):
-    control = dict.fromkeys(range(len(values)), 0.5)
-    arm = {i: 0.5 + value for i, value in enumerate(values)}
-    comparison = compare({"a": control, "b": arm}, "a", rope=rope)
-    assert sentence in words.finding(
-        comparison.contrasts[0], words.Outcome("accuracy", "", "clean accuracy"), comparison.rope
-    )
+def test_a_page_begins_with_the_answers_and_one_picture(page):
+    heads = re.findall(r"<h2>(.*?)</h2>", page)
+    assert heads[:4] == ["Answers", "Picture", "Summary", "Figures"] or heads[1:4] == ["Picture", "Summary", "Figures"]
+    assert re.findall(r'alt="(.*?)"', page)[0] == "Accuracy under shift; the tables have the numbers"
 
 
-def test_a_table_is_aligned_and_fits_a_terminal(found):
-    wanted = [words.Outcome(o.measure, o.condition, o.title, o.unit, short=o.measure) for o in tables.outcomes(found)]
-    table = tables.terminal_table(found, tables.comparisons(found, wanted))
-    lines = words.aligned(table.header, table.rows).splitlines()
-    assert len(lines) == 2 + len(HEADS)
-    assert max(map(len, lines)) <= 120
-    assert len({len(line) for line in lines[2:] if "control" not in line}) == 1
+def test_a_page_fits_a_phone_the_night_and_paper(page):
+    for rule in ('name="viewport"', "prefers-color-scheme: dark", "@media print", "max-width: 30rem"):
+        assert rule in page
 
 
-def test_the_summary_has_the_means_by_hand(found):
-    table = tables.summary_table(found, compared(found))
-    column = table.header.index("clean accuracy, %")
-    for name, row in zip(HEADS, table.rows, strict=True):
-        values = found.values("accuracy")[name].values()
-        assert row[column] == f"{100 * sum(values) / len(values):.2f}"
+def test_the_same_in_markdown_with_its_pictures_and_tables_as_files(results, page):
+    text = (results.path / "report.md").read_text(encoding="utf-8")
+    linked = re.findall(r"!\[.*?\]\((.*?)\)", text)
+    assert len(linked) == 7
+    for name in linked:
+        assert (results.path / name).read_bytes().startswith(b"\x89PNG")
+        assert (results.path / name).with_suffix(".svg").is_file()
+    assert all(arm in text for arm in ARMS)
+    assert (results.path / "results.csv").read_text().count("\n") == 1 + len(list(results.rows()))
+    assert (results.path / "tuning.csv").read_text().startswith("arm,learning_rate,seed,criterion\nmax,0.003,0,0.5\n")
 
 
-def test_names_are_no_markup_in_markdown(named):
-    table = tables.summary_table(named, compared(named))
-    lines = words.markdown(table.header, table.rows).splitlines()
+def test_names_are_written_as_they_are(named, page_of_names):
+    found = Page(page_of_names)
+    # in the first column of the summary, of the other measures, and in the list of arms
+    counts = {name: found.text.count(name) for name in SHOWN}
+    assert not {name: count for name, count in counts.items() if count != 3}
+    sentences = " ".join(found.text)
+    for name in (*SHOWN[:1], *SHOWN[2:]):
+        assert f"{name} against $x_1^2$ is undecided" in sentences or f"{name} is " in sentences
+    table = tables.terminal_table(named, {})
+    lines = aligned(table.header, table.rows).splitlines()
+    assert [line.split("  ")[0] for line in lines[2:]] == SHOWN
+    assert len({len(line) for line in lines[1:]}) == 1
+
+
+def test_names_are_no_markup_in_markdown(named, page_of_names):
+    text = (named.path / "report.md").read_text(encoding="utf-8")
+    lines = next(part for part in text.split("\n\n") if part.startswith("| arm |")).splitlines()
     assert len(lines) == 2 + len(NAMES)
     # CommonMark: a backslash before ASCII punctuation stands for the character itself
     names = [re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", line.split(" | ")[0].removeprefix("| ")) for line in lines[2:]]
@@ -166,175 +527,52 @@ def test_names_are_no_markup_in_markdown(named):
     assert not [name for name in bare if set(name) & set("\\`*_{}[]<>$|~&#")]
 
 
-# --- figures
-
-
-def written(figure):
-    """The texts of a picture with the number of glyphs that are drawn for each, from its SVG.
-
-    In typeset mathematics "$", "_" and "^" have no glyphs.
-    """
-    _, *parts = re.split(r"<!-- (.*) -->", style.image(figure, "svg").decode())
-    return [
-        (html.unescape(text), drawn.count('<use xlink:href="#DejaVu'))
-        for text, drawn in zip(parts[::2], parts[1::2], strict=True)
-    ]
-
-
-def test_names_are_drawn_as_they_are(named):
-    pictures_ = drawn(named)
-    # the forest plot breaks its labels into lines, the maps have a caption below the name
-    for picture in ("under_shift", "learning"):
-        texts = written(pictures_[picture])
-        assert not [name for name in SHOWN if (name, len(name)) not in texts], picture
-    labels = [label.get_text() for label in pictures_["differences"].axes[0].get_yticklabels()]
-    assert set(labels) == {f"{name}\nminus $x_1^2$" for name in SHOWN if name != "$x_1^2$"}
-
-
-def test_names_of_lines_do_not_cover_each_other_and_stay_in_the_picture(found):
-    figure = drawn(found)["under_shift"]
-    figure.draw_without_rendering()
-    boxes = [matplotlib.text.Text.get_window_extent(text) for axes in figure.axes for text in axes.texts]
-    assert len(boxes) == len(HEADS)
-    assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
-    assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for box in boxes)
-
-
-def test_an_arm_has_the_same_colour_in_figures_of_some_arms():
-    whole = style.palette(HEADS, "max")
-    assert len(set(whole.values())) == len(HEADS)
-    runs = [[{"accuracy": 0.5, "valid_accuracy": 0.5, "cpu_seconds": 1.0}]]
-    figure = curves.learning({"average": runs}, whole, steps_per_epoch=1)
-    assert whole["average"] in {line.get_color() for axes in figure.axes for line in axes.lines}
-
-
-def test_a_line_is_the_mean_over_replicates_up_to_the_shortest():
-    runs = [
-        [{"accuracy": 1 - e, "valid_accuracy": 1 - e / 2, "cpu_seconds": 1.0} for e in errors]
-        for errors in ((0.4, 0.2, 0.1), (0.6, 0.4, 0.3, 0.2, 0.1))
-    ]
-    axes = curves.learning({"max": runs}, {"max": "#000000"}, steps_per_epoch=7).axes
-    assert axes[0].lines[0].get_xdata().tolist() == [7, 14, 21]
-    assert axes[0].lines[0].get_ydata() == pytest.approx([50, 30, 20])
-    assert axes[1].lines[0].get_ydata() == pytest.approx([25, 15, 10])
-
-
-def test_the_differences_are_drawn_where_they_are(found):
-    comparison = found.compare("accuracy")
-    axes = forest.forest({"accuracy": comparison}).axes[0]
-    expected = sorted(100 * d for contrast in comparison.contrasts for d in contrast.differences.values())
-    dots = sorted(line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o" and len(line.get_xdata()))
-    assert dots == pytest.approx(expected, abs=0.005)
-
-
-def test_an_arm_that_fails_does_not_flatten_the_others():
-    values = {"a": {}, "b": {}, "bad": {}}
-    for i in range(4):
-        values["a"][i], values["b"][i], values["bad"][i] = 0.9, 0.9 + 0.002 * i, 0.1 + 0.01 * i
-    axes = forest.forest({"accuracy": compare(values, "a", rope=0.005)}).axes[0]
-    assert axes.get_xlim()[1] < 5
-    assert any("78.5" in text.get_text() for text in axes.texts)
-
-
-@pytest.mark.parametrize(("seeds", "epochs"), [(1, 1), (2, 3)])
-def test_small_studies_are_drawn_without_a_warning(tmp_path, seeds, epochs):
-    small = results(tmp_path, arms=("max", "average"), seeds=seeds, epochs=epochs)
-    for figure in drawn(small).values():
-        assert style.image(figure, "png")
-
-
-def test_an_error_of_zero_is_drawn():
-    perfect = [[{"accuracy": 1.0, "valid_accuracy": 1.0, "cpu_seconds": 1.0}] * 3]
-    assert style.image(curves.learning({"max": perfect}, {"max": "#000000"}, steps_per_epoch=1), "png")
-
-
-def test_what_cannot_be_drawn_is_refused():
-    with pytest.raises(ValueError, match="forest: comparisons must have at least one entry, got none"):
-        forest.forest({})
-
-
-def test_a_picture_is_saved_twice_the_same_without_a_date(found, tmp_path):
-    first = style.save(drawn(found)["under_shift"], tmp_path / "first")
-    again = style.save(drawn(found)["under_shift"], tmp_path / "again")
-    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in again]
-    assert [path.suffix for path in first] == [".png", ".svg"]
-    assert "<dc:date>" not in first[1].read_text()
-    # a PNG's width stands in bytes 16 to 20
-    assert int.from_bytes(first[0].read_bytes()[16:20], "big") == 1800
-
-
-def test_pictures_display_themselves(found):
-    for figure in drawn(found).values():
-        assert figure._repr_png_().startswith(b"\x89PNG")
-
-
-def test_drawing_leaves_the_reader_s_settings_alone(found):
-    before = dict(matplotlib.rcParams)
-    drawn(found)
-    assert dict(matplotlib.rcParams) == before
-
-
-def test_a_confusion_counts_by_true_class():
-    assert pictures.confusion(np.array([0, 1, 1, 2]), np.array([0, 0, 1, 2]), 3).tolist() == [
-        [0.5, 0.5, 0], [0, 1, 0], [0, 0, 1],
-    ]  # fmt: skip
-
-
-def test_apart_keeps_order_distance_and_what_is_apart_already():
-    values = np.random.default_rng(0).uniform(0, 5, size=12)
-    moved = apart(values, gap=0.7)
-    order = np.argsort(values)
-    assert (np.diff(moved[order]) >= 0.7 - 1e-9).all()
-    assert moved.mean() == pytest.approx(values.mean())
-    assert apart([5, 1, 9], gap=2).tolist() == [5, 1, 9]
-    assert apart([1.0, 1.0, 1.0], gap=2, low=0.0, high=9.0).tolist() == [0, 2, 4]
-    assert apart([8.0, 8.5], gap=2, low=0.0, high=9.0).tolist() == [7, 9]
-
-
-# --- the page
-
-
-def test_a_page_holds_everything_and_asks_for_nothing(found):
-    path = study.write_report(found, title="Heads", question="Which head?", notes=["One machine."])
-    text = path.read_text(encoding="utf-8")
-    parsed, said = Page(text), " ".join(Page(text).text)
-    for part in ("Which head?", *HEADS, "One machine.", np.__version__, "Seeds(n=4, first=0)", "noise: 36 training"):
-        assert part in said
-    for outcome, comparison in compared(found).items():
-        assert words.headline(comparison, outcome) in said
-    assert len(parsed.links) == parsed.tags.count("img") == 6
-    assert all(link.startswith("data:image/svg+xml;base64,") for link in parsed.links)
-    assert not {"script", "link", "iframe", "object"} & set(parsed.tags)
-    assert "url(" not in text
-    assert "@import" not in text
-    assert base64.b64decode(parsed.links[0].partition(",")[2]).startswith(b"<?xml")
-    assert (path.parent / "report.md").read_text().startswith("# Heads")
-
-
 def test_what_people_wrote_is_never_markup(tmp_path):
     evil = "<script>alert('1')</script>"
-    made = results(tmp_path, arms=("max", evil), seeds=2)
-    made = engine.replace(made, description={**made.description, "command": evil, "environment": {evil: evil}})
+    arms = {"max": None, evil: study.Arm(small_cnn(), about=evil, factors={evil: evil})}
+    made = reported(tmp_path, arms, seeds=2, name=evil)
+    made.description.update(command=f"python {evil}", warnings=[evil], environment={evil: evil})
     text = study.write_report(made, title=evil, question=evil, notes=[evil], names={"accuracy": evil}).read_text()
     assert "<script" not in text
     assert evil in "".join(Page(text).text)
+    prose = re.sub(r"```sh.*?```", "", (tmp_path / "report.md").read_text(), flags=re.DOTALL)
+    assert "<script" not in re.sub(r"\\.", "", prose)
 
 
-def test_a_page_is_the_same_for_the_same_study(found):
-    first = study.write_report(found, title="Heads").read_bytes()
-    assert study.write_report(found, title="Heads").read_bytes() == first
+def test_a_page_is_the_same_for_the_same_study_and_made_from_the_ledger_alone(small, monkeypatch):
+    monkeypatch.setattr(train, "fit", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr("minicnn.data.load", lambda *_, **__: pytest.fail("loaded"))
+    first = study.write_report(small).read_bytes()
+    for file in (*small.path.glob("*.png"), *small.path.glob("report.*")):
+        file.unlink()
+    assert study.write_report(study.open_results(small.path)).read_bytes() == first
+    assert b"Where the score of class" in first
 
 
-def test_an_incomplete_study_says_so(tmp_path):
-    made = results(tmp_path, arms=("max", "average"), seeds=2)
-    missing = engine.replace(made, trials=made.trials[:3], missing=1)
-    assert "1 trials have not been run" in study.write_report(missing).read_text()
+def weights(planned):
+    return planned.net.init(np.random.default_rng(0), (6, 6, 1))
 
 
-def test_numbers_get_a_minus_and_names_keep_their_hyphens():
-    assert (
-        page.typeset("-0.50 [-1.00, +0.20] max-average") == "\N{MINUS SIGN}0.50 [\N{MINUS SIGN}1.00, +0.20] max-average"
-    )
+def test_trials_that_are_missing_or_have_failed_are_said(tmp_path):
+    def outcome(planned):
+        if planned.replicate == 2:
+            return None
+        if (planned.arm, planned.replicate) == ("average", 1):
+            return trial.Outcome(planned.id, error="Traceback ...\nFloatingPointError: <the loss> became NaN")
+        right = {"predictions": planned.source.test.labels}
+        return trial.Outcome(
+            planned.id, values=[("test", "accuracy", "", 0.9)], per_image=right, params=weights(planned)
+        )
+
+    study.write_report(ledger(tmp_path, heads_study(("max", "average")), outcome))
+    said = " ".join(Page((tmp_path / "report.html").read_text()).text)
+    assert "average, seed 1: FloatingPointError: <the loss> became NaN" in said
+    assert "2 trials have not been run" in said
+
+
+def test_names_keep_their_hyphens_and_numbers_get_a_minus(page):
+    assert "global-max-average" in page
+    assert "\N{MINUS SIGN}0." in page
 
 
 def test_the_environment_is_known():
@@ -345,7 +583,7 @@ def test_the_environment_is_known():
 
 
 def test_drawing_libraries_wait_until_they_are_used():
-    heavy = "matplotlib", "jinja2", "statsmodels", "scipy"
+    heavy = "matplotlib", "jinja2", "statsmodels", "scipy", "sklearn", "pandas", "joblib", "distributed"
     code = f"import sys, minicnn.study.report.build; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

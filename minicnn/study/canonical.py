@@ -20,25 +20,41 @@ SCHEMA = 1
 def canonical(value: Any) -> str:
     """Return a record, or a function, as text; equal configurations have equal texts.
 
-    A function is described by its name, its code and its constants, so that editing it gives another text.
-    Raises TypeError for what is neither a function nor a registered record.
+    A function is described by its name, its code, its defaults and the values it closes over, so that editing it gives
+    another text; what it calls is not looked at. Raises TypeError for what is neither a function nor a registered
+    record, as a value or closed over.
 
     >>> canonical(abs)
     'builtins.abs'
     """
     if inspect.isroutine(value):
-        code = getattr(value, "__code__", None)
-        name = f"{value.__module__}.{value.__qualname__}"
-        defaults = repr(getattr(value, "__defaults__", None))
-        return f"{name} {_digest(_code(code), defaults.encode())[:16]}" if code else name
+        function: Any = value
+        code = getattr(function, "__code__", None)
+        name = f"{function.__module__}.{function.__qualname__}"
+        if code is None:
+            return name
+        closed = [_closed(cell.cell_contents) for cell in function.__closure__ or ()]
+        rest = json.dumps([repr(function.__defaults__), repr(function.__kwdefaults__), closed])
+        return f"{name} {_digest(_code(code), rest.encode())[:16]}"
     return records.to_json(value)
+
+
+def _closed(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"{value.shape} {value.dtype} {_digest(np.ascontiguousarray(value).tobytes())}"
+    return data_digest(value) if isinstance(value, Dataset) else canonical(value)
 
 
 def _code(code: Any) -> bytes:
     """Return a function's instructions and constants; those of functions inside it, without their addresses."""
-    constants = [_code(c).hex() if inspect.iscode(c) else repr(c) for c in code.co_consts]
+    constants = [_code(c).hex() if inspect.iscode(c) else _constant(c) for c in code.co_consts]
     instructions: bytes = code.co_code
     return instructions + json.dumps([constants, code.co_names]).encode()
+
+
+def _constant(value: Any) -> str:
+    # the order of a set of strings differs from one process to the next
+    return repr(sorted(map(repr, value))) if isinstance(value, frozenset) else repr(value)
 
 
 def trial_id(configuration: Mapping[str, Any]) -> str:

@@ -62,6 +62,7 @@ def check(
     partial: Collection[str] = (),
     same_as: Mapping[str, str] | None = None,
     twins: Mapping[str, str] | None = None,
+    recipes: Mapping[str, object] | None = None,
 ) -> tuple[Finding, ...]:
     """Return everything that the checks of this module find; arms that do not fit the data are not looked at further.
 
@@ -81,6 +82,8 @@ def check(
         Arms that are declared to be the same function as another one.
     twins : mapping of str to str
         Arms that are compared with another one than the control.
+    recipes : mapping
+        How each arm is trained; one net may be trained in different ways.
     """
     unfit = misfits(nets, input_shape, classes)
     fit = {name: net for name, net in nets.items() if not any(name in finding.arms for finding in unfit)}
@@ -89,7 +92,7 @@ def check(
     return (
         *unfit,
         *unread(fit, input_shape, partial=partial),
-        *same_functions(fit, input_shape, same_as=same_as),
+        *same_functions(fit, input_shape, same_as=same_as, recipes=recipes),
         *initializers(fit),
         *unequal_sizes(fit, input_shape, control=control, twins=twins),
     )
@@ -151,19 +154,25 @@ def _unseen(net: Layer, shape: Shape) -> list[str]:
 DECLARE = "or Arm(net, reads_all=False) if that is meant."
 
 
-def same_functions(nets: Nets, input_shape: Shape, *, same_as: Mapping[str, str] | None = None) -> tuple[Finding, ...]:
+def same_functions(
+    nets: Nets,
+    input_shape: Shape,
+    *,
+    same_as: Mapping[str, str] | None = None,
+    recipes: Mapping[str, object] | None = None,
+) -> tuple[Finding, ...]:
     """Return the arms that are one function under different names, and declared ones that are not found to be.
 
-    See `same_function` for what is found.
+    See `same_function` for what is found. Arms with different `recipes` are different, whatever their nets.
     """
-    declared = dict(same_as or {})
+    declared, recipes = dict(same_as or {}), recipes or {}
     found = [_unknown(arm, other, nets) for arm, other in declared.items() if {arm, other} - set(nets)]
     for one, two in itertools.combinations(nets, 2):
         if _is_declared(one, two, declared):
             if not same_function(nets[one], nets[two], input_shape):
                 text = f"Study: same_as must name an arm of the same function, got {one!r} and {two!r}, which differ."
                 found.append(Finding("function", (one, two), f"{text} Leave it out.", refused=False))
-        elif same_function(nets[one], nets[two], input_shape):
+        elif recipes.get(one) == recipes.get(two) and same_function(nets[one], nets[two], input_shape):
             text = f"Study: arms must be different functions, got {one!r} and {two!r}, which are the same one."
             fix = f"Leave one out, or declare it with Arm(net, same_as={one!r}): it must then come out equivalent."
             found.append(Finding("function", (one, two), f"{text} {fix}"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -32,29 +33,27 @@ def checked(study: Specification) -> list[str]:
         if hasattr(measure, "check"):
             measure.check(parts)
     arms = {name: study.arm(name) for name in study.arms}
-    _check_different(arms, study.recipe)
+    recipes = {name: recipe_text(arm.recipe or study.recipe) for name, arm in arms.items()}
+    _check_distinct({name: (canonical.canonical(arm.net), recipes[name]) for name, arm in arms.items()})
     found = checks.check(
         {name: arm.net for name, arm in arms.items()},
         parts.train.images.shape[1:],
         len(parts.classes),
         partial={name for name, arm in arms.items() if not arm.reads_all},
         same_as={name: arm.same_as for name, arm in arms.items() if arm.same_as},
+        recipes=recipes,
     )
     checks.refuse(found)
     return [str(finding) for finding in found]
 
 
-def _check_different(arms: Mapping[str, Arm], recipe: Recipe) -> None:
-    """Raise ValueError for two arms of one net and one recipe: they would be the same trials."""
-    seen: dict[str, str] = {}
-    for name, arm in arms.items():
-        text = f"{canonical.canonical(arm.net)} {recipe_text(arm.recipe or recipe)}"
-        if text in seen:
+def _check_distinct(arms: Mapping[str, Any]) -> None:
+    """Raise ValueError for two arms that would be the same trials: an A/A control needs another form of the net."""
+    for one, two in itertools.combinations(arms, 2):
+        if arms[one] == arms[two]:
             raise ValueError(
-                f"Study: arms must differ in net or recipe, got the same ones for {seen[text]!r} and {name!r}. "
-                "Leave one out; an A/A control has another form of the same function."
+                f"Study: arms must differ in net or recipe, got {one!r} and {two!r}, which are equal. Leave one out."
             )
-        seen[text] = name
 
 
 def run(

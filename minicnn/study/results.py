@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -117,8 +118,15 @@ class Results:
     def compare(
         self, measure: str = "accuracy", condition: str = "", *, pairs: str = "control", confidence: float = 0.95
     ) -> Comparison:
-        """Compare each arm with its control, or, with pairs="all", every two arms, by simultaneous intervals."""
-        values = {arm: by for arm, by in self.values(measure, condition).items() if by}
+        """Compare each arm with its control, or, with pairs="all", every two arms, by simultaneous intervals.
+
+        Values that are not finite, such as a consistency where no image is correct, count as missing.
+        """
+        finite = {
+            arm: {replicate: value for replicate, value in by.items() if math.isfinite(value)}
+            for arm, by in self.values(measure, condition).items()
+        }
+        values = {arm: by for arm, by in finite.items() if by}
         controls = {a: c for a, c in self.description["controls"].items() if a in values and c in values}
         options: dict[str, Any] = {
             "rope": self.description["rope"].get(measure, 0.005),

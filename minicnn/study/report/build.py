@@ -151,13 +151,20 @@ def settings(results: Results) -> dict[str, str]:
         "data": f"{data['name']}: {data['train']:,} training, {data['valid']:,} validation, {data['test']:,} test "
         f"images of {size}, {len(data['classes'])} classes; digest {data['digest'][:12]}",
         "replicates": f"{results.replicates!r}, seeds {', '.join(map(str, d['seeds']))}",
-        "optimizer": recipe["optimizer"],
+        "optimizer": _as_written(recipe["optimizer"]),
         "epochs, batch": f"{recipe['epochs']}, {recipe['batch_size']} images; the last parameters are tested",
         "label smoothing": f"{recipe['label_smoothing']:g}",
-        "augmentation": str(recipe["augment"]),
-        "tuning": d["tune"] or "none",
+        "augmentation": _as_written(recipe["augment"]),
+        "tuning": _as_written(d["tune"]),
         "equivalence": ", ".join(f"{measure} ±{rope:g}" for measure, rope in d["rope"].items()),
     }
+
+
+def _as_written(record: str | None) -> str:
+    """Return a record as Python writes it; a function, which is no record, as the ledger has it."""
+    if record is None:
+        return "none"
+    return repr(records.from_json(record)) if record.startswith("{") else record
 
 
 def _about(arm: Mapping[str, Any]) -> str:

@@ -92,7 +92,8 @@ def tuning(
     figure, (axes,) = panels("Learning rates tried on validation images", height=4.2)
     ends = {}
     for arm, by_rate in grid.items():
-        rates = sorted(by_rate)
+        # without the rates at which training has diverged
+        rates = [rate for rate in sorted(by_rate) if np.isfinite(by_rate[rate]).all()]
         means = [float(np.mean(by_rate[rate])) for rate in rates]
         axes.plot(rates, means, color=colours[arm], linewidth=1.6, marker="o", markersize=4)
         best = chosen[arm]

@@ -43,7 +43,13 @@ def apart(values: ArrayLike, gap: float, low: float = -np.inf, high: float = np.
 
 
 def name_lines(axes: Axes, ends: Mapping[str, tuple[float, float]], colours: Mapping[str, str]) -> None:
-    """Write the name of each line to the right of `axes`, connected to its end (x, y), after the layout is final."""
+    """Write the name of each line to the right of `axes`, connected to its end (x, y), after the layout is final.
+
+    A line whose end is not a number has no name.
+    """
+    ends = {name: end for name, end in ends.items() if np.isfinite(end).all()}
+    if not ends:
+        return
     box = axes.get_window_extent()
     heights = axes.transData.transform(list(ends.values()))[:, 1]
     shares = (apart(heights, 15 * _pixels_per_point(axes), box.y0, box.y1) - box.y0) / box.height

@@ -77,9 +77,13 @@ def _listed(items: Mapping[str, Any]) -> str:
 
 
 def typeset(text: str) -> str:
-    r"""Replace the hyphen of negative numbers by a minus sign.
+    r"""Replace the hyphen of negative numbers, as differences and intervals have them, by a minus sign.
+
+    Names are left as they are, also those that begin like a number.
 
     >>> typeset("-0.50 [-1.00, +0.20] max-average").count("\N{MINUS SIGN}")
     2
+    >>> typeset("-5 against max-1")
+    '-5 against max-1'
     """
-    return re.sub(r"(?<![^\s\[(])-(?=\d)", "\N{MINUS SIGN}", text)
+    return re.sub(r"(?<!\S)-(?=\d+\.\d+ \[)|(?<=\[)-(?=\d)|(?<=, )-(?=\d+\.\d+\])", "\N{MINUS SIGN}", text)

@@ -131,7 +131,7 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     | a\_b | 10 |
     """
     marks = ("---", *("---:" for _ in header[1:]))
-    lines = [tuple(map(unmarked, header)), marks, *((unmarked(name), *rest) for name, *rest in rows)]
+    lines = [tuple(map(unmarked, header)), marks, *(tuple(map(unmarked, row)) for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
