@@ -26,6 +26,7 @@ matplotlib = pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
 
 from minicnn.study.report import curves, forest, style
+from minicnn.study.report import figures as report_figures
 from minicnn.study.report.label_layout import apart
 
 ARMS = (
@@ -53,14 +54,14 @@ def drawn(results, grid=None):
 
 def made(results, grid=None):
     wanted = tables.outcomes(results)
-    return build.figures(results, tables.comparisons(results, wanted), wanted, grid or {})
+    return report_figures.figures(results, tables.comparisons(results, wanted), wanted, grid or {})
 
 
 @contextlib.contextmanager
 def drawn_before(figures):
     """Let a report use figures that have been drawn; drawing takes seconds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build, "figures", lambda *_: figures)
+        patch.setattr(report_figures, "figures", lambda *_: figures)
         yield
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minicnn import records
 from minicnn.files import atomic_write
 from minicnn.hints import explained
 from minicnn.study.report import figures, page, style, tables
