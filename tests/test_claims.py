@@ -187,6 +187,15 @@ def test_moved_images_touch_the_border_and_lose_nothing(down, across):
         assert np.sort(before, axis=None).tolist() == np.sort(after, axis=None).tolist()
 
 
+def test_the_first_claim_compares_nets_of_one_learning_rate():
+    study = CLAIMS[0].study(DIGITS)
+    assert study.controls() == {"max (0.01)": "average (0.01)", "max (0.03)": "average (0.03)"}
+    assert study.tune is None
+    for name, arm in study.arms.items():
+        assert arm.recipe.optimizer.learning_rate.peak == arm.factors["rate"]
+        assert f"{arm.factors['rate']:g}" in name
+
+
 def test_the_nets_of_the_cost_claim_differ_in_their_poolings_alone():
     pooled = DIGITS.pooled("max2", "global-average")
     kinds = [type(layer).__name__ for layer in nets.without_pooling(pooled).trunk.layers]
@@ -282,4 +291,8 @@ def test_a_dry_run_trains_and_writes_nothing(tmp_path, capsys, monkeypatch):
 def test_the_command_runs_chosen_claims(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(nets.SETTINGS, "digits", TINY)
     assert command.main(["--claims", "8", "--out", str(tmp_path)]) == 0
-    assert "CONTRADICTED: A CNN has more trainable numbers" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert (
+        "8  A CNN has more trainable numbers than a plain net.\n   CONTRADICTED (4 of 4 effects contradicted)"
+        in printed
+    )

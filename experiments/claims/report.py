@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -41,12 +42,25 @@ def amount(effect: Effect) -> str:
     return f"{before}{mean} [{ends}]{after}"
 
 
+def tally(found: Judgement) -> str:
+    """Return how many effects have which verdict.
+
+    >>> effect = Effect("time", 2.0, 1.9, 2.1, 1.05, "times", "supported")
+    >>> tally(Judgement("supported", (effect, effect), ""))
+    '2 of 2 effects supported'
+    """
+    count = Counter(effect.verdict for effect in found.effects)
+    total = len(found.effects)
+    parts = [f"{count[word]} {word}" for word in ("supported", "contradicted", "undecided") if count[word]]
+    return ", ".join([parts[0].replace(" ", f" of {total} effects ", 1), *parts[1:]]) if parts else "no effects"
+
+
 def table(judged: Judged) -> str:
     """Return all claims as text for a terminal."""
     width = max((len(e.what) for j in judged.values() for e in j.effects), default=0)
     lines = []
     for claim, found in judged.items():
-        lines += [f"{claim.number}  {found.verdict.upper()}: {claim.lesson}"]
+        lines += [f"{claim.number}  {claim.lesson}", f"   {found.verdict.upper()} ({tally(found)})"]
         lines += [f"     {e.what:{width}}  {amount(e):32}  {e.verdict}".rstrip() for e in found.effects]
         lines += [textwrap.fill(found.sentence, WIDTH, initial_indent="   ", subsequent_indent="   "), ""]
     return "\n".join([*lines, textwrap.fill(READING, WIDTH)])
@@ -55,10 +69,16 @@ def table(judged: Judged) -> str:
 def markdown(judged: Judged, title: str, provenance: Mapping[str, str]) -> str:
     """Return all claims as Markdown, with what the results depend on."""
     lines = [f"# {title}", "", "![All effects](claims.png)", "", READING, ""]
-    lines += ["| | the lesson says | verdict |", "|---:|---|---|"]
-    lines += [f"| {c.number} | {c.lesson} | **{j.verdict}** |" for c, j in judged.items()]
+    lines += ["| | the lesson says | verdict | effects |", "|---:|---|---|---|"]
+    lines += [f"| {c.number} | {c.lesson} | **{j.verdict}** | {tally(j)} |" for c, j in judged.items()]
     for claim, found in judged.items():
-        lines += ["", f"## {claim.number}. {claim.lesson}", "", f"Verdict: **{found.verdict}**. {found.sentence}", ""]
+        lines += [
+            "",
+            f"## {claim.number}. {claim.lesson}",
+            "",
+            f"**{found.verdict}** ({tally(found)}). {found.sentence}",
+            "",
+        ]
         lines += [f"Test: {claim.test}", "", "| effect | | margin | verdict |", "|---|---:|---:|---|"]
         lines += [f"| {e.what} | {amount(e)} | {_margin(e)} | {e.verdict}{_note(e)} |" for e in found.effects]
     lines += ["", "## Provenance", "", *(f"- {name}: {value}" for name, value in provenance.items())]

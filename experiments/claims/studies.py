@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from experiments.claims import measures
@@ -12,20 +13,38 @@ from minicnn.study.matching import match
 from minicnn.study.measures import Measure, Noisy, Rotated, Shifted, accuracy
 from minicnn.study.spec import Arm
 from minicnn.study.study import Study
+from minicnn.study.tuning import with_rate
 
 STRIDES = (1, 2, 3)
+RATES = (0.01, 0.03)
 
 
 def keeps(setting: Setting) -> Study:
-    """Two nets that differ in their pooling alone, tested on noisy images and on a grey background."""
-    arms: dict[str, Layer | Arm] = {"max": setting.pooled("max2"), "average": setting.pooled("average2")}
+    """Two nets that differ in their pooling alone, tested on noisy images and on grey backgrounds.
+
+    How a net takes a background that it was not trained on depends on its learning rate, too. So there is a pair of
+    nets for each rate, and no rate is chosen.
+    """
+    recipe = setting.recipe
+    arms: dict[str, Layer | Arm] = {
+        f"{name} ({rate:g})": Arm(
+            setting.pooled(trunk),
+            replace(recipe, optimizer=with_rate(recipe.optimizer, rate)),
+            factors={"pooling": name, "rate": rate},
+            control=f"average ({rate:g})",
+            # the same net, trained at another rate: no control, but the check of a study has to know
+            same_as="" if rate == RATES[0] else f"{name} ({RATES[0]:g})",
+        )
+        for rate in RATES
+        for name, trunk in (("average", "average2"), ("max", "max2"))
+    }
     found: dict[str, Measure] = {
         "accuracy": accuracy,
         "maps": measures.PooledMaps(),
         "background": measures.BrightBackground(),
         "noise": Noisy((0, 0.2, 0.4)),
     }
-    return setting.study("keeps", arms, "average", found)
+    return replace(setting, tune=None).study("keeps", arms, f"average ({RATES[0]:g})", found)
 
 
 def robust(setting: Setting) -> Study:
