@@ -124,7 +124,7 @@ def test_multiply_adds_are_counted_and_times_are_used_as_measured(monkeypatch):
 
 def test_ratios_of_times_are_those_of_the_clock(monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(speed.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(speed.time, "process_time", lambda: now[0])
     drift = iter(range(1, 1000))  # the machine becomes slower and slower
 
     def passing(seconds):
@@ -296,3 +296,8 @@ def test_the_command_runs_chosen_claims(tmp_path, capsys, monkeypatch):
         "8  A CNN has more trainable numbers than a plain net.\n   CONTRADICTED (4 of 4 effects contradicted)"
         in printed
     )
+
+
+def test_a_small_share_is_written_as_one_over_a_number():
+    assert report.amount(counted("c", 160, 334_080)) == "x1/2,088"
+    assert report.amount(counted("c", 3, 2)) == "x1.5"

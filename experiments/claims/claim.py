@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from experiments.claims.nets import Setting
@@ -48,11 +48,12 @@ class Effect:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What was found about a claim."""
+    """What was found about a claim; `rates` are the learning rates that tuning has chosen, by arm."""
 
     verdict: Verdict
     effects: tuple[Effect, ...]
     sentence: str
+    rates: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -29,14 +29,20 @@ def judge_keeps(setting: Setting, results: Results) -> Judgement:
         *contrasts(results, "background", "mean", what="accuracy on grey backgrounds, {arm} - {control}"),
         *contrasts(results, "noise", "mean", what="accuracy with noise, {arm} - {control}", less=True),
     ]
-    kept = {name: _percent(means(results, "maps", name), 0) for name in ("peak", "noise", "background")}
+    peak = _percent(means(results, "maps", "peak"), 0)
+    noise, background = (_percent(_by_pooling(means(results, "maps", name)), 0) for name in ("noise", "background"))
     grey, noisy = (_percent(means(results, name, "mean"), 1) for name in ("background", "noise"))
     return judgement(
         effects,
-        f"In brackets: the learning rate. Share kept of the strongest activation: {kept['peak']}; of noise: "
-        f"{kept['noise']}; of a grey background in windows with a stroke: {kept['background']}. Accuracy on grey "
-        f"backgrounds: {grey}; with noise: {noisy}.",
+        f"In brackets: the learning rate. Share kept of the strongest activation: {peak}; of noise: {noise}; of a grey "
+        f"background in windows with a stroke: {background}. Accuracy on grey backgrounds: {grey}; with noise: "
+        f"{noisy}.",
     )
+
+
+def _by_pooling(values: Mapping[str, float]) -> dict[str, float]:
+    """Return values that do not depend on the learning rate under the name of the pooling alone."""
+    return {arm.partition(" (")[0]: value for arm, value in values.items()}
 
 
 def _percent(values: Mapping[str, float], digits: int) -> str:
@@ -61,12 +67,12 @@ def judge_cost(setting: Setting) -> Judgement:
     times = speed.compared(nets, setting.shape, setting.rounds)
     effects = [
         counted("multiply-adds, without / with pooling", adds["without"], adds["with"], margin=FASTER),
-        *(ratio(f"time of {what}, without / with pooling", times[what], FASTER) for what in times),
+        *(ratio(f"CPU time of {what}, without / with pooling", times[what], FASTER) for what in times),
     ]
     return judgement(
         effects,
         f"The same convolutions without their two poolings take {effects[0].mean:.1f} times the multiply-adds, "
-        f"{effects[1].mean:.1f} times the time of a training step and {effects[2].mean:.1f} times that of a "
+        f"{effects[1].mean:.1f} times the CPU time of a training step and {effects[2].mean:.1f} times that of a "
         "prediction; the number of parameters is equal.",
     )
 

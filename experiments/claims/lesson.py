@@ -22,8 +22,9 @@ CLAIMS = (
         2,
         "cost",
         "Pooling cuts computation and speeds up training and prediction.",
-        "A net with two 2x2 max poolings and the same one without them: multiply-adds counted, and the times of a "
-        "training step and of a prediction for 64 images measured in turn, the ratio of medians per round.",
+        "A net with two 2x2 max poolings and the same one without them: multiply-adds counted, and the CPU times "
+        "of a training step and of a prediction for 64 images on one thread, measured in turn; the ratio of medians "
+        "per round.",
         None,
         judges.judge_cost,
     ),

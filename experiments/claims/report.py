@@ -36,7 +36,8 @@ def amount(effect: Effect) -> str:
     form = "{:.2f}" if effect.unit == "times" else "{:+.2f}"
     before, after = ("x", "") if effect.unit == "times" else ("", " points")
     if effect.low == effect.high:
-        return f"{before}{effect.mean:.3g}{after}"
+        small = effect.unit == "times" and 0 < effect.mean < 0.01
+        return f"x1/{1 / effect.mean:,.0f}" if small else f"{before}{effect.mean:.3g}{after}"
     mean, low, high = (form.format(value) for value in (effect.mean, effect.low, effect.high))
     ends = "no interval" if math.isnan(effect.low) else f"{low}, {high}"
     return f"{before}{mean} [{ends}]{after}"
@@ -61,9 +62,18 @@ def table(judged: Judged) -> str:
     lines = []
     for claim, found in judged.items():
         lines += [f"{claim.number}  {claim.lesson}", f"   {found.verdict.upper()} ({tally(found)})"]
-        lines += [f"     {e.what:{width}}  {amount(e):32}  {e.verdict}".rstrip() for e in found.effects]
-        lines += [textwrap.fill(found.sentence, WIDTH, initial_indent="   ", subsequent_indent="   "), ""]
+        for effect in found.effects:
+            lines += [f"     {effect.what:{width}}  {amount(effect):32}  {effect.verdict}"]
+            lines += [_filled(effect.note, "       ")] if effect.verdict == "undecided" and effect.note else []
+        lines += [_filled(found.sentence, "   "), ""]
     return "\n".join([*lines, textwrap.fill(READING, WIDTH)])
+
+
+def _filled(text: str, indent: str) -> str:
+    """Return text in lines; a number is not parted from its percent sign."""
+    joined = text.replace(" %", "\N{NO-BREAK SPACE}%")
+    filled = textwrap.fill(joined, WIDTH, initial_indent=indent, subsequent_indent=indent)
+    return filled.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def markdown(judged: Judged, title: str, provenance: Mapping[str, str]) -> str:
@@ -79,7 +89,11 @@ def markdown(judged: Judged, title: str, provenance: Mapping[str, str]) -> str:
             f"**{found.verdict}** ({tally(found)}). {found.sentence}",
             "",
         ]
-        lines += [f"Test: {claim.test}", "", "| effect | | margin | verdict |", "|---|---:|---:|---|"]
+        lines += [f"Test: {claim.test}", ""]
+        if found.rates:
+            rates = "; ".join(f"{arm} {rate:g}" for arm, rate in found.rates.items())
+            lines += [f"Learning rates, chosen on validation images: {rates}.", ""]
+        lines += ["| effect | | margin | verdict |", "|---|---:|---:|---|"]
         lines += [f"| {e.what} | {amount(e)} | {_margin(e)} | {e.verdict}{_note(e)} |" for e in found.effects]
     lines += ["", "## Provenance", "", *(f"- {name}: {value}" for name, value in provenance.items())]
     return "\n".join(lines) + "\n"
@@ -121,7 +135,7 @@ def picture(judged: Judged, title: str) -> Figure:
     groups = {unit: group for unit, group in groups.items() if group}
     if not groups:
         raise ValueError("picture: judged must have at least one effect, got none. Run a claim to its end.")
-    figure, axes = panels(title, len(groups), 1, width=11, height=1.6 + 0.42 * len(rows), share_y=False)
+    figure, axes = panels(title, len(groups), 1, width=11, height=1.6 + 0.34 * len(rows), share_y=False)
     grid: Any = axes[0].get_gridspec()
     grid.set_height_ratios([len(group) + 1 for group in groups.values()])
     for panel, (unit, group) in zip(axes, groups.items(), strict=True):
@@ -136,7 +150,7 @@ def _panel(axes: Axes, unit: str, rows: Sequence[tuple[int, Effect]]) -> None:
         axes.set_xscale("symlog", linthresh=1)
         axes.set_xlabel("percentage points (linear up to 1, logarithmic beyond)")
     else:
-        axes.set_xscale("log", base=2)
+        axes.set_xscale("log")
         axes.set_xlabel("factor")
     for height, (_, effect) in enumerate(reversed(rows)):
         _effect(axes, height, effect)
@@ -156,7 +170,8 @@ def _ticks(rows: Sequence[tuple[int, Effect]], points: bool) -> list[float]:
     if points:
         steps = [-100.0, -30.0, -10.0, -3.0, -1.0, 0.0, 1.0, 3.0, 10.0, 30.0, 100.0]
     else:
-        steps = [4.0**power for power in range(-8, 9)]
+        between = (1, 2, 5) if high < 100 * low else (1,)
+        steps = [m * 10.0**power for power in range(-9, 9) for m in between]
     inside = [step for step in steps if low <= step <= high]
     first, last = steps.index(inside[0]), steps.index(inside[-1])
     return steps[max(first - 1, 0) : last + 2]

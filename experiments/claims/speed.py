@@ -14,14 +14,15 @@ from minicnn.layers import Layer
 from minicnn.study.statistics import Interval, mean_interval
 from minicnn.train.loop import train_step
 
-BATCH, REPEATS = 64, 5
+BATCH, REPEATS = 64, 9
 
 
 def log_ratios(slow: Callable[[], object], fast: Callable[[], object], rounds: int, repeats: int = REPEATS) -> Interval:
     """Return the mean of log(time of `slow` / time of `fast`) with a 95 % interval over rounds.
 
     In a round both are called `repeats` times in turn and the medians of their times are compared, so that a slow
-    change of the machine's speed affects both alike; the first round is left out.
+    change of the machine's speed affects both alike; the first round is left out. Times are CPU times, which other
+    programs on the machine affect less.
     """
     found = [_round((slow, fast), repeats) for _ in range(rounds + 1)][1:]
     return mean_interval([math.log(a / b) for a, b in found])
@@ -31,9 +32,9 @@ def _round(functions: Sequence[Callable[[], object]], repeats: int) -> list[floa
     times: list[list[float]] = [[] for _ in functions]
     for _ in range(repeats):
         for function, took in zip(functions, times, strict=True):
-            began = time.perf_counter()
+            began = time.process_time()
             function()
-            took.append(time.perf_counter() - began)
+            took.append(time.process_time() - began)
     return [median(took) for took in times]
 
 
