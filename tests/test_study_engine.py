@@ -40,6 +40,15 @@ def test_two_arms_of_one_net_and_one_recipe_are_refused():
         of({"a": net, "b": study.Arm(net, same_as="a")}).check()
 
 
+def test_one_net_with_two_recipes_is_an_ablation_of_the_recipe():
+    net = models.mlp((3,), classes=3)
+    slow = study.Recipe(optim.Adam(1e-3), epochs=1, batch_size=16)
+    assert of({"a": net, "b": study.Arm(net, recipe=slow)}).check() == []
+    twin = layers.Sequential([layers.Flatten(), layers.Dense(3), layers.ReLU(), layers.Dense(3), layers.Dropout(0)])
+    with pytest.raises(ValueError, match="findings"):
+        of({"a": net, "b": twin}).check()
+
+
 def test_another_recipe_gives_other_trials_and_nothing_is_mixed(tmp_path, trained):
     nets = {"a": models.mlp((3,), classes=3), "b": models.mlp((5,), classes=3)}
     first = of(nets).run(tmp_path, progress=False).values()
