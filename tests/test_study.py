@@ -485,6 +485,13 @@ def test_rows_are_tidy_and_the_same_in_every_form(done, tmp_path):
     assert [json.loads(line) for line in lines] == rows
 
 
+def test_json_lines_are_json_also_where_a_value_is_not_finite(tmp_path):
+    found = filled(tmp_path, {"a": {0: 0.5, 1: float("nan")}, "b": {0: 0.5, 1: 0.5}})
+    lines = found.to_json_lines(tmp_path / "rows.jsonl").read_text().splitlines()
+    values = [json.loads(line, parse_constant=pytest.fail)["value"] for line in lines]
+    assert values == [0.5, 0.5, None, 0.5]
+
+
 def test_all_pairs_are_a_second_view(tmp_path):
     accuracies = {
         arm: {r: 0.9 + 0.01 * place + 0.001 * ((r + place) % 3) for r in range(4)} for place, arm in enumerate("abc")

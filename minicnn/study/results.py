@@ -229,8 +229,9 @@ class Results:
         return atomic_write(path, csv_text(names, [[row.get(name, "") for name in names] for row in rows]))
 
     def to_json_lines(self, path: str | Path) -> Path:
-        """Write all rows as JSON, one object per line."""
-        return atomic_write(path, "".join(json.dumps(row) + "\n" for row in self.rows()))
+        """Write all rows as JSON, one object per line; a value that is not a finite number is null."""
+        rows = ({**row, "value": row["value"] if math.isfinite(row["value"]) else None} for row in self.rows())
+        return atomic_write(path, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
 
     def frame(self) -> Any:
         """Return all rows as a pandas DataFrame."""
