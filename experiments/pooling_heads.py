@@ -48,13 +48,13 @@ def main(argv: list[str] | None = None) -> int:
         folder = writable_folder(options.out or _folder(options))
         need("matplotlib"), need("jinja2")
         results = chosen.run(folder, jobs=options.jobs, dask=options.dask, retry_failed=options.retry_failed)
+        print(_report(chosen, results, options))
     except (OSError, ValueError, TypeError, ImportError) as error:
         print(f"pooling_heads: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("pooling_heads: interrupted before training; nothing is lost.", file=sys.stderr)
+        print("pooling_heads: interrupted; the same command goes on from what is complete.", file=sys.stderr)
         return 130
-    print(_report(chosen, results, options))
     return 0 if results.complete else 1 if results.failed else 130
 
 
