@@ -625,3 +625,15 @@ def test_simultaneous_intervals_of_one_column_are_student_s():
     expected = mean_interval(column[:, 0].tolist())
     assert isinstance(interval, Interval)
     assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high))
+
+
+@pytest.mark.parametrize(("n", "contrasts"), [(30, 9), (20, 4)])
+def test_critical_values_of_many_replicates_are_those_of_drawn_replicates(n, contrasts):
+    rng = np.random.default_rng(0)
+    mixed = rng.normal(size=(contrasts, contrasts))
+    found = np.quantile(maxt._t_many(n, mixed), [0.5, 0.9, 0.95])
+    drawn = rng.normal(size=(40_000, n, contrasts)) @ mixed
+    peaks = np.abs(np.sqrt(n) * drawn.mean(axis=1) / drawn.std(axis=1, ddof=1)).max(axis=1)
+    # three standard errors of the share below a quantile, of both simulations together
+    for level, value in zip([0.5, 0.9, 0.95], found, strict=True):
+        assert abs((peaks <= value).mean() - level) < 3 * math.sqrt(level * (1 - level) * (1 / 20_000 + 1 / 40_000))

@@ -104,6 +104,7 @@ def name() -> str:
     return implementation().__name__.rpartition(".")[2]
 
 
+@functools.cache
 def digest() -> str:
     """Return a digest of the source of all kernels: where it is equal, so are their results on equal machines."""
     files = sorted(Path(__file__).parent.rglob("*.py"))

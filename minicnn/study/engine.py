@@ -73,15 +73,17 @@ def run(
     digests = data_digests(study)
     with writing(path) as store:
         check_same_study(study, digests, store)
-        work = _Work(study, digests, store, executor, retry_failed, progress)
+        tests = test_trials(study, digests, {})
+        tuning = tune_trials(study, digests, dict.fromkeys(study.arms, study.tune.learning_rate) if study.tune else {})
         try:
             store.keep_sample(of_replicate(study.data, study.replicates, 0).test)
             if study.tune:  # an interruption while tuning leaves a ledger that can be read
-                store.describe(description(study, digests, {}, test_trials(study, digests, {}), warnings, []))
-            rates = work.tuned()
-            trials = test_trials(study, digests, rates)
-            store.describe(description(study, digests, rates, trials, warnings, work.tuning))
-            work.run(trials, "test")
+                store.describe(description(study, digests, {}, tests, warnings, []))
+            with progress_bar(len(tests) + len(tuning), unit="trial", shown=progress, scaled=False) as bar:
+                work = _Work(study, digests, store, executor, retry_failed, bar)
+                trials = test_trials(study, digests, rates := work.tuned())
+                store.describe(description(study, digests, rates, trials, warnings, work.tuning))
+                work.run(trials, "test")
         except KeyboardInterrupt:
             print("study: interrupted; what is complete is kept, and the next run continues there.", file=sys.stderr)
     return open_results(path)
@@ -97,23 +99,26 @@ class _Work:
         store: Store,
         executor: Executor,
         retry_failed: bool,
-        progress: bool | None,
+        bar: Any,
     ) -> None:
         self.study, self.digests, self.store, self.executor = study, digests, store, executor
-        self.retry_failed, self.progress = retry_failed, progress
+        self.retry_failed, self.bar = retry_failed, bar
+        self.seen: set[str] = set()
         self.tuning: list[Trial] = []
 
     def run(self, trials: Sequence[Trial], what: str) -> None:
         """Train those that are missing, recording each when it is complete."""
-        missing = missing_trials(trials, self.store, self.retry_failed)
-        with progress_bar(len(trials), unit=" trials", shown=self.progress) as bar:
-            bar.set_description(what, refresh=False)
-            # `initial` leaves what was done before out of the time that is left
-            bar.initial = bar.n = len(trials) - len(missing)
-            for trial, outcome in self.executor(missing):
-                self.store.record(trial, outcome)
-                bar.update(1)
-                bar.set_postfix_str(trial.arm, refresh=False)
+        new = [trial for trial in trials if trial.id not in self.seen]
+        self.seen |= {trial.id for trial in new}
+        missing = missing_trials(new, self.store, self.retry_failed)
+        self.bar.set_description(what, refresh=False)
+        # `initial` leaves what was done before out of the time that is left
+        self.bar.n += (before := len(new) - len(missing))
+        self.bar.initial = getattr(self.bar, "initial", 0) + before
+        for trial, outcome in self.executor(missing):
+            self.store.record(trial, outcome)
+            self.bar.set_postfix_str(trial.arm, refresh=False)
+            self.bar.update(1)
 
     def tuned(self) -> dict[str, float]:
         """Return the learning rate of each arm; {} without tuning. All arms extend their grids in the same rounds."""
@@ -129,6 +134,7 @@ class _Work:
             more = {name: rate for name in rates if (rate := grid.beyond(rates[name], best[name]))}
             if not more:
                 return best
+            self.bar.total += len(more) * len(grid.seeds)
             rates = {name: [*tried, more[name]] if name in more else tried for name, tried in rates.items()}
 
     def _criteria(self) -> dict[str, dict[float, list[float]]]:

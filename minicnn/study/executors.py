@@ -6,23 +6,24 @@ whichever it is; only the order may differ.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from minicnn.optional import need
-from minicnn.study.cluster import on_cluster
+from minicnn.study.cluster import DIED, on_cluster
 from minicnn.study.trial import Outcome, Trial, run_trial
 
 Executor: TypeAlias = Callable[[Sequence[Trial]], Iterator[tuple[Trial, Outcome]]]
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "MINICNN_THREADS"), "1")
-DIED = "The worker process died (killed, out of memory, or a crash in compiled code) in two attempts."
 
 
 def choose(jobs: int, dask: str | None) -> Executor:
@@ -67,10 +68,11 @@ def _pool(waiting: list[Trial], jobs: int, under_way: list[Trial]) -> Iterator[t
         while waiting or futures:
             while waiting and len(futures) <= jobs:  # one more than there are processes, so that none has to wait
                 under_way.append(waiting.pop(0))
-                futures[pool.submit(run_trial, under_way[-1])] = under_way[-1]
+                with _ctrl_c_later():
+                    futures[pool.submit(run_trial, under_way[-1])] = under_way[-1]
             done, _ = wait(futures, return_when=FIRST_COMPLETED)
             for future in done:
-                outcome, trial = future.result(), futures.pop(future)
+                outcome, trial = _outcome(future, futures[future], loky), futures.pop(future)
                 under_way.remove(trial)
                 yield trial, outcome
         pool.shutdown(wait=True)
@@ -83,9 +85,33 @@ def _pool(waiting: list[Trial], jobs: int, under_way: list[Trial]) -> Iterator[t
             pool.shutdown(wait=True, kill_workers=True)
 
 
+def _outcome(future: Future[Outcome], trial: Trial, loky: Any) -> Outcome:
+    try:
+        return future.result()
+    except loky.process_executor.BrokenProcessPool:
+        raise
+    except Exception:  # a trial or an outcome that cannot be sent to another process
+        return Outcome(trial.id, error=traceback.format_exc())
+
+
+@contextlib.contextmanager
+def _ctrl_c_later() -> Iterator[None]:
+    """Start processes that Ctrl-C does not reach, not even before `_begin`; in this one it arrives afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _begin(parent: int) -> None:
     """Prepare a worker: Ctrl-C is the parent's to handle, and a worker without a parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # tqdm's own lock is a semaphore of the system, and Python complains of it when a worker is killed
+    need("tqdm").tqdm.set_lock(threading.RLock())
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
 

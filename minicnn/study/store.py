@@ -159,6 +159,7 @@ def writing(path: str | Path) -> Iterator[Store]:
     with only_writer(folder), _connected(folder, readonly=False) as connection:
         with _named(folder):
             if not _check_format(folder, connection):
+                _check_begins(folder)
                 connection.execute(f"PRAGMA user_version = {FORMAT}")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
@@ -209,6 +210,15 @@ def _check_format(folder: Path, connection: sqlite3.Connection) -> bool:
             "the version of minicnn that wrote it."
         )
     return bool(tables)
+
+
+def _check_begins(folder: Path) -> None:
+    """Raise ValueError if an empty ledger stands beside trials: it has been damaged, and is not to be begun again."""
+    if any((folder / "trials").glob("*.npz")):
+        raise ValueError(
+            f"study: {folder / FILE} must be the ledger of the trials in {folder / 'trials'}, got an empty one. Put a "
+            "copy of it back, or use another folder."
+        )
 
 
 @contextlib.contextmanager

@@ -86,7 +86,7 @@ def run_trial(trial: Trial) -> Outcome:
     try:
         with kernels.one_thread():
             found = _run(trial, cpu)
-    except Exception:  # any error of a net, a measure or a data function costs this trial alone
+    except (Exception, SystemExit):  # any error of a net, a measure or a data function costs this trial alone
         found = {"error": traceback.format_exc()}
     return Outcome(trial.id, seconds=time.perf_counter() - wall, cpu_seconds=time.process_time() - cpu, **found)
 

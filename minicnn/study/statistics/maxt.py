@@ -19,6 +19,7 @@ verdict.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from dataclasses import dataclass
@@ -135,6 +136,8 @@ def _largest_t(correlation: np.ndarray, n: int) -> np.ndarray:
     """Return DRAWS values of the largest |t| of n normal replicates with mean zero and this correlation."""
     values, vectors = np.linalg.eigh(correlation)
     root = (vectors * np.sqrt(np.maximum(values, 0))).T  # singular correlations have no Cholesky factor
+    if n > 2 * len(root):
+        return _t_many(n, root)
     rng = np.random.default_rng(SEED)
     size = max(1, BLOCK // (n * len(root)))
     blocks = (min(size, DRAWS - start) for start in range(0, DRAWS, size))
@@ -148,6 +151,29 @@ def _t_block(rng: np.random.Generator, count: int, n: int, root: np.ndarray) -> 
     variance = np.square(normals[1:]).sum(axis=0) / (n - 1)
     largest: np.ndarray = np.abs(normals[0] / np.sqrt(variance)).max(axis=1)
     return largest
+
+
+def _t_many(n: int, root: np.ndarray) -> np.ndarray:
+    """Return the same without drawing all replicates."""
+    means, triangles = _bartlett(n, len(root))
+    variance = np.square(triangles @ root).reshape(DRAWS, *root.shape).sum(axis=1) / (n - 1)
+    largest: np.ndarray = np.abs(means @ root / np.sqrt(variance)).max(axis=1)
+    return largest
+
+
+@functools.lru_cache(maxsize=1)  # a study compares the same arms by several measures
+def _bartlett(n: int, contrasts: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return means and triangular factors of n - 1 independent normal rows, DRAWS times.
+
+    Such a factor has normals above its diagonal and square roots of chi-squares on it (Bartlett, "On the theory of
+    statistical regression", 1933).
+    """
+    rng = np.random.default_rng(SEED)
+    triangles, places = np.zeros((DRAWS, contrasts, contrasts)), np.arange(contrasts)
+    above = np.triu_indices(contrasts, 1)
+    triangles[:, *above] = rng.standard_normal((DRAWS, len(above[0])))
+    triangles[:, places, places] = np.sqrt(rng.chisquare(n - 1 - places, (DRAWS, contrasts)))
+    return rng.standard_normal((DRAWS, contrasts)), triangles.reshape(-1, contrasts)
 
 
 def sign_flip_p(differences: np.ndarray) -> np.ndarray:
