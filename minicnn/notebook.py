@@ -24,17 +24,18 @@ def in_notebook() -> bool:
     return any(kind.__name__ == "ZMQInteractiveShell" for kind in type(shell).__mro__)
 
 
-def progress_bar(total: int, *, unit: str, shown: bool | None = None) -> Any:
+def progress_bar(total: int, *, unit: str, shown: bool | None = None, done: int = 0) -> Any:
     """Return a tqdm bar: on stderr if that is a terminal or a notebook's, as a widget if ipywidgets is installed.
 
-    `shown` decides instead if it is True or False. Without a stderr that can be written to there is no bar.
+    `shown` decides instead if it is True or False. Without a stderr that can be written to there is no bar. `done` of
+    `total` are done already.
     """
     notebook = in_notebook()
     if shown is None:
         shown = notebook or _is_terminal(sys.stderr)
     bar = _widget_bar() if notebook and shown else _text_bar()
     disable = not shown or not hasattr(sys.stderr, "write") or getattr(sys.stderr, "closed", False)
-    return bar(total=total, disable=disable, unit=unit, unit_scale=True, dynamic_ncols=True)
+    return bar(total=total, initial=done, disable=disable, unit=unit, unit_scale=True, dynamic_ncols=True)
 
 
 def shown(figure: Figure) -> Figure:

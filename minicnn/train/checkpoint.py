@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from minicnn.files import atomic_write
+from minicnn.files import GIBIBYTE, atomic_write
 from minicnn.hints import explained
 from minicnn.validation import shown
 
@@ -71,7 +71,7 @@ def save(path: str | Path, params: Any) -> Path:
 
 
 @explained
-def load(path: str | Path) -> Any:
+def load(path: str | Path, *, max_bytes: int = GIBIBYTE) -> Any:
     """Read a tree that `save` wrote: the same structure, and arrays equal to the bit, with their dtype and shape.
 
     A file of arrays alone, as `np.savez` writes it, becomes nested dicts by the slashes in the names. Nothing that
