@@ -292,7 +292,8 @@ def _decode(node: Any, array: Callable[[str], np.ndarray]) -> Any:
             return array(name)[()]
         case {"value": None | bool() | int() | float() | str() as value, **rest} if not rest:
             return value
-    raise ValueError(f"the structure has {json.dumps(node):.60}")
+    start = "".join(itertools.islice(json.JSONEncoder().iterencode(node), 20))  # all of it could be millions
+    raise ValueError(f"the structure has {start:.60}")
 
 
 def _nested(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
