@@ -24,10 +24,11 @@ def in_notebook() -> bool:
     return any(kind.__name__ == "ZMQInteractiveShell" for kind in type(shell).__mro__)
 
 
-def progress_bar(total: int, *, unit: str, shown: bool | None = None, scaled: bool = True) -> Any:
+def progress_bar(total: int, *, unit: str, shown: bool | None = None, scaled: bool = True, done: int = 0) -> Any:
     """Return a tqdm bar: on stderr if that is a terminal or a notebook's, as a widget if ipywidgets is installed.
 
-    Numbers of four digits and more are written as 1.23k if they are `scaled`, and all with three digits.
+    Numbers of four digits and more are written as 1.23k if they are `scaled`, and all with three digits. `done` of
+    `total` are done already.
     `shown` decides instead if it is True or False. Without a stderr that can be written to there is no bar.
     """
     notebook = in_notebook()
@@ -35,7 +36,7 @@ def progress_bar(total: int, *, unit: str, shown: bool | None = None, scaled: bo
         shown = notebook or _is_terminal(sys.stderr)
     bar = _widget_bar() if notebook and shown else _text_bar()
     disable = not shown or not hasattr(sys.stderr, "write") or getattr(sys.stderr, "closed", False)
-    return bar(total=total, disable=disable, unit=unit, unit_scale=scaled, dynamic_ncols=True)
+    return bar(total=total, initial=done, disable=disable, unit=unit, unit_scale=scaled, dynamic_ncols=True)
 
 
 def shown(figure: Figure) -> Figure:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from minicnn import data, layers, optim, train, trees
-from minicnn.train import checkpoint
+from minicnn.train import npz
 
 
 def same(one, other):
@@ -315,7 +315,7 @@ def test_a_small_file_that_becomes_large_is_refused(tmp_path, method, monkeypatc
 def test_numpys_other_files_are_said_to_be_what_they_are(tmp_path):
     path = tmp_path / "params.npz"
     np.savez_compressed(path, **{"conv2d/kernel": GRID})
-    assert "got " + str(path) + ", which is compressed, as np.savez_compressed writes it. Use " in refused(path)
+    assert "got " + str(path) + ": it is compressed, as np.savez_compressed writes it. Use " in refused(path)
     np.savez(tmp_path / "new.npz", **np.load(path))  # as the message says
     assert same(train.load(tmp_path / "new.npz"), {"conv2d": {"kernel": GRID}})
     np.savez(path, **{"a": GRID, "a/b": GRID})
@@ -389,7 +389,7 @@ def test_no_memory_is_a_damaged_file(tmp_path, monkeypatch):
     def too_large(_):
         raise MemoryError
 
-    monkeypatch.setattr(checkpoint, "_array", too_large)
+    monkeypatch.setattr(npz, "_array", too_large)
     assert "MemoryError" in refused(path)
 
 

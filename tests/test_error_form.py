@@ -21,7 +21,8 @@ OTHER_FORM = {
     "hints": 4,  # calls that do not fit a signature: what is missing, unknown or too much, and all arguments
     "trees": 1,  # where two trees differ
     "data/idx": 5,  # files that are damaged, or are not the published ones
-    "train/checkpoint": 11,  # reasons why a file is damaged: load puts "path must be ..., got ...: " before them
+    "train/checkpoint": 6,  # reasons why a file is damaged: load puts "path must be ..., got ...: " before them
+    "train/npz": 8,  # the same
     "interop/keras_files": 6,  # the same: `opened` puts it before them
     "interop/keras_import": 6,
     "train/history": 1,  # from `unknown`, which has the form

@@ -15,7 +15,7 @@ import minicnn
 ROOT = Path(__file__).parents[1]
 FILES = sorted([*(ROOT / "minicnn").rglob("*.py"), *(ROOT / "experiments").rglob("*.py")])
 FLOORS = [
-    {"hints", "validation", "files", "trees", "notebook", "optional", "environment", "axis"},
+    {"hints", "validation", "files", "trees", "notebook", "optional", "environment", "axis", "safetensors_files"},
     {"geometry", "records"},
     {"kernels"},
     {"graph"},

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import math
 import os
 import struct
@@ -16,7 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
+from minicnn.files import GIBIBYTE, FileFormatError, check_size
+
 MOST_AXES = 8
+MOST_PACKED = 100
+"""How many times its size a gzip file may become; those of MNIST become at most eight times as large."""
+WANTED = "a whole gzipped IDX file"
 
 
 def places(root: str | os.PathLike[str] | None = None) -> Iterator[Path]:
@@ -61,22 +67,42 @@ def download(url: str, md5: str, folder: Path) -> Path:
         ) from error
 
 
-def read(path: Path, md5: str) -> np.ndarray:
+def read(path: Path, md5: str, *, max_bytes: int = GIBIBYTE) -> np.ndarray:
     """Return the array in a gzipped IDX file, after comparing the file's MD5.
 
-    Raises ValueError if the MD5 is another one (the file was truncated or altered), or the content of another kind.
+    Raises FileFormatError, a ValueError, if the MD5 is another one (the file was truncated or altered), the content of
+    another kind, or more than `max_bytes`.
     """
+    check_size("load", WANTED, path, max_bytes)
     content = path.read_bytes()
     found = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if found != md5:
-        raise ValueError(
-            f"load: {path} is truncated or altered: the MD5 of its {len(content):,} bytes is {found}, "
-            f"that of the published file is {md5}. Delete it, and load downloads it again; or put a good copy there."
+        raise FileFormatError(
+            "load",
+            WANTED,
+            path,
+            f"it is truncated or altered: the MD5 of its {len(content):,} bytes is {found}, that of the published file "
+            f"is {md5}. Delete it, and load downloads it again; or put a good copy there.",
         )
     try:
-        return parse_idx(gzip.decompress(content), str(path))
-    except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"load: {path} must be a whole gzip file, got {error}.") from error
+        return parse_idx(_unzipped(path, content, max_bytes), str(path))
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        if isinstance(error, FileFormatError):
+            raise
+        raise FileFormatError("load", WANTED, path, str(error)) from error
+
+
+def _unzipped(path: Path, content: bytes, max_bytes: int) -> bytes:
+    """Return what is in a gzip file; its header says how much that is, and memory is taken for no more."""
+    with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+        head = file.read(4)
+        head += file.read(4 * sum(head[3:]))  # the fourth byte is the rank
+        sizes = np.frombuffer(head[4 : len(head) // 4 * 4], ">u4").tolist()
+        claim = math.prod(sizes)
+        if claim > min(max_bytes, MOST_PACKED * len(content) + 2**20):
+            reason = f"it claims {sizes}, which is {claim:,} bytes, in a file of {len(content):,}"
+            raise FileFormatError("load", WANTED, path, reason)
+        return head + file.read(claim + 1)
 
 
 def parse_idx(content: bytes, who: str) -> np.ndarray:

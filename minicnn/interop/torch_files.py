@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from minicnn.files import GIBIBYTE, FileFormatError, atomic_write, check_size
+from minicnn import safetensors_files
+from minicnn.files import GIBIBYTE, FileFormatError, check_size
 from minicnn.geometry import Shape
 from minicnn.hints import explained
 from minicnn.interop.torch_layers import Stored, stored_layers
 from minicnn.interop.walk import check_names, is_chain, tree_of
 from minicnn.layers import Classifier, Layer, Sequential, check_params
 from minicnn.layers.base import Params, check_net
-from minicnn.optional import need
 from minicnn.trees import items
 from minicnn.validation import integer, shown
 from minicnn.validation import path as checked_path
@@ -90,7 +89,7 @@ def from_torch(
     check_names("from_torch", names, [layer.path for layer in wanted])
     check_size("from_torch", WANTED, source, most)
     _check_not_pickled(source)
-    with _opened(source) as file:
+    with safetensors_files.opened("from_torch", WANTED, source, most) as file:
         found = _modules(source, file)
         prefixes = _matched(source, wanted, found, names)
         arrays = {
@@ -135,7 +134,7 @@ def to_torch(
         for layer in stored
         for leaf in layer.leaves
     }
-    return atomic_write(target, need("safetensors.numpy", "interop").save(tensors, {"format": "pt"}))
+    return safetensors_files.write(target, tensors, {"format": "pt"})
 
 
 def _full(prefix: str, leaf: str) -> str:
@@ -162,17 +161,6 @@ def _check_not_pickled(path: Path) -> None:
     if start[8:] != b"{" and start[:4].startswith((b"PK\x03\x04", b"\x80")):
         target = str(path.with_suffix(".safetensors"))
         _refuse(path, PICKLED.format(path=str(path), target=target))
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """Open the file; the package compares what its header claims with the size of the file."""
-    safetensors = need("safetensors", "interop")
-    try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            yield file
-    except safetensors.SafetensorError as error:
-        _refuse(path, str(error))
 
 
 def _modules(path: Path, file: Any) -> dict[str, dict[str, tuple[Shape, str]]]:

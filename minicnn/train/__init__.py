@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from minicnn.hints import no_attribute
 from minicnn.train.callbacks import BestWeights, CSVLog, EarlyStopping, Moment
-from minicnn.train.checkpoint import load, save
+from minicnn.train.checkpoint import load, load_metadata, load_net, save
 from minicnn.train.evaluation import Evaluation, calibrate, evaluate, predict
 from minicnn.train.history import History, Result
 from minicnn.train.loop import fit, train_step
@@ -21,6 +21,8 @@ __all__ = [
     "evaluate",
     "fit",
     "load",
+    "load_metadata",
+    "load_net",
     "predict",
     "save",
     "train_step",

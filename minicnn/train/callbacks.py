@@ -2,6 +2,9 @@
 
 Any other result than True, False and None is a TypeError. A callback with an attribute `monitor` names a column of the
 history; `fit` checks it before training.
+
+A callback that keeps something between epochs needs two methods for `fit(..., checkpoint=path)`: `state()` returns it
+as a tree that `train.save` can write, and `restore(state)` takes it back. BestWeights has them.
 """
 
 from __future__ import annotations
@@ -14,16 +17,38 @@ from typing import Any, TypeAlias
 from minicnn import hints, validation
 from minicnn.files import writable_folder
 from minicnn.geometry import integer
+from minicnn.layers.base import Layer
 from minicnn.train.history import History, Row
 
 
 @hints.explained
 @dataclass(frozen=True)
 class Moment:
-    """The end of an epoch: the parameters as they are now, and the history up to this epoch."""
+    """The end of an epoch.
+
+    Attributes
+    ----------
+    params : tree
+        As they are now.
+    history : History
+        Up to this epoch.
+    state : dict
+        The optimizer's.
+    net : Layer
+    step : int
+        The number of steps since the beginning of the training, over all epochs.
+    """
 
     params: Any = field(repr=False)
     history: History
+    state: Any = field(default=None, repr=False)
+    net: Layer | None = field(default=None, repr=False)
+    step: int = 0
+
+    @property
+    def epoch(self) -> int:
+        """The number of finished epochs, this one among them."""
+        return len(self.history)
 
 
 Callback: TypeAlias = Callable[[Moment], bool | None]
@@ -86,6 +111,14 @@ class BestWeights:
         best = moment.history.best(self.monitor)
         if best is moment.history.rows[-1]:
             self.params, self.row = moment.params, best
+
+    def state(self) -> dict[str, Any]:
+        """Return what has been kept."""
+        return {"params": self.params, "row": self.row}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take back what `state` returned."""
+        self.params, self.row = state["params"], state["row"]
 
     def __repr__(self) -> str:
         return f"BestWeights(monitor={self.monitor!r})"

@@ -1,51 +1,53 @@
-"""Trees on disk: an uncompressed .npz with one array for each leaf, named by its path, and the structure as JSON.
+"""Trees on disk: one array for each leaf, named by its path, and the structure as JSON; with a net and metadata.
 
-NumPy reads the arrays without this module: ``np.load(path)["conv2d/kernel"]``. Nothing is pickled.
+The suffix ".safetensors" gives that format, any other an uncompressed .npz, which NumPy reads without this module:
+``np.load(path)["conv2d/kernel"]``. Nothing is pickled.
 """
 
 from __future__ import annotations
 
-import io
+import contextlib
 import itertools
 import json
-import math
 import os
 import re
-import stat
-import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
-from minicnn.files import atomic_write
+from minicnn import records, safetensors_files
+from minicnn.files import GIBIBYTE, FileFormatError, atomic_write, check_size
 from minicnn.hints import explained
-from minicnn.validation import shown
+from minicnn.layers.base import Layer
+from minicnn.train import npz
+from minicnn.validation import integer, shown
 
-STRUCTURE = "tree.json"
-"""The entry with the structure; arrays are in entries that end in ".npy", so no leaf can have this name."""
+TREE, NET, METADATA = KNOWN = ("tree", "net", "metadata")
+"""The texts of a file. In an archive they are entries that end in ".json", and arrays such that end in ".npy"."""
 DEPTH = 100
 BITS = 2048
 """Of the longest integer: JSON has decimals, and Python may refuse to read more than 640 digits."""
-HEADERS: dict[tuple[int, int], Callable[[BinaryIO], tuple[tuple[int, ...], bool, np.dtype[Any]]]] = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
-EMPTY_ARCHIVE = 22
+WANTED = "a file that `save` wrote"
 
 
 @explained
-def save(path: str | Path, params: Any) -> Path:
+def save(path: str | Path, params: Any, net: Layer | None = None, **metadata: Any) -> Path:
     """Write a tree to one file, whole or not at all, and return its path.
 
     Parameters
     ----------
     path : path
-        Of the file; nothing is added to its name.
+        Of the file; nothing is added to its name. The suffix ".safetensors" needs that package and arrays of
+        booleans, integers or floats.
     params : tree
         Dicts (keys are strings or integers), lists and tuples, nested up to 100 levels. Leaves are arrays and NumPy
         scalars of numbers, strings or dates, Python numbers (not complex ones), strings, booleans and None.
+    net : Layer, optional
+        The net, as `minicnn.to_json` writes it, for `load_net`. A layer of your own must be registered.
+    **metadata
+        Plain values, for `load_metadata`: what `params` may hold, without arrays.
 
     Raises
     ------
@@ -58,20 +60,31 @@ def save(path: str | Path, params: Any) -> Path:
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = save(f"{folder}/state.npz", {"step": 3, "mean": [np.zeros(2), ()]})
-    ...     load(path)
-    {'step': 3, 'mean': [array([0., 0.]), ()]}
+    ...     path = save(f"{folder}/state.npz", {"step": 3, "mean": [np.zeros(2), ()]}, accuracy=0.5)
+    ...     load(path), load_metadata(path)
+    ({'step': 3, 'mean': [array([0., 0.]), ()]}, {'accuracy': 0.5})
     """
     _check_path("save", path)
     if not isinstance(params, dict | list | tuple):
         raise ValueError(f"save: params must be a dict, list or tuple, got {_brief(params)} without a name.")
     arrays: dict[str, np.ndarray] = {}
-    structure = json.dumps(_encode(params, (), arrays))
-    return atomic_write(path, lambda file: _write(file, structure, arrays))
+    texts = {TREE: json.dumps(_encode(params, (), arrays))}
+    if net is not None:
+        texts[NET] = records.to_json(net)
+    if metadata:
+        inside: dict[str, np.ndarray] = {}
+        texts[METADATA] = json.dumps(_encode(metadata, (), inside))
+        if inside:
+            raise TypeError(f"save: metadata must hold no arrays, got {', '.join(inside)}. Use .tolist().")
+    npz.check_amount(texts, arrays)
+    if _is_safetensors(path):
+        _check_supported(arrays)
+        return safetensors_files.write(path, arrays, texts)
+    return atomic_write(path, lambda file: npz.write(file, texts, arrays))
 
 
 @explained
-def load(path: str | Path) -> Any:
+def load(path: str | Path, *, max_bytes: int = GIBIBYTE) -> Any:
     """Read a tree that `save` wrote: the same structure, and arrays equal to the bit, with their dtype and shape.
 
     A file of arrays alone, as `np.savez` writes it, becomes nested dicts by the slashes in the names. Nothing that
@@ -79,28 +92,54 @@ def load(path: str | Path) -> Any:
 
     Raises
     ------
-    ValueError
-        The file is damaged or something else; the message names the path.
+    FileFormatError
+        A ValueError: the file is damaged, something else, or larger than `max_bytes`; it has path and reason.
     OSError
         There is no such file, or it cannot be read.
     """
-    _check_path("load", path)
-    status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):
-        raise ValueError(f"load: path must be a file that `save` wrote, got {path}, which is not a regular file.")
-    with open(path, "rb") as file:
-        try:
-            return _read(file, status.st_size)
-        except _OtherFileError as other:
-            raise ValueError(f"load: path must be a file that `save` wrote, got {path}, {other}") from None
-        except Exception as error:  # a damaged archive can raise nearly everything
-            reason = str(error) or type(error).__name__
-            raise ValueError(f"load: path must be a file that `save` wrote, undamaged, got {path}: {reason}") from error
+    with _opened("load", path, max_bytes) as content:
+        return _tree(content)
+
+
+@explained
+def load_net(path: str | Path, *, max_bytes: int = GIBIBYTE) -> tuple[Layer, Any]:
+    """Read a net and its parameters from a file that `save(path, params, net)` wrote.
+
+    Raises FileFormatError and OSError as `load` does; also for a file without a net.
+
+    >>> import tempfile
+    >>> from minicnn.layers import Dense
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     net, params = load_net(save(f"{folder}/net.npz", {"bias": np.zeros(2)}, Dense(2)))
+    >>> net
+    Dense(units=2)
+    """
+    with _opened("load_net", path, max_bytes) as content:
+        if NET not in content.texts:
+            raise npz.OtherFileError("it has no net. Use save(path, params, net), or load(path) for the parameters.")
+        net = records.from_json(content.texts[NET])
+        if not isinstance(net, Layer):
+            raise ValueError(f"its net must be a layer, got {shown(net)}")
+        return net, _tree(content)
+
+
+@explained
+def load_metadata(path: str | Path, *, max_bytes: int = GIBIBYTE) -> dict[str, Any]:
+    """Read what `save(path, params, **metadata)` was given besides parameters and net; errors are those of `load`."""
+    with _opened("load_metadata", path, max_bytes) as content:
+        found = _decode(json.loads(content.texts.get(METADATA, '{"dict": []}')), _no_array)
+        if not isinstance(found, dict):
+            raise ValueError(f"its metadata must be a dict, got {shown(found)}")
+        return found
 
 
 def _check_path(where: str, path: Any) -> None:
     if not isinstance(path, str | os.PathLike):
         raise TypeError(f"{where}: path must be a string or a Path, got {shown(path)}.")
+
+
+def _is_safetensors(path: str | Path) -> bool:
+    return Path(path).suffix.lower() == ".safetensors"
 
 
 # Writing
@@ -166,13 +205,13 @@ def _entry(array: np.ndarray, place: tuple[Any, ...], arrays: dict[str, np.ndarr
     return name
 
 
-def _write(file: BinaryIO, structure: str, arrays: dict[str, np.ndarray]) -> None:
-    # not np.savez: a leaf could have the name of one of its parameters, and a list none at all
-    with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr(zipfile.ZipInfo(STRUCTURE), structure)
-        for name, array in arrays.items():
-            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as entry:
-                np.lib.format.write_array(entry, array, allow_pickle=False)
+def _check_supported(arrays: Mapping[str, np.ndarray]) -> None:
+    for name, array in arrays.items():
+        if not safetensors_files.is_supported(array.dtype):
+            raise TypeError(
+                f"save: {name} must be booleans, integers or floats of up to 64 bits in a safetensors file, "
+                f"got dtype {array.dtype}. Use a path that ends in .npz."
+            )
 
 
 def _where(place: tuple[Any, ...]) -> str:
@@ -187,65 +226,53 @@ def _brief(value: Any) -> str:
 # Reading
 
 
-class _OtherFileError(Exception):
-    """A file that is whole, but that `save` did not write; the message continues a sentence and has a remedy."""
+@contextlib.contextmanager
+def _opened(where: str, path: str | Path, max_bytes: int) -> Iterator[npz.Content]:
+    """Open a file of either format; whatever a damaged one raises becomes a FileFormatError."""
+    _check_path(where, path)
+    most, path = integer(where, "max_bytes", max_bytes), Path(path)
+    check_size(where, WANTED, path, most)
+    try:
+        with _safetensors(where, path, most) if _is_safetensors(path) else npz.opened(path, KNOWN) as content:
+            yield content
+    except (FileFormatError, ImportError):
+        raise
+    except npz.OtherFileError as other:
+        raise FileFormatError(where, WANTED, path, str(other)) from None
+    except Exception as error:  # a damaged archive can raise nearly everything
+        reason = str(error) or type(error).__name__
+        raise FileFormatError(where, f"{WANTED}, undamaged", path, reason) from error
 
 
-def _read(file: BinaryIO, size: int) -> Any:
-    if file.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX:
-        raise _OtherFileError("which holds one array without a name, as np.save writes it. Use np.load.")
-    with zipfile.ZipFile(file) as archive:
-        entries = {info.filename: info for info in archive.infolist()}
-        if len(entries) < len(archive.infolist()):
-            raise ValueError("two entries have the same name")
-        if any(info.compress_type != zipfile.ZIP_STORED for info in entries.values()):
-            fix = "Use np.savez(new, **np.load(path)), and load the new file."
-            raise _OtherFileError(f"which is compressed, as np.savez_compressed writes it. {fix}")
-        if sum(info.file_size for info in entries.values()) > size:
-            raise ValueError("it claims more than it holds")
-
-        def content(name: str) -> bytes:
-            if name not in entries:
-                raise ValueError(f"the entry {name} is missing")
-            return archive.read(entries.pop(name))
-
-        if STRUCTURE in entries:
-            structure = json.loads(content(STRUCTURE))
-            tree = _decode(structure, lambda name: _array(content(f"{name}.npy")))
-        elif entries or size == EMPTY_ARCHIVE:
-            tree = _nested({name: _array(content(f"{name}.npy")) for name in map(_array_name, list(entries))})
-        else:
-            raise ValueError("it has no entries")
-        if entries:
-            raise ValueError(f"{', '.join(entries)}: not in the structure")
-        return tree
+@contextlib.contextmanager
+def _safetensors(where: str, path: Path, max_bytes: int) -> Iterator[npz.Content]:
+    with safetensors_files.opened(where, WANTED, path, max_bytes) as file:
+        texts = {name: text for name, text in (file.metadata() or {}).items() if name in KNOWN}
+        if any(len(text) > npz.LONGEST_TEXT for text in texts.values()):
+            raise ValueError("its metadata is too long")
+        yield npz.Content(texts, list(file.keys()), lambda name: np.array(file.get_tensor(name)))
 
 
-def _array_name(entry: str) -> str:
-    name, ending = entry[:-4], entry[-4:]
-    if ending != ".npy":
-        raise ValueError(f"the entry {entry} is not an array")
-    return name
+def _tree(content: npz.Content) -> Any:
+    """Return the tree, in the order of its structure: a safetensors file has its arrays in another one."""
+    if TREE not in content.texts:
+        return _nested({name: content.array(name) for name in content.names})
+    left = set(content.names)
+
+    def array(name: str) -> np.ndarray:
+        if name not in left:
+            raise ValueError(f"the array {name} is missing, or is there twice")
+        left.remove(name)
+        return content.array(name)
+
+    tree = _decode(json.loads(content.texts[TREE]), array)
+    if left:
+        raise ValueError(f"{', '.join(left)}: not in the structure")
+    return tree
 
 
-def _array(content: bytes) -> np.ndarray:
-    """Return the array of a .npy file; what its header claims is compared with what is there, then allocated."""
-    file = io.BytesIO(content)
-    version = np.lib.format.read_magic(file)
-    if version not in HEADERS:
-        raise ValueError(f".npy version {version} is not known")
-    shape, _, dtype = HEADERS[version](file)
-    if dtype.hasobject:
-        raise _OtherFileError(
-            "which has an array of objects, as np.savez writes it. They are pickles, which are not read "
-            "(allow_pickle=False). Use arrays of numbers or strings."
-        )
-    left = len(content) - file.tell()
-    if math.prod(shape) * dtype.itemsize != left:
-        raise ValueError(f"an array claims shape {shape} of {dtype}, but {left} bytes are there")
-    file.seek(0)
-    array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
-    return array
+def _no_array(name: str) -> np.ndarray:
+    raise ValueError(f"the metadata has an array {name}")
 
 
 def _decode(node: Any, array: Callable[[str], np.ndarray]) -> Any:
@@ -265,7 +292,8 @@ def _decode(node: Any, array: Callable[[str], np.ndarray]) -> Any:
             return array(name)[()]
         case {"value": None | bool() | int() | float() | str() as value, **rest} if not rest:
             return value
-    raise ValueError(f"the structure has {json.dumps(node):.60}")
+    start = "".join(itertools.islice(json.JSONEncoder().iterencode(node), 20))  # all of it could be millions
+    raise ValueError(f"the structure has {start:.60}")
 
 
 def _nested(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -278,8 +306,8 @@ def _nested(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
             if not isinstance(place, dict):
                 break
         if not isinstance(place, dict) or last in place:
-            raise _OtherFileError(
-                f"whose names cannot become nested dicts: at {shown(name)} there are a leaf and a folder. "
+            raise npz.OtherFileError(
+                f"its names cannot become nested dicts: at {shown(name)} there are a leaf and a folder. "
                 "Use np.load, and np.savez with other names."
             )
         place[last] = array

@@ -18,6 +18,7 @@ from minicnn.layers.dense import Flatten
 from minicnn.ops.loss import check_labels, cross_entropy_shape
 from minicnn.train.history import COLUMNS, VALID_COLUMNS, unknown
 from minicnn.validation import ShapeError, shown
+from minicnn.validation import path as checked_path
 
 ADVICE = "Use a smaller learning rate, or global_clipnorm=1.0."
 
@@ -66,6 +67,16 @@ def check_counts(epochs: Any, batch_size: Any, seed: Any) -> tuple[int, int, int
         integer("fit", "batch_size", batch_size),
         integer("fit", "seed", seed, least=0),
     )
+
+
+def check_checkpoint(checkpoint: Any, every: Any) -> None:
+    """Raise TypeError or ValueError for what is not a path, or not a number of steps."""
+    if checkpoint is not None:
+        checked_path("fit", "checkpoint", checkpoint)
+    if every is not None:
+        integer("fit", "checkpoint_every", every)
+        if checkpoint is None:
+            raise ValueError(f"fit: checkpoint_every must be None without a checkpoint, got {every}. Give checkpoint=.")
 
 
 def check_step(net: Any, optimizer: Any) -> None:

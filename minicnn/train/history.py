@@ -162,9 +162,14 @@ class Result:
 class Meter:
     """Sums over the batches of one epoch, since its beginning."""
 
-    def __init__(self) -> None:
-        self.start = time.perf_counter()
-        self.images, self.losses, self.correct = 0, 0.0, 0
+    def __init__(self, images: int = 0, losses: float = 0.0, correct: int = 0, seconds: float = 0.0) -> None:
+        self.start = time.perf_counter() - seconds
+        self.images, self.losses, self.correct = images, losses, correct
+
+    def sums(self) -> dict[str, Any]:
+        """Return the sums so far, which are arguments of a Meter that goes on from there."""
+        seconds = time.perf_counter() - self.start
+        return {"images": self.images, "losses": self.losses, "correct": self.correct, "seconds": seconds}
 
     def add(self, images: int, loss: float, correct: int) -> None:
         """Add a batch: the number of its images, their mean loss, and how many were classified correctly."""

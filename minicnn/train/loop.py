@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import islice
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,10 +17,11 @@ from minicnn.hints import explained
 from minicnn.layers.base import Layer
 from minicnn.notebook import progress_bar
 from minicnn.optim import Optimizer
-from minicnn.train import checks
+from minicnn.train import checks, resume
 from minicnn.train.callbacks import Callback, Moment
 from minicnn.train.evaluation import Params, calibrate, evaluate
-from minicnn.train.history import History, Meter, Result, Row
+from minicnn.train.history import Meter, Result, Row
+from minicnn.train.resume import Position
 
 Augment: TypeAlias = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
@@ -80,6 +83,8 @@ def fit(
     label_smoothing: float = 0.0,
     callbacks: Sequence[Callback] = (),
     progress: bool | None = None,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: int | None = None,
 ) -> Result:
     """Train a net on images and labels with the mean cross-entropy.
 
@@ -104,6 +109,18 @@ def fit(
         Called with a Moment after each epoch. Training stops if a callback returns True; False and None continue.
     progress : bool, optional
         A progress bar on stderr; by default if that is a terminal or a notebook's.
+    checkpoint : path, optional
+        A file with the state of the training: written after each epoch, after every `checkpoint_every` steps, and on
+        Ctrl-C; if it is there when `fit` is called, training continues from it. So one command is right for the
+        first start, for every start after a crash, and once it is complete, when it returns at once. The parameters
+        at the end are those of a training without a pause, bit for bit, on the same machine with the same kernels.
+        Two arguments, one to write and one to resume, would need another command for the second start, and would
+        overwrite the file where it is forgotten. Here a file of another run is refused and never overwritten: net,
+        optimizer, images, labels, batch size, seed, initial parameters, label smoothing and augmentation must be the
+        same (functions are compared by name). More epochs continue a complete run, unless a callback has stopped it;
+        not with a schedule that spans the whole training. Callbacks need `state` and `restore` to be resumed.
+    checkpoint_every : int, optional
+        For epochs that take minutes.
 
     Returns
     -------
@@ -120,33 +137,62 @@ def fit(
         the last step of an epoch.
     """
     epochs, batch_size, seed = checks.check_counts(epochs, batch_size, seed)
+    checks.check_checkpoint(checkpoint, checkpoint_every)
     checks.check_fit(net, train, valid, optimizer, params, augment, label_smoothing, callbacks, progress)
+    run = resume.Run(net, optimizer, train, valid, params, batch_size, seed, label_smoothing, augment)
     first, order, noise, warp = _generators(seed, 4)
     params = net.init(first, train.images.shape[1:]) if params is None else params
     steps = math.ceil(len(train) / batch_size)  # a smaller last batch is a step, too, and schedules count steps
     optimizer = optim.over(optimizer, steps * epochs)
-    state, history, interrupted = optimizer.init(params), History(), False
+    kept, start = None, Position(params, optimizer.init(params))
+    if checkpoint is not None:
+        kept = resume.Checkpoint(checkpoint, checkpoint_every, (order, noise, warp), callbacks)
+        start = kept.begin(run, start, steps, epochs)
     take_step = partial(_step, net, optimizer, rng=noise, smoothing=label_smoothing)
+    shuffled, augmented = partial(data.batches, train, batch_size, rng=order), partial(_augmented, augment, rng=warp)
+    bar = partial(progress_bar, epochs * len(train), unit=" images", shown=progress, done=start.images(len(train)))
+    return _train(
+        net, optimizer, train, valid, epochs, steps, start, kept, take_step, shuffled, augmented, callbacks, bar
+    )
+
+
+def _train(
+    net: Layer, optimizer: Optimizer, train: data.Split, valid: data.Split | None, epochs: int, steps: int,
+    start: Position, kept: resume.Checkpoint | None, take_step: Any, shuffled: Any, augmented: Any, callbacks: Any,
+    bar: Any,
+) -> Result:  # fmt: skip
+    """Train from a position to the end: the arguments are those of `fit`, checked, or functions made of them."""
+    params, state, history, interrupted = start.params, start.state, start.history, False
     try:
-        with progress_bar(epochs * len(train), unit=" images", shown=progress) as bar:
-            for epoch in range(1, epochs + 1):
-                meter = Meter()
-                for step, (batch, labels) in enumerate(data.batches(train, batch_size, rng=order), 1):
+        with bar() as shown:
+            # from the first epoch and step, or from those of a checkpoint
+            for epoch in start.epochs(epochs):
+                meter, done = (start.meter, start.step) if epoch == start.epoch else (Meter(), 0)
+                for step, (batch, labels) in islice(enumerate(shuffled(), 1), done, None):
                     rate = optim.rate_at(optimizer.learning_rate, (epoch - 1) * steps + step - 1)
-                    images = _augmented(augment, batch, warp)
+                    images = augmented(batch)
                     params, state, loss, correct = take_step(params, state, images, labels)
                     checks.check_loss(loss, images, f"epoch {epoch}, step {step}, learning rate {rate:g}")
                     meter.add(len(labels), loss, correct)
-                    _show(bar, f"epoch {epoch}/{epochs}", len(labels), meter)
+                    _show(shown, f"epoch {epoch}/{epochs}", len(labels), meter)
+                    # the last step of an epoch is written with the epoch
+                    if kept and step < steps:
+                        kept.note(Position(params, state, history, epoch, step, meter))
                 row = meter.row(epoch, rate)  # before calibration and validation, whose time is not training's
                 checks.check_learned(params, state, epoch)
                 params = calibrate(net, params, train.images)
                 history.rows.append(row | _validation(net, params, valid))
-                if checks.any_stops(callbacks, [callback(Moment(params, history)) for callback in callbacks]):
+                moment = Moment(params, history, state, net, epoch * steps)
+                stopped = checks.any_stops(callbacks, [callback(moment) for callback in callbacks])
+                if kept:
+                    kept.note(Position(params, state, history, epoch + 1, stopped=stopped))
+                if stopped:
                     break
     except KeyboardInterrupt:  # the parameters are those of the last finished step, but not calibrated
         interrupted = True
         checks.check_learned(params, state, len(history) + 1)
+        if kept:
+            kept.write()  # what has been noted, as it was before this calibration
         params = calibrate(net, params, train.images)
     return Result(params, history, interrupted)
 

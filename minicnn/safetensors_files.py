@@ -1,0 +1,46 @@
+"""Files in the format of safetensors, read and written by its package; the header is checked before it is read."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicnn.files import FileFormatError, atomic_write, check_size
+from minicnn.optional import need
+
+LONGEST_HEADER = 2**23
+
+
+@contextlib.contextmanager
+def opened(where: str, wanted: str, path: Path, max_bytes: int) -> Iterator[Any]:
+    """Open a file for the package's `keys`, `metadata` and `get_tensor`; a damaged one raises FileFormatError.
+
+    The package compares what the header claims with the size of the file before anything is allocated.
+    """
+    check_size(where, wanted, path, max_bytes)
+    safetensors = need("safetensors", "interop")
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    if length > min(LONGEST_HEADER, path.stat().st_size):
+        raise FileFormatError(where, wanted, path, f"it claims a header of {length:,} bytes")
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            yield file
+    except safetensors.SafetensorError as error:
+        raise FileFormatError(where, wanted, path, str(error)) from None
+
+
+def write(path: str | Path, arrays: Mapping[str, np.ndarray], metadata: dict[str, str]) -> Path:
+    """Write arrays and texts, whole or not at all."""
+    # the package would write the memory of a transposed array, not its elements in their order
+    ordered = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    return atomic_write(path, need("safetensors.numpy", "interop").save(ordered, metadata))
+
+
+def is_supported(dtype: np.dtype[Any]) -> bool:
+    """Say whether the format has a dtype: booleans, integers and floats of up to 64 bits, little-endian."""
+    return dtype.kind in "biuf" and dtype.itemsize <= 8 and dtype == dtype.newbyteorder("<")
