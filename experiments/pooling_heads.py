@@ -119,6 +119,7 @@ def _folder(options: argparse.Namespace) -> Path:
         value = getattr(options, name)
         words += [quote(value.replace(",", "+"), safe="+ ")] if value else []
     words += [f"epochs-{options.epochs}"] if options.epochs else []
+    words += ["tuned"] if options.tune else []
     return Path("out") / "-".join(words)
 
 
@@ -142,13 +143,21 @@ def _report(chosen: Study, results: Results, options: argparse.Namespace) -> str
         question=plan["question"],
         notes=limits,
         names=NAMES,
-        tried=plans.tried(options.dataset),
+        tried=_tried(results, options),
     )
     table = tables.terminal_table(results, compared)
     said = [headline(comparison, outcome) for outcome, comparison in compared.items()]
     text = "\n\n".join([aligned(table.header, table.rows), "\n".join(map(_filled, [*said, *limits]))])
     atomic_write(results.path / "table.txt", text + "\n")
     return "\n\n".join([text, *_failures(results), f"report: {page}"])
+
+
+def _tried(results: Results, options: argparse.Namespace) -> dict[str, dict[float, list[float]]] | None:
+    """Return the grid of the plan, of the arms of this study, if the rates are the plan's."""
+    if options.tune or options.trunks or options.match or options.epochs:
+        return None
+    found = plans.tried(options.dataset) or {}
+    return {arm: by for arm, by in found.items() if arm in results.arms} or None
 
 
 def _filled(sentence: str) -> str:

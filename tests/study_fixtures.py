@@ -3,7 +3,8 @@
 import numpy as np
 
 from minicnn import data, layers, models, optim, study
-from minicnn.study import engine
+from minicnn.study import description as describing
+from minicnn.study import trials as trials_of
 from minicnn.study.canonical import data_digest
 from minicnn.study.results import open_results
 from minicnn.study.store import writing
@@ -51,9 +52,9 @@ def tiny_study(arms=None, **changes):
 def ledger(folder, planned, outcome):
     """Write the ledger of a study whose trials have the outcomes that `outcome(trial)` returns; None: not run."""
     digests = [data_digest(planned.replicates.dataset(planned.data, 0))] * planned.replicates.n
-    trials = engine.test_trials(planned, digests, {})
+    trials = trials_of.test_trials(planned, digests, {})
     with writing(folder) as store:
-        store.describe(engine.description(planned, digests, {}, trials, [], []))
+        store.describe(describing.description(planned, digests, {}, trials, [], []))
         store.keep_sample(planned.replicates.dataset(planned.data, 0).test)
         for trial in trials:
             if (found := outcome(trial)) is not None:

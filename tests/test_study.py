@@ -13,6 +13,7 @@ from study_fixtures import curve, filled, ledger, net, reported, small_cnn, tiny
 
 from minicnn import data, layers, optim, study
 from minicnn.study import canonical, engine, executors
+from minicnn.study import trials as trials_of
 from minicnn.study.replicates import pooled
 from minicnn.study.store import FILE, reading
 from minicnn.study.trial import Outcome, run_trial
@@ -151,7 +152,7 @@ def test_more_repetitions_of_folds_keep_the_ids_of_those_there_are():
 
 
 def ids(planned):
-    return [trial.id for trial in engine.test_trials(planned, engine.data_digests(planned), {})]
+    return [trial.id for trial in trials_of.test_trials(planned, engine.data_digests(planned), {})]
 
 
 def measure(net, params, dataset):
@@ -274,7 +275,7 @@ def flat(tree):
 
 def test_a_trial_has_the_same_bits_twice():
     planned = tiny_study()
-    trial = engine.test_trials(planned, engine.data_digests(planned), {})[1]
+    trial = trials_of.test_trials(planned, engine.data_digests(planned), {})[1]
     one, two = run_trial(trial), run_trial(trial)
     assert one.error == two.error == ""
     assert (one.values, flat(one.params), flat(one.per_image)) == (two.values, flat(two.params), flat(two.per_image))
@@ -402,12 +403,12 @@ def test_tuning_trials_never_open_the_test_images():
     digests = engine.data_digests(planned)
     rates = dict.fromkeys(planned.arms, (0.01, 0.1))
     object.__setattr__(source.test, "images", Sealed(source.test.images))
-    trials = engine.tune_trials(planned, digests, rates)
+    trials = trials_of.tune_trials(planned, digests, rates)
     outcomes = [run_trial(trial) for trial in trials]
     assert len(trials) == 2 * 2 * 2
     assert [outcome.error for outcome in outcomes] == [""] * 8
     assert all(split != "test" for outcome in outcomes for split, *_ in outcome.values)
-    opened = run_trial(engine.test_trials(planned, digests, {})[0])
+    opened = run_trial(trials_of.test_trials(planned, digests, {})[0])
     assert "the test images were opened" in opened.error  # the seal works
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import hashlib
 import inspect
 import json
@@ -20,23 +22,42 @@ SCHEMA = 1
 def canonical(value: Any) -> str:
     """Return a record, or a function, as text; equal configurations have equal texts.
 
-    A function is described by its name, its code, its defaults and the values it closes over, so that editing it gives
-    another text; what it calls is not looked at. Raises TypeError for what is neither a function nor a registered
-    record, as a value or closed over.
+    A function is described by its name, its code, its defaults, the values it closes over and the object it is bound
+    to; a class of your own by its fields and the code of its methods: editing one gives another text. The functions
+    that they call and global variables are not looked at. Raises TypeError for what is neither a function nor a
+    registered record, as a value or closed over.
 
     >>> canonical(abs)
     'builtins.abs'
     """
+    if isinstance(value, functools.partial):
+        return json.dumps([canonical(value.func), *map(_closed, [value.args, value.keywords])])
     if inspect.isroutine(value):
         function: Any = value
         code = getattr(function, "__code__", None)
         name = f"{function.__module__}.{function.__qualname__}"
         if code is None:
             return name
-        closed = [_closed(cell.cell_contents) for cell in function.__closure__ or ()]
+        bound = [function.__self__] if inspect.ismethod(function) else []
+        closed = [_closed(each) for each in (*bound, *(cell.cell_contents for cell in function.__closure__ or ()))]
         rest = json.dumps([repr(function.__defaults__), repr(function.__kwdefaults__), closed])
         return f"{name} {_digest(_code(code), rest.encode())[:16]}"
-    return records.to_json(value)
+    text, methods = records.to_json(value), sorted(_own_methods(value))
+    return text if not methods else f"{text} {_digest(*methods)[:16]}"
+
+
+def _own_methods(value: Any) -> set[bytes]:
+    """Return the code of the methods of all classes in a record that are not minicnn's, whose version has an id."""
+    if isinstance(value, tuple | list):
+        return set().union(*map(_own_methods, value))
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return set()
+    kind = type(value)
+    found = set().union(*(_own_methods(getattr(value, f.name)) for f in dataclasses.fields(value)))
+    if not kind.__module__.startswith("minicnn."):
+        functions = {name: inspect.unwrap(f) for name, f in vars(kind).items() if inspect.isfunction(f)}
+        found |= {name.encode() + _code(f.__code__) for name, f in functions.items()}
+    return found
 
 
 def _closed(value: Any) -> str:

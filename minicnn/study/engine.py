@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import itertools
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from minicnn import records
 from minicnn.data import Dataset
-from minicnn.environment import environment
-from minicnn.layers import summary
 from minicnn.notebook import progress_bar
 from minicnn.study import canonical, checks
+from minicnn.study.description import check_same_study, description
 from minicnn.study.executors import Executor, choose
 from minicnn.study.replicates import Seeds, base, of_replicate
 from minicnn.study.results import Results, open_results
-from minicnn.study.spec import Arm, Recipe, Specification
+from minicnn.study.spec import Specification
 from minicnn.study.store import Store, writing
 from minicnn.study.trial import Trial
-from minicnn.study.tuning import rate_of, with_rate
+from minicnn.study.trials import recipe_text, test_trials, tune_trials
 from minicnn.validation import integer
 
 
 def checked(study: Specification) -> list[str]:
     """Raise ValueError or TypeError for a study that cannot be trained as it is; return warnings about its design."""
+    of_replicate.cache_clear()  # a function of the seed may return other images than before
     parts = of_replicate(study.data, study.replicates, 0)
+    if study.tune and not len(parts.valid):
+        raise ValueError("Study: data must have validation images for tune, got none. Use tune=None, or hold some out.")
     for measure in study.measures.values():
         if hasattr(measure, "check"):
             measure.check(parts)
@@ -42,6 +41,8 @@ def checked(study: Specification) -> list[str]:
         partial={name for name, arm in arms.items() if not arm.reads_all},
         same_as={name: arm.same_as for name, arm in arms.items() if arm.same_as},
         recipes=recipes,
+        control=study.control,
+        twins={name: arm.control for name, arm in arms.items() if arm.control},
     )
     # one function trained in two ways is an ablation of the recipe
     found = tuple(f for f in found if f.kind != "function" or len({str(recipes[arm]) for arm in f.arms}) == 1)
@@ -138,8 +139,7 @@ class _Work:
             rates = {name: [*tried, more[name]] if name in more else tried for name, tried in rates.items()}
 
     def _criteria(self) -> dict[str, dict[float, list[float]]]:
-        assert_grid = self.study.tune
-        name = assert_grid.by.removeprefix("valid_") if assert_grid else ""
+        name = self.study.tune.by.removeprefix("valid_") if self.study.tune else ""
         values = {trial: v for trial, split, m, _, v in self.store.values() if split == "valid" and m == name}
         found: dict[str, dict[float, list[float]]] = {}
         for trial in self.tuning:
@@ -174,148 +174,12 @@ def data_digests(study: Specification) -> list[str]:
 
 
 def _check_fixed_test_set(study: Specification) -> None:
-    seen = {study.replicates.dataset(study.data, r).test.images.tobytes() for r in range(min(2, study.replicates.n))}
+    # data by name have one rule for all seeds; a function may have any
+    count = min(2, study.replicates.n) if isinstance(study.data, str) else study.replicates.n
+    tests = (study.replicates.dataset(study.data, r).test for r in range(count))
+    seen = {(test.images.tobytes(), test.labels.tobytes()) for test in tests}
     if len(seen) > 1:
         raise ValueError(
             "Study: replicates must be Resplits or KFold for data whose test images depend on the seed, got Seeds. "
             f"Use study.Resplits({study.replicates.n}): it corrects for overlapping splits."
         )
-
-
-def test_trials(study: Specification, digests: Sequence[str], rates: Mapping[str, float]) -> list[Trial]:
-    """Return the trials of the study proper: all arms of a replicate, then the next replicate.
-
-    An interrupted study therefore leaves complete pairs.
-    """
-    arms = {name: _rated(study.arm(name), rates.get(name)) for name in study.arms}
-    return [
-        _trial(study, "test", name, arm, replicate, seed, digests[replicate], rates.get(name))
-        for replicate, seed in enumerate(study.replicates.seeds)
-        for name, arm in arms.items()
-    ]
-
-
-def tune_trials(study: Specification, digests: Sequence[str], rates: Mapping[str, Sequence[float]]) -> list[Trial]:
-    """Return the trials that choose the learning rates."""
-    grid = study.tune
-    if grid is None:
-        return []
-    return [
-        _trial(study, "tune", name, _rated(study.arm(name), rate, grid.epochs), index, seed, digests[0], rate)
-        for name, tried in rates.items()
-        for rate in tried
-        for index, seed in enumerate(grid.seeds)
-    ]
-
-
-def _rated(arm: Arm, rate: float | None, epochs: int | None = None) -> Arm:
-    recipe: Any = arm.recipe
-    if rate is not None:
-        recipe = replace(recipe, optimizer=with_rate(recipe.optimizer, rate))
-    return replace(arm, recipe=replace(recipe, epochs=epochs) if epochs else recipe)
-
-
-def _trial(
-    study: Specification,
-    role: str,
-    name: str,
-    arm: Arm,
-    replicate: int,
-    seed: int,
-    digest: str,
-    rate: float | None,
-) -> Trial:
-    recipe: Recipe = arm.recipe or study.recipe
-    measures = dict(study.measures) if role == "test" else {}
-    identity = canonical.trial_id({
-        "role": role,
-        "net": canonical.canonical(arm.net),
-        "recipe": recipe_text(recipe),
-        "replicate": study.replicates.identity(replicate) if role == "test" else {"kind": "tune"},
-        "seed": seed,
-        "data": digest,
-        "measures": {name: canonical.canonical(measure) for name, measure in measures.items()},
-        "numerics": canonical.numerics(),
-    })  # fmt: skip
-    return Trial(identity, role, name, replicate, seed, arm.net, recipe, measures, study.data, study.replicates, rate)
-
-
-def recipe_text(recipe: Recipe) -> dict[str, Any]:
-    """Return a recipe as plain values."""
-    return {
-        "optimizer": canonical.canonical(recipe.optimizer),
-        "epochs": recipe.epochs,
-        "batch_size": recipe.batch_size,
-        "label_smoothing": recipe.label_smoothing,
-        "augment": None if recipe.augment is None else canonical.canonical(recipe.augment),
-    }
-
-
-def check_same_study(study: Specification, digests: Sequence[str], store: Store) -> None:
-    """Raise ValueError if the folder has the ledger of another study: of another name, or of other data."""
-    known = store.description()
-    if known and (known["name"], known["data"]["digest"]) != (study.name, digests[0]):
-        raise ValueError(
-            f"Study.run: path must be a folder of its own for each study, got {store.folder}, which has "
-            f"{known['name']!r} on {known['data']['name']}. Use another folder, or the same name and data."
-        )
-
-
-def description(
-    study: Specification,
-    digests: Sequence[str],
-    rates: Mapping[str, float],
-    trials: Sequence[Trial],
-    warnings: Sequence[str],
-    tuning: Sequence[Trial],
-) -> dict[str, Any]:
-    """Return what a report needs to know beside the trials, as plain values."""
-    parts = of_replicate(study.data, study.replicates, 0)
-    shape = parts.train.images.shape[1:]
-    sizes = {part: len(getattr(parts, part)) for part in ("train", "valid", "test")}
-    return {
-        "name": study.name,
-        "control": study.control,
-        "controls": study.controls(),
-        "rope": {measure: study.rope_of(measure) for measure in study.measures},
-        "measures": {name: canonical.canonical(measure) for name, measure in study.measures.items()},
-        "replicates": records.to_json(study.replicates),
-        "seeds": list(study.replicates.seeds),
-        "data": {
-            "name": parts.name,
-            "digest": digests[0],
-            "shape": list(map(int, shape)),
-            "classes": list(parts.classes),
-            **sizes,
-        },
-        "recipe": recipe_text(study.recipe),
-        "tune": None if study.tune is None else records.to_json(study.tune),
-        "arms": {name: _arm(study, name, shape, rates.get(name)) for name in study.arms},
-        "trials": [_place(trial) for trial in trials],
-        "tuning": [_place(trial) for trial in tuning],
-        "warnings": list(warnings),
-        "environment": {**environment(), **canonical.numerics()},
-        "command": shlex.join(sys.argv),
-    }
-
-
-def _place(trial: Trial) -> dict[str, Any]:
-    """Return a trial's id and its place in the study: an arm that is renamed keeps its trials."""
-    return {"id": trial.id, "arm": trial.arm, "replicate": trial.replicate, "seed": trial.seed, "rate": trial.rate}
-
-
-def _arm(study: Specification, name: str, shape: tuple[int, ...], rate: float | None) -> dict[str, Any]:
-    arm = study.arm(name)
-    size = summary(arm.net, shape)
-    return {
-        "net": canonical.canonical(arm.net),
-        "repr": repr(arm.net),
-        "recipe": recipe_text(_rated(arm, rate).recipe or study.recipe),
-        "rate": rate or rate_of((arm.recipe or study.recipe).optimizer),
-        "factors": dict(arm.factors),
-        "control": arm.control,
-        "same_as": arm.same_as,
-        "about": arm.about,
-        "parameters": size.parameters,
-        "multiply_adds": size.multiply_adds,
-    }

@@ -24,13 +24,13 @@ import numpy as np
 from minicnn import ops, train
 from minicnn.data import Dataset
 from minicnn.layers import Layer
+from minicnn.records import register
 from minicnn.study.predictions import Params, logits
-from minicnn.study.robustness import Blurred, Contrast, Noisy, Rotated, Scaled, Shifted
+from minicnn.study.robustness import Blurred, Changed, Contrast, Noisy, Rotated, Scaled, Shifted
 from minicnn.study.transforms import padded
 from minicnn.validation import one_of
 
 __all__ = [
-    "LOWER_IS_BETTER",
     "Blurred",
     "Contrast",
     "Measure",
@@ -50,8 +50,6 @@ __all__ = [
 Value: TypeAlias = float | np.ndarray
 Measure: TypeAlias = Callable[[Layer, Params, Dataset], Value | Mapping[str, Value]]
 
-LOWER_IS_BETTER = frozenset({"nll", "brier", "ece"})
-"""Names of the measures here of which a smaller value is the better one."""
 BINS = 15
 
 
@@ -109,6 +107,7 @@ def _ece(scores: np.ndarray, labels: np.ndarray) -> float:
 SCORES: dict[str, Callable[[np.ndarray, np.ndarray], Value]] = {"nll": _nll, "brier": _brier, "ece": _ece}
 
 
+@register
 @dataclass(frozen=True)
 class Tempered:
     """A measure of calibration after all logits are divided by one temperature, chosen on the validation images.
@@ -148,3 +147,20 @@ def temperature(scores: np.ndarray, labels: np.ndarray) -> float:
         method="bounded",
     )
     return math.exp(found.x)
+
+
+def lower_is_better(measure: Measure) -> bool:
+    """Tell whether a smaller value of a measure is the better one: so for losses and calibration errors.
+
+    A measure of your own says so by an attribute `lower_is_better`.
+
+    >>> lower_is_better(nll), lower_is_better(accuracy)
+    (True, False)
+    """
+    known = measure in {nll, brier, ece} or isinstance(measure, Tempered)
+    return bool(getattr(measure, "lower_is_better", known))
+
+
+def is_share(measure: Measure) -> bool:
+    """Tell whether a measure counts test images: its values are shares, and multiples of one image."""
+    return measure is accuracy or isinstance(measure, Changed)

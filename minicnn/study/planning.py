@@ -15,6 +15,7 @@ from minicnn.study.replicates import of_replicate
 from minicnn.study.spec import Specification
 from minicnn.study.statistics import power, smallest_difference
 from minicnn.study.store import FILE, reading
+from minicnn.study.trials import test_trials, tune_trials
 
 SD = 0.005
 """The standard deviation of a paired difference of accuracies that is assumed unless one is given: half a point,
@@ -90,9 +91,9 @@ def plan(study: Specification, path: str | Path | None = None, *, sd: float = SD
     """Return the plan of a study; `path` is the folder whose ledger may have a part of it already."""
     warnings = engine.checked(study)
     digests = engine.data_digests(study)
-    trials = engine.test_trials(study, digests, {})
+    trials = test_trials(study, digests, {})
     rates = dict.fromkeys(study.arms, study.tune.learning_rate) if study.tune else {}
-    tuning = engine.tune_trials(study, digests, rates)
+    tuning = tune_trials(study, digests, rates)
     known = _known(path)
     arms = [_probed(study, name) for name in study.arms]
     seconds = {arm.arm: arm.seconds for arm in arms}

@@ -17,12 +17,11 @@ from minicnn.files import atomic_write
 from minicnn.hints import explained, near
 from minicnn.notebook import html_table
 from minicnn.optional import need
-from minicnn.study.measures import LOWER_IS_BETTER
 from minicnn.study.replicates import Replicates, Seeds
 from minicnn.study.statistics import Comparison, ImagesInterval, all_pairs, compare, new_images
 from minicnn.study.store import Recorded, reading
 from minicnn.study.tables import csv_text
-from minicnn.validation import shown
+from minicnn.validation import one_of, shown
 
 COLUMNS = ("arm", "replicate", "seed", "split", "measure", "condition", "value")
 
@@ -126,20 +125,22 @@ class Results:
             arm: {replicate: value for replicate, value in by.items() if math.isfinite(value)}
             for arm, by in self.values(measure, condition).items()
         }
-        values = {arm: by for arm, by in finite.items() if by}
-        controls = {a: c for a, c in self.description["controls"].items() if a in values and c in values}
+        # arms without a value stay in the family as undecided: leaving them out would narrow the other intervals
+        values = {arm: by for arm, by in finite.items() if by} if pairs == "all" else finite
+        controls = self.description["controls"]
+        one_of("Results.compare", "pairs", pairs, ("control", "all"))
         options: dict[str, Any] = {
             "rope": self.description["rope"].get(measure, 0.005),
             "factor": self.factor(),
             "confidence": confidence,
             "resolution": self._resolution(measure),
-            "lower_is_better": measure in LOWER_IS_BETTER,
+            "lower_is_better": measure in self.description["lower_is_better"],
         }
         return all_pairs(values, **options) if pairs == "all" else compare(values, controls, **options)
 
     def _resolution(self, measure: str) -> float:
         # differences of accuracies that vary by less than an image can be equal by chance
-        return 1 / self.description["data"]["test"] if measure == "accuracy" else 1e-9
+        return 1 / self.description["data"]["test"] if measure in self.description["shares"] else 1e-9
 
     def per_image(self, arm: str, measure: str = "accuracy", condition: str = "") -> dict[int, np.ndarray]:
         """Return one value per test image for each replicate of an arm; "predictions" are the predicted classes."""
@@ -156,7 +157,9 @@ class Results:
         """Return the network of an arm. A layer of your own must have been registered by `minicnn.register`."""
         return records.from_json(self.description["arms"][arm]["net"])
 
-    def new_images(self, arm: str, control: str, measure: str = "accuracy", condition: str = "") -> ImagesInterval:
+    def new_images(
+        self, arm: str, control: str, measure: str = "accuracy", condition: str = "", *, confidence: float = 0.95
+    ) -> ImagesInterval:
         """Return the difference for other images of the same kind: both replicates and images are samples.
 
         Raises ValueError unless all replicates have the same test images, as `Seeds` have.
@@ -168,7 +171,8 @@ class Results:
             )
         ours, theirs = (self.per_image(name, measure, condition) for name in (arm, control))
         common = sorted(set(ours) & set(theirs))
-        return new_images(*(np.stack([found[r] for r in common]) for found in (ours, theirs)))
+        a, b = (np.stack([found[r] for r in common]) for found in (ours, theirs))
+        return new_images(a, b, confidence=confidence)
 
     def history(self, arm: str, replicate: int) -> Sequence[Mapping[str, float]]:
         """Return the rows of the training history, one per epoch."""

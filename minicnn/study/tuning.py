@@ -20,7 +20,11 @@ CRITERIA = ("valid_loss", "valid_accuracy")
 @explained
 @dataclass(frozen=True)
 class Grid:
-    """Learning rates to try for each arm; the best one on validation images is frozen before any test image is seen.
+    """Learning rates to try for each arm; the best one on validation images is frozen before the test.
+
+    Tuning uses the training and validation images of the data set as it is, or as its function returns it for the
+    tuning seeds, and never its test images. With `Resplits` and `KFold` all images are divided anew for each replicate,
+    so images that chose the rates are in test parts, too; with `Seeds` they are not.
 
     Parameters
     ----------
@@ -40,6 +44,8 @@ class Grid:
     --------
     >>> Grid((1e-2, 3e-2, 1e-1)).beyond((1e-2, 3e-2, 1e-1), best=1e-1)
     0.3
+    >>> Grid((0.1, 0.11)).beyond((0.1, 0.11), best=0.11)
+    0.12
     """
 
     learning_rate: tuple[float, ...] = (1e-2, 3e-2, 1e-1)
@@ -89,11 +95,13 @@ class Grid:
         ordered, extra = sorted(rates), len(rates) - len(self.learning_rate)
         if not self.extend or extra >= self.most or len(ordered) < 2 or best not in (ordered[0], ordered[-1]):
             return None
-        # one more step of the same size on the logarithmic scale, two digits long: 1e-2, 3e-2, 1e-1 -> 3e-1
+        # one more step of the same size on the logarithmic scale, with few digits: 1e-2, 3e-2, 1e-1 -> 3e-1
         near, last = (ordered[1], ordered[0]) if best == ordered[0] else (ordered[-2], ordered[-1])
         span = ordered[-1] / ordered[0]
         step = span ** (1 / (len(ordered) - 1))
-        return float(f"{last * step if last > near else last / step:.1g}")
+        exact = last * step if last > near else last / step
+        rounded = (float(f"{exact:.{digits}g}") for digits in (1, 2, 3, 17))
+        return next(rate for rate in rounded if not ordered[0] <= rate <= ordered[-1])
 
 
 def rate_of(optimizer: Optimizer) -> float | None:

@@ -13,9 +13,6 @@ from minicnn.study.report.words import Outcome, difference, needed, number, prin
 from minicnn.study.results import Results
 from minicnn.study.statistics import Comparison
 
-SHARES = {"accuracy"}
-"""Measures whose values are shares, which are shown in percent, beside those that have a condition "mean"."""
-
 
 @dataclass(frozen=True)
 class Table:
@@ -31,13 +28,17 @@ def outcomes(results: Results) -> tuple[Outcome, ...]:
     found = []
     for measure in measures:
         conditions = results.conditions(measure)
-        if "mean" in conditions:
+        if "mean" in conditions and measure in results.description["shares"]:
             found.append(Outcome(measure, "mean", f"accuracy under {measure}" if measure != "accuracy" else measure))
     first = measures[0]
-    if "mean" not in results.conditions(first):
-        unit = "points" if first in SHARES else ""
-        found.insert(0, Outcome(first, "", f"clean {first}" if unit and found else first, unit))
-    return tuple(found)
+    unit = "points" if first in results.description["shares"] else ""
+    if first in {outcome.measure for outcome in found}:
+        return tuple(found)
+    named = [
+        Outcome(first, c, f"{first} {c}".strip() if c or not (unit and found) else f"clean {first}", unit)
+        for c in results.conditions(first) or ("",)
+    ]
+    return (*named, *found)
 
 
 def comparisons(results: Results, wanted: Sequence[Outcome]) -> dict[Outcome, Comparison]:
@@ -127,7 +128,9 @@ def sensitivity(results: Results, compared: Mapping[Outcome, Comparison]) -> Tab
         for c in comparison.contrasts:
             low, high = c.pooled
             dunnett = "n/a" if math.isnan(low) else f"[{100 * low:+z.2f}, {100 * high:+z.2f}]" if outcome.unit else ""
-            share = f"{100 * c.better_share.mean:.0f} [{100 * c.better_share.low:.0f}, {100 * c.better_share.high:.0f}]"
+            low, high = (100 * end for end in (c.better_share.low, c.better_share.high))
+            ends = "n/a" if math.isnan(low) else f"{low:.0f}, {high:.0f}"
+            share = f"{100 * c.better_share.mean:.0f} [{ends}]"
             p = "n/a" if math.isnan(c.sign_flip_p) else f"{c.sign_flip_p:.3g}"
             rows.append((f"{printable(c.arm)} - {printable(c.control)}", outcome.title, dunnett, share, p))
     header = ("difference", "by", "Dunnett, equal variances", "P(arm better), % [Wilson 95 %]", "p, sign flips")
@@ -143,7 +146,9 @@ def new_images_table(results: Results, compared: Mapping[Outcome, Comparison]) -
     for c in compared[first].contrasts:
         if c.n < 2:
             continue
-        other = results.new_images(c.arm, c.control, first.measure, first.condition)
+        # as certain as the simultaneous interval beside it
+        confidence = compared[first].single_confidence
+        other = results.new_images(c.arm, c.control, first.measure, first.condition, confidence=confidence)
         ends = f"[{100 * other.low:+z.2f}, {100 * other.high:+z.2f}]"
         sds = [f"{100 * math.sqrt(v):.2f}" for v in (other.seed, other.image, other.rest)]
         rows.append((f"{printable(c.arm)} - {printable(c.control)}", difference(c, "points"), ends, *sds))

@@ -141,8 +141,10 @@ def _family(values: Values, pairs: Sequence[Pair], rules: Rules, pooled: Pooled)
     differences = [_differences(values, *pair) for pair in pairs]
     matrix = _matrix(differences)
     found = simultaneous(matrix, factor=rules.factor, confidence=rules.confidence, resolution=rules.resolution)
-    flips = sign_flip_p(matrix).tolist()
-    ends = pooled(values, pairs, rules.confidence) if _independent(rules.factor, len(matrix)) else {}
+    # flips, pooled intervals and Wilson's need independent replicates
+    independent = _independent(rules.factor, len(matrix))
+    flips = sign_flip_p(matrix).tolist() if independent else [math.nan] * len(pairs)
+    ends = pooled(values, pairs, rules.confidence) if independent else {}
     contrasts = tuple(
         judged(pair, by_replicate, interval, critical, flip_p, ends.get(pair, NONE), rules)
         for pair, by_replicate, interval, critical, flip_p in zip(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import stdev
 
 from minicnn.optional import need
-from minicnn.study.statistics.intervals import LEAST_REPLICATES, Factor, Interval, Verdict, verdict
+from minicnn.study.statistics.intervals import LEAST_REPLICATES, ROUNDING, Factor, Interval, Verdict, verdict
 from minicnn.study.statistics.pooled import Ends
 from minicnn.study.statistics.power import MOST_REPLICATES, replicates_needed
 
@@ -44,13 +44,13 @@ class Contrast:
         For an undecided contrast: with so many replicates, this mean and this sd, a verdict has a probability of 80 %.
         None if no number would do, if there is no sd to calculate with, or if there is a verdict; `why` says which.
     sign_flip_p : float
-        The exact p-value of no difference, adjusted for all contrasts (`sign_flip_p`); NaN without a replicate.
+        The exact p-value of no difference, adjusted for all contrasts (`sign_flip_p`); NaN for correlated replicates.
     pooled : tuple of float
         Sensitivity: the interval if all arms had one variance and were not paired, Dunnett's for contrasts with a
         control, Tukey's for all pairs. NaN for correlated replicates, for which neither holds.
     better_share : Interval
         The share of replicates in which the arm is better than the control, P(A > B), with Wilson's interval for this
-        contrast alone; replicates with equal values count against it.
+        contrast alone, which is NaN for correlated replicates; replicates with equal values count against it.
     differences : mapping
         Replicate -> difference.
     """
@@ -136,5 +136,7 @@ def _better_share(differences: Mapping[int, float], rules: Rules) -> Interval:
         return Interval(math.nan, math.nan, math.nan, 0)
     sign = -1 if rules.lower_is_better else 1
     wins = sum(sign * difference > 0 for difference in differences.values())
+    if rules.factor(n) > 1 / n * (1 + ROUNDING):  # correlated replicates are no independent trials
+        return Interval(wins / n, math.nan, math.nan, n)
     ends = need("scipy.stats").binomtest(wins, n).proportion_ci(rules.confidence, method="wilson")
     return Interval(wins / n, float(ends.low), float(ends.high), n)
