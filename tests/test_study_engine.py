@@ -1,13 +1,19 @@
 """What the engine of a study keeps apart, and what it keeps together."""
 
+import math
+from dataclasses import dataclass
+from functools import partial
+
 import numpy as np
 import pytest
 
+import minicnn
 from minicnn import data, layers, models, optim, study
-from minicnn.study import executors
+from minicnn.study import canonical, engine, executors
 
 RNG = np.random.default_rng(0)
-DATA = data.from_arrays(RNG.random((60, 6, 6, 1), np.float32), np.arange(60) % 3, test=0.3)
+RNG_IMAGES = RNG.random((60, 6, 6, 1), np.float32)
+DATA = data.from_arrays(RNG_IMAGES, np.arange(60) % 3, test=0.3)
 RECIPE = study.Recipe(optim.Adam(1e-2), epochs=1, batch_size=16)
 
 
@@ -87,3 +93,112 @@ def test_a_layer_of_ones_own_must_be_registered(tmp_path):
     net = layers.Sequential([Own(), layers.Dense(3)])
     with pytest.raises(TypeError, match="Register its class"):
         of({"a": net, "b": models.mlp((5,), classes=3)}).run(tmp_path, progress=False)
+
+
+class Scaled:
+    """A measure that is an object of a user's."""
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    def value(self, net, params, dataset):
+        return self.factor
+
+
+@minicnn.register
+@dataclass(frozen=True)
+class Factor:
+    """A registered measure."""
+
+    factor: float = 1.0
+
+    def __call__(self, net, params, dataset):
+        return self.factor
+
+
+def constant(net, params, dataset, factor):
+    return factor
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        (partial(constant, factor=1.0), partial(constant, factor=2.0)),
+        (Factor(1.0).__call__, Factor(2.0).__call__),
+        (Factor(1.0), Factor(2.0)),
+    ],
+    ids=["partials", "bound methods", "records"],
+)
+def test_measures_that_differ_in_a_value_have_other_ids(one, two):
+    assert canonical.canonical(one) != canonical.canonical(two)
+    assert canonical.canonical(one) == canonical.canonical(one)
+
+
+def test_a_class_of_ones_own_that_is_edited_has_another_id(monkeypatch):
+    before = canonical.canonical(Factor())
+    monkeypatch.setattr(Factor, "__call__", lambda self, net, params, dataset: -self.factor)
+    assert canonical.canonical(Factor()) != before
+
+
+def test_a_measure_bound_to_what_has_no_text_is_refused():
+    with pytest.raises(TypeError, match="Register its class"):
+        canonical.canonical(Scaled(1.0).value)
+
+
+def test_the_direction_of_a_measure_is_its_own_and_not_that_of_its_name(tmp_path):
+    nets = {"a": models.mlp((3,), classes=3), "b": models.mlp((5,), classes=3)}
+    found = of(nets, measures={"loss": study.nll, "nll": study.nll, "ece": study.accuracy}).run(
+        tmp_path, progress=False
+    )
+    assert found.description["lower_is_better"] == ["loss", "nll"]
+    assert found.description["shares"] == ["ece"]
+
+
+def test_overlapping_splits_have_no_p_of_flips_and_no_interval_of_wins(tmp_path):
+    nets = {"a": models.mlp((3,), classes=3), "b": models.mlp((5,), classes=3)}
+    (seeds,) = of(nets).run(tmp_path / "seeds", progress=False).compare("nll").contrasts
+    (splits,) = of(nets, replicates=study.Resplits(3)).run(tmp_path / "splits", progress=False).compare("nll").contrasts
+    assert not math.isnan(seeds.sign_flip_p) and not math.isnan(seeds.better_share.low)
+    assert math.isnan(splits.sign_flip_p) and math.isnan(splits.better_share.low)
+
+
+def test_every_replicate_with_seeds_must_have_the_same_test_images():
+    def later(seed):
+        return data.from_arrays(RNG_IMAGES, np.arange(60) % 3, test=0.3, seed=0 if seed < 2 else seed)
+
+    with pytest.raises(ValueError, match="replicates must be Resplits or KFold"):
+        engine.data_digests(of({"a": models.mlp((3,), classes=3)}, data=later, replicates=study.Seeds(3)))
+
+
+def test_tuning_needs_validation_images():
+    bare = data.from_arrays(RNG_IMAGES, np.arange(60) % 3, test=0.3, valid=0)
+    with pytest.raises(ValueError, match="data must have validation images for tune, got none"):
+        of({"a": models.mlp((3,), classes=3)}, data=bare, tune=study.Grid((0.1, 0.2))).check()
+
+
+def test_a_second_study_in_the_same_folder_is_refused(tmp_path):
+    of({"a": models.mlp((3,), classes=3)}).run(tmp_path, progress=False)
+    with pytest.raises(ValueError, match="path must be a folder of its own for each study"):
+        of({"x": models.mlp((4,), classes=3)}).run(tmp_path, progress=False)
+
+
+def test_data_that_a_function_changes_are_seen(tmp_path):
+    count = [60]
+
+    def source(seed):
+        return data.from_arrays(RNG_IMAGES[: count[0]], np.arange(count[0]) % 3, test=0.3)
+
+    found = of({"a": models.mlp((3,), classes=3)}, data=source).run(tmp_path / "60", progress=False)
+    count[0] = 30
+    other = of({"a": models.mlp((3,), classes=3)}, data=source).run(tmp_path / "30", progress=False)
+    assert [f.description["data"]["test"] for f in (found, other)] == [18, 9]
+    assert [len(f.per_image("a")[0]) for f in (found, other)] == [18, 9]
+
+
+def test_an_arm_without_results_stays_in_the_family(tmp_path, monkeypatch):
+    real = executors.run_trial
+    failing = lambda trial: executors.Outcome(trial.id, error="lost") if trial.arm == "b" else real(trial)  # noqa: E731
+    monkeypatch.setattr(executors, "run_trial", failing)
+    nets = {name: models.mlp((units,), classes=3) for name, units in (("a", 3), ("b", 4), ("c", 5))}
+    contrasts = of(nets).run(tmp_path, progress=False).compare("nll").contrasts
+    assert [(c.arm, c.n, c.verdict) for c in contrasts] == [("b", 0, "undecided"), ("c", 2, "undecided")]
