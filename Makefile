@@ -10,7 +10,7 @@ compare: $(VENV)/.compare
 	$(BIN)/python -m experiments.pooling_heads $(ARGS)
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .

@@ -47,7 +47,9 @@ class Row:
         return getattr(ops, self.name).shape(*self.shapes, *rest, **how)
 
     def __str__(self):
-        return f"{self.name}{list(self.shapes)}{self.rest or ''}{self.how or ''}"
+        # without the address of a function, so that every process that collects the tests has the same names
+        how = {k: v.__name__ if callable(v) else v for k, v in self.how.items()}
+        return f"{self.name}{list(self.shapes)}{self.rest or ''}{how or ''}"
 
 
 def row(name, *shapes, rest=(), positive=False, **how):
