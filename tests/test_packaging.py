@@ -65,7 +65,7 @@ def test_an_extra_exists_only_where_code_uses_it():
     folders = [(ROOT / folder).rglob("*.py") for folder in ("minicnn", "experiments", "tests")]
     code = "\n".join(path.read_text(encoding="utf-8") for folder in folders for path in folder)
     imported = {"scikit-learn": "sklearn", "pytest-cov": "--cov", "cosmic-ray": "cosmic_ray"}
-    commands = {"ruff", "mypy", "pytest-cov"}
+    commands = {"ruff", "mypy", "pytest-cov", "pytest-xdist"}
     for extra, requirements in PROJECT["optional-dependencies"].items():
         for requirement in requirements:
             package = re.match(r"[\w-]+", requirement)[0]

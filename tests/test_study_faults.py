@@ -13,6 +13,7 @@ import time
 import kill_study
 import numpy as np
 import pytest
+import tables
 
 from minicnn import data, files, models, optim, study
 from minicnn.study import cluster, executors, store
@@ -66,8 +67,9 @@ def table(results):
 
 @pytest.fixture(autouse=True)
 def quick_to_start(monkeypatch):
-    """Worker processes without Numba."""
+    """Worker processes without Numba, and this process with the same kernels, whatever earlier tests have chosen."""
     monkeypatch.setenv("MINICNN_KERNELS", "numpy_blocked")
+    tables.use(monkeypatch, "numpy_blocked")
 
 
 def resumes(folder, s=None):
