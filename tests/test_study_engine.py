@@ -1,6 +1,7 @@
 """What the engine of a study keeps apart, and what it keeps together."""
 
 import math
+import re
 from dataclasses import dataclass
 from functools import partial
 
@@ -202,3 +203,43 @@ def test_an_arm_without_results_stays_in_the_family(tmp_path, monkeypatch):
     nets = {name: models.mlp((units,), classes=3) for name, units in (("a", 3), ("b", 4), ("c", 5))}
     contrasts = of(nets).run(tmp_path, progress=False).compare("nll").contrasts
     assert [(c.arm, c.n, c.verdict) for c in contrasts] == [("b", 0, "undecided"), ("c", 2, "undecided")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"measures": [study.accuracy]}, "measures must be a dict of functions by name"),
+        ({"measures": {1: study.accuracy}}, "names must be strings"),
+        ({"tune": (1e-2,)}, "tune must be a study.Grid or None"),
+        ({"replicates": 5}, "replicates must be Seeds, Resplits or KFold"),
+        ({"control": ["a"]}, "control must be an arm"),
+        ({"rope": {"acuracy": 0.1}}, "rope must be for measures of the study, got 'acuracy'. Did you mean 'accuracy'?"),
+        ({"name": 3}, "names must be strings"),
+        ({"name": "w\ud800"}, "names must be strings"),
+    ],
+)
+def test_a_wrong_field_is_named_before_anything_is_trained(changes, message):
+    with pytest.raises((TypeError, ValueError), match=re.escape(message)):
+        of({"a": models.mlp((3,), classes=3)}, **changes)
+
+
+ODD = [np.zeros((2, 2)), np.zeros(1000), np.zeros(0), "x", {None: 0.5}, {(1, 2): 0.5}]
+
+
+@pytest.mark.parametrize("place", range(len(ODD)))
+def test_a_measure_of_another_shape_fails_its_trials_with_its_name(tmp_path, place):
+    net = models.mlp((3,), classes=3)
+    found = of({"a": net}, measures={"odd": lambda *_: ODD[place]}).run(tmp_path, progress=False)
+    assert len(found.failed) == 2
+    assert "measure odd: a measure must return a number" in found.failed[0].error
+
+
+def test_results_name_the_arms_and_values_that_there_are(tmp_path):
+    found = of({"a": models.mlp((3,), classes=3), "b": models.mlp((4,), classes=3)}).run(tmp_path, progress=False)
+    for call in (found.net, found.per_image, lambda arm: found.new_images(arm, "a"), lambda arm: found.params(arm, 0)):
+        with pytest.raises(ValueError, match="zz"):
+            call("zz")
+    with pytest.raises(ValueError, match="measure must have values per image"):
+        found.per_image("a", "zz")
+    with pytest.raises(ValueError, match="pairs must be 'control' or 'all'"):
+        found.compare(pairs="every")

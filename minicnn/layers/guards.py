@@ -92,7 +92,9 @@ def _shaped(method: Callable[..., Any]) -> Callable[..., Any]:
         bound = _bound(where, method, args, kwargs)
         if "rng" in bound:
             generator(where, bound["rng"])
-        bound["shape"] = check_shape(where, bound["shape"])
+        # a layer of a user's may call its parameter otherwise: the shape is the last of them
+        shape = "shape" if "shape" in bound else next(reversed(bound))
+        bound[shape] = check_shape(where, bound[shape])
         return method(self, **bound)
 
     return call

@@ -15,7 +15,7 @@ import numpy as np
 from minicnn import ops
 from minicnn.geometry import Shape
 from minicnn.layers.base import Layer, Params, leaf
-from minicnn.ops.norm import moments
+from minicnn.ops.norm import batch_norm_shape, moments
 from minicnn.validation import ShapeError, number
 
 LEAVES = ("gamma", "beta", "moving_mean", "moving_variance")
@@ -62,6 +62,7 @@ class BatchNormalization(Layer):
 
     def calibrate(self, params: Params, x: np.ndarray) -> tuple[Params, Any]:
         """Store mean and (population) variance of this batch, as accurate as those of `ops.batch_norm`."""
+        batch_norm_shape(x.shape, x.shape[-1:], x.shape[-1:])  # no statistics of no rows
         _, pivot, mean, variance = moments(x)
         params = {**params, "moving_mean": pivot + mean, "moving_variance": variance}
         return params, self(params, x)

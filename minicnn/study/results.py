@@ -145,9 +145,12 @@ class Results:
     def per_image(self, arm: str, measure: str = "accuracy", condition: str = "") -> dict[int, np.ndarray]:
         """Return one value per test image for each replicate of an arm; "predictions" are the predicted classes."""
         key = measure if measure == "predictions" else f"{measure}|{condition}"
-        return {
-            t.replicate: self.arrays(t.id)["per_image"][key] for t in self.trials if t.arm == arm and t.status == "done"
-        }
+        self._known(arm)
+        found = {t.replicate: self.arrays(t.id)["per_image"] for t in self.trials if (t.arm, t.status) == (arm, "done")}
+        if any(key not in arrays for arrays in found.values()):
+            known = sorted(set().union(*found.values()))
+            raise ValueError(f"Results.per_image: measure must have values per image, {known}, got {key!r}.")
+        return {replicate: arrays[key] for replicate, arrays in found.items()}
 
     def params(self, arm: str, replicate: int = 0) -> Any:
         """Return the parameters of a trained net."""
@@ -155,6 +158,7 @@ class Results:
 
     def net(self, arm: str) -> Any:
         """Return the network of an arm. A layer of your own must have been registered by `minicnn.register`."""
+        self._known(arm)
         return records.from_json(self.description["arms"][arm]["net"])
 
     def new_images(
@@ -169,6 +173,8 @@ class Results:
                 f"Results.new_images: replicates must be Seeds, which share their test images, got {self.replicates}. "
                 "The intervals of `compare` are for new images already."
             )
+        self._known(arm)
+        self._known(control)
         ours, theirs = (self.per_image(name, measure, condition) for name in (arm, control))
         common = sorted(set(ours) & set(theirs))
         a, b = (np.stack([found[r] for r in common]) for found in (ours, theirs))
@@ -192,6 +198,12 @@ class Results:
             value = self.numbers.get(trial.id, {}).get(("valid", by, ""), float("nan"))
             found.setdefault(trial.arm, {}).setdefault(trial.rate or 0.0, []).append(value)
         return found
+
+    def _known(self, arm: str) -> None:
+        if arm not in self.arms:
+            raise ValueError(
+                f"Results: arm must be one of {', '.join(self.arms)}, got {shown(arm)}.{near(arm, self.arms)}"
+            )
 
     def _trial(self, arm: str, replicate: int) -> Recorded:
         for trial in self.trials:

@@ -11,10 +11,10 @@ from minicnn.layers import Layer
 from minicnn.optim import Optimizer
 from minicnn.records import register
 from minicnn.study.measures import Measure, accuracy, nll
-from minicnn.study.replicates import Replicates, Seeds, Source
+from minicnn.study.replicates import KFold, Replicates, Resplits, Seeds, Source
 from minicnn.study.tuning import Grid
 from minicnn.train.loop import Augment
-from minicnn.validation import integer, number, shown
+from minicnn.validation import flag, integer, number, shown
 
 Factor: TypeAlias = str | int | float
 
@@ -77,6 +77,12 @@ class Arm:
             raise TypeError(f"Arm: net must be a layer, got {shown(self.net)}.")
         if self.recipe is not None and not isinstance(self.recipe, Recipe):
             raise TypeError(f"Arm: recipe must be a Recipe or None, got {shown(self.recipe)}.")
+        if not isinstance(self.factors, Mapping):
+            raise TypeError(f"Arm: factors must be a dict of levels by name, got {shown(self.factors)}.")
+        for name, text in (("control", self.control), ("same_as", self.same_as), ("about", self.about)):
+            if not isinstance(text, str):
+                raise TypeError(f"Arm: {name} must be a string, got {shown(text)}.")
+        object.__setattr__(self, "reads_all", flag("Arm", "reads_all", self.reads_all))
         for name, level in self.factors.items():
             if not isinstance(name, str) or isinstance(level, bool) or not isinstance(level, str | int | float):
                 raise TypeError(f"Arm: factors must map names to strings or numbers, got {shown(dict(self.factors))}.")
@@ -108,6 +114,11 @@ class Specification:
             self._check_arm(f"arms[{name!r}].same_as", arm.same_as or self.control)
         if not isinstance(self.recipe, Recipe):
             raise TypeError(f"Study: recipe must be a study.Recipe, got {shown(self.recipe)}.")
+        if not isinstance(self.replicates, Seeds | Resplits | KFold):
+            raise TypeError(f"Study: replicates must be Seeds, Resplits or KFold, got {shown(self.replicates)}.")
+        if self.tune is not None and not isinstance(self.tune, Grid):
+            raise TypeError(f"Study: tune must be a study.Grid or None, got {shown(self.tune)}.")
+        self._check_names()
         if not self.measures or not all(map(callable, self.measures.values())):
             raise TypeError(f"Study: measures must be a dict of functions by name, got {shown(self.measures)}.")
         for measure in self.measures:
@@ -115,8 +126,21 @@ class Specification:
         if self.tune is not None:
             self.tune.check_disjoint(self.replicates.seeds)
 
+    def _check_names(self) -> None:
+        """Raise TypeError or ValueError for names that cannot be written into a ledger."""
+        if not isinstance(self.measures, Mapping):
+            raise TypeError(f"Study: measures must be a dict of functions by name, got {shown(self.measures)}.")
+        if isinstance(self.rope, Mapping) and set(self.rope) - set(self.measures):
+            unknown = min(set(self.rope) - set(self.measures), key=str)
+            raise ValueError(
+                f"Study: rope must be for measures of the study, got {shown(unknown)}.{near(unknown, self.measures)}"
+            )
+        for name in (self.name, *self.arms, *self.measures):
+            if not isinstance(name, str) or not name or any("\ud800" <= c <= "\udfff" for c in name):
+                raise TypeError(f"Study: names must be strings that are not empty, got {shown(name)}.")
+
     def _check_arm(self, name: str, arm: Any) -> None:
-        if arm not in self.arms:
+        if not isinstance(arm, str) or arm not in self.arms:
             raise ValueError(f"Study: {name} must be an arm, got {shown(arm)}.{near(arm, self.arms)}")
 
     def rope_of(self, measure: str) -> float:

@@ -19,6 +19,7 @@ from minicnn.layers import Layer
 from minicnn.study.measures import Measure
 from minicnn.study.replicates import Replicates, Source, base, of_replicate
 from minicnn.study.spec import Recipe
+from minicnn.validation import shown
 
 
 @dataclass(frozen=True)
@@ -130,10 +131,21 @@ def measured(
         found = measure(net, params, dataset)
         for condition, value in found.items() if isinstance(found, Mapping) else [("", found)]:
             array = np.asarray(value)
+            _check_value(name, condition, array, len(dataset.test))
             if array.ndim:
                 per_image[f"{name}|{condition}"] = array
             values.append(("test", name, condition, float(array.mean(dtype=np.float64))))
     return values, per_image
+
+
+def _check_value(name: str, condition: Any, array: np.ndarray, images: int) -> None:
+    # fewer values than images are those of the first ones, as with `Shifted(first=1000)`
+    fits = not array.ndim or (array.ndim == 1 and 0 < len(array) <= images)
+    if not isinstance(condition, str) or not fits or array.dtype.kind not in "biuf":
+        raise ValueError(
+            f"measure {name}: a measure must return a number, one number per test image ({images}), or a dict of them "
+            f"by string, got shape {array.shape} of {array.dtype} for {shown(condition)}."
+        )
 
 
 def _last(row: Mapping[str, float]) -> list[tuple[str, str, str, float]]:
