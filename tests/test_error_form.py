@@ -20,17 +20,13 @@ GROUPS = {"window": "ops", "geometry": "ops", "graph": "engine", "autograd": "en
 OTHER_FORM = {
     "hints": 4,  # calls that do not fit a signature: what is missing, unknown or too much, and all arguments
     "trees": 1,  # where two trees differ
-    "data/idx": 5,  # files that are damaged, or are not the published ones
-    "train/checkpoint": 6,  # reasons why a file is damaged: load puts "path must be ..., got ...: " before them
+    "data/idx": 4,  # files that are damaged, or are not the published ones
+    "train/checkpoint": 5,  # reasons why a file is damaged: load puts "path must be ..., got ...: " before them
     "train/npz": 8,  # the same
     "interop/keras_files": 6,  # the same: `opened` puts it before them
     "interop/keras_import": 6,
     "train/history": 1,  # from `unknown`, which has the form
     "train/checks": 1,  # from `unknown`, which has the form
-}
-# The same for files whose messages are not converted yet, with the number of messages in foreign words.
-NOT_YET = {
-    "study": (12, 0),
 }
 
 
@@ -84,9 +80,8 @@ OTHER, FOREIGN_WORDS = counted()
 
 @pytest.mark.parametrize("name", sorted(OTHER))
 def test_messages_have_the_form(name):
-    other, foreign = NOT_YET.get(name, (OTHER_FORM.get(name, 0), 0))
-    assert OTHER[name] <= other
-    assert FOREIGN_WORDS[name] <= foreign
+    assert OTHER[name] <= OTHER_FORM.get(name, 0)
+    assert not FOREIGN_WORDS[name]
 
 
 @pytest.mark.parametrize("text", ["a number is no matrix", "pads of 2", "Use whole numbers", "thread a call"])
