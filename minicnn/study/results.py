@@ -133,12 +133,13 @@ class Results:
             "rope": self.description["rope"].get(measure, 0.005),
             "factor": self.factor(),
             "confidence": confidence,
-            "resolution": self._resolution(measure),
+            "resolution": self.resolution(measure),
             "lower_is_better": measure in self.description["lower_is_better"],
         }
         return all_pairs(values, **options) if pairs == "all" else compare(values, controls, **options)
 
-    def _resolution(self, measure: str) -> float:
+    def resolution(self, measure: str) -> float:
+        """Return the smallest spread of a measure that is taken as measured: one test image for a share of images."""
         # differences of accuracies that vary by less than an image can be equal by chance
         return 1 / self.description["data"]["test"] if measure in self.description["shares"] else 1e-9
 

@@ -139,6 +139,7 @@ def _tables(
         "Other measures": tables.other_measures(results, wanted),
         "On these images and on others": tables.new_images_table(results, compared),
         "Sensitivity": tables.sensitivity(results, compared),
+        "All pairs": tables.all_pairs_table(results, compared),
     }
     return {name: table for name, table in found.items() if table is not None}
 

@@ -11,7 +11,7 @@ from typing import Any
 from minicnn.study.replicates import Seeds
 from minicnn.study.report.words import Outcome, difference, needed, number, printable
 from minicnn.study.results import Results
-from minicnn.study.statistics import Comparison
+from minicnn.study.statistics import Comparison, correlated_t
 
 
 @dataclass(frozen=True)
@@ -132,9 +132,30 @@ def sensitivity(results: Results, compared: Mapping[Outcome, Comparison]) -> Tab
             ends = "n/a" if math.isnan(low) else f"{low:.0f}, {high:.0f}"
             share = f"{100 * c.better_share.mean:.0f} [{ends}]"
             p = "n/a" if math.isnan(c.sign_flip_p) else f"{c.sign_flip_p:.3g}"
-            rows.append((f"{printable(c.arm)} - {printable(c.control)}", outcome.title, dunnett, share, p))
-    header = ("difference", "by", "Dunnett, equal variances", "P(arm better), % [Wilson 95 %]", "p, sign flips")
+            chances = _posterior(results, outcome, comparison.rope, list(c.differences.values()))
+            rows.append((f"{printable(c.arm)} - {printable(c.control)}", outcome.title, dunnett, share, p, chances))
+    methods = ("Dunnett, equal variances", "P(arm better), % [Wilson 95 %]", "p, sign flips")
+    header = ("difference", "by", *methods, "correlated t: P(below), P(region), P(above)")
     return Table(header, tuple(rows)) if rows else None
+
+
+def _posterior(results: Results, outcome: Outcome, rope: float, differences: Sequence[float]) -> str:
+    if len(differences) < 2:
+        return "n/a"
+    resolution = results.resolution(outcome.measure)
+    found = correlated_t(differences, rope=rope, factor=results.factor(), resolution=resolution)
+    return "n/a" if math.isnan(found.rope) else ", ".join(f"{p:.2f}" for p in found)
+
+
+def all_pairs_table(results: Results, compared: Mapping[Outcome, Comparison]) -> Table | None:
+    """Return the differences of every two arms, whose intervals hold together: a second view, wider than the first."""
+    rows = []
+    for outcome in compared:
+        comparison = results.compare(outcome.measure, outcome.condition, pairs="all")
+        for c in comparison.contrasts if len(results.arms) > 2 else ():
+            name = f"{printable(c.arm)} - {printable(c.control)}"
+            rows.append((name, outcome.title, difference(c, outcome.unit), c.verdict))
+    return Table(("difference", "by", "simultaneous 95 %", "verdict"), tuple(rows)) if rows else None
 
 
 def new_images_table(results: Results, compared: Mapping[Outcome, Comparison]) -> Table | None:
