@@ -21,7 +21,7 @@ import math
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
-from minicnn.hints import near
+from minicnn.hints import explained, near
 from minicnn.validation import shown
 
 T = TypeVar("T", bound=type)
@@ -35,6 +35,7 @@ _CLASSES: dict[str, type] = {}
 _MUTABLE = SimpleNamespace(frozen=False)
 
 
+@explained
 def register(record: T) -> T:
     """Let `to_json` and `from_json` know a frozen dataclass by its class name; usable as a decorator.
 
@@ -65,6 +66,7 @@ def register(record: T) -> T:
     return record
 
 
+@explained
 def to_json(value: Any) -> str:
     """Return a record, or a plain value that contains records, as JSON on one line; equal values give equal texts.
 
@@ -73,6 +75,7 @@ def to_json(value: Any) -> str:
     return json.dumps(_encoded(value, type(value).__name__, 0), allow_nan=False)
 
 
+@explained
 def from_json(text: str) -> Any:
     """Return the value that `to_json` wrote; lists come back as tuples, as the fields of records are.
 

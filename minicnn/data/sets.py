@@ -170,8 +170,16 @@ def from_arrays(
     >>> from_arrays(np.zeros((40, 5, 5, 3), np.float32), np.arange(40) % 2).train
     Split(28 images of 5x5x3, float32)
     """
-    whole = Split(np.asarray(images), labels)
-    names = tuple(map(str, range(int(whole.labels.max(initial=-1)) + 1))) if classes is None else tuple(classes)
+    whole = Split(images, labels)
+    if classes is not None and not isinstance(classes, list | tuple):
+        raise TypeError(f"from_arrays: classes must be a list of names, got {validation.shown(classes)}.")
+    highest = int(whole.labels.max(initial=-1))
+    if classes is None and highest >= max(len(whole), 1):
+        raise ValueError(
+            f"from_arrays: labels must be from 0 to the number of classes less 1, got {highest} for {len(whole)} "
+            "images. Number the classes from 0, or give their names as classes."
+        )
+    names = tuple(map(str, range(highest + 1))) if classes is None else tuple(classes)
     if not len(whole) or whole.labels.min() < 0 or whole.labels.max() >= len(names):
         raise ValueError(f"from_arrays: labels must be from 0 to {len(names) - 1}, one per image, got others or none.")
     seed = validation.integer("from_arrays", "seed", seed, least=0, most=2**32 - 1)
