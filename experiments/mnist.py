@@ -1,7 +1,7 @@
 """What test accuracy do three well-known networks reach on MNIST, trained from scratch on a CPU?
 
 keras_mnist and lenet5 are networks from tutorials; small_cnn has a global-average head and fewer than 20,000
-parameters. The parameters of the last epoch are evaluated once: there is no model selection on the test set, and the
+parameters. The parameters of the last epoch are evaluated once: nothing is selected on the test set, and the
 validation accuracy is only recorded.
 """
 

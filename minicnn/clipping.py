@@ -36,7 +36,7 @@ def global_norm(grads: Tree) -> float:
 def clip_by_global_norm(grads: Tree, limit: float) -> Tree:
     """Scale all gradients by the same factor, so that their global norm is at most `limit`.
 
-    Where a gradient is NaN or infinite there is no direction to keep: all gradients become NaN, and the parameters
+    A gradient that is NaN or infinite has no direction to keep: all gradients become NaN, and the parameters
     after the step, so that `train.fit` ends with FloatingPointError.
     """
     limit = number("clip_by_global_norm", "limit", limit, least=0)

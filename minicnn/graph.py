@@ -87,8 +87,8 @@ def op(shape_rule: Callable[..., Any], *, composed: bool = False) -> Callable[[C
     """Make an op of a function that returns `(result, vjps)`.
 
     The parameters annotated `Array` are its array arguments, and `vjps` has one entry for each: a function that
-    returns a new array, its argument or a view of it, or None where there is no derivative. Where one pass over the
-    data gives several gradients, the same function stands at each of their places in `vjps`. It is then called once
+    returns a new array, its argument or a view of it, or None for an argument without a derivative. Where one pass over
+    the data gives several gradients, the same function stands at each of their places in `vjps`. It is then called once
     and returns a tuple, with one gradient per place.
 
     The function gets arrays of one dtype (float32 with float64 gives float64; numbers, NumPy's too, promote no array).

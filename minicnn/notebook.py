@@ -29,7 +29,7 @@ def progress_bar(total: int, *, unit: str, shown: bool | None = None, scaled: bo
 
     Numbers of four digits and more are written as 1.23k if they are `scaled`, and all with three digits. `done` of
     `total` are done already.
-    `shown` decides instead if it is True or False. Without a stderr that can be written to there is no bar.
+    `shown` decides instead if it is True or False. The bar needs a stderr that can be written to.
     """
     notebook = in_notebook()
     if shown is None:

@@ -26,8 +26,8 @@ class Effect:
     what : str
         What is compared, as "accuracy, max minus average".
     mean, low, high : float
-        In percentage points, or as a factor. `low` and `high` are NaN where there is no interval, and equal to the
-        mean where the quantity is counted.
+        In percentage points, or as a factor. `low` and `high` are NaN without an interval, and equal to the mean
+        where the quantity is counted.
     margin : float
         The largest effect that does not matter: points, or a factor of at least 1.
     unit : "points" or "times"

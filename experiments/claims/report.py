@@ -20,7 +20,7 @@ Judged = Mapping[Claim, Judgement]
 WIDTH = 112
 READING = (
     "Effects are turned so that a positive number of points, or a factor above 1, agrees with the claim. Brackets are "
-    "95 % intervals; the intervals of one measure of one study hold together, and there is no correction across claims "
+    "95 % intervals; the intervals of one measure of one study hold together, without a correction across claims "
     "or measures. A claim is supported or contradicted by an interval that lies beyond what does not matter, and "
     "undecided otherwise; it depends if some of its effects are supported and others contradicted. Counted numbers "
     "have no interval."

@@ -32,8 +32,6 @@ def keeps(setting: Setting) -> Study:
             replace(recipe, optimizer=with_rate(recipe.optimizer, rate)),
             factors={"pooling": name, "rate": rate},
             control=f"average ({rate:g})",
-            # the same net, trained at another rate: no control, but the check of a study has to know
-            same_as="" if rate == RATES[0] else f"{name} ({RATES[0]:g})",
         )
         for rate in RATES
         for name, trunk in (("average", "average2"), ("max", "max2"))

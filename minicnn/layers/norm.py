@@ -1,7 +1,7 @@
 """Batch normalisation without hidden state.
 
 Training (rng given) uses the batch's own statistics. For evaluation `calibrate` runs data through the net once and
-stores the population statistics in the parameters. There is no running average that changes during training, so
+stores the population statistics in the parameters. No running average changes during training, so
 evaluation depends only on `params` and the input.
 """
 

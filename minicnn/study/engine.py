@@ -44,8 +44,6 @@ def checked(study: Specification) -> list[str]:
         control=study.control,
         twins={name: arm.control for name, arm in arms.items() if arm.control},
     )
-    # one function trained in two ways is an ablation of the recipe
-    found = tuple(f for f in found if f.kind != "function" or len({str(recipes[arm]) for arm in f.arms}) == 1)
     checks.refuse(found)
     return [str(finding) for finding in found]
 

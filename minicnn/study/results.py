@@ -276,7 +276,7 @@ class Results:
 def open_results(path: str | Path) -> Results:
     """Return the results in the folder of a study, complete or not; nothing is trained.
 
-    Raises ValueError if there is no ledger, or a damaged one.
+    Raises ValueError for a folder without a ledger, or with a damaged one.
     """
     with reading(path) as store:
         description, recorded = store.description(), store.trials()

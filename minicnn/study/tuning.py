@@ -23,7 +23,7 @@ class Grid:
     """Learning rates to try for each arm; the best one on validation images is frozen before the test.
 
     Tuning uses the training and validation images of the data set as it is, or as its function returns it for the
-    tuning seeds, and never its test images. With `Resplits` and `KFold` all images are divided anew for each replicate,
+    tuning seeds, and never its test images. `Resplits` and `KFold` divide all images again for each replicate,
     so images that chose the rates are in test parts, too; with `Seeds` they are not.
 
     Parameters

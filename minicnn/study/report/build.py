@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +17,6 @@ from minicnn.study.report.words import Outcome, finding, headline, printable, re
 from minicnn.study.results import Results
 from minicnn.study.statistics import Comparison, single_level, smallest_difference
 from minicnn.study.tables import csv_text
-
-if TYPE_CHECKING:
-    pass
 
 COSTS, TUNING = "costs.json", "tuning.csv"
 
@@ -163,7 +160,7 @@ def settings(results: Results) -> dict[str, str]:
 
 
 def _as_written(record: str | None) -> str:
-    """Return a record as Python writes it; a function, which is no record, as the ledger has it."""
+    """Return a record as Python writes it; a function, which is not a record, as the ledger has it."""
     if record is None:
         return "none"
     return repr(records.from_json(record)) if record.startswith("{") else record

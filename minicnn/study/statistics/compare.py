@@ -78,7 +78,7 @@ def compare(
     rope : float
         The largest difference that does not matter, in the unit of the values.
     factor : function of n
-        The standard error of a mean is sd * sqrt(factor(n)): `replicates.variance_factor`.
+        The standard error of a mean is sd * sqrt(factor(n)): the `factor` of the replicates.
     resolution : float
         The smallest step of a value, for an accuracy one over the number of test images.
     lower_is_better : bool

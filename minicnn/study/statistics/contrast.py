@@ -42,7 +42,7 @@ class Contrast:
         One sentence for an undecided contrast, else "".
     needed : int or None
         For an undecided contrast: with so many replicates, this mean and this sd, a verdict has a probability of 80 %.
-        None if no number would do, if there is no sd to calculate with, or if there is a verdict; `why` says which.
+        None if no number would do, without a measured sd, or with a verdict; `why` says which.
     sign_flip_p : float
         The exact p-value of no difference, adjusted for all contrasts (`sign_flip_p`); NaN for correlated replicates.
     pooled : tuple of float

@@ -34,7 +34,7 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Interval:
-    """The mean of `n` replicates and the ends of its confidence interval, which are NaN if there is no interval."""
+    """The mean of `n` replicates and the ends of its confidence interval, which are NaN without an interval."""
 
     mean: float
     low: float
@@ -101,7 +101,9 @@ def standard_error(where: str, values: Sequence[float], factor: Factor, resoluti
 def root_factor(where: str, factor: Factor, n: int) -> float:
     """Return sqrt(factor(n)), or raise ValueError if the factor is below that of independent replicates."""
     if not callable(factor):
-        raise TypeError(f"{where}: factor must be a function of n, got {factor!r}. Use replicates.variance_factor.")
+        raise TypeError(
+            f"{where}: factor must be a function of n, got {factor!r}. Use replicates.factor(n_train, n_test)."
+        )
     return math.sqrt(number(where, f"factor({n})", factor(n), least=1 / n * (1 - ROUNDING)))
 
 
