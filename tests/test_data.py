@@ -310,7 +310,7 @@ def test_the_official_test_set_stays(name):
         ("minst", "got 'minst'. Did you mean 'mnist'"),
         ("MNIST", "Did you mean 'mnist'"),
         ("fashion", "Did you mean 'fashion-mnist'"),
-        ("cifar10", "must be one of 'digits', 'mnist', 'fashion-mnist', got 'cifar10'"),
+        ("cifar10", "must be one of 'digits', 'mnist', 'fashion-mnist', 'kmnist', 'qmnist', 'usps', got 'cifar10'"),
         (None, "got None"),
         (["mnist"], "got ['mnist']"),
         ({}, "got {}"),

@@ -16,10 +16,11 @@ import pytest
 for package in ("matplotlib", "jinja2", "statsmodels"):
     pytest.importorskip(package)
 
-from experiments import mnist, plans, pooling_heads
+from experiments import mnist, pooling_heads
 from experiments.benchmark import __main__ as benchmark
 from experiments.known_bugs import __main__ as known_bugs
 from minicnn import data, models
+from minicnn.comparison import Choice, default_folder, plans
 from minicnn.files import only_writer
 from minicnn.layers import summary
 from minicnn.study import checks, executors, open_results
@@ -131,7 +132,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(tmp_path, capsys):
     [
         (["--heads", "max,maxx"], "got 'maxx'. Did you mean 'max'?"),
         (["--trunks", "max3"], "got 'max3'"),
-        (["--match", "size"], "--match must be names from parameters, multiply_adds, got 'size'"),
+        (["--match", "size"], "--match must be one of parameters, multiply_adds, got 'size'"),
         (["--seeds", "0"], "--seeds must be an integer of at least 1, got 0"),
         (["--epochs", "-1"], "--epochs must be an integer of at least 1, got -1"),
         (["--jobs", "0"], "--jobs must be an integer of at least 1, got 0"),
@@ -251,7 +252,7 @@ def test_a_part_of_a_study_has_a_folder_of_its_own(tmp_path, monkeypatch, capsys
     ],
 )
 def test_names_of_heads_do_not_lead_out_of_the_folder(heads, expected):
-    folder = pooling_heads._folder(pooling_heads._options(["--heads", heads]))
+    folder = default_folder("digits", Choice(heads=heads.split(",")))
     assert folder == Path("out", expected)
     assert folder.parent == Path("out")
 

@@ -26,7 +26,10 @@ FLOORS = [
     {"optim"},
     {"layers"},
     {"models", "trunks", "train"},
-    {"difference_quotients", "gradcheck", "study", "estimator", "interop"},
+    {"difference_quotients", "gradcheck", "study", "estimator", "interop", "runs"},
+    {"comparison"},
+    {"cli"},
+    {"__main__"},
     {"experiments"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}

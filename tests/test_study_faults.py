@@ -364,7 +364,7 @@ def command(tmp_path, monkeypatch):
     """The command of the experiment on this small study."""
     from experiments import pooling_heads
 
-    monkeypatch.setattr(pooling_heads, "_study", lambda options: of())
+    monkeypatch.setattr("minicnn.comparison.plans.study_of", lambda *_: of())
     return lambda: pooling_heads.main(["--out", str(tmp_path / "s"), "--jobs", "1"])
 
 

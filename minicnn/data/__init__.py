@@ -1,19 +1,47 @@
-"""Images with labels: three data sets by name, stratified splits, mini-batches and augmentation.
+"""Images with labels: data sets by name, your own pictures and arrays, stratified splits, mini-batches, augmentation.
 
-`load` reads the digits that come with scikit-learn, or the official MNIST and Fashion-MNIST files, which are
-searched for on this machine before they are downloaded, and whose checksums are verified before they are used.
+`load` reads the digits that come with scikit-learn, or the official files of MNIST, Fashion-MNIST, KMNIST, QMNIST and
+USPS, which are searched for on this machine before they are downloaded, and whose checksums are verified before they
+are used. `from_folder` reads a folder of pictures for each class, `from_arrays` takes arrays; `as_mnist` prepares a
+picture of a digit for a net that was trained on MNIST.
 """
 
 from typing import TYPE_CHECKING, Any
 
 from minicnn.data.augmentation import Augmentation, augment, warp
-from minicnn.data.sets import Dataset, from_arrays, load
+from minicnn.data.folders import from_folder
+from minicnn.data.pictures import Prepared, as_mnist, picture_files, read_image
+from minicnn.data.sets import Dataset, from_arrays, load, paths
+from minicnn.data.sources import SOURCES
 from minicnn.data.split import Split, batches
 from minicnn.hints import no_attribute
 
-__all__ = ["Augmentation", "Dataset", "Split", "augment", "batches", "from_arrays", "load", "warp"]
+__all__ = [
+    "SOURCES",
+    "Augmentation",
+    "Dataset",
+    "Prepared",
+    "Split",
+    "as_mnist",
+    "augment",
+    "batches",
+    "from_arrays",
+    "from_folder",
+    "load",
+    "paths",
+    "picture_files",
+    "read_image",
+    "warp",
+]
+
+_HABITS = {"DataLoader": "data.batches", "datasets": "data.load", "ImageFolder": "data.from_folder"}
 
 if not TYPE_CHECKING:  # for which a name that is not there is an error
 
     def __getattr__(name: str) -> Any:
-        raise no_attribute(__name__, name, __all__, {"DataLoader": "data.batches", "datasets": "data.load"})
+        raise no_attribute(
+            __name__,
+            name,
+            __all__,
+            _HABITS,
+        )

@@ -14,6 +14,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,8 @@ MOST_AXES = 8
 MOST_PACKED = 100
 """How many times its size a gzip file may become; those of MNIST become at most eight times as large."""
 WANTED = "a whole gzipped IDX file"
+TYPES: dict[bytes, np.dtype[Any]] = {b"\x08": np.dtype("u1"), b"\x0c": np.dtype(">i4")}
+"""The types of values that the published files have, by their code in the header."""
 
 
 def places(root: str | os.PathLike[str] | None = None) -> Iterator[Path]:
@@ -73,17 +76,7 @@ def read(path: Path, md5: str, *, max_bytes: int = GIBIBYTE) -> np.ndarray:
     Raises FileFormatError, a ValueError, if the MD5 is another one (the file was truncated or altered), the content of
     another kind, or more than `max_bytes`.
     """
-    check_size("load", WANTED, path, max_bytes)
-    content = path.read_bytes()
-    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if found != md5:
-        raise FileFormatError(
-            "load",
-            WANTED,
-            path,
-            f"it is truncated or altered: the MD5 of its {len(content):,} bytes is {found}, that of the published file "
-            f"is {md5}. Delete it, and load downloads it again; or put a good copy there.",
-        )
+    content = verified(path, md5, WANTED, max_bytes)
     try:
         return parse_idx(_unzipped(path, content, max_bytes), str(path))
     except (OSError, EOFError, zlib.error, ValueError) as error:
@@ -92,13 +85,29 @@ def read(path: Path, md5: str, *, max_bytes: int = GIBIBYTE) -> np.ndarray:
         raise FileFormatError("load", WANTED, path, str(error)) from error
 
 
+def verified(path: Path, md5: str, wanted: str, max_bytes: int) -> bytes:
+    """Return the content of a file, or raise FileFormatError if its MD5 is not the published one."""
+    check_size("load", wanted, path, max_bytes)
+    content = path.read_bytes()
+    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if found != md5:
+        raise FileFormatError(
+            "load",
+            wanted,
+            path,
+            f"it is truncated or altered: the MD5 of its {len(content):,} bytes is {found}, that of the published file "
+            f"is {md5}. Delete it, and load downloads it again; or put a good copy there.",
+        )
+    return content
+
+
 def _unzipped(path: Path, content: bytes, max_bytes: int) -> bytes:
     """Return what is in a gzip file; its header says how much that is, and memory is taken for no more."""
     with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
         head = file.read(4)
         head += file.read(4 * sum(head[3:]))  # the fourth byte is the rank
         sizes = np.frombuffer(head[4 : len(head) // 4 * 4], ">u4").tolist()
-        claim = math.prod(sizes)
+        claim = math.prod(sizes) * TYPES.get(head[2:3], np.dtype("u1")).itemsize
         if claim > min(max_bytes, MOST_PACKED * len(content) + 2**20):
             reason = f"it claims {sizes}, which is {claim:,} bytes, in a file of {len(content):,}"
             raise FileFormatError("load", WANTED, path, reason)
@@ -106,9 +115,10 @@ def _unzipped(path: Path, content: bytes, max_bytes: int) -> bytes:
 
 
 def parse_idx(content: bytes, who: str) -> np.ndarray:
-    """Return the array of unsigned bytes that an IDX file (not gzipped any more) holds.
+    """Return the array that an IDX file (not gzipped any more) holds.
 
-    The format: two zero bytes, 8 for "unsigned byte", the rank, each size as a big-endian 32-bit integer, the values.
+    The format: two zero bytes, 8 for unsigned bytes or 12 for big-endian 32-bit integers, the rank, each size as a
+    big-endian 32-bit integer, the values.
     Raises ValueError, naming `who`, if the content is anything else.
 
     Examples
@@ -116,11 +126,12 @@ def parse_idx(content: bytes, who: str) -> np.ndarray:
     >>> parse_idx(bytes([0, 0, 8, 2, 0, 0, 0, 1, 0, 0, 0, 3, 7, 8, 9]), "three.idx")
     array([[7, 8, 9]], dtype=uint8)
     """
-    if content[:3] != b"\0\0\x08" or len(content) < 4:
+    if content[:2] != b"\0\0" or content[2:3] not in TYPES or len(content) < 4:
         raise ValueError(
-            f"{who}: an IDX file of unsigned bytes starts with 00 00 08 and its rank, "
+            f"{who}: an IDX file of unsigned bytes starts with 00 00 08 and its rank, one of integers with 00 00 0c, "
             f"this one with {content[:4].hex(' ') or 'nothing'}"
         )
+    kind = TYPES[content[2:3]]
     start = 4 + 4 * content[3]
     if len(content) < start:
         raise ValueError(f"{who}: {len(content)} bytes do not hold the {start}-byte header of rank {content[3]}")
@@ -128,8 +139,7 @@ def parse_idx(content: bytes, who: str) -> np.ndarray:
     # NumPy refuses these in words that do not name the file, even where a size is 0
     if len(shape) > MOST_AXES or math.prod(max(size, 1) for size in shape) >= 2**62:
         raise ValueError(f"{who}: the header must have up to {MOST_AXES} sizes that can be meant, got {shape[:9]}")
-    if len(content) != start + math.prod(shape):
-        raise ValueError(
-            f"{who}: the header promises {shape}, which is {math.prod(shape)} bytes; {len(content) - start} follow it"
-        )
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    size = math.prod(shape) * kind.itemsize
+    if len(content) != start + size:
+        raise ValueError(f"{who}: the header promises {shape}, which is {size} bytes; {len(content) - start} follow it")
+    return np.frombuffer(content, kind, offset=start).reshape(shape)

@@ -5,64 +5,16 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
 from minicnn import hints, validation
-from minicnn.data import idx
+from minicnn.data import idx, svmlight
+from minicnn.data.sources import SOURCES, Source
 from minicnn.data.split import Split
-
-
-@dataclass(frozen=True)
-class Source:
-    """A data set, as it is known before its files are read.
-
-    `count` images are available for splitting; `white` is the maximum grey level. `md5` is empty for "digits"; for the
-    others it has the checksums of training images, training labels, test images and test labels, in this order.
-    """
-
-    count: int
-    white: int
-    classes: tuple[str, ...]
-    url: str = ""
-    md5: dict[str, str] = field(default_factory=dict)
-
-
-DIGITS = tuple("0123456789")
-GARMENTS = (
-    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
-    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
-)
-SOURCES = {
-    "digits": Source(1_797, 16, DIGITS),
-    "mnist": Source(
-        60_000,
-        255,
-        DIGITS,
-        "https://ossci-datasets.s3.amazonaws.com/mnist/",
-        {
-            "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-            "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
-            "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
-            "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
-        },
-    ),
-    "fashion-mnist": Source(
-        60_000,
-        255,
-        GARMENTS,
-        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
-        {
-            "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-            "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
-            "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
-            "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
-        },
-    ),
-}
 
 
 @hints.explained
@@ -98,12 +50,13 @@ def load(
     Parameters
     ----------
     name : str
-        "digits" (1,797 images of 8x8x1), "mnist" or "fashion-mnist" (60,000 + 10,000 images of 28x28x1).
+        "digits" (1,797 images of 8x8x1), "mnist", "fashion-mnist" or "kmnist" (60,000 + 10,000 images of 28x28x1),
+        "qmnist" (60,000 + 60,000) or "usps" (7,291 + 2,007 images of 16x16x1).
     seed : int
         Decides which image belongs to which split, and the order within a split: `train[:n]` is a random subset.
     valid, test : float
-        Fractions for validation and test: of all images for "digits" (`test` is 0.2 unless given), of the 60,000 for
-        the others, whose official test set is used unchanged. The test split does not depend on `valid`.
+        Fractions for validation and test: of all images for "digits" (`test` is 0.2 unless given), of the training
+        images for the others, whose official test set is used unchanged. The test split does not depend on `valid`.
         0 gives an empty split.
     root : path, optional
         First place to look for ``<root>/<name>/<file>``; then come ``$MINICNN_DATASETS``, ``datasets/`` in the working
@@ -247,10 +200,31 @@ def _read(
     """Return the pixels and labels to divide, and the official test set if there is one."""
     if not source.md5:
         return *_digits(), None
-    folders = [place / name for place in idx.places(root)]
-    paths = [_path(name, source, file, folders, download) for file in source.md5]
-    pixels, labels, test_pixels, test_labels = map(idx.read, paths, source.md5.values())
+    pixels, labels, test_pixels, test_labels = _arrays(paths(name, root, download=download), source)
     return pixels, labels, _split(test_pixels, test_labels, source.white)
+
+
+@hints.explained
+def paths(name: str, root: str | os.PathLike[str] | None = None, *, download: bool = True) -> list[Path]:
+    """Return the paths of a data set's files, [] for "digits"; where they are looked for is described at `load`.
+
+    Their checksums are verified when they are read. Raises FileNotFoundError for a missing file if `download` is False.
+
+    >>> paths("digits")
+    []
+    """
+    source = _source(name)
+    folders = [place / name for place in idx.places(root)]
+    return [_path(name, source, file, folders, download) for file in source.md5]
+
+
+def _arrays(files: list[Path], source: Source) -> list[np.ndarray]:
+    """Return pixels and labels for training, then those of the test set."""
+    if len(files) == 2:
+        return [array for pair in map(svmlight.read, files, source.md5.values()) for array in pair]
+    # QMNIST has eight numbers for each image, of which the first is the digit; the others say who wrote it.
+    found = map(idx.read, files, source.md5.values())
+    return [array[:, 0] if array.ndim == 2 else array for array in found]
 
 
 def _digits() -> tuple[np.ndarray, np.ndarray]:

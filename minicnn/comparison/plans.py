@@ -10,13 +10,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from minicnn import data, models, optim, schedules, trunks
 from minicnn.data import Dataset, Split
 from minicnn.data.sets import stratified
-from minicnn.hints import near
+from minicnn.hints import explained
 from minicnn.layers import Layer
 from minicnn.study import Arm, Grid, Recipe, Resplits, Seeds, Shifted, Study, accuracy, brier, ece, match, nll, padded
 from minicnn.study.tuning import with_rate
+from minicnn.validation import integer, one_of
 
 PLANS: dict[str, dict[str, Any]] = tomllib.loads(Path(__file__).with_name("plan.toml").read_text(encoding="utf-8"))
 HELD_OUT_SEED = 20_000
@@ -36,9 +39,26 @@ ABOUT = {
 }
 
 
+@explained
 @dataclass(frozen=True)
 class Choice:
-    """What the command line changes of a plan; None leaves it as it is."""
+    """What is changed of a plan; None leaves it as it is.
+
+    Parameters
+    ----------
+    heads : sequence of str
+        Names in `models.HEAD_MAKERS`.
+    trunks : sequence of str
+        Names in `trunks.TRUNK_MAKERS`: each trunk is combined with each head.
+    match : {"parameters", "multiply_adds"}
+        Adds an arm of the size of the largest one for each other arm.
+    seeds : int
+        Replicates per arm.
+    epochs : int
+        Of all arms, at one learning rate.
+    tune : bool
+        Search for the learning rates instead of taking those of the plan.
+    """
 
     heads: Sequence[str] | None = None
     trunks: Sequence[str] | None = None
@@ -48,12 +68,17 @@ class Choice:
     tune: bool = False
 
 
+@explained
 def study_of(dataset: str, choice: Choice | None = None) -> Study:
     """Return the study of a data set.
 
-    Raises ValueError for a head, a trunk or a quantity to match that is not known.
+    Raises ValueError for a data set, a head, a trunk or a quantity to match that is not known, and for numbers that
+    are not positive integers.
     """
-    plan, choice = PLANS[dataset], choice or Choice()
+    plan, choice = PLANS[one_of("study_of", "dataset", dataset, PLANS)], choice or Choice()
+    for name in ("seeds", "epochs"):
+        if (value := getattr(choice, name)) is not None:
+            integer("Choice", name, value)
     heads = list(choice.heads or plan["heads"])
     arms = _factorial(plan, heads, choice.trunks) if choice.trunks else _heads(plan, dataset, heads)
     if choice.match:
@@ -128,7 +153,7 @@ def _net(plan: Mapping[str, Any], dataset: str, head: str) -> Layer:
 def _heads(plan: Mapping[str, Any], dataset: str, heads: Sequence[str]) -> dict[str, Arm]:
     arms = {}
     for head in heads:
-        _known("--heads", head, models.HEAD_MAKERS)
+        one_of("Choice", "heads", head, models.HEAD_MAKERS)
         twin = "global-average" if head == "global-average-conv" and "global-average" in heads else ""
         arms[head] = Arm(
             _net(plan, dataset, head), factors={"head": head}, same_as=twin, control=twin, about=ABOUT.get(head, "")
@@ -138,9 +163,9 @@ def _heads(plan: Mapping[str, Any], dataset: str, heads: Sequence[str]) -> dict[
 
 def _factorial(plan: Mapping[str, Any], heads: Sequence[str], names: Sequence[str]) -> dict[str, Arm]:
     for name in names:
-        _known("--trunks", name, trunks.TRUNK_MAKERS)
+        one_of("Choice", "trunks", name, trunks.TRUNK_MAKERS)
     for head in heads:
-        _known("--heads", head, models.HEAD_MAKERS)
+        one_of("Choice", "heads", head, models.HEAD_MAKERS)
     batch_norm = bool(plan["trunk"].get("batch_norm", False))
     return {
         f"{trunk}, {head}": Arm(
@@ -156,7 +181,7 @@ def _factorial(plan: Mapping[str, Any], heads: Sequence[str], names: Sequence[st
 
 def _matched(plan: Mapping[str, Any], dataset: str, arms: Mapping[str, Arm], on: str) -> dict[str, Arm]:
     """Return a twin of each arm with the size of the largest one, compared with that one."""
-    _known("--match", on, ("parameters", "multiply_adds"))
+    one_of("Choice", "match", on, ("parameters", "multiply_adds"))
     largest = "flatten" if "flatten" in arms else next(iter(arms))
     found = {}
     for name, arm in arms.items():
@@ -167,14 +192,9 @@ def _matched(plan: Mapping[str, Any], dataset: str, arms: Mapping[str, Arm], on:
     return found
 
 
-def _known(option: str, name: str, known: Any) -> None:
-    if name not in known:
-        raise ValueError(f"{option} must be names from {', '.join(known)}, got {name!r}.{near(name, known)}")
-
-
 def tried(dataset: str) -> dict[str, dict[float, list[float]]] | None:
     """Return the validation loss of each arm by learning rate, from which the rates of the plan were chosen."""
-    path = Path(__file__).parent / "results" / f"pooling_heads-{dataset}" / "tuning.csv"
+    path = Path(__file__).with_name(f"tuning-{dataset}.csv")
     if not path.is_file():
         return None
     found: dict[str, dict[float, list[float]]] = {}
@@ -209,7 +229,5 @@ def larger_test_set(dataset: str, held_out: int, padding: int, seed: int) -> Dat
     return padded(Dataset(name, others[train], others[valid], test, whole.classes), padding)
 
 
-def _joined(first: Any, second: Any) -> Any:
-    import numpy as np
-
+def _joined(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.concatenate([first, second])

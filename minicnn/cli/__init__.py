@@ -1,0 +1,83 @@
+"""The command `minicnn`. Each of its subcommands calls a public function, and each file here is one of them.
+
+Modules here import nothing but argparse when they are imported, so that `--help` answers at once; what a subcommand
+needs is imported when it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import os
+import sys
+
+from minicnn.cli import compare, datasets, evaluate, explain, export, predict, study, summary, train
+from minicnn.cli.arguments import Parser, UsageError
+
+__all__ = ["main", "run"]
+COMMANDS = (compare, train, evaluate, predict, summary, explain, export, datasets, study)
+EXAMPLES = """examples:
+  minicnn compare                                        pooling heads on digits, about a minute
+  minicnn train small_cnn:global-max --dataset digits    a net, its parameters and its history in a folder
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line and return its exit status: 0, 1 for wrong input, 2 for wrong usage, 130 after Ctrl-C."""
+    parser = Parser(
+        prog="minicnn",
+        description="Small convolutional networks on NumPy: train them, look into them, compare pooling heads.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    parser.set_defaults(run=functools.partial(_version, parser))
+    subparsers = parser.add_subparsers(metavar="COMMAND", title="commands", dest="command")
+    for module in COMMANDS:
+        module.add(subparsers)
+    return run(parser, argv, "minicnn")
+
+
+def run(parser: Parser, argv: list[str] | None, name: str, wrong: int = 1) -> int:
+    """Parse and run a command line; what is wrong is one line on stderr that begins with `name`.
+
+    Returns 0, `wrong` for wrong input, 2 for wrong usage, 130 after Ctrl-C, or what the command returns.
+    """
+    options = argparse.Namespace(command="")
+    try:
+        parser.parse_args(argv, options)
+        status = options.run(options)
+        sys.stdout.flush()
+        return int(status or 0)
+    except SystemExit as end:  # after --help
+        return int(end.code or 0)
+    except BrokenPipeError:
+        # The reader, such as `head`, has seen enough. Python would complain once more when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except UsageError as error:
+        return _said(f"{name} {options.command}".strip(), str(error), 2)
+    except (OSError, ValueError, TypeError, ImportError, FloatingPointError) as error:
+        return _said(f"{name} {options.command}".strip(), _line(error), wrong)
+    except KeyboardInterrupt:
+        return _said(f"{name} {options.command}".strip(), f"interrupted{getattr(options, 'after_interrupt', '.')}", 130)
+
+
+def _version(parser: Parser, options: argparse.Namespace) -> None:
+    if not options.version:
+        parser.error("a command must be given")
+    import minicnn
+
+    print(f"minicnn {minicnn.__version__}")
+
+
+def _said(name: str, message: str, status: int) -> int:
+    print(f"{name}: {message}", file=sys.stderr)
+    return status
+
+
+def _line(error: Exception) -> str:
+    """Return the message of an error as one line, without the number that the system has for it."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.strerror}: {error.filename!r}"
+    return " ".join(str(error).split())

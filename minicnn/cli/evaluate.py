@@ -1,0 +1,75 @@
+"""`minicnn evaluate`: accuracy of a run on a part of its data set."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from minicnn.cli.arguments import Parsers, add_json, command, show
+
+EXAMPLES = """
+minicnn evaluate out/digits
+minicnn evaluate out/digits --part valid --json
+"""
+
+
+def add(parsers: Parsers) -> None:
+    """Add the command."""
+    parser = command(
+        parsers,
+        "evaluate",
+        "accuracy, loss and confusions of a run",
+        "Print loss and accuracy of a run over a part of its data set, the accuracy of each class, and what it is most "
+        "often taken for.",
+        EXAMPLES,
+        run,
+    )
+    parser.add_argument("run_folder", type=Path, metavar="DIR", help="folder that `minicnn train` wrote")
+    parser.add_argument("--part", choices=("test", "valid", "train"), default="test", help="(default: %(default)s)")
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the evaluation."""
+    import numpy as np
+
+    from minicnn import runs
+
+    done = runs.open_run(options.run_folder)
+    found = done.evaluate(options.part)
+    labels = getattr(done.dataset, options.part).labels
+    counts = np.zeros((len(done.classes), len(done.classes)), int)
+    np.add.at(counts, (labels, found.predictions), 1)
+    rows = [_row(name, index, counts[index], done.classes) for index, name in enumerate(done.classes)]
+    value = {"part": options.part, "images": len(labels), "loss": found.loss, "accuracy": found.accuracy,
+             "classes": rows, "confusion": counts.tolist()}  # fmt: skip
+    show(options, value, _text(value))
+    return 0
+
+
+def _row(name: str, index: int, counts: Any, classes: tuple[str, ...]) -> dict[str, Any]:
+    wrong = counts.copy()
+    wrong[index] = 0
+    taken = int(wrong.argmax())
+    total = int(counts.sum())
+    return {
+        "class": name,
+        "images": total,
+        "accuracy": float(counts[index] / total) if total else None,
+        "most_often_taken_for": classes[taken] if wrong[taken] else None,
+        "times": int(wrong[taken]),
+    }
+
+
+def _text(value: dict[str, Any]) -> str:
+    width = max(len(row["class"]) for row in value["classes"])
+    lines = [
+        f"{value['part']}: {value['images']:,} images, loss {value['loss']:.4f}, accuracy {value['accuracy']:.2%}",
+        "",
+    ]
+    for row in value["classes"]:
+        share = "no images" if row["accuracy"] is None else f"{row['accuracy']:7.2%} of {row['images']:,}"
+        taken = row["most_often_taken_for"]
+        lines.append(f"{row['class']:<{width}}  {share}" + (f", {row['times']} taken for {taken}" if taken else ""))
+    return "\n".join(lines)
