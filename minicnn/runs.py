@@ -189,9 +189,10 @@ def _claim(place: Path, settings: Settings, images: Dataset) -> None:
         for name in (f.name for f in fields(Settings)):
             before, now = getattr(found, name), getattr(settings, name)
             if before != now:
+                got = "another net" if name == "net" else f"{name}={before!r} where {now!r} is asked for"
                 raise ValueError(
-                    f"train_run: folder must be new or have the same settings, got {place} with {name}="
-                    f"{validation.shown(before)} where {validation.shown(now)} is asked for. Use another folder."
+                    f"train_run: folder must be new or hold a run of the same settings, got {place} with {got}. "
+                    "Use another folder."
                 )
         return
     taken = [name for name in (NET, HISTORY, STATE) if (place / name).exists()]

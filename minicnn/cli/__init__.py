@@ -12,7 +12,7 @@ import os
 import sys
 
 from minicnn.cli import compare, datasets, evaluate, explain, export, predict, study, summary, train
-from minicnn.cli.arguments import Parser, UsageError
+from minicnn.cli.arguments import Parser, UsageError, said
 
 __all__ = ["main", "run"]
 COMMANDS = (compare, train, evaluate, predict, summary, explain, export, datasets, study)
@@ -58,7 +58,7 @@ def run(parser: Parser, argv: list[str] | None, name: str, wrong: int = 1) -> in
     except UsageError as error:
         return _said(f"{name} {options.command}".strip(), str(error), 2)
     except (OSError, ValueError, TypeError, ImportError, FloatingPointError) as error:
-        return _said(f"{name} {options.command}".strip(), _line(error), wrong)
+        return _said(f"{name} {options.command}".strip(), said(error), wrong)
     except KeyboardInterrupt:
         return _said(f"{name} {options.command}".strip(), f"interrupted{getattr(options, 'after_interrupt', '.')}", 130)
 
@@ -74,10 +74,3 @@ def _version(parser: Parser, options: argparse.Namespace) -> None:
 def _said(name: str, message: str, status: int) -> int:
     print(f"{name}: {message}", file=sys.stderr)
     return status
-
-
-def _line(error: Exception) -> str:
-    """Return the message of an error as one line, without the number that the system has for it."""
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"{error.strerror}: {error.filename!r}"
-    return " ".join(str(error).split())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import textwrap
 from collections.abc import Callable, Collection
@@ -22,8 +23,17 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError."""
-        said = re.sub(r"^argument (\S+): ", r"\1 ", message)
-        raise UsageError(f"{said}{'' if said.endswith(('.', '?')) else '.'} See {self.prog} --help.")
+        text = re.sub(r"^argument (\S+): ", r"\1 ", message)
+        text = re.sub(r"invalid choice: ('.*') \(choose from (.*)\)$", _choice, text)
+        raise UsageError(f"{text}{'' if text.endswith(('.', '?')) else '.'} See {self.prog} --help.")
+
+
+def _choice(found: re.Match[str]) -> str:
+    """Return the project's words for what argparse says of an unknown name."""
+    from minicnn.hints import near
+
+    known = found[2].replace("'", "").split(", ")
+    return f"must be one of {', '.join(known)}, got {found[1]}.{near(found[1].strip(chr(39)), known)}"
 
 
 def command(parsers: Parsers, name: str, summary: str, description: str, examples: str, run: Callable[..., Any]) -> Any:
@@ -63,6 +73,21 @@ def _integer(text: str, least: int) -> int:
         got = text if re.fullmatch(r"-?[0-9]{1,20}", text) else repr(text[:40])
         raise argparse.ArgumentTypeError(f"must be an integer of at least {least}, got {got}")
     return int(text)
+
+
+def rate(text: str) -> float:
+    """Return a positive number.
+
+    >>> rate("1e-2")
+    0.01
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a positive number, got {text[:40]}")
+    return number
 
 
 def shape(text: str) -> tuple[int, ...]:
@@ -106,6 +131,17 @@ def several_of(known: Callable[[], Collection[str]]) -> Callable[[str], list[str
         return [one_of(known)(part) for part in text.split(",")]
 
     return names
+
+
+def said(error: Exception) -> str:
+    """Return the message of an error as one line, without the number that the system has for it and with the file.
+
+    >>> said(FileNotFoundError(2, "No such file or directory", "a.png"))
+    "No such file or directory: 'a.png'"
+    """
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.strerror}: {error.filename!r}"
+    return " ".join(str(error).split())
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

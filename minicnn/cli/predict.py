@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
-from minicnn.cli.arguments import Parsers, add_json, command, show
+from minicnn.cli.arguments import Parsers, add_json, command, said, show
 
 EXAMPLES = """
 minicnn predict digit.png --run out/digits
@@ -29,22 +30,28 @@ def add(parsers: Parsers) -> None:
     parser.add_argument("paths", nargs="+", type=Path, metavar="FILE|FOLDER", help="pictures, or folders of pictures")
     parser.add_argument("--run", type=Path, required=True, dest="run_folder", metavar="DIR",
                         help="folder that `minicnn train` wrote")  # fmt: skip
-    parser.add_argument("--invert", action=argparse.BooleanOptionalAction, default=None,
-                        help="whether strokes are darker than the background (default: seen from the border)")  # fmt: skip
+    seen = "whether strokes are darker than the background (default: seen from the border)"
+    parser.add_argument("--invert", action=argparse.BooleanOptionalAction, default=None, help=seen)
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the class of each picture."""
+    """Print the class of each picture that can be read, and what is wrong with the others; then the status is 1."""
     from minicnn import data, runs
 
     done = runs.open_run(options.run_folder)
     files = [file for path in options.paths for file in data.picture_files(path)]
-    prepared = [done.prepare(file, invert=options.invert) for file in files]
-    chances = done.predict(p.image for p in prepared)
-    rows = [_row(f, p, c, done.classes) for f, p, c in zip(files, prepared, chances, strict=True)]
-    show(options, rows, "\n".join(map(_text, rows)))
-    return 0
+    prepared = {}
+    for file in files:
+        try:
+            prepared[file] = done.prepare(file, invert=options.invert)
+        except (OSError, ValueError) as error:
+            print(f"minicnn predict: {said(error)}", file=sys.stderr)
+    if prepared:
+        chances = done.predict(p.image for p in prepared.values())
+        rows = [_row(*pair, c, done.classes) for pair, c in zip(prepared.items(), chances, strict=True)]
+        show(options, rows, "\n".join(map(_text, rows)))
+    return 0 if len(prepared) == len(files) else 1
 
 
 def _row(file: Path, prepared: Any, chances: Any, classes: tuple[str, ...]) -> dict[str, Any]:

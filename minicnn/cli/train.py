@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from minicnn.cli.arguments import Parsers, command, counting, positive, shape
+from minicnn.cli.arguments import Parsers, command, counting, positive, rate, shape
 
 EXAMPLES = """
 minicnn train small_cnn:global-max --dataset digits --out out/digits
@@ -34,7 +34,7 @@ def add(parsers: Parsers) -> None:
     add("--size", type=shape, metavar="H,W,C", help="convert the pictures of a folder to this shape")
     add("--epochs", type=positive, default=10, metavar="N", help="training epochs (default: %(default)s)")
     add("--batch-size", type=positive, default=64, metavar="N", help="images per step (default: %(default)s)")
-    add("--learning-rate", type=float, default=1e-2, metavar="R",
+    add("--learning-rate", type=rate, default=1e-2, metavar="R",
         help="largest learning rate of the schedule (default: %(default)s)")  # fmt: skip
     add("--shift", type=float, default=0.0, metavar="PIXELS",
         help="standard deviation of random shifts of the training images (default: %(default)s)")  # fmt: skip

@@ -175,13 +175,14 @@ def _scaled(strokes: np.ndarray, side: int) -> np.ndarray:
 
 def _centred(strokes: np.ndarray, height: int, width: int) -> np.ndarray:
     """Put the strokes into an empty image with their centre of mass in its centre, as far as they fit."""
+    # The centre is at (14, 14), counting pixels from 0: in MNIST's files the centres of mass are from 13.5 to 14.5.
     image = np.zeros((height, width, 1), np.float32)
     total = strokes.sum()
     corner = []
     for axis, size in enumerate((height, width)):
         profile = strokes.sum(axis=1 - axis)
         mass = float(profile @ np.arange(len(profile)) / total)
-        corner.append(min(max(round((size - 1) / 2 - mass), 0), size - len(profile)))
+        corner.append(min(max(round(size / 2 - mass), 0), size - len(profile)))
     top, left = corner
     image[top : top + strokes.shape[0], left : left + strokes.shape[1], 0] = strokes
     return image
