@@ -26,7 +26,7 @@ FLOORS = [
     {"optim"},
     {"layers"},
     {"models", "trunks", "train"},
-    {"difference_quotients", "gradcheck", "study", "estimator", "interop"},
+    {"difference_quotients", "gradcheck", "study", "estimator", "interop", "show"},
     {"experiments"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
