@@ -193,6 +193,15 @@ def test_feature_maps_are_the_channels_on_one_scale():
     assert show.feature_maps(NET, PARAMS, IMAGE).get_suptitle().startswith("average_pooling2d: 5 feature maps of 1x1")
 
 
+def test_an_image_has_its_numbers():
+    figure = show.image(16 * np.eye(4, dtype=np.float32)[..., None], title="a $ title")
+    assert [text.get_text() for text in figure.axes[0].texts[:5]] == ["16", "0", "0", "0", "0"]
+    assert figure.get_suptitle() == "a $ title"
+    assert not show.image(RNG.random((28, 28, 2)), channel=1).axes[0].texts
+    with pytest.raises(ValueError, match="channel must be an integer up to 0, got 1"):
+        show.image(IMAGE, channel=1)
+
+
 def test_a_map_of_zeros_says_so():
     params = {**PARAMS, "conv2d": {"kernel": PARAMS["conv2d"]["kernel"] * 0, "bias": np.array([0, 1, 0], np.float32)}}
     assert list(maps(show.feature_maps(NET, params, IMAGE, "relu"))) == ["image", "0: all 0", "1", "2: all 0"]
@@ -221,6 +230,7 @@ def figures():
     yield show.feature_maps(NET, PARAMS, IMAGE)
     lenet, large = models.lenet5(), RNG.random((28, 28, 1), np.float32)
     yield show.feature_maps(lenet, lenet.init(RNG, (28, 28, 1)), large)
+    yield show.image(-16 * IMAGE)
     yield show.filters(NET, PARAMS, IMAGE)
     yield show.scores(NET, PARAMS, IMAGE, label=0)
     yield show.windows(NET, PARAMS, IMAGE)

@@ -15,11 +15,11 @@ by their paths, as `layers.summary` prints them. Needs matplotlib, `pip install 
 from typing import TYPE_CHECKING, Any
 
 from minicnn.hints import no_attribute
-from minicnn.show.maps import feature_maps, filters, scores
+from minicnn.show.maps import feature_maps, filters, image, scores
 from minicnn.show.pooling import compare_poolings, pooling
 from minicnn.show.windows import windows
 
-__all__ = ["compare_poolings", "feature_maps", "filters", "pooling", "scores", "windows"]
+__all__ = ["compare_poolings", "feature_maps", "filters", "image", "pooling", "scores", "windows"]
 
 if not TYPE_CHECKING:  # for which a name that is not there is an error
 

@@ -1,4 +1,4 @@
-"""Feature maps of a layer, filters of a convolution, and the scores of the classes."""
+"""An image with its numbers, feature maps of a layer, filters of a convolution, and the scores of the classes."""
 
 from __future__ import annotations
 
@@ -17,6 +17,26 @@ from minicnn.validation import integer, shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+@explained
+@style.styled
+def image(image: np.ndarray, *, channel: int = 0, title: str = "") -> Figure:
+    """Draw one channel of an image, a map or its gradient (H, W, C), with its numbers where there is room for them.
+
+    Parameters
+    ----------
+    image : ndarray of shape (H, W, C)
+    channel : int
+    title : str, optional
+        By default the number of the channel and the size.
+    """
+    subject.check_image("image", image)
+    values = image[..., subject.channel_of("image", "channel", channel, image.shape[-1])]
+    rows, cols = values.shape
+    figure, ((axes,),) = style.grid(title or f"channel {channel}, {rows}x{cols}", 1, 1, size=(3.4, 3.2))
+    style.scale_bar(figure, style.draw_map(axes, values, style.scale(values), width=2.9), axes)
+    return figure
 
 
 @explained
