@@ -27,6 +27,7 @@ $(BIN)/python:
 # One stamp a purpose: what is installed once is not installed again until pyproject.toml changes.
 $(VENV)/.compare: EXTRAS = fast,study
 $(VENV)/.test: EXTRAS = fast,study,interop,images,cluster,test
+$(VENV)/.notebooks: EXTRAS = notebooks
 $(VENV)/.lint: EXTRAS = fast,study,dev
 $(VENV)/.peers: EXTRAS = peers
 $(VENV)/.%: pyproject.toml | $(BIN)/python

@@ -9,10 +9,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from minicnn import data, kernels, layers, models, ops, optim, schedules, train, trunks
+    from minicnn import data, kernels, layers, models, ops, optim, schedules, show, train, trunks
     from minicnn.autograd import Tensor, grad, value_and_grad
     from minicnn.estimator import CNNClassifier
-    from minicnn.layers import coverage, explain_shapes
+    from minicnn.layers import activations, coverage, explain_shapes
     from minicnn.records import from_json, register, to_json
     from minicnn.validation import ShapeError
 
@@ -21,6 +21,7 @@ __all__ = [
     "CNNClassifier",
     "ShapeError",
     "Tensor",
+    "activations",
     "coverage",
     "data",
     "explain_shapes",
@@ -33,6 +34,7 @@ __all__ = [
     "optim",
     "register",
     "schedules",
+    "show",
     "to_json",
     "train",
     "trunks",
@@ -43,6 +45,7 @@ _HOMES = {
     "CNNClassifier": "estimator",
     "ShapeError": "validation",
     "Tensor": "autograd",
+    "activations": "layers",
     "coverage": "layers",
     "explain_shapes": "layers",
     "from_json": "records",

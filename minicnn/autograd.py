@@ -23,6 +23,10 @@ from minicnn.validation import FLOATS, flag, float_array
 __all__ = ["Array", "Op", "Tensor", "grad", "op", "unbroadcast", "value_and_grad"]
 
 
+MOST_LINES = 8
+"""Of numbers in the repr of a Tensor; one that takes more is described by its shape and dtype."""
+
+
 def _operator(the_op: Callable[[Any, Any], Any]) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
     """Return the methods for `tensor + x` and `x + tensor`."""
 
@@ -69,7 +73,11 @@ class Tensor(NumpyInterface, Node):
     def __repr__(self) -> str:
         counts = [len(p) - p.count(None) if isinstance(p, tuple) else 1 for p, _ in self.edges]
         made = f", made from {sum(counts)}" if counts else ""
-        return f"Tensor({np.array2string(self.data, separator=', ', threshold=20)}{made})"
+        values = np.array2string(self.data, separator=", ", threshold=20)
+        # NumPy shortens rows, but the corners of an array with four axes still are a page of numbers.
+        if values.count("\n") > MOST_LINES:
+            values = f"{'x'.join(map(str, self.shape))} {self.dtype}"
+        return f"Tensor({values}{made})"
 
     def __iter__(self) -> Iterator[Any]:
         # Without this method Python would index until an IndexError, and past the end `getitem` raises ShapeError.

@@ -26,7 +26,7 @@ FLOORS = [
     {"optim"},
     {"layers"},
     {"models", "trunks", "train"},
-    {"difference_quotients", "gradcheck", "study", "estimator", "interop", "runs"},
+    {"difference_quotients", "gradcheck", "study", "estimator", "interop", "runs", "show"},
     {"comparison"},
     {"cli"},
     {"__main__"},

@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 import pytest
 
-from minicnn import data, models, notebook, optim, train
+from minicnn import Tensor, data, layers, models, notebook, optim, study, train
 
 DIGITS = data.load("digits", seed=0)
 NET = models.small_cnn("max", filters=(4, 4), strides=(1, 2))
@@ -77,6 +77,62 @@ def test_html_is_escaped():
     assert "<script>" not in shown
     assert "&lt;script&gt;" in shown
     assert "&lt;b&gt;&amp;" in shown
+
+
+NESTED = layers.Sequential([
+    layers.Residual(layers.Conv2D(1, 3, padding="same"), layers.Conv2D(1, 1)),
+    layers.Concat([layers.MaxPooling2D(2), layers.Sequential([layers.AveragePooling2D(2)])]), layers.Flatten(),
+])  # fmt: skip
+
+
+def test_a_net_is_shown_as_a_table_of_its_layers():
+    found = NESTED._repr_html_()
+    paths = ["residual/body", "residual/shortcut", "concat/max_pooling2d", "concat/sequential/average_pooling2d"]
+    assert all(f"<tr><td>{path}</td>" in found for path in [*paths, "flatten"])
+    assert found.count("<tr>") == 1 + 5
+    assert "kernel_size=3, padding=&#x27;same&#x27;" in found
+
+
+def test_a_dataset_is_shown_by_its_counts():
+    assert repr(DIGITS) == "Dataset('digits': train 1,258, valid 180, test 359 images of 8x8x1, 10 classes)"
+    found = DIGITS._repr_html_()
+    counts = [np.count_nonzero(part.labels == 7) for part in (DIGITS.train, DIGITS.valid, DIGITS.test)]
+    assert f"<tr><td>7</td>{''.join(f'<td>{n}</td>' for n in counts)}</tr>" in found
+    assert "<tr><td>all</td><td>1,258</td><td>180</td><td>359</td></tr>" in found
+    many = data.Dataset("own", *[data.Split(np.zeros((400, 2, 2, 1)), np.arange(400) % 200)] * 3, ("<b>",) * 200)
+    assert many._repr_html_().count("<tr>") == 1 + 30 + 1 + 1
+    assert "<b>" not in many._repr_html_()
+
+
+@pytest.mark.parametrize("shape", [(100, 100), (2, 4, 4, 3), (1, 28, 28, 1), (3, 1, 1, 1, 1, 1, 7), (0, 3), (10**6,)])
+def test_a_large_tensor_is_described_in_few_lines(shape):
+    value = Tensor(np.ones(shape, np.float32)) * 2.0
+    assert len(repr(value)) < 400
+    assert repr(value).count("\n") <= 8
+    assert "made from 1" in repr(value)
+    assert repr(Tensor(np.ones((2, 4, 4, 3), np.float32))) == "Tensor(2x4x4x3 float32)"
+
+
+def test_studies_are_shown_in_a_line_and_a_table(tmp_path):
+    arms = {"<narrow>": models.mlp((4,)), "wide": models.mlp((8,))}
+    own = study.Study(
+        arms, control="wide", data=DIGITS, recipe=study.Recipe(optim.Adam(1e-2), epochs=1), replicates=study.Resplits(3)
+    )
+    assert repr(own) == "Study('study': 2 arms, control 'wide', Resplits(n=3, test=0.2, valid=0.1, first=0))"
+    plan, results = own.plan(), own.run(tmp_path, progress=False)
+    compared = results.compare()
+    assert repr(plan).startswith("Plan(2 arms, 0 of 6 trials done, ")
+    assert repr(compared).startswith("Comparison(1 contrasts: 1 ")
+    assert repr(compared.contrasts[0]).startswith("Contrast('<narrow>' - 'wide' = ")
+    assert "percentage points" in plan._repr_html_()
+    for value in (own, plan, results, compared, *compared.contrasts):
+        assert len(repr(value)) < 150
+        assert "\n" not in repr(value)
+    for value in (own, plan, results, compared):
+        found = value._repr_html_()
+        assert found.startswith("<table>")
+        assert "<td>&lt;narrow&gt;</td>" in found
+        assert "<narrow>" not in found
 
 
 # --- figures ------------------------------------------------------------------------------------------------------

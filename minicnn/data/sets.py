@@ -15,10 +15,15 @@ from minicnn import hints, validation
 from minicnn.data import idx, svmlight
 from minicnn.data.sources import SOURCES, Source
 from minicnn.data.split import Split
+from minicnn.notebook import html_table
+
+
+MOST_CLASSES = 30
+"""Of the table of a data set in a notebook."""
 
 
 @hints.explained
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dataset:
     """What `load` returns: three splits that share no image, and the names of the classes."""
 
@@ -33,6 +38,20 @@ class Dataset:
             "Dataset: the splits must be accessed by name, got iteration. "
             "Use .train, .valid and .test, each with .images and .labels."
         )
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{part} {len(getattr(self, part)):,}" for part in ("train", "valid", "test"))
+        size = "x".join(map(str, self.train.images.shape[1:]))
+        return f"Dataset({self.name!r}: {sizes} images of {size}, {len(self.classes)} classes)"
+
+    def _repr_html_(self) -> str:
+        """Return the table that a notebook shows: how many images of each class the splits have."""
+        parts = {"train": self.train, "valid": self.valid, "test": self.test}
+        counts = [np.bincount(part.labels, minlength=len(self.classes)) for part in parts.values()]
+        rows = [(name, *(f"{count[k]:,}" for count in counts)) for k, name in enumerate(self.classes[:MOST_CLASSES])]
+        rows += [("...", "", "", "")] * (len(self.classes) > MOST_CLASSES)
+        rows.append(("all", *(f"{len(part):,}" for part in parts.values())))
+        return html_table((f"{self.name}: class", *parts), rows)
 
 
 @hints.explained

@@ -9,6 +9,7 @@ from minicnn.layers.base import Layer, check_params
 from minicnn.layers.containers import Classifier, Concat, Residual, Sequential
 from minicnn.layers.conv import Conv2D
 from minicnn.layers.dense import Dense, Flatten
+from minicnn.layers.inspection.activations import activations
 from minicnn.layers.inspection.coverage import coverage
 from minicnn.layers.inspection.execution import Execution, explain_execution
 from minicnn.layers.inspection.shapes import Explanation, explain_shapes
@@ -80,6 +81,7 @@ __all__ = [
     "Summary",
     "Tanh",
     "ZeroPadding2D",
+    "activations",
     "check_params",
     "coverage",
     "explain_execution",

@@ -15,6 +15,7 @@ from minicnn.layers import fusion
 from minicnn.layers.base import Flow, Layer, Params, State, unique_names
 from minicnn.layers.fitting import Visited, check_layer, check_layers, have_shapes, shape_after
 from minicnn.layers.fusion import Step
+from minicnn.notebook import html_table
 from minicnn.validation import ShapeError
 
 
@@ -87,6 +88,10 @@ class _Container(Layer):
             return  # an axis without elements, or a user's layer that does not know its output shape
         else:
             self._fitting.add(shape)
+
+    def _repr_html_(self) -> str:
+        """Return the table that a notebook shows: the layers inside by their paths."""
+        return html_table(("layer", "configuration"), _listed("", self))
 
     def _apply(self, name: str, child: Layer, params: Params, x: Any, rng: np.random.Generator | None) -> Any:
         try:
@@ -281,6 +286,14 @@ class Residual(_Container):
         """Pass the state through body and shortcut; without a shortcut the state itself goes around the body."""
         ends = [part.flow(way, state, at, _path(name, child)) for child, part, at in self.children(shape)]
         return way.join(self, shape, state, ends if self.shortcut else [*ends, state])
+
+
+def _listed(path: str, container: _Container) -> Iterator[tuple[str, Layer]]:
+    for name, child in container.parts():
+        if isinstance(child, _Container):
+            yield from _listed(_path(path, name), child)
+        else:
+            yield _path(path, name), child
 
 
 def _path(name: str, child: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 import time
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ class PlannedArm:
     seconds: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """What a study would do.
 
@@ -63,6 +64,10 @@ class Plan:
     power: float
     warnings: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        trials = f"{self.done} of {self.trials} trials done"
+        return f"Plan({len(self.arms)} arms, {trials}, {self.cpu_seconds:,.0f} CPU seconds for the others)"
+
     def __str__(self) -> str:
         width = max(len(arm.arm) for arm in self.arms)
         lines = [f"{'arm':{width}}  parameters  multiply-adds  CPU seconds per trial"]
@@ -84,7 +89,8 @@ class Plan:
     def _repr_html_(self) -> str:
         """Return the table that a notebook shows."""
         rows = [(a.arm, f"{a.parameters:,}", f"{a.multiply_adds:,}", f"{a.seconds:.2f}") for a in self.arms]
-        return html_table(("arm", "parameters", "multiply-adds", "CPU seconds per trial"), rows)
+        words = "".join(f"<p>{html.escape(line)}</p>" for line in (*self.sentences(), *self.warnings))
+        return html_table(("arm", "parameters", "multiply-adds", "CPU seconds per trial"), rows) + words
 
 
 def plan(study: Specification, path: str | Path | None = None, *, sd: float = SD) -> Plan:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minicnn.hints import explained
+from minicnn.notebook import html_table
 from minicnn.study.engine import checked, run
 from minicnn.study.planning import Plan, plan
 from minicnn.study.results import Results
@@ -13,7 +14,7 @@ from minicnn.study.spec import Specification
 
 
 @explained
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Study(Specification):
     """Arms that are trained with the same replicates and compared pairwise.
 
@@ -45,6 +46,15 @@ class Study(Specification):
     >>> widths.controls()
     {'wide': 'narrow'}
     """
+
+    def __repr__(self) -> str:
+        arms = f"{len(self.arms)} arm{'s' if len(self.arms) > 1 else ''}, control {self.control!r}"
+        return f"Study({self.name!r}: {arms}, {self.replicates!r})"
+
+    def _repr_html_(self) -> str:
+        """Return the table that a notebook shows: each arm with its control and its net."""
+        controls = self.controls()
+        return html_table(("arm", "control", "net"), [(n, controls.get(n, ""), self.arm(n).net) for n in self.arms])
 
     def check(self) -> list[str]:
         """Raise what is wrong with the study before anything is trained; return warnings."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,13 +19,16 @@ Params: TypeAlias = Any
 
 
 @explained
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """Mean loss and accuracy (0 to 1) over images, and the predicted class of each, shape (N,)."""
 
     loss: float
     accuracy: float
-    predictions: np.ndarray = field(repr=False)
+    predictions: np.ndarray
+
+    def __repr__(self) -> str:
+        return f"Evaluation({len(self.predictions):,} images: loss={self.loss:.4g}, accuracy={self.accuracy:.2%})"
 
     def _repr_html_(self) -> str:
         """Return the table that a notebook shows."""

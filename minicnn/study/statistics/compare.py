@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -10,6 +11,7 @@ from itertools import combinations
 import numpy as np
 
 from minicnn.hints import near
+from minicnn.notebook import html_table
 from minicnn.study.statistics.contrast import Contrast, Rules, judged, single_level
 from minicnn.study.statistics.intervals import ROUNDING, Factor, checked_confidence, independent, root_factor
 from minicnn.study.statistics.maxt import sign_flip_p, simultaneous
@@ -17,7 +19,7 @@ from minicnn.study.statistics.pooled import NONE, Pair, Pooled, Values, dunnett,
 from minicnn.validation import number, shown
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """All contrasts of a family, with simultaneous intervals.
 
@@ -41,6 +43,20 @@ class Comparison:
     rope: float
     rule: str
     n: int
+
+    def __repr__(self) -> str:
+        verdicts = Counter(c.verdict for c in self.contrasts)
+        counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
+        return f"Comparison({len(self.contrasts)} contrasts: {counts or 'none'})"
+
+    def _repr_html_(self) -> str:
+        """Return the table that a notebook shows: each contrast with its interval and its verdict."""
+        rows = [
+            (c.arm, c.control, c.n, f"{c.mean:+.4g}", f"[{c.low:+.4g}, {c.high:+.4g}]", c.verdict)
+            for c in self.contrasts
+        ]
+        head = ("arm", "control", "replicates", "difference", f"{self.confidence:.0%} interval", "verdict")
+        return html_table(head, rows)
 
     @property
     def degrees(self) -> int:

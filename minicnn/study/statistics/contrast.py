@@ -26,7 +26,7 @@ class Rules:
     lower_is_better: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Contrast:
     """The difference arm - control over the `n` replicates that both have.
 
@@ -69,6 +69,10 @@ class Contrast:
     pooled: Ends
     better_share: Interval
     differences: Mapping[int, float]
+
+    def __repr__(self) -> str:
+        interval = f"{self.mean:+.4g} [{self.low:+.4g}, {self.high:+.4g}]"
+        return f"Contrast({self.arm!r} - {self.control!r} = {interval}, {self.verdict}, n={self.n})"
 
 
 def judged(

@@ -1,0 +1,163 @@
+# %% [markdown]
+"""
+7. A study
+==========
+
+One training with one head gives one number, and another seed gives another number. To say that one head is
+better than another takes several trainings of both, and a rule that says how sure one can be. This lesson
+compares a head of your own with max pooling, over five seeds.
+"""
+
+# %% [markdown]
+# One number is not enough
+# ------------------------
+#
+# The same net, trained twice, with two seeds. Only the seed differs: initial weights, the order of the images,
+# and which images are for testing.
+
+# %%
+import tempfile
+from dataclasses import replace
+
+import numpy as np
+
+from minicnn import data, layers, models, optim, show, study, train
+from minicnn.study.report.forest import forest
+
+baseline = models.small_cnn("max", filters=(8, 16), strides=(1, 2))
+for seed in (0, 1):
+    digits = data.load("digits", seed=seed)
+    result = train.fit(baseline, digits.train, optimizer=optim.Adam(1e-2), epochs=2, batch_size=64, seed=seed)
+    print(seed, train.evaluate(baseline, result.params, digits.test))
+
+# %% [markdown]
+# A difference of this size between two *heads* would mean nothing, because it appears between two seeds of one
+# head.
+#
+# A head of your own
+# ------------------
+#
+# This one takes the global maximum and the global average of each feature map, and gives both to a dense layer.
+# It sees whether a feature is there, and how much of it, but not where.
+
+# %%
+own = layers.Sequential([
+    layers.Concat([layers.GlobalMaxPooling2D(), layers.GlobalAveragePooling2D()]),
+    layers.Dense(10),
+])  # fmt: skip
+arms = {"max": baseline, "own": replace(baseline, head=own)}
+arms["own"]
+
+# %% [markdown]
+# What is to be found out, and how
+# --------------------------------
+#
+# A study is written down before anything is trained: the *arms* that are compared, the one that is the *control*,
+# how they are trained, and what is measured. ``Resplits(5)`` repeats everything five times, each time with
+# another seed and another split of the images. For each seed both arms start from the same trunk and see the same
+# images, so their results form pairs.
+#
+# Two things are measured: the accuracy on test images as they are, and on test images moved by two pixels. For
+# the latter the images get a margin.
+
+# %%
+digits = study.padded(data.load("digits", seed=0), 2)
+comparison = study.Study(
+    arms,
+    control="max",
+    data=digits,
+    replicates=study.Resplits(5),
+    recipe=study.Recipe(optim.Adam(1e-2), epochs=6),
+    measures={"accuracy": study.accuracy, "shifted": study.Shifted((2,))},
+    name="own head",
+)
+comparison
+
+# %% [markdown]
+# ``plan`` says how long it will take and which differences it can find, without training.
+
+# %%
+comparison.plan()
+
+# %% [markdown]
+# Train
+# -----
+#
+# The folder is a ledger: what has been trained is not trained again, also after an interruption.
+
+# %%
+folder = tempfile.mkdtemp()
+results = comparison.run(folder)
+assert results.complete
+results
+
+# %% [markdown]
+# Two questions, two answers
+# --------------------------
+#
+# The difference ``own - max`` is computed for each seed. The interval contains the true difference with a
+# probability of 95 %. If it lies entirely above 0, and by more than the half percentage point that we would call
+# a difference at all, the verdict is *better*; entirely below, *worse*; and where the interval allows both, the
+# verdict is *undecided*, which is an answer, too.
+
+# %%
+clean = results.compare("accuracy")
+clean
+
+# %%
+shifted = results.compare("shifted", "2 px")
+shifted
+
+# %%
+for question, answer in (("as they are", clean), ("moved by two pixels", shifted)):
+    contrast = answer.contrasts[0]
+    print(f"images {question}: {100 * contrast.mean:+.1f} percentage points, {contrast.verdict}")
+
+assert (clean.contrasts[0].verdict, shifted.contrasts[0].verdict) == ("worse", "better")
+
+# %% [markdown]
+# The picture that the report has of it: a dot for each seed, a diamond for their mean, a line for the interval.
+
+# %%
+forest({"as they are": clean, "moved by two pixels": shifted}, title="own head minus max pooling")
+
+# %% [markdown]
+# The question decides. On images as they are, the place of a feature helps, and the own head does not have it. On
+# moved images the same knowledge misleads.
+#
+# See it in the four
+# ------------------
+#
+# The parameters of every training are kept. Here are both arms, trained with the first seed, and the four moved
+# to the right by two pixels.
+
+# %%
+moved = np.roll(digits.test.images[3], 2, axis=1)
+show.scores(results.net("max"), results.params("max", 0), moved, label=4)
+
+# %%
+show.scores(results.net("own"), results.params("own", 0), moved, label=4)
+
+# %% [markdown]
+# The report has every number with its interval, learning curves, confusions and settings: a page and pictures in
+# the folder.
+
+# %%
+page = study.write_report(results, title="A head of my own", question="Is it better than max pooling?")
+print(sorted(path.name for path in page.parent.glob("*.png")))
+assert page.name == "report.html"
+
+# %% [markdown]
+# Exercises
+# ---------
+#
+# 1. Put a head of your own in the place of ``own`` and run the lesson again.
+# 2. Compare ``max`` with itself, under another name. Which verdict should come out? Try it with ``same_as``: see
+#    ``study.Arm``.
+# 3. The own head has fewer weights. ``study.match`` makes one with as many as the control. Does the answer
+#    change?
+
+# %%
+sizes = {name: layers.summary(net, (12, 12, 1)).parameters for name, net in arms.items()}
+print(sizes)
+assert sizes["own"] < sizes["max"]
