@@ -62,9 +62,10 @@ def test_install_commands_are_recognised(text, name):
 
 
 def test_an_extra_exists_only_where_code_uses_it():
-    folders = [(ROOT / folder).rglob("*.py") for folder in ("minicnn", "experiments", "tests")]
+    folders = [(ROOT / folder).rglob("*.py") for folder in ("minicnn", "experiments", "tests", "docs")]
     code = "\n".join(path.read_text(encoding="utf-8") for folder in folders for path in folder)
     imported = {"scikit-learn": "sklearn", "pytest-cov": "--cov", "cosmic-ray": "cosmic_ray"}
+    imported |= {name: name.replace("-", "_") for name in ("sphinx-gallery", "pydata-sphinx-theme", "myst-parser")}
     commands = {"ruff", "mypy", "pytest-cov", "pytest-xdist"}
     for extra, requirements in PROJECT["optional-dependencies"].items():
         for requirement in requirements:
