@@ -117,3 +117,16 @@ def test_the_docstrings_of_the_extension_are_right(extension):
 def test_resources_of_other_hosts_are_found(extension, html, found):
     pytest.importorskip("sphinx")
     assert len(extension("site_extension").remote_resources(html)) == found
+
+
+GUIDES = sorted([*EXTENSION.parent.glob("how-to/*.md"), *EXTENSION.parent.glob("explanation/*.md")])
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in GUIDES if "```python" in page.read_text()], ids=lambda page: page.stem
+)
+def test_the_programs_of_a_page_run(page, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
+        exec(block, names)  # noqa: S102 - the site's own programs

@@ -11,10 +11,12 @@ from typing import Any
 import pooling_pictures
 import public_names
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
+ROOT = Path(__file__).parents[2]
 CAPTION = (
     "Drawn from the op itself, for a part of a handwritten 0. The frame shows one result, the window that it depends "
     "on, and where its gradient goes. An empty square is 0."
@@ -57,7 +59,7 @@ def _targets() -> dict[str, str]:
 
 
 def resolve(app: Sphinx, env: Any, node: Any, content: nodes.TextElement) -> nodes.Node | None:
-    """Resolve names in backticks as docstrings write them; what is no public name, such as an argument, stays text."""
+    """Resolve names in backticks as docstrings write them; others, such as those of arguments, stay as they are."""
     target = _targets().get(str(node["reftarget"]).removesuffix("()"))
     if node.get("refdomain") != "py" or target is None:
         return None
@@ -83,6 +85,13 @@ def aligned_as_literal(lines: list[str]) -> list[str]:
         plain = not blank and not block[0].startswith((" ", ">>>"))
         result += ["::", "", *(f"    {line}" for line in block)] if columns and plain else block
     return result
+
+
+def unlink_files(app: Sphinx, doctree: nodes.document) -> None:
+    """Replace links of the README to files of the repository, which are not pages here, by their text."""
+    for node in list(doctree.findall(addnodes.pending_xref)):
+        if node["reftype"] == "myst" and (ROOT / str(node["reftarget"])).is_file():
+            node.replace_self(node.children)
 
 
 def unlink_sources(app: Sphinx, docname: str, source: list[str]) -> None:
@@ -128,6 +137,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", write_reference)
     app.connect("autodoc-process-docstring", keep_columns, priority=400)  # before numpydoc
     app.connect("source-read", unlink_sources)
+    app.connect("doctree-read", unlink_files)
     app.connect("missing-reference", resolve)
     app.connect("build-finished", check)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
