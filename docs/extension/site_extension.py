@@ -60,30 +60,35 @@ def _targets() -> dict[str, str]:
 
 def resolve(app: Sphinx, env: Any, node: Any, content: nodes.TextElement) -> nodes.Node | None:
     """Resolve names in backticks as docstrings write them; others, such as those of arguments, stay as they are."""
-    target = _targets().get(str(node["reftarget"]).removesuffix("()"))
+    target = _targets().get(re.sub(r"\(.*\)$", "", str(node["reftarget"])))
     if node.get("refdomain") != "py" or target is None:
         return None
     domain = env.get_domain("py")
     return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", target, node, content)
 
 
-def keep_columns(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Show text in aligned columns as it is laid out in a docstring."""
-    lines[:] = aligned_as_literal(lines)
+def show_columns(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Show the two columns of a docstring, names and what they are, as a list of definitions."""
+    lines[:] = definitions(lines)
 
 
-def aligned_as_literal(lines: list[str]) -> list[str]:
-    """Return a docstring in which paragraphs in columns are literal blocks.
+def definitions(lines: list[str]) -> list[str]:
+    """Return a docstring in which paragraphs of two columns are lists of definitions.
 
-    >>> aligned_as_literal(["Two.", "", "max      the largest", "average  the mean"])
-    ['Two.', '', '::', '', '    max      the largest', '    average  the mean']
+    >>> definitions(["Two.", "", "max      the largest", "         element", "average  the mean"])
+    ['Two.', '', 'max', '    the largest', '    element', 'average', '    the mean']
     """
     result: list[str] = []
     for blank, paragraph in itertools.groupby(lines, key=lambda line: not line.strip()):
         block = list(paragraph)
         columns = any(re.search(r"\S {2,}\S", line) for line in block)
-        plain = not blank and not block[0].startswith((" ", ">>>"))
-        result += ["::", "", *(f"    {line}" for line in block)] if columns and plain else block
+        if blank or not columns or block[0].startswith((" ", ">>>")):
+            result += block
+            continue
+        for line in block:
+            term, _, rest = re.sub(r" {2,}", "\n", line).partition("\n")
+            result += [term] if term else []
+            result += [f"    {rest}"] if rest else []
     return result
 
 
@@ -135,7 +140,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register all of it with Sphinx."""
     app.add_directive("pooling-picture", PoolingPicture)
     app.connect("config-inited", write_reference)
-    app.connect("autodoc-process-docstring", keep_columns, priority=400)  # before numpydoc
+    app.connect("autodoc-process-docstring", show_columns, priority=400)  # before numpydoc
     app.connect("source-read", unlink_sources)
     app.connect("doctree-read", unlink_files)
     app.connect("missing-reference", resolve)
