@@ -51,6 +51,8 @@ sphinx_gallery_conf = {
     "filename_pattern": r"\.py$",  # every lesson is run
     "within_subsection_order": "FileNameSortKey",
     "abort_on_example_error": True,
+    "image_scrapers": ("gallery_figures", "matplotlib"),
+    "ignore_repr_types": r"matplotlib\.figure|NoneType",
     "write_computation_times": False,  # that page loads a script from another host
     "show_memory": False,
     "show_signature": False,
