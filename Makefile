@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: compare test lint clean
+.PHONY: compare test lint site clean
 .DELETE_ON_ERROR:
 
 compare: $(VENV)/.compare
@@ -12,13 +12,18 @@ compare: $(VENV)/.compare
 test: $(VENV)/.test
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
+# Pages without a network: warnings are errors, and the build fails if a public name has no page.
+site: $(VENV)/.site
+	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --jobs auto --quiet -d out/site-doctrees docs out/site
+	@echo "The site is out/site/index.html"
+
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) out build docs/reference docs/tutorial *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("minicnn needs Python 3.11 or newer, this is " + sys.version) if sys.version_info < (3, 11) else None'
@@ -29,6 +34,7 @@ $(VENV)/.compare: EXTRAS = fast,study
 $(VENV)/.test: EXTRAS = fast,study,interop,images,cluster,test
 $(VENV)/.notebooks: EXTRAS = notebooks
 $(VENV)/.lint: EXTRAS = fast,study,dev
+$(VENV)/.site: EXTRAS = fast,study,docs
 $(VENV)/.peers: EXTRAS = peers
 $(VENV)/.%: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS)]'

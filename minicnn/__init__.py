@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from minicnn.records import from_json, register, to_json
     from minicnn.validation import ShapeError
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "CNNClassifier",
     "ShapeError",

@@ -1,7 +1,7 @@
 """Window arithmetic: how many windows fit, which padding they need, which pixels they read. The only home of it.
 
 Notation, along one axis: n pixels, a window of k taps that lie d apart (so it spans (k - 1) * d + 1 pixels), one
-window every s pixels, padding of `before` and `after`.
+window every s pixels, padding of `before` and `after`::
 
     valid      out = floor((n - span) / s) + 1
     same       out = ceil(n / s), padding max(0, (out - 1) * s + span - n), the odd one after (TensorFlow, Keras)

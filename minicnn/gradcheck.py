@@ -4,7 +4,7 @@ f is evaluated at x + t d and x - t d for two t, one twice the other. Where f is
 derivatives converge to each other as t shrinks, and Richardson's extrapolation gives the derivative to ten digits: the
 gradient must equal it. Where they do not meet at any of three sizes of t, f is not differentiable there (ReLU at 0,
 tied maxima), and a plain difference quotient says nothing: it gives 0.5 for each tied element, however many there are.
-At such a point two conditions are checked:
+At such a point two conditions are checked::
 
     bracket   the gradient lies between the two one-sided derivatives,
     sum       elements of equal value at which one output is not differentiable are moved together. If that move is
@@ -35,6 +35,8 @@ from minicnn.difference_quotients import ROUNDING, Function, Part, random_signs
 from minicnn.geometry import integer
 from minicnn.hints import explained
 from minicnn.validation import generator, number, one_of
+
+__all__ = ["Report", "Row", "gradcheck"]
 
 FEW = 1024
 

@@ -99,7 +99,8 @@ def make_head(name: str, classes: int = 10) -> Layer:
                         one value (two) per channel, then a dense layer
     gem, log-mean-exp   one value per channel between its average and its maximum, then a dense layer: the generalised
                         mean with a learned exponent (Radenovic et al., 2018), and log(mean(exp(x)))
-    global-average-conv a 1x1 convolution to one feature map per class, averaged. The same function as global-average,
+    global-average-conv
+                        a 1x1 convolution to one feature map per class, averaged. The same function as global-average,
                         with other random initial weights: the difference of the two is noise
 
     The layers that give the logits have the same initializer in all heads.

@@ -27,6 +27,8 @@ from minicnn.layers import (
 from minicnn.layers.guards import check_shape
 from minicnn.validation import LARGEST, flag, integer, one_of, shown
 
+__all__ = ["TRUNK_MAKERS", "Stage", "covering", "pooled_trunk"]
+
 
 @dataclass(frozen=True)
 class Stage:

@@ -113,7 +113,7 @@ def sqrt(x: Array) -> Any:
 
 @op(same_shape)
 def abs(x: Array) -> Any:
-    """|x|, with derivative 0 at 0."""
+    """``|x|``, with derivative 0 at 0."""
     return np.abs(x), (lambda g: scale(g, np.sign(x)),)
 
 

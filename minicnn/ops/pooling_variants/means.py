@@ -96,8 +96,9 @@ def gem_pool2d(
     retrieval with no human annotation", 2018. A window of padding only gives 0.
 
     Computed as the log-mean-exp of logarithms with r = p, so that no power overflows or vanishes. With m the largest
-    |log(max(x, epsilon))| in the window, the result is right to a relative 8 eps (1 + m), the gradient for a pixel to
-    8 eps (1 + |p|) (1 + m), and that for p to the same share of its largest possible value, m^2 / 2 times the result.
+    ``|log(max(x, epsilon))|`` in the window, the result is right to a relative 8 eps (1 + m), the gradient for a pixel
+    to ``8 eps (1 + |p|) (1 + m)``, and that for p to the same share of its largest possible value, m^2 / 2 times the
+    result.
 
     >>> gem_pool2d(np.array([1.0, 2.0, 3.0, 4.0]).reshape(1, 2, 2, 1), 3.0).ravel() ** 3
     array([25.])
@@ -199,14 +200,14 @@ def lp_pool2d(
     dilation_rate: Size = 1,
     ceil_mode: bool = False,
 ) -> Any:
-    """Lp norm of each window, (sum |x|^p)^(1/p), the sum and not the mean: (N, H, W, C) -> (N, P, Q, C).
+    """Lp norm of each window, ``(sum |x|^p)^(1/p)``, the sum and not the mean: (N, H, W, C) -> (N, P, Q, C).
 
     p = 1 adds up absolute values, a large p comes near the maximum. The gradient at a window of zeros is zero. An
     infinite pixel makes the result infinite and, for p above 1, gets the gradient, in equal parts if there are several;
     NaN comes out.
 
-    For any p and any numbers the result y is right to a relative 8 eps (1 + |log y|), the gradient to p times that (eps
-    is 1.2e-7 in float32). That is for windows of up to 16 elements; sums of more cost at most a relative 2e-5.
+    For any p and any numbers the result y is right to a relative ``8 eps (1 + |log y|)``, the gradient to p times that
+    (eps is 1.2e-7 in float32). That is for windows of up to 16 elements; sums of more cost at most a relative 2e-5.
 
     >>> lp_pool2d(np.array([3.0, 4.0, 0.0, 0.0]).reshape(1, 2, 2, 1)).ravel()
     array([5.])

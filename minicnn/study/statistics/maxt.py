@@ -1,8 +1,8 @@
-"""Simultaneous intervals and tests of several mean differences: the distribution of the largest |t|.
+"""Simultaneous intervals and tests of several mean differences: the distribution of the largest ``|t|``.
 
 Each column of a matrix of differences (replicates, contrasts) is one contrast, and each has its own variance. All
 intervals mean ± c * sd * sqrt(factor(n)) hold together with the given confidence if c is the quantile of the largest
-|t| of all columns.
+``|t|`` of all columns.
 
 `critical_value` takes that quantile from a simulation of normal replicates with the contrasts' correlation. Two
 shorter ways fail with few replicates:

@@ -1,0 +1,148 @@
+"""What this site adds to Sphinx: the reference from the public lists, pictures of poolings, a check of all pages."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+from pathlib import Path
+from typing import Any
+
+import pooling_pictures
+import public_names
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
+from sphinx.util.docutils import SphinxDirective
+
+ROOT = Path(__file__).parents[2]
+CAPTION = (
+    "Drawn from the op itself, for a part of a handwritten 0. The frame shows one result, the window that it depends "
+    "on, and where its gradient goes. An empty square is 0."
+)
+
+
+class PoolingPicture(SphinxDirective):
+    """The picture of the pooling with this name; nothing for other names."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Draw the picture, and show it in the version for the page's theme."""
+        name = self.arguments[0]
+        pool = pooling_pictures.pooling(name)
+        if pool is None:
+            return []
+        pictures = pooling_pictures.pictures(name, pool, Path(self.env.srcdir) / "reference" / "pictures")
+        alt = f"A 6x6 image, the result of {name.rpartition('.')[2]}, and where its gradient goes"
+        images = [
+            nodes.image(uri=f"/reference/pictures/{path.name}", alt=alt, classes=[f"only-{theme}", "pooling-picture"])
+            for theme, path in pictures.items()
+        ]
+        return [*images, nodes.paragraph("", CAPTION)]
+
+
+def write_reference(app: Sphinx, config: Any) -> None:
+    """Write the pages of the modules, before Sphinx looks which pages there are."""
+    public_names.write_pages(Path(app.srcdir) / "reference")
+
+
+@functools.cache
+def _targets() -> dict[str, str]:
+    """Return the full name behind each way to write a public name, such as `ops.relu`, `minicnn.ops.relu` or `relu`."""
+    targets: dict[str, str] = {}
+    for full in sorted(public_names.pages(), key=len, reverse=True):
+        parts = full.split(".")
+        targets.update({".".join(parts[start:]): full for start in range(len(parts))})
+    return targets
+
+
+def resolve(app: Sphinx, env: Any, node: Any, content: nodes.TextElement) -> nodes.Node | None:
+    """Resolve names in backticks as docstrings write them; others, such as those of arguments, stay as they are."""
+    target = _targets().get(re.sub(r"\(.*\)$", "", str(node["reftarget"])))
+    if node.get("refdomain") != "py" or target is None:
+        return None
+    domain = env.get_domain("py")
+    return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", target, node, content)
+
+
+def show_columns(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Show the two columns of a docstring, names and what they are, as a list of definitions."""
+    lines[:] = definitions(lines)
+
+
+def definitions(lines: list[str]) -> list[str]:
+    """Return a docstring in which paragraphs of two columns are lists of definitions.
+
+    >>> definitions(["Two.", "", "max      the largest", "         element", "average  the mean"])
+    ['Two.', '', 'max', '    the largest', '    element', 'average', '    the mean']
+    """
+    result: list[str] = []
+    for blank, paragraph in itertools.groupby(lines, key=lambda line: not line.strip()):
+        block = list(paragraph)
+        columns = any(re.search(r"\S {2,}\S", line) for line in block)
+        if blank or not columns or block[0].startswith((" ", ">>>")):
+            result += block
+            continue
+        for line in block:
+            term, _, rest = re.sub(r" {2,}", "\n", line).partition("\n")
+            result += [term] if term else []
+            result += [f"    {rest}"] if rest else []
+    return result
+
+
+def unlink_files(app: Sphinx, doctree: nodes.document) -> None:
+    """Replace links of the README to files of the repository, which are not pages here, by their text."""
+    for node in list(doctree.findall(addnodes.pending_xref)):
+        if node["reftype"] == "myst" and (ROOT / str(node["reftarget"])).is_file():
+            node.replace_self(node.children)
+
+
+def unlink_sources(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Turn the tour's links to files of the package into their names: the site has its own pages of the source."""
+    if docname == "tour":
+        source[0] = re.sub(r"\[(`[^`]+`)\]\(\.\./minicnn/[^)]+\)", r"\1", source[0])
+
+
+REMOTE = re.compile(r"""<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)=["'](?:https?:)?//[^"']+""")
+
+
+def remote_resources(html: str) -> list[str]:
+    """Return the elements of a page that a browser would load from another host.
+
+    >>> remote_resources('<a href="https://numpy.org">NumPy</a> <script src="https://cdn.net/x.js"></script>')
+    ['<script src="https://cdn.net/x.js']
+    """
+    return REMOTE.findall(html)
+
+
+def check(app: Sphinx, exception: Exception | None) -> None:
+    """Raise if a public name has no page, a pooling no picture, or a page needs the network."""
+    if exception is not None or app.builder.name != "html":
+        return
+    out = Path(app.outdir)
+    pages = {name: out / "reference" / f"{page}.html" for name, page in public_names.pages().items()}
+    missing = [name for name, page in pages.items() if not page.exists()]
+    if missing:
+        raise ExtensionError(f"site: no page for {', '.join(missing)}")
+    poolings = [name for name in pages if pooling_pictures.pooling(name)]
+    plain = [name for name in poolings if "pooling-picture" not in pages[name].read_text(encoding="utf-8")]
+    if plain:
+        raise ExtensionError(f"site: no picture on the page of {', '.join(plain)}")
+    for page in out.rglob("*.html"):
+        found = remote_resources(page.read_text(encoding="utf-8"))
+        if found:
+            raise ExtensionError(f"site: {page.relative_to(out)} needs the network: {found[0]}")
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register all of it with Sphinx."""
+    app.add_directive("pooling-picture", PoolingPicture)
+    app.connect("config-inited", write_reference)
+    app.connect("autodoc-process-docstring", show_columns, priority=400)  # before numpydoc
+    app.connect("source-read", unlink_sources)
+    app.connect("doctree-read", unlink_files)
+    app.connect("missing-reference", resolve)
+    app.connect("build-finished", check)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
