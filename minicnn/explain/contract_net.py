@@ -102,12 +102,18 @@ class Check:
     exact     The element of `grad`.
     numeric   The difference of the loss.
     h         The step.
+    value     The element itself.
+    after     Of a parameter: the element after the update by the optimizer.
+    smooth    False where the slopes to both sides differ, as at the threshold of a ReLU: the two numbers may differ.
     """
 
     cell: list[int]
     exact: Real
     numeric: Real
     h: float
+    smooth: bool = True
+    value: Real = 0.0
+    after: Real | None = None
 
 
 @dataclass(frozen=True)
@@ -125,7 +131,7 @@ class Node:
     from     The arguments; in Python the field is `from_`. Arguments without a gradient (labels) are not on the tape.
     checks   Beside the elements with the largest gradients, at most three; of parameters, the image, and the outputs of
              layers.
-    after    A parameter after the update by the optimizer.
+    after    A parameter after the update by the optimizer; left out for more than 512 elements, see `Check.after`.
     """
 
     op: str
