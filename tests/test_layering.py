@@ -27,7 +27,7 @@ FLOORS = [
     {"layers"},
     {"models", "trunks", "train"},
     {"difference_quotients", "gradcheck", "study", "estimator", "interop", "runs", "show"},
-    {"comparison"},
+    {"comparison", "explain"},
     {"cli"},
     {"__main__"},
     {"experiments"},
