@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: compare test lint site clean
+.PHONY: compare test lint site page clean
 .DELETE_ON_ERROR:
 
 compare: $(VENV)/.compare
@@ -21,6 +21,10 @@ lint: $(VENV)/.lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The script and style of the explorer page. They are committed, so that only who changes web/ needs node.
+page:
+	cd web && npm ci --no-audit --no-fund && npm run check && npm run build
 
 clean:
 	rm -rf $(VENV) out build docs/reference docs/tutorial *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,176 @@
+/** The data that Python writes into the page, format 1. `minicnn/explain/contract.py` is its other half. */
+
+/** One axis of a window op: n elements, windows of k taps that lie d apart, one window every s elements. */
+export interface Axis {
+  n: number;
+  k: number;
+  s: number;
+  d: number;
+  before: number;
+  after: number;
+  out: number;
+}
+
+/** A layer; options such as `ties`, `p` or `epsilon` are fields of their own. A kind with a dot is a user's layer. */
+export interface Layer {
+  kind: string;
+  name: string;
+  call?: string;
+  input?: number[];
+  output?: number[];
+  parameters?: number;
+  multiply_adds?: number;
+  rows?: Axis;
+  cols?: Axis;
+  rounding?: string;
+  mode?: string;
+  params?: Record<string, Id>;
+  branches?: Layer[][];
+  node?: number;
+  [option: string]: unknown;
+}
+
+/** A key of `Data.arrays`. */
+export type Id = string;
+
+/** A number; JSON has none for NaN and the infinities, which are the strings "nan", "inf" and "-inf". */
+export type Real = number | string;
+
+export interface Check {
+  cell: number[];
+  exact: Real;
+  numeric: Real;
+  h: number;
+}
+
+export interface TapeNode {
+  op: string;
+  layer?: string;
+  leaf?: string;
+  shape: number[];
+  value?: Id;
+  grad?: Id;
+  after?: Id;
+  from: { node: number; part?: Id }[];
+  checks: Check[];
+}
+
+export interface Tape {
+  nodes: TapeNode[];
+  svg: string;
+  loss: string;
+  training: boolean;
+  optimizer?: string;
+}
+
+export interface Head {
+  name: string;
+  net: Layer[];
+  parameters: number;
+  multiply_adds: number;
+  logits: Real[];
+  class_maps: Id;
+  map_of: string;
+  bias: Real[];
+  remainder: Real[];
+  exact: boolean;
+  winners?: Id;
+}
+
+export interface Shift {
+  range: number;
+  images: number;
+  consistency: Record<string, Real[][]>;
+  accuracy: Record<string, Real[][]>;
+}
+
+export interface Arm {
+  name: string;
+  values: Real[];
+  mean: Real;
+  low?: Real;
+  high?: Real;
+  control?: string;
+  difference?: Real;
+  difference_low?: Real;
+  difference_high?: Real;
+  verdict?: string;
+  curve?: Real[];
+  curves?: Real[][];
+}
+
+export interface Study {
+  name: string;
+  metric: string;
+  arms: Arm[];
+  baseline: string;
+  margin: Real;
+  confidence: number;
+  curve_of?: string;
+  verdict?: string;
+}
+
+export interface WalkStep {
+  panel: string;
+  title: string;
+  text: string;
+  show: number[];
+  what: "value" | "grad";
+}
+
+export interface Walk {
+  net: Layer[];
+  nodes: TapeNode[];
+  steps: WalkStep[];
+}
+
+export interface Data {
+  format: number;
+  minicnn: string;
+  title: string;
+  classes: string[];
+  input: [number, number, number];
+  label: number;
+  image: Id;
+  examples: Id[];
+  example_labels: number[];
+  arrays: Record<Id, { shape: number[]; z: string }>;
+  net: Layer[];
+  shapes: string[];
+  execution: string[];
+  summary: (string | number)[][];
+  tape: Tape;
+  heads: Head[];
+  bench: { inputs: Record<string, Id> };
+  walk: Walk;
+  draw: boolean;
+  coverage?: Id;
+  shift?: Shift;
+  study?: Study;
+}
+
+/** An array in C order without its batch axis. */
+export interface Tensor {
+  shape: number[];
+  data: Float32Array;
+}
+
+export const tensor = (shape: number[], data: Float32Array = new Float32Array(shape.reduce((a, b) => a * b, 1))): Tensor => ({
+  shape,
+  data,
+});
+
+export const real = (value: Real): number =>
+  typeof value === "number" ? value : value === "inf" ? Infinity : value === "-inf" ? -Infinity : NaN;
+
+async function inflate(z: string): Promise<Float32Array> {
+  const bytes = Uint8Array.from(atob(z), (c) => c.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Float32Array(await new Response(stream).arrayBuffer());
+}
+
+/** Return every array of the page by its id. */
+export async function unpack(arrays: Data["arrays"]): Promise<Map<string, Tensor>> {
+  const pairs = Object.entries(arrays).map(async ([id, { shape, z }]) => [id, tensor(shape, await inflate(z))] as const);
+  return new Map(await Promise.all(pairs));
+}
