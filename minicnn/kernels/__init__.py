@@ -22,7 +22,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from minicnn.hints import no_attribute
+from minicnn.hints import explained, no_attribute
 from minicnn.kernels import memory
 from minicnn.kernels.names import KERNELS
 from minicnn.kernels.notice import say
@@ -81,6 +81,7 @@ def _import(module: str) -> ModuleType:
     return importlib.import_module(f"{__name__}.{module}")
 
 
+@explained
 def name() -> str:
     """Return which kernels are in use.
 
