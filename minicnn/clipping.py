@@ -13,6 +13,7 @@ from minicnn.validation import number
 
 Tree: TypeAlias = Any
 
+ODD = (np.matrix, np.ma.MaskedArray)
 SQUARES = 2**17
 """Squares that one product adds up. It runs on in float32: 3e-5 off for so many equal ones, 2e-4 for a million."""
 
@@ -83,7 +84,8 @@ def check_floats(where: str, name: str, leaves: Tree) -> None:
 
 def is_float(a: Any) -> bool:
     """Tell whether this is a float array, or a NumPy number, which is what a parameter without axes becomes."""
-    return isinstance(a, np.ndarray | np.floating) and a.dtype.kind == "f"
+    # A matrix and a masked array redefine operators: what is computed for plain arrays would be wrong for them.
+    return isinstance(a, np.ndarray | np.floating) and a.dtype.kind == "f" and not isinstance(a, ODD)
 
 
 def place(name: str, path: str) -> str:
@@ -93,4 +95,5 @@ def place(name: str, path: str) -> str:
 
 def describe(a: Any) -> str:
     """Return dtype and shape of an array, the type of anything else."""
-    return f"{a.dtype} of shape {a.shape}" if isinstance(a, np.ndarray | np.generic) else f"a {type(a).__name__}"
+    plain = isinstance(a, np.ndarray | np.generic) and not isinstance(a, ODD)
+    return f"{a.dtype} of shape {a.shape}" if plain else f"a {type(a).__name__}"

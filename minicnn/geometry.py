@@ -12,6 +12,7 @@ window every s pixels, padding of `before` and `after`::
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -21,6 +22,7 @@ from minicnn.validation import ShapeError, check_area, check_elements, flag, int
 
 __all__ = [
     "Axis",
+    "Find",
     "Geometry",
     "Padding",
     "Pads",
@@ -141,6 +143,7 @@ def checked_windows(*args: Any, **options: Any) -> Windows:
         return windows(*args, **options)
 
 
+Find: TypeAlias = Callable[..., Windows]
 # Numbers that are equal, as 1 and True, are one to the cache: only the rule sees what was given.
 _remembered = functools.lru_cache(maxsize=4096)(windows)
 

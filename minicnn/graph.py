@@ -148,12 +148,11 @@ def _check_shapes(where: str, rule: Callable[..., Any], signature: inspect.Signa
         plain = PLAIN.issuperset(map(type, (*rest, *options.values())))
         try:
             (remembered if plain else rule)(*shapes, *rest, **options)
-        except ShapeError as error:
-            error.where = where
-            raise
-        except TypeError:
-            # Python's own message speaks of the shape rule, which the caller did not call.
+        except (ValueError, TypeError) as error:
+            # What does not fit the op comes first. Python's message for it would speak of the shape rule.
             explain_call(where, signature, args, kwargs)
+            if isinstance(error, ShapeError):
+                error.where = where
             raise
 
     return check

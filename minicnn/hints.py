@@ -114,6 +114,25 @@ def explained(target: C) -> C:
     return call  # type: ignore[return-value]
 
 
+def spelled_out(keywords: type, source: Callable[..., Any]) -> Callable[[C], C]:
+    """Decorate a function that has `**how: Unpack[keywords]`: its signature lists them, as `source` declares them.
+
+    So `help`, completion and errors show every argument, and the defaults have one home. `keywords` is a TypedDict.
+    """
+    declared = inspect.signature(source).parameters
+    shared = [declared[name].replace(kind=inspect.Parameter.KEYWORD_ONLY) for name in keywords.__annotations__]
+
+    def decorate(function: C) -> C:
+        signature = inspect.signature(function)
+        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        named = [p for p in own if p.kind is p.KEYWORD_ONLY]
+        parameters = [*own[: len(own) - len(named)], *shared, *named]
+        function.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        return function
+
+    return decorate
+
+
 def no_attribute(module: str, name: str, known: Iterable[str], habits: Mapping[str, str]) -> AttributeError:
     """Return the error for a name that a module does not have, with the name that may be meant.
 

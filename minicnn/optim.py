@@ -82,7 +82,7 @@ class SGD:
     def update(self, grads: Tree, state: State, params: Tree) -> tuple[Tree, State]:
         """Take one step."""
         step = _step(self, state, ("velocity",) if self.momentum else ())
-        rate, grads = rate_at(self.learning_rate, step), _clip(self, grads)
+        rate, grads = _rate(self.learning_rate, step), _clip(self, grads)
 
         def move(w: np.ndarray, g: np.ndarray) -> np.ndarray:
             return _moved(w, g, rate, self.weight_decay)
@@ -137,7 +137,7 @@ class Adam:
     def update(self, grads: Tree, state: State, params: Tree) -> tuple[Tree, State]:
         """Take one step."""
         step = _step(self, state, ("mean", "square"))
-        rate, grads = rate_at(self.learning_rate, step), _clip(self, grads)
+        rate, grads = _rate(self.learning_rate, step), _clip(self, grads)
         step += 1
         first, second = 1 - self.beta_1**step, math.sqrt(1 - self.beta_2**step)
 
@@ -168,6 +168,7 @@ def AdamW(learning_rate: Rate = 1e-3, *, weight_decay: float = 4e-3, **others: A
 Optimizer: TypeAlias = SGD | Adam
 
 
+@explained
 def rate_at(learning_rate: Rate, step: int) -> float:
     """Return the learning rate at a step, counted from 0, as a Python float.
 
@@ -176,6 +177,10 @@ def rate_at(learning_rate: Rate, step: int) -> float:
     >>> rate_at(lambda step: np.float64(0.5) ** step, 2)
     0.25
     """
+    return _rate(learning_rate, step)
+
+
+def _rate(learning_rate: Rate, step: int) -> float:
     rate = learning_rate(step) if callable(learning_rate) else learning_rate
     # Nearly always it is such a float: asked first, for speed.
     return rate if type(rate) is float and 0 <= rate < math.inf else _check_rate(rate, step)

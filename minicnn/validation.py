@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.hints import near
+from minicnn.hints import explained, near
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 LARGEST = 2**31 - 1
@@ -22,6 +22,7 @@ ROOMY = 2**18
 padded to 64 times its area. Dilation or padding beyond both reads almost only zeros and takes gigabytes of memory."""
 
 
+@explained
 class ShapeError(ValueError):
     """A ValueError in parts, so that an op can add its name, and a network the layer's name and the history of sizes.
 

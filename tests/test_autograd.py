@@ -438,6 +438,8 @@ def test_optional_arrays_may_be_left_out_or_named_in_any_order():
         (ops.add, ["add", "'y'"]),
         (lambda x: ops.max_pool2d(x, pool=2), ["max_pool2d", "'pool'", "pool_size"]),
         (lambda x: ops.mean(x, axes=1), ["mean", "'axes'", "axis"]),
+        (lambda x: ops.max_pool2d(x, 9, stride=2), ["max_pool2d", "'stride'", "strides"]),  # though 9x9 does not fit
+        (lambda x: ops.conv2d_pool(x, x, padding_mode="edge"), ["conv2d_pool", "'padding_mode'"]),
     ],
 )
 def test_calls_that_do_not_match_the_signature_name_the_op(call, fragments):

@@ -3,7 +3,9 @@
 import ast
 import importlib.util
 import json
+import sys
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from experiments.benchmark.adapters.matrix_product import SIDE
 from experiments.benchmark.frameworks import ADAPTERS, BASELINE, FRAMEWORKS, environment
 from experiments.benchmark.rounds import Process, Series, prepared, run_rounds, undisturbed
 from experiments.benchmark.tasks import NETS, Task, images, multiply_adds
+from minicnn import layers
 
 TASK = Task("digits8", 8, 4)
 RESULTS = Path(__file__).parents[1] / "experiments" / "results"
@@ -66,7 +69,7 @@ def test_a_problem_is_read_as_written_and_rejects_wrong_losses(tmp_path):
         problem.check(read, made.logits, [1.001 * loss + 0.01 for loss in made.losses])
 
 
-@pytest.mark.parametrize("name", ["minicnn", "minicnn-reference", "torch", "torch-channels-last", "autograd"])
+@pytest.mark.parametrize("name", ["minicnn", "minicnn-numpy", "torch", "torch-channels-last", "autograd"])
 @pytest.mark.parametrize("net", NETS)
 def test_each_adapter_computes_each_network(name, net):
     pytest.importorskip(FRAMEWORKS[name].package)
@@ -89,6 +92,24 @@ def test_the_figure_shows_frameworks_that_are_slower_and_faster(monkeypatch, tmp
     assert high > 31
 
 
+PACKAGES = ["jax", "jax.numpy", "tinygrad", "autograd", "autograd.numpy", "torch"]
+
+
+@pytest.mark.parametrize("name", ["jax", "tinygrad", "hips_autograd", "pytorch"])
+def test_an_adapter_refuses_a_layer_that_it_does_not_know(name, monkeypatch):
+    for package in PACKAGES:  # none has to be installed: the layer is refused before anything is computed
+        monkeypatch.setitem(sys.modules, package, MagicMock())
+    monkeypatch.delitem(sys.modules, f"{ADAPTERS}.{name}", raising=False)
+    adapter = importlib.import_module(f"{ADAPTERS}.{name}")
+    monkeypatch.delitem(sys.modules, f"{ADAPTERS}.{name}")  # made of what is not there
+    net, shape = layers.Sequential([layers.Tanh()]), (4, 4, 1)
+    with pytest.raises(TypeError, match=rf"benchmark: layer must be one .* {name} supports, got Tanh\(\)"):
+        {"jax": lambda: adapter.logits(net, {}, np.ones((1, *shape))),
+         "hips_autograd": lambda: adapter.logits(net, {}, np.ones((1, *shape))),
+         "tinygrad": lambda: adapter.logits(net, shape, {}, np.ones((1, *shape))),
+         "pytorch": lambda: adapter.module(net, shape, {})}[name]()  # fmt: skip
+
+
 @pytest.mark.parametrize("name", FRAMEWORKS)
 def test_module_and_class_of_every_adapter_exist(name):
     # read without importing, so that a framework need not be installed
@@ -105,21 +126,21 @@ def test_the_committed_table_is_the_report_of_the_committed_results():
 
 
 def test_rounds_of_two_frameworks():
-    found = run_rounds(["minicnn-reference", BASELINE], TASK, rounds=1, seconds=0.01)
-    assert {name: len(series.steps) for name, series in found.items()} == {"minicnn-reference": 1, BASELINE: 1}
+    found = run_rounds(["minicnn-numpy", BASELINE], TASK, rounds=1, seconds=0.01)
+    assert {name: len(series.steps) for name, series in found.items()} == {"minicnn-numpy": 1, BASELINE: 1}
     assert all(seconds > 0 for series in found.values() for seconds in series.steps)
 
 
 def test_a_failing_request_is_reported_with_the_framework():
-    process = Process("minicnn-reference", 1)
-    with pytest.raises(RuntimeError, match="minicnn-reference: TypeError"):
+    process = Process("minicnn-numpy", 1)
+    with pytest.raises(RuntimeError, match="minicnn-numpy: TypeError"):
         process.request("round", seconds=0.01)  # before `prepare`
     process.end()
 
 
 def test_peak_memory_is_that_of_the_process_alone():
-    with prepared(["minicnn-reference"], TASK) as processes:
-        size = processes["minicnn-reference"].request("peak_memory")["bytes"]
+    with prepared(["minicnn-numpy"], TASK) as processes:
+        size = processes["minicnn-numpy"].request("peak_memory")["bytes"]
     assert 20e6 < size < 300e6
 
 
@@ -131,6 +152,7 @@ def test_all_frameworks_get_the_same_number_of_threads():
                                     "--batches 32,0", "--rounds 0"])  # fmt: skip
 def test_invalid_options_are_rejected_before_measuring(option, capsys, tmp_path):
     assert main([*option.split(), "--out", str(tmp_path / "out")]) == 2
+    assert not (tmp_path / "out").exists()
     name, wrong = option.split()
     error = capsys.readouterr().err
     assert "benchmark:" in error

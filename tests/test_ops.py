@@ -1,8 +1,10 @@
 """One table of every op, properties that hold for all of them, and known numbers."""
 
 import functools
+import inspect
 import itertools
 import math
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -267,6 +269,31 @@ def test_reductions_of_an_empty_batch(name):
     assert y.shape == (0,)
     y.sum().backward()
     assert x.grad.shape == (0, 3)
+
+
+WINDOWS = {"strides": 1, "padding": "valid", "dilation_rate": 1}
+POOLS = {"pool_size": 2, **WINDOWS, "strides": None, "ceil_mode": False}
+SIGNATURES = {
+    **dict.fromkeys(("conv2d", "conv2d_pool"), WINDOWS),
+    **{
+        row.name: POOLS for row in TABLE if "pool2d" in row.name and not re.match("global|adaptive|blur|conv", row.name)
+    },
+    **dict.fromkeys(("patches2d", "max_pool2d_indices"), POOLS),
+}
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_signatures_list_every_keyword_with_its_default(name):
+    parameters = inspect.signature(getattr(ops, name)).parameters
+    assert not any(p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL) for p in parameters.values())
+    assert {n: parameters[n].default for n in SIGNATURES[name]} == SIGNATURES[name]
+
+
+def test_the_defaults_that_signatures_list_are_those_used():
+    x, kernel = np.random.default_rng(0).normal(size=(1, 7, 9, 1)), np.ones((3, 2, 1, 1))
+    for name, defaults in SIGNATURES.items():
+        f = functools.partial(getattr(ops, name), x, *([kernel] if "conv" in name else []))
+        assert_array_equal(f(), f(**defaults))
 
 
 def test_numpy_integers_are_sizes():

@@ -9,8 +9,23 @@ import pytest
 from wrong import check, table
 
 import minicnn
-from minicnn import Tensor, data, grad, gradcheck, layers, models, ops, optim, schedules, study, train, value_and_grad
+from minicnn import (
+    Tensor,
+    data,
+    grad,
+    gradcheck,
+    kernels,
+    layers,
+    models,
+    ops,
+    optim,
+    schedules,
+    study,
+    train,
+    value_and_grad,
+)
 from minicnn.layers import initializers
+from minicnn.validation import ShapeError
 
 V, T, L = ValueError, TypeError, layers
 RNG, IMAGE, ROWS = np.random.default_rng(0), np.ones((2, 8, 8, 1), np.float32), np.ones((3, 4))
@@ -411,6 +426,24 @@ CALLS = [
     ),
     (T, lambda: ops.relu(ROWS.astype(">f4")), "relu: x must be float32 or float64, got dtype >f4", "astype"),
     (V, lambda: ops.add(ROWS, 10**400), "add: y must be a float", "more than 308 digits"),
+    # an int of more than 4,300 digits, which Python does not write
+    (V, lambda: ops.reshape(ROWS, 10**5000), "reshape: shape must hold", "got an int of thousands of digits"),
+    (V, lambda: ops.reshape(ROWS, (3, 10**5000)), "reshape: shape must hold", "thousands of digits"),
+    (V, lambda: ops.transpose(ROWS, (0, 10**5000)), "transpose: axes must name", "thousands of digits"),
+    (V, lambda: ops.concatenate(ROWS, axis=10**5000), "concatenate: axis must name", "thousands of digits"),
+    (V, lambda: Tensor(ROWS)[10**5000], "getitem: index must fit", "thousands of digits"),
+    # calls that do not fit
+    (T, lambda: optim.rate_at(0.1), "rate_at: 'step' must be given", "learning_rate, step"),
+    (T, lambda: optim.rate_at(lr=0.1, step=1), "rate_at: 'lr' is not an argument. Use learning_rate.", "step"),
+    (T, lambda: kernels.name("compiled"), "name: too many arguments", "There are no arguments."),
+    (T, lambda: ShapeError("conv2d"), "ShapeError: 'what' and 'fix' must be given", "where, what, fix"),
+    (
+        T,
+        lambda: optim.global_norm({"w": ROWS.view(np.matrix)}),
+        "global_norm: grads/w must be a float array",
+        "a matrix",
+    ),
+    (T, lambda: optim.global_norm(np.ma.ones(2)), "global_norm: grads must be a float array", "a MaskedArray"),
 ]
 
 

@@ -14,6 +14,7 @@ import argparse
 import json
 import sys
 from contextlib import ExitStack
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +37,22 @@ def main(argv: list[str] | None = None) -> int:
         try:
             kernels.implementation()
             integer("command line", "--rounds", options.rounds)
-            out = stack.enter_context(only_writer(writable_folder(options.out)))
             names = _known("--frameworks", options.frameworks, FRAMEWORKS)
             nets, modes = _known("--nets", options.nets, NETS), _known("--modes", options.modes, MODES)
             sizes = [_size(n) for n in options.batches.split(",")]
             tasks = [Task(net, SIDES[net], n, mode) for mode in modes for net in nets for n in sizes]
+            out = stack.enter_context(only_writer(writable_folder(options.out)))  # last: a wrong call makes no folder
         except (OSError, ValueError, TypeError) as error:
             print(f"benchmark: {error}", file=sys.stderr)
             return 2
         if not set(TORCH) & set(names):
             print("benchmark: PyTorch is not among the frameworks; `make .venv/.peers` installs it", file=sys.stderr)
-        found: dict[str, Any] = {"environment": environment(), "threads": THREADS, "rows": []}
+        found: dict[str, Any] = {
+            "measured": f"{date.today()}",
+            "environment": environment(),
+            "threads": THREADS,
+            "rows": [],
+        }
         try:
             for task in tqdm(tasks, unit="task"):
                 found["rows"].append(table.measurement(task, run_rounds(names, task, options.rounds)))

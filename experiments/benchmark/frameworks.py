@@ -65,11 +65,17 @@ class Framework:
         return getattr(importlib.import_module(f"{ADAPTERS}.{module}"), name)  # type: ignore[no-any-return]
 
 
+def unsupported(adapter: str, layer: Any) -> TypeError:
+    """Return the error for a layer that an adapter cannot translate."""
+    fix = "Add it to the adapter, or choose another network with --nets."
+    return TypeError(f"benchmark: layer must be one that the adapter {adapter} supports, got {layer}. {fix}")
+
+
 ADAPTERS = "experiments.benchmark.adapters"
 BASELINE = "matrix-product"
 FRAMEWORKS = {
     "minicnn": Framework("minicnn:MinicnnAdapter", "numba", "minicnn, compiled", {"MINICNN_KERNELS": "compiled"}),
-    "minicnn-reference": Framework(
+    "minicnn-numpy": Framework(
         "minicnn:MinicnnAdapter", "numpy", "minicnn, NumPy", {"MINICNN_KERNELS": "numpy_blocked"}
     ),
     "torch": Framework("pytorch:EagerAdapter", "torch", "PyTorch, eager"),

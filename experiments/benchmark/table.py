@@ -33,7 +33,7 @@ def measurement(task: Task, found: dict[str, Series]) -> Measurement:
     made: Measurement = {**vars(task), "multiply_adds": task.multiply_adds}
     made["step_ms"] = {name: 1e3 * float(np.median(s.steps)) for name, s in found.items() if name != BASELINE}
     best = _best_of(found, TORCH)
-    for ours in ("minicnn", "minicnn-reference"):
+    for ours in ("minicnn", "minicnn-numpy"):
         if ours in found:
             others = {BEST: best} if best is not None else {}
             others |= {name: np.array(s.steps) for name, s in found.items() if name not in (ours, BASELINE)}
@@ -107,7 +107,7 @@ def report(found: Measurement) -> str:
     """Return all results as a Markdown page."""
     machine = ", ".join(f"{name} {value}" for name, value in found["environment"].items())
     machine += f"; {found['threads']} threads per framework."
-    parts = ["# Benchmark", machine, EXPLANATION, markdown(found["rows"])]
+    parts = ["# Benchmark", f"Measured: {found['measured']}.", machine, EXPLANATION, markdown(found["rows"])]
     if "imports" in found:
         cells = [["import", "seconds"], ["---", "---"], *([n, f"{s:.2f}"] for n, s in found["imports"].items())]
         parts.append(_lines(cells))

@@ -22,41 +22,27 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from minicnn.hints import no_attribute
+from minicnn.hints import explained, no_attribute
 from minicnn.kernels import memory
+from minicnn.kernels.names import KERNELS
 from minicnn.kernels.notice import say
 from minicnn.optional import install_command
 
 if TYPE_CHECKING:
-    from minicnn.kernels.numpy_blocked import (
-        conv2d,
-        conv2d_input_grad,
-        conv2d_pool,
-        conv2d_pool_input_grad,
-        conv2d_pool_weight_grads,
-        conv2d_weight_grads,
-        max_pool2d,
-        max_pool2d_grad,
-        relu,
-        relu_grad,
-        sum_pool2d,
-        sum_pool2d_grad,
-    )
+    from minicnn.kernels.numpy_blocked import conv2d as conv2d
+    from minicnn.kernels.numpy_blocked import conv2d_input_grad as conv2d_input_grad
+    from minicnn.kernels.numpy_blocked import conv2d_pool as conv2d_pool
+    from minicnn.kernels.numpy_blocked import conv2d_pool_input_grad as conv2d_pool_input_grad
+    from minicnn.kernels.numpy_blocked import conv2d_pool_weight_grads as conv2d_pool_weight_grads
+    from minicnn.kernels.numpy_blocked import conv2d_weight_grads as conv2d_weight_grads
+    from minicnn.kernels.numpy_blocked import max_pool2d as max_pool2d
+    from minicnn.kernels.numpy_blocked import max_pool2d_grad as max_pool2d_grad
+    from minicnn.kernels.numpy_blocked import relu as relu
+    from minicnn.kernels.numpy_blocked import relu_grad as relu_grad
+    from minicnn.kernels.numpy_blocked import sum_pool2d as sum_pool2d
+    from minicnn.kernels.numpy_blocked import sum_pool2d_grad as sum_pool2d_grad
 
-__all__ = [
-    "conv2d",
-    "conv2d_input_grad",
-    "conv2d_pool",
-    "conv2d_pool_input_grad",
-    "conv2d_pool_weight_grads",
-    "conv2d_weight_grads",
-    "max_pool2d",
-    "max_pool2d_grad",
-    "relu",
-    "relu_grad",
-    "sum_pool2d",
-    "sum_pool2d_grad",
-]
+__all__ = list(KERNELS)
 CHOICES = ("compiled", "numpy_blocked", "reference")
 
 
@@ -95,6 +81,7 @@ def _import(module: str) -> ModuleType:
     return importlib.import_module(f"{__name__}.{module}")
 
 
+@explained
 def name() -> str:
     """Return which kernels are in use.
 

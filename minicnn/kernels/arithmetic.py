@@ -25,6 +25,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 RUN = 256
 """Terms that are added up one after the other in float32."""
@@ -60,7 +61,7 @@ def add_up(x: Any, axis: int | tuple[int, ...] | None = None, keepdims: bool = F
     return total.astype(x.dtype, copy=False)
 
 
-def sum_rows(x: np.ndarray) -> Any:
+def sum_rows(x: ndarray) -> Any:
     """Add up the last axis but one: (..., R, C) -> (..., C).
 
     It is off by at most BLOCK / 2 eps of the sum of absolute values. Products with ones are several times as fast as
@@ -79,7 +80,7 @@ def sum_rows(x: np.ndarray) -> Any:
     return (blocks.sum(axis=-2, dtype=np.float64) + rest).astype(x.dtype)
 
 
-def product(a: np.ndarray, b: np.ndarray) -> Any:
+def product(a: ndarray, b: ndarray) -> Any:
     """Return the matrix product `a @ b`: (..., M, R) and (..., R, N) -> (..., M, N).
 
     It is off by at most TERMS / 2 eps of the product of absolute values.
@@ -115,10 +116,10 @@ def promote(values: list[Any]) -> list[Any]:
     dtypes = [v.dtype for v in values if hasattr(v, "dtype")]
     if dtypes and dtypes.count(dtypes[0]) == len(dtypes):
         return values
-    return [v if v is None else v.astype(np.float64) if isinstance(v, np.ndarray) else np.float64(v) for v in values]
+    return [v if v is None else v.astype(np.float64) if isinstance(v, ndarray) else np.float64(v) for v in values]
 
 
-def comparable(x: np.ndarray, y: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+def comparable(x: ndarray, y: ndarray, dtype: np.dtype) -> tuple[ndarray, ndarray]:
     """Return both in this dtype, with the precision of the narrower: a rounded maximum equals a rounded element."""
     narrow = min(x.dtype, y.dtype)
     return np.asarray(np.asarray(x, narrow), dtype), np.asarray(np.asarray(y, narrow), dtype)
@@ -135,7 +136,7 @@ def scale(x: Any, factor: Any) -> Any:
     return np.where(np.equal(factor, 0), 0, x) * factor
 
 
-def disjoint(named: Iterable[tuple[Any, np.ndarray]]) -> Iterator[tuple[Any, np.ndarray]]:
+def disjoint(named: Iterable[tuple[Any, ndarray]]) -> Iterator[tuple[Any, ndarray]]:
     """Yield names with their arrays, with a copy for each that is read-only or shares memory with one before it.
 
     >>> x = np.zeros(3)
@@ -143,10 +144,10 @@ def disjoint(named: Iterable[tuple[Any, np.ndarray]]) -> Iterator[tuple[Any, np.
     >>> [np.shares_memory(a, x) for a in arrays.values()]
     [True, True, False]
     """
-    views: dict[int, list[np.ndarray]] = {}  # by the array that owns the memory: only views of one can overlap
+    views: dict[int, list[ndarray]] = {}  # by the array that owns the memory: only views of one can overlap
     for name, array in named:
         owner = array
-        while isinstance(owner.base, np.ndarray):
+        while isinstance(owner.base, ndarray):
             owner = owner.base
         others = views.setdefault(id(owner), [])
         alone = array.flags.writeable and not (others and any(np.may_share_memory(array, a) for a in others))

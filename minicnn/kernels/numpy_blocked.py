@@ -15,37 +15,20 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 from numpy.lib.stride_tricks import as_strided
 
 from minicnn.geometry import Geometry, Pair, Shape
+from minicnn.kernels import reference
 from minicnn.kernels.arithmetic import product, scale, sum_rows, wide
-from minicnn.kernels.reference import (
-    crop,
-    max_pool2d,
-    max_pool2d_grad,
-    pad,
-    padded_zeros,
-    relu,
-    relu_grad,
-    sum_pool2d,
-    sum_pool2d_grad,
-    tap,
-)
+from minicnn.kernels.names import KERNELS
+from minicnn.kernels.reference import crop, pad, padded_zeros, tap
 
-__all__ = [
-    "conv2d",
-    "conv2d_input_grad",
-    "conv2d_pool",
-    "conv2d_pool_input_grad",
-    "conv2d_pool_weight_grads",
-    "conv2d_weight_grads",
-    "max_pool2d",
-    "max_pool2d_grad",
-    "relu",
-    "relu_grad",
-    "sum_pool2d",
-    "sum_pool2d_grad",
-]
+__all__ = list(KERNELS)
+
+relu, relu_grad = reference.relu, reference.relu_grad
+max_pool2d, max_pool2d_grad = reference.max_pool2d, reference.max_pool2d_grad
+sum_pool2d, sum_pool2d_grad = reference.sum_pool2d, reference.sum_pool2d_grad
 
 NO_POOL: Pair = (1, 1)
 BLOCKED = 255
@@ -54,66 +37,54 @@ PIECE = 2**18
 """Elements of a gathered piece: about what stays in a core's second-level cache."""
 
 
-def conv2d(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, geometry: Geometry, groups: int) -> np.ndarray:
+def conv2d(x: ndarray, kernel: ndarray, bias: ndarray | None, geometry: Geometry, groups: int) -> ndarray:
     """Cross-correlation: (N, H, W, C) with (kh, kw, C // groups, K) -> (N, P, Q, K)."""
     return conv2d_pool(x, kernel, bias, geometry, groups, NO_POOL, False)[0]
 
 
-def conv2d_input_grad(g: np.ndarray, kernel: np.ndarray, x_shape: Shape, geometry: Geometry, groups: int) -> np.ndarray:
+def conv2d_input_grad(g: ndarray, kernel: ndarray, x_shape: Shape, geometry: Geometry, groups: int) -> ndarray:
     """Gradient of the input, (N, H, W, C), from that of the result, (N, P, Q, K)."""
     return conv2d_pool_input_grad(g, None, kernel, x_shape, geometry, groups, NO_POOL)
 
 
 def conv2d_weight_grads(
-    g: np.ndarray, x: np.ndarray, kernel_shape: Shape, geometry: Geometry, groups: int
-) -> tuple[np.ndarray, np.ndarray]:
+    g: ndarray, x: ndarray, kernel_shape: Shape, geometry: Geometry, groups: int
+) -> tuple[ndarray, ndarray]:
     """Gradients of kernel and bias, (kh, kw, C // groups, K) and (K,), from that of the result."""
     return conv2d_pool_weight_grads(g, None, x, kernel_shape, geometry, groups, NO_POOL)
 
 
 def conv2d_pool(
-    x: np.ndarray,
-    kernel: np.ndarray,
-    bias: np.ndarray | None,
-    geometry: Geometry,
-    groups: int,
-    pool_size: Pair,
-    relu: bool,
-) -> tuple[np.ndarray, np.ndarray | None]:
+    x: ndarray, kernel: ndarray, bias: ndarray | None, geometry: Geometry, groups: int, pool: Pair, relu: bool
+) -> tuple[ndarray, ndarray | None]:
     """Cross-correlation, maximum of non-overlapping pools, ReLU: the result (N, P, Q, K) and its argmax.
 
     The argmax is uint8, of the result's shape: the number of a pool's first maximum in row order, or BLOCKED where ReLU
     stops the gradient; None without pooling and ReLU.
     """
     kernel = np.asarray(kernel, x.dtype)
-    p, q = (n // cells for n, cells in zip(geometry.out, pool_size, strict=True))
+    p, q = (n // cells for n, cells in zip(geometry.out, pool, strict=True))
     maxima, argmax = (np.zeros((len(x), p, q, kernel.shape[3]), dtype) for dtype in (x.dtype, np.uint8))
     padded = pad(x, geometry, 0)
-    for rows, channels, filters in _pieces(x, kernel, p * q * math.prod(pool_size), groups):
-        patches = _patches(padded[rows, ..., channels], geometry, (p, q), pool_size)
+    for rows, channels, filters in _pieces(x, kernel, p * q * math.prod(pool), groups):
+        patches = _patches(padded[rows, ..., channels], geometry, (p, q), pool)
         cells = product(patches, kernel[..., filters].reshape(patches.shape[1], -1))
         if bias is not None:
             cells.reshape(len(cells) // q, -1)[...] += np.tile(bias[filters], q)  # NumPy is fast along long rows
         part = (rows, ..., filters)
         _pool(cells.reshape(-1, *maxima[part].shape), maxima[part], argmax[part], relu)
-    return maxima, argmax if relu or pool_size != NO_POOL else None
+    return maxima, argmax if relu or pool != NO_POOL else None
 
 
 def conv2d_pool_input_grad(
-    g: np.ndarray,
-    argmax: np.ndarray | None,
-    kernel: np.ndarray,
-    x_shape: Shape,
-    geometry: Geometry,
-    groups: int,
-    pool_size: Pair,
-) -> np.ndarray:
+    g: ndarray, argmax: ndarray | None, kernel: ndarray, x_shape: Shape, geometry: Geometry, groups: int, pool: Pair
+) -> ndarray:
     """Gradient of the input, (N, H, W, C), from that of `conv2d_pool`, (N, P, Q, K)."""
     kernel = np.asarray(kernel, g.dtype)
-    read = geometry._replace(out=(g.shape[1] * pool_size[0], g.shape[2] * pool_size[1]))
+    read = geometry._replace(out=(g.shape[1] * pool[0], g.shape[2] * pool[1]))
     dx = padded_zeros(x_shape, geometry, wide(g.dtype, math.prod(geometry.window)))
     for rows, channels, filters in _pieces(dx, kernel, math.prod(read.out), groups):
-        part = _unpool(g, argmax, (rows, ..., filters), pool_size)
+        part = _unpool(g, argmax, (rows, ..., filters), pool)
         cells = part.transpose(2, 3, 0, 4, 1, 5).reshape(-1, part.shape[5])  # from pool by pool to row by row
         back = np.ascontiguousarray(kernel[..., filters].transpose(0, 1, 3, 2))
         products = product(cells, back).reshape(*kernel.shape[:2], -1, *read.out, kernel.shape[2])
@@ -123,27 +94,21 @@ def conv2d_pool_input_grad(
 
 
 def conv2d_pool_weight_grads(
-    g: np.ndarray,
-    argmax: np.ndarray | None,
-    x: np.ndarray,
-    kernel_shape: Shape,
-    geometry: Geometry,
-    groups: int,
-    pool_size: Pair,
-) -> tuple[np.ndarray, np.ndarray]:
+    g: ndarray, argmax: ndarray | None, x: ndarray, kernel_shape: Shape, geometry: Geometry, groups: int, pool: Pair
+) -> tuple[ndarray, ndarray]:
     """Gradients of kernel and bias, (kh, kw, C // groups, K) and (K,), from that of `conv2d_pool`."""
     out = g.shape[1], g.shape[2]
     dk, db = np.zeros(kernel_shape), np.zeros(kernel_shape[3])
     padded = pad(np.asarray(x, g.dtype), geometry, 0)
-    for rows, channels, filters in _pieces(x, dk, math.prod(out + pool_size), groups):
-        patches = _patches(padded[rows, ..., channels], geometry, out, pool_size)
-        cells = _unpool(g, argmax, (rows, ..., filters), pool_size).reshape(patches.shape[0], -1)
+    for rows, channels, filters in _pieces(x, dk, math.prod(out + pool), groups):
+        patches = _patches(padded[rows, ..., channels], geometry, out, pool)
+        cells = _unpool(g, argmax, (rows, ..., filters), pool).reshape(patches.shape[0], -1)
         dk[..., filters] += product(patches.T, cells).reshape(*kernel_shape[:3], -1)
         db[filters] += sum_rows(cells)
     return dk.astype(g.dtype, copy=False), db.astype(g.dtype, copy=False)
 
 
-def _pool(cells: np.ndarray, maxima: np.ndarray, argmax: np.ndarray, relu: bool) -> None:
+def _pool(cells: ndarray, maxima: ndarray, argmax: ndarray, relu: bool) -> None:
     """Write the maximum over `cells`, the first axis, and its number: of equal ones the first, of NaN the first."""
     np.maximum.reduce(cells, axis=0, out=maxima)
     # The number of the first maximum is the number of cells before it, which are not maxima.
@@ -156,16 +121,16 @@ def _pool(cells: np.ndarray, maxima: np.ndarray, argmax: np.ndarray, relu: bool)
         np.maximum(maxima, 0, out=maxima)
 
 
-def _unpool(g: np.ndarray, argmax: np.ndarray | None, where: Any, pool_size: Pair) -> np.ndarray:
+def _unpool(g: ndarray, argmax: ndarray | None, where: Any, pool_size: Pair) -> ndarray:
     """Return the gradient of each cell of the pools, 0 if it was not the maximum: (rows, columns, N, P, Q, K)."""
     if argmax is None:
         return g[None, None, *where]
     numbers = np.arange(math.prod(pool_size), dtype=np.uint8).reshape(*pool_size, 1, 1, 1, 1)
-    part: np.ndarray = scale(g[where], argmax[where] == numbers)
+    part: ndarray = scale(g[where], argmax[where] == numbers)
     return part
 
 
-def _patches(x: np.ndarray, geometry: Geometry, out: Pair, pool_size: Pair) -> np.ndarray:
+def _patches(x: ndarray, geometry: Geometry, out: Pair, pool_size: Pair) -> ndarray:
     """Gather the windows as the rows of a matrix: (pool rows * columns * N * P * Q, kh * kw * C)."""
     n, h, w, c = x.strides
     (sh, sw), (dh, dw), (ph, pw) = geometry.strides, geometry.dilation, pool_size
@@ -181,7 +146,7 @@ def _patches(x: np.ndarray, geometry: Geometry, out: Pair, pool_size: Pair) -> n
     return cells.reshape(-1, taps)
 
 
-def _pieces(x: np.ndarray, kernel: np.ndarray, places: int, groups: int) -> Iterator[tuple[slice, slice, slice]]:
+def _pieces(x: ndarray, kernel: ndarray, places: int, groups: int) -> Iterator[tuple[slice, slice, slice]]:
     """Yield slices of images, channels and filters whose gathered windows stay in cache."""
     kh, kw, c, k = kernel.shape
     step = max(1, PIECE // (places * kh * kw * c))

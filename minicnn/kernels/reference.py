@@ -15,6 +15,7 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+from numpy import ndarray
 
 from minicnn.geometry import Geometry, Shape
 from minicnn.kernels.arithmetic import add_up, comparable, product, scale, wide
@@ -33,7 +34,7 @@ __all__ = [
 ]
 
 
-def conv2d(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, geometry: Geometry, groups: int) -> np.ndarray:
+def conv2d(x: ndarray, kernel: ndarray, bias: ndarray | None, geometry: Geometry, groups: int) -> ndarray:
     """y[n, p, q, k] = bias[k] + sum over i, j, c of x[n, p * s + i * d, q * s + j * d, c] * kernel[i, j, c, k]."""
     padded = pad(x, geometry, 0)
     y = np.zeros((len(x), *geometry.out, kernel.shape[3]), wide(x.dtype, math.prod(geometry.window)))
@@ -45,7 +46,7 @@ def conv2d(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, geometry:
     return (y if bias is None else y + bias).astype(x.dtype, copy=False)
 
 
-def conv2d_input_grad(g: np.ndarray, kernel: np.ndarray, x_shape: Shape, geometry: Geometry, groups: int) -> np.ndarray:
+def conv2d_input_grad(g: ndarray, kernel: ndarray, x_shape: Shape, geometry: Geometry, groups: int) -> ndarray:
     """Each pixel gets, from every window that reads it, that window's gradient times the kernel element at its tap."""
     dx = padded_zeros(x_shape, geometry, wide(g.dtype, math.prod(geometry.window)))
     parts = _groups(kernel.shape, groups)
@@ -57,8 +58,8 @@ def conv2d_input_grad(g: np.ndarray, kernel: np.ndarray, x_shape: Shape, geometr
 
 
 def conv2d_weight_grads(
-    g: np.ndarray, x: np.ndarray, kernel_shape: Shape, geometry: Geometry, groups: int
-) -> tuple[np.ndarray, np.ndarray]:
+    g: ndarray, x: ndarray, kernel_shape: Shape, geometry: Geometry, groups: int
+) -> tuple[ndarray, ndarray]:
     """Each kernel element gets the sum over all windows of the pixel at its tap times the gradient; the bias, of g."""
     padded = pad(x, geometry, 0)
     dk = np.zeros(kernel_shape, g.dtype)
@@ -73,17 +74,17 @@ def conv2d_weight_grads(
     return dk, add_up(g, (0, 1, 2))
 
 
-def relu(x: np.ndarray) -> np.ndarray:
+def relu(x: ndarray) -> ndarray:
     """max(x, 0), for arrays of any shape; NaN stays NaN."""
     return np.asarray(np.maximum(x, 0))
 
 
-def relu_grad(g: np.ndarray, y: np.ndarray) -> np.ndarray:
+def relu_grad(g: ndarray, y: ndarray) -> ndarray:
     """Pass the gradient on where the result is positive."""
     return np.asarray(scale(g, y > 0))
 
 
-def max_pool2d(x: np.ndarray, geometry: Geometry) -> np.ndarray:
+def max_pool2d(x: ndarray, geometry: Geometry) -> ndarray:
     """Maximum of each window: (N, H, W, C) -> (N, P, Q, C). Padding, -inf here, is never taken; NaN always is."""
     padded = pad(x, geometry, -np.inf)
     y = np.full((len(x), *geometry.out, x.shape[3]), -np.inf, x.dtype)
@@ -92,7 +93,7 @@ def max_pool2d(x: np.ndarray, geometry: Geometry) -> np.ndarray:
     return y
 
 
-def max_pool2d_grad(g: np.ndarray, x: np.ndarray, y: np.ndarray, geometry: Geometry, split: bool) -> np.ndarray:
+def max_pool2d_grad(g: ndarray, x: ndarray, y: ndarray, geometry: Geometry, split: bool) -> ndarray:
     """The first maximum of each window in row order gets the gradient, or with `split` all maxima equal parts."""
     x, y = comparable(x, y, g.dtype)
     dx = padded_zeros(x.shape, geometry, _gradient_dtype(g.dtype, geometry))
@@ -107,7 +108,7 @@ def max_pool2d_grad(g: np.ndarray, x: np.ndarray, y: np.ndarray, geometry: Geome
     return crop(dx, geometry).astype(g.dtype, copy=False)
 
 
-def max_pool2d_indices(x: np.ndarray, y: np.ndarray, geometry: Geometry) -> np.ndarray:
+def max_pool2d_indices(x: ndarray, y: ndarray, geometry: Geometry) -> ndarray:
     """Return row * W + column of the first maximum of each window, -1 for a window that holds only padding."""
     (top, _), (left, _) = geometry.pads
     rows, columns = (np.arange(n) * s for n, s in zip(geometry.out, geometry.strides, strict=True))
@@ -119,7 +120,7 @@ def max_pool2d_indices(x: np.ndarray, y: np.ndarray, geometry: Geometry) -> np.n
     return found
 
 
-def sum_pool2d(x: np.ndarray, geometry: Geometry) -> np.ndarray:
+def sum_pool2d(x: ndarray, geometry: Geometry) -> ndarray:
     """Sum of each window: (N, H, W, C) -> (N, P, Q, C). Padding is 0."""
     padded = pad(x, geometry, 0)
     y = np.zeros((len(x), *geometry.out, x.shape[3]), wide(x.dtype, math.prod(geometry.window)))
@@ -128,7 +129,7 @@ def sum_pool2d(x: np.ndarray, geometry: Geometry) -> np.ndarray:
     return y.astype(x.dtype, copy=False)
 
 
-def sum_pool2d_grad(g: np.ndarray, x_shape: Shape, geometry: Geometry) -> np.ndarray:
+def sum_pool2d_grad(g: ndarray, x_shape: Shape, geometry: Geometry) -> ndarray:
     """Each pixel gets the gradient of every window that reads it."""
     dx = padded_zeros(x_shape, geometry, _gradient_dtype(g.dtype, geometry))
     for i, j in np.ndindex(geometry.window):
@@ -136,14 +137,14 @@ def sum_pool2d_grad(g: np.ndarray, x_shape: Shape, geometry: Geometry) -> np.nda
     return crop(dx, geometry).astype(g.dtype, copy=False)
 
 
-def tap(padded: np.ndarray, i: int, j: int, geometry: Geometry) -> np.ndarray:
+def tap(padded: ndarray, i: int, j: int, geometry: Geometry) -> ndarray:
     """View, for every window, the pixel under tap (i, j): (N, P, Q, C)."""
     (sh, sw), (dh, dw), (p, q) = geometry.strides, geometry.dilation, geometry.out
     top, left = i * dh, j * dw
     return padded[:, top : top + (p - 1) * sh + 1 : sh, left : left + (q - 1) * sw + 1 : sw]
 
 
-def pad(x: np.ndarray, geometry: Geometry, value: float) -> np.ndarray:
+def pad(x: ndarray, geometry: Geometry, value: float) -> ndarray:
     """Return the images with their padding, or the images themselves if there is none."""
     (top, bottom), (left, right) = geometry.pads
     if not (top or bottom or left or right):
@@ -155,13 +156,13 @@ def pad(x: np.ndarray, geometry: Geometry, value: float) -> np.ndarray:
     return padded
 
 
-def padded_zeros(x_shape: Shape, geometry: Geometry, dtype: np.dtype) -> np.ndarray:
+def padded_zeros(x_shape: Shape, geometry: Geometry, dtype: np.dtype) -> ndarray:
     """Return an empty sum of gradients for the padded images; what padding collects is cut off in the end."""
     (n, h, w, c), (rows, columns) = x_shape, geometry.pads
     return np.zeros((n, h + sum(rows), w + sum(columns), c), dtype)
 
 
-def crop(padded: np.ndarray, geometry: Geometry) -> np.ndarray:
+def crop(padded: ndarray, geometry: Geometry) -> ndarray:
     """Return the images without their padding."""
     (top, bottom), (left, right) = geometry.pads
     return padded[:, top : padded.shape[1] - bottom, left : padded.shape[2] - right]
@@ -179,7 +180,7 @@ def _groups(kernel_shape: Shape, groups: int) -> list[tuple[slice, slice]]:
     return [(slice(n * channels, (n + 1) * channels), slice(n * filters, (n + 1) * filters)) for n in range(groups)]
 
 
-def _maxima(x: np.ndarray, y: np.ndarray, geometry: Geometry) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
+def _maxima(x: ndarray, y: ndarray, geometry: Geometry) -> Iterator[tuple[tuple[int, int], ndarray]]:
     """Yield each tap with the windows (N, P, Q, C) whose maximum it holds; in a window with NaN, each NaN is one."""
     padded = pad(x, geometry, 0)
     # An element of -inf can be the maximum and padding cannot, so their values do not tell them apart.

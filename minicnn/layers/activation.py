@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from minicnn import ops
 from minicnn.geometry import Shape
-from minicnn.layers.base import Layer, OpLayer, Params
+from minicnn.layers.base import Layer, OpLayer, Params, checked
 from minicnn.validation import flag, number
 
 
@@ -24,22 +25,16 @@ class ReLU(OpLayer):
 class LeakyReLU(OpLayer):
     """x where positive, else negative_slope * x."""
 
-    negative_slope: float = 0.3
+    negative_slope: float = checked(0.3, number)
     op = staticmethod(ops.leaky_relu)
-
-    def __post_init__(self) -> None:
-        number("LeakyReLU", "negative_slope", self.negative_slope)
 
 
 @dataclass(frozen=True, repr=False)
 class ELU(OpLayer):
     """x where positive, else alpha * (exp(x) - 1)."""
 
-    alpha: float = 1.0
+    alpha: float = checked(1.0, number)
     op = staticmethod(ops.elu)
-
-    def __post_init__(self) -> None:
-        number("ELU", "alpha", self.alpha)
 
 
 @dataclass(frozen=True, repr=False)
@@ -60,11 +55,8 @@ class Tanh(OpLayer):
 class GELU(OpLayer):
     """x times the normal distribution function of x."""
 
-    approximate: bool = False
+    approximate: bool = checked(False, flag)
     op = staticmethod(ops.gelu)
-
-    def __post_init__(self) -> None:
-        flag("GELU", "approximate", self.approximate)
 
 
 @dataclass(frozen=True, repr=False)
@@ -89,10 +81,7 @@ class Dropout(Layer):
     array([[1., 1.]])
     """
 
-    rate: float
-
-    def __post_init__(self) -> None:
-        number("Dropout", "rate", self.rate, least=0, below=1)
+    rate: float = field(metadata={"check": functools.partial(number, least=0, below=1)})
 
     def output_shape(self, shape: Shape) -> Shape:
         """Return the shape of the input."""

@@ -50,8 +50,27 @@ def _guarded(method: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+def checked(default: Any, check: Callable[..., Any], **limits: Any) -> Any:
+    """Return a field of a layer with a check of its value, which is called as those of `validation`.
+
+    >>> from minicnn.validation import number
+    >>> @dataclasses.dataclass(frozen=True)
+    ... class Scale(Layer):
+    ...     factor: float = checked(1.0, number, above=0)
+    >>> Scale(-1.0)
+    Traceback (most recent call last):
+    ValueError: Scale: factor must be a finite number above 0, got -1.0.
+    """
+    return dataclasses.field(default=default, metadata={"check": functools.partial(check, **limits)})
+
+
 class Layer(metaclass=LayerType):
     """The methods of every layer, for one without parameters."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            if "check" in field.metadata:
+                field.metadata["check"](type(self).__name__, field.name, getattr(self, field.name))
 
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)

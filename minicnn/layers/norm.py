@@ -14,7 +14,7 @@ import numpy as np
 
 from minicnn import ops
 from minicnn.geometry import Shape
-from minicnn.layers.base import Layer, Params, leaf
+from minicnn.layers.base import Layer, Params, checked, leaf
 from minicnn.ops.norm import batch_norm_shape, moments
 from minicnn.validation import ShapeError, number
 
@@ -29,10 +29,7 @@ class BatchNormalization(Layer):
     from `calibrate`, and are 0 and 1 before it.
     """
 
-    epsilon: float = 1e-3
-
-    def __post_init__(self) -> None:
-        number("BatchNormalization", "epsilon", self.epsilon, above=0)
+    epsilon: float = checked(1e-3, number, above=0)
 
     def output_shape(self, shape: Shape) -> Shape:
         """Return the shape of the input."""

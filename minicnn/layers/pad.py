@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from minicnn import ops
 from minicnn.geometry import Axis, Pads, Shape, Size, Windows, check_image, windows
-from minicnn.layers.base import OpLayer
+from minicnn.layers.base import OpLayer, checked
 from minicnn.ops.pad import Mode, check_mode, check_pads
 
 
@@ -18,11 +18,8 @@ class ZeroPadding2D(OpLayer):
     (9, 10, 3)
     """
 
-    padding: Size | Pads = 1
+    padding: Size | Pads = checked(1, check_pads)
     op = staticmethod(ops.pad2d)
-
-    def __post_init__(self) -> None:
-        check_pads(type(self).__name__, "padding", self.padding)
 
     def windows(self, shape: Shape) -> Windows:
         """Return windows of one pixel, some of them on the padding."""
@@ -37,11 +34,7 @@ class Padding2D(ZeroPadding2D):
     (12, 12, 3)
     """
 
-    mode: Mode = "reflect"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_mode("Padding2D", "mode", self.mode)
+    mode: Mode = checked("reflect", check_mode)
 
     def windows(self, shape: Shape) -> Windows:
         """Return windows of one pixel, some of them on copies in the padding."""
@@ -56,11 +49,8 @@ class Cropping2D(OpLayer):
     (6, 6, 3)
     """
 
-    cropping: Size | Pads = 1
+    cropping: Size | Pads = checked(1, check_pads)
     op = staticmethod(ops.crop2d)
-
-    def __post_init__(self) -> None:
-        check_pads("Cropping2D", "cropping", self.cropping)
 
     def windows(self, shape: Shape) -> Windows:
         """Return windows of one pixel; cropping is negative padding."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from minicnn import ops
 from minicnn.geometry import Padding, Shape, Size, Windows, check_padding, check_window, windows
-from minicnn.layers.base import OpLayer
+from minicnn.layers.base import OpLayer, checked, snake_case
 from minicnn.ops.pool import Ties, check_ties
 from minicnn.validation import flag, number
 
@@ -20,13 +20,13 @@ class WindowPooling(OpLayer):
     strides: Size | None = None
     padding: Padding = "valid"
     dilation_rate: Size = 1
-    ceil_mode: bool = False
+    ceil_mode: bool = checked(False, flag)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         name = type(self).__name__
         check_window(name, self.pool_size, self.pool_size if self.strides is None else self.strides, self.dilation_rate)
         check_padding(name, self.padding)
-        flag(name, "ceil_mode", self.ceil_mode)
         # Whether a window fits depends on the input: that is left to output_shape.
 
     def windows(self, shape: Shape) -> Windows:
@@ -53,12 +53,8 @@ class MaxPooling2D(WindowPooling):
     (14, 14, 8)
     """
 
-    ties: Ties = "first"
+    ties: Ties = checked("first", check_ties)
     op = staticmethod(ops.max_pool2d)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_ties("MaxPooling2D", self.ties)
 
 
 @dataclass(frozen=True, repr=False)
@@ -69,12 +65,8 @@ class AveragePooling2D(WindowPooling):
     (3, 3, 8)
     """
 
-    count_include_pad: bool = False
+    count_include_pad: bool = checked(False, flag)
     op = staticmethod(ops.average_pool2d)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        flag("AveragePooling2D", "count_include_pad", self.count_include_pad)
 
 
 @dataclass(frozen=True, repr=False)
@@ -85,50 +77,40 @@ class LpPooling2D(WindowPooling):
     (4, 4, 8)
     """
 
-    p: float = 2.0
+    p: float = checked(2.0, number, least=1)
     op = staticmethod(ops.lp_pool2d)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        number("LpPooling2D", "p", self.p, least=1)
 
 
 @dataclass(frozen=True, repr=False)
-class GlobalMaxPooling2D(OpLayer):
+class GlobalPooling(OpLayer):
+    """What the global poolings share: one window over the whole image."""
+
+    # keepdims gives (1, 1, C), for a convolution instead of a dense layer behind it.
+    keepdims: bool = checked(False, flag)
+
+    def windows(self, shape: Shape) -> Windows:
+        """Return one window over the whole image."""
+        return windows(snake_case(type(self).__name__), shape[:2], shape[:2], 1)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, repr=False)
+class GlobalMaxPooling2D(GlobalPooling):
     """Maximum of each channel: (H, W, C) -> (C,). See `ops.global_max_pool2d`.
 
     >>> GlobalMaxPooling2D(keepdims=True).output_shape((7, 7, 32))
     (1, 1, 32)
     """
 
-    # keepdims gives (1, 1, C), for a convolution instead of a dense layer behind it.
-    keepdims: bool = False
-    ties: Ties = "first"
+    ties: Ties = checked("first", check_ties)
     op = staticmethod(ops.global_max_pool2d)
-
-    def __post_init__(self) -> None:
-        flag("GlobalMaxPooling2D", "keepdims", self.keepdims)
-        check_ties("GlobalMaxPooling2D", self.ties)
-
-    def windows(self, shape: Shape) -> Windows:
-        """Return one window over the whole image."""
-        return windows("global_max_pooling2d", shape[:2], shape[:2], 1)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, repr=False)
-class GlobalAveragePooling2D(OpLayer):
+class GlobalAveragePooling2D(GlobalPooling):
     """Average of each channel: (H, W, C) -> (C,). See `ops.global_average_pool2d`.
 
     >>> GlobalAveragePooling2D().output_shape((7, 7, 32))
     (32,)
     """
 
-    keepdims: bool = False
     op = staticmethod(ops.global_average_pool2d)
-
-    def __post_init__(self) -> None:
-        flag("GlobalAveragePooling2D", "keepdims", self.keepdims)
-
-    def windows(self, shape: Shape) -> Windows:
-        """Return one window over the whole image."""
-        return windows("global_average_pooling2d", shape[:2], shape[:2], 1)  # type: ignore[arg-type]

@@ -5,20 +5,20 @@ Each is the op of its name, where its definition, its source and its accuracy ar
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from minicnn import ops
-from minicnn.geometry import Shape, Size, Windows, check_image, pair, windows
-from minicnn.layers.base import OpLayer, Params, leaf, snake_case
-from minicnn.layers.pool import WindowPooling
+from minicnn.geometry import Shape, Size, Windows, check_image, pair
+from minicnn.layers.base import OpLayer, Params, checked, leaf, snake_case
+from minicnn.layers.pool import GlobalPooling, WindowPooling
 from minicnn.ops.pad import Mode, check_mode
 from minicnn.ops.pool import Ties, check_ties, global_pool_shape
 from minicnn.ops.pooling_variants.adaptive import adaptive_windows
 from minicnn.ops.pooling_variants.blur import blur_windows
-from minicnn.validation import flag, number
+from minicnn.validation import number
 
 
 @dataclass(frozen=True, repr=False)
@@ -29,12 +29,8 @@ class LogMeanExpPooling2D(WindowPooling):
     (4, 4, 4)
     """
 
-    r: float = 1.0
+    r: float = checked(1.0, number, above=0)
     op = staticmethod(ops.log_mean_exp_pool2d)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        number("LogMeanExpPooling2D", "r", self.r, above=0)
 
 
 @dataclass(frozen=True, repr=False)
@@ -90,10 +86,6 @@ class _LearnedPower(OpLayer):
     def _how(self, params: Params) -> dict[str, Any]:
         return {**_fields(self), "p": leaf(self, params, "p")}
 
-    def _check_power(self) -> None:
-        number(type(self).__name__, "p", self.p, above=0)
-        number(type(self).__name__, "epsilon", self.epsilon, above=0)
-
 
 @dataclass(frozen=True, repr=False)
 class GeMPooling2D(_LearnedPower, WindowPooling):
@@ -103,13 +95,9 @@ class GeMPooling2D(_LearnedPower, WindowPooling):
     {'p': array([3.], dtype=float32)}
     """
 
-    p: float = 3.0
-    epsilon: float = 1e-6
+    p: float = checked(3.0, number, above=0)
+    epsilon: float = checked(1e-6, number, above=0)
     op = staticmethod(ops.gem_pool2d)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check_power()
 
     def __call__(self, params: Params, x: Any, rng: np.random.Generator | None = None) -> Any:
         """Pool a batch."""
@@ -117,21 +105,12 @@ class GeMPooling2D(_LearnedPower, WindowPooling):
 
 
 @dataclass(frozen=True, repr=False)
-class _GlobalPooling(OpLayer):
+class _GlobalPooling(GlobalPooling):
     """The op of a window pooling with one window over the whole image: (H, W, C) -> (C,)."""
-
-    keepdims: bool = False
-
-    def __post_init__(self) -> None:
-        flag(type(self).__name__, "keepdims", self.keepdims)
 
     def output_shape(self, shape: Shape) -> Shape:
         """Return (C,) or (1, 1, C)."""
         return global_pool_shape(snake_case(type(self).__name__), (1, *shape), self.keepdims)[1:]
-
-    def windows(self, shape: Shape) -> Windows:
-        """Return one window over the whole image."""
-        return windows("global_pooling2d", shape[:2], shape[:2], 1)  # type: ignore[arg-type]
 
     def __call__(self, params: Params, x: Any, rng: np.random.Generator | None = None) -> Any:
         """Pool a batch."""
@@ -154,24 +133,16 @@ class GlobalLpPooling2D(_GlobalPooling):
     array([[5.]])
     """
 
-    p: float = 2.0
+    p: float = checked(2.0, number, least=1)
     op = staticmethod(ops.lp_pool2d)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        number("GlobalLpPooling2D", "p", self.p, least=1)
 
 
 @dataclass(frozen=True, repr=False)
 class GlobalLogMeanExpPooling2D(_GlobalPooling):
     """(1 / r) log(mean(exp(r x))) of each channel: (H, W, C) -> (C,). See `ops.log_mean_exp_pool2d`."""
 
-    r: float = 1.0
+    r: float = checked(1.0, number, above=0)
     op = staticmethod(ops.log_mean_exp_pool2d)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        number("GlobalLogMeanExpPooling2D", "r", self.r, above=0)
 
 
 @dataclass(frozen=True, repr=False)
@@ -189,13 +160,9 @@ class GlobalGeMPooling2D(_LearnedPower, _GlobalPooling):
     {'p': (1,)}
     """
 
-    p: float = 3.0
-    epsilon: float = 1e-6
+    p: float = checked(3.0, number, above=0)
+    epsilon: float = checked(1e-6, number, above=0)
     op = staticmethod(ops.gem_pool2d)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check_power()
 
 
 @dataclass(frozen=True, repr=False)
@@ -206,15 +173,10 @@ class BlurPooling2D(OpLayer):
     (4, 4, 4)
     """
 
-    pool_size: Size = 3
-    strides: Size = 2
-    mode: Mode = "reflect"
+    pool_size: Size = checked(3, pair)
+    strides: Size = checked(2, pair)
+    mode: Mode = checked("reflect", check_mode)
     op = staticmethod(ops.blur_pool2d)
-
-    def __post_init__(self) -> None:
-        pair("BlurPooling2D", "pool_size", self.pool_size)
-        pair("BlurPooling2D", "strides", self.strides)
-        check_mode("BlurPooling2D", "mode", self.mode)
 
     def windows(self, shape: Shape) -> Windows:
         """Return how the windows lie on the input."""
@@ -229,11 +191,8 @@ class AdaptiveAveragePooling2D(OpLayer):
     (3, 3, 8)
     """
 
-    output_size: Size
+    output_size: Size = field(metadata={"check": pair})
     op = staticmethod(ops.adaptive_average_pool2d)
-
-    def __post_init__(self) -> None:
-        pair(type(self).__name__, "output_size", self.output_size)
 
     def windows(self, shape: Shape) -> Windows:
         """Return how the windows lie on the input."""
@@ -249,9 +208,5 @@ class AdaptiveMaxPooling2D(AdaptiveAveragePooling2D):
     (1, 4, 8)
     """
 
-    ties: Ties = "first"
+    ties: Ties = checked("first", check_ties)
     op = staticmethod(ops.adaptive_max_pool2d)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_ties("AdaptiveMaxPooling2D", self.ties)

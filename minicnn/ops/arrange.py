@@ -12,7 +12,7 @@ import numpy as np
 
 from minicnn.graph import Array, Shape, op
 from minicnn.kernels.arithmetic import wide
-from minicnn.validation import ShapeError, integer
+from minicnn.validation import ShapeError, integer, shown
 
 
 def reshape_shape(x: Shape, shape: Any) -> Shape:
@@ -23,8 +23,8 @@ def reshape_shape(x: Shape, shape: Any) -> Shape:
     unknown = sizes.count(-1)
     whole = math.prod(x)
     if unknown > 1 or (known != whole if not unknown else not known or whole % known):
-        what = f"shape must hold the {whole} elements of {x}, got {shape}"
-        raise ShapeError("reshape", what, "The number of elements must not change; one size may be -1.")
+        what = f"shape must hold the {whole} elements of {x}, got {shown(shape)}"
+        raise ShapeError("reshape", what, f"Use sizes whose product is {whole}; one size may be -1.")
     return tuple(whole // known if n == -1 else n for n in sizes)
 
 
@@ -47,7 +47,7 @@ def _order(ndim: int, axes: tuple[int, ...] | None) -> tuple[int, ...]:
     numbers = [integer("transpose", "axes", a, axes, -math.inf) for a in given]
     order = tuple(a + ndim if a < 0 else a for a in numbers)
     if sorted(order) != list(range(ndim)):
-        what = f"axes must name each of {ndim} axes once, got {axes}"
+        what = f"axes must name each of {ndim} axes once, got {shown(axes)}"
         raise ShapeError("transpose", what, f"Use for example {tuple(range(ndim))}.")
     return order
 
@@ -66,7 +66,7 @@ def concatenate_shape(*arrays: Shape, axis: int = -1) -> Shape:
     first, axis = arrays[0], integer("concatenate", "axis", axis, least=-math.inf)
     if not -len(first) <= axis < len(first):
         fix = f"Use {-len(first)} to {len(first) - 1}." if first else "Give arrays with axes."
-        raise ShapeError("concatenate", f"axis must name an axis of shape {first}, got {axis}", fix)
+        raise ShapeError("concatenate", f"axis must name an axis of shape {first}, got {shown(axis)}", fix)
     at = axis % len(first)
     for shape in arrays[1:]:
         if len(shape) != len(first) or any(
@@ -101,7 +101,7 @@ def getitem_shape(x: Shape, index: Any) -> Shape:
         picked: np.ndarray = np.broadcast_to(np.float32(0), x)[index]
     except (IndexError, OverflowError, TypeError, ValueError):
         fix = f"Use integers, slices, masks or index arrays within its {len(x)} axes."
-        raise ShapeError("getitem", f"index must fit shape {x}, got {index!r}", fix) from None
+        raise ShapeError("getitem", f"index must fit shape {x}, got {shown(index)}", fix) from None
     return picked.shape
 
 

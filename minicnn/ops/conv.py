@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
 from minicnn import kernels
-from minicnn.geometry import Padding, Shape, Size, check_image, checked_windows, integer, windows
+from minicnn.geometry import Find, Padding, Shape, Size, Windows, check_image, checked_windows, integer, windows
 from minicnn.graph import Array, op
+from minicnn.hints import C, spelled_out
 from minicnn.ops.pad import Mode, check_copies, check_mode, padded
 from minicnn.validation import LARGEST, ShapeError
 
 
+class ConvKeywords(TypedDict, total=False):
+    """The keywords that say where the windows of a convolution lie. Their defaults are those of `conv_windows`."""
+
+    strides: Size
+    padding: Padding
+    dilation_rate: Size
+
+
+def conv_windows(
+    find: Find, x: Shape, kernel: Shape, *, strides: Size = 1, padding: Padding = "valid", dilation_rate: Size = 1
+) -> Windows:
+    """Return how the windows of a convolution lie on images, found by `windows`, or `checked_windows` after it."""
+    return find("conv2d", (x[1], x[2]), (kernel[0], kernel[1]), strides, padding, dilation_rate)
+
+
+def conv_keywords(convolution: C) -> C:
+    """Decorate a convolution, so that its signature lists the keywords that it passes on to `conv_windows`."""
+    return spelled_out(ConvKeywords, conv_windows)(convolution)
+
+
 def conv2d_shape(
-    x: Shape,
-    kernel: Shape,
-    bias: Shape | None = None,
-    *,
-    strides: Size = 1,
-    padding: Padding = "valid",
-    dilation_rate: Size = 1,
-    groups: int = 1,
-    padding_mode: Mode = "constant",
+    x: Shape, kernel: Shape, bias: Shape | None = None, *, groups: int = 1, padding_mode: Mode = "constant", **how: Any
 ) -> Shape:
     """Shape rule of conv2d: (N, H, W, C) with (kh, kw, C // groups, K) -> (N, P, Q, K)."""
     check_image("conv2d", x)
@@ -45,23 +58,22 @@ def conv2d_shape(
         what = f"bias must have one value for each of {filters} filters, got {bias}"
         raise ShapeError("conv2d", what, f"Use ({filters},).")
     check_mode("conv2d", "padding_mode", padding_mode)
-    w = windows("conv2d", (x[1], x[2]), (kernel[0], kernel[1]), strides, padding, dilation_rate)
+    w = conv_windows(windows, x, kernel, **how)
     if padding_mode != "constant":
         check_copies("conv2d", (x[1], x[2]), w.pads, padding_mode)
     return x[0], *w.out, filters
 
 
 @op(conv2d_shape)
+@conv_keywords
 def conv2d(
     x: Array,
     kernel: Array,
     bias: Array | None = None,
     *,
-    strides: Size = 1,
-    padding: Padding = "valid",
-    dilation_rate: Size = 1,
     groups: int = 1,
     padding_mode: Mode = "constant",
+    **how: Unpack[ConvKeywords],
 ) -> Any:
     """Slide a kernel over images: (N, H, W, C) with (kh, kw, C // groups, K) -> (N, P, Q, K).
 
@@ -73,7 +85,7 @@ def conv2d(
     array([[ 8., 12.],
            [20., 24.]])
     """
-    w = checked_windows("conv2d", x.shape[1:3], kernel.shape[:2], strides, padding, dilation_rate)
+    w = conv_windows(checked_windows, x.shape, kernel.shape, **how)
     geometry, groups, fold = w.geometry, int(groups), None
     if padding_mode != "constant":  # the kernels pad with zeros only
         x, fold = padded(x, w.pads, padding_mode)

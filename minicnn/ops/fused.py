@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from minicnn import kernels
-from minicnn.geometry import Geometry, Padding, Pair, Shape, Size, checked_windows, pair, windows
+from minicnn.geometry import Geometry, Pair, Shape, Size, checked_windows, pair, windows
 from minicnn.graph import Array, op
-from minicnn.ops.conv import conv2d_shape
+from minicnn.ops.conv import ConvKeywords, conv2d_shape, conv_keywords, conv_windows
 from minicnn.validation import ShapeError, flag
 
 MOST_ELEMENTS = 254
@@ -17,22 +17,12 @@ MOST_ELEMENTS = 254
 
 
 def conv2d_pool_shape(
-    x: Shape,
-    kernel: Shape,
-    bias: Shape | None = None,
-    *,
-    strides: Size = 1,
-    padding: Padding = "valid",
-    dilation_rate: Size = 1,
-    groups: int = 1,
-    pool_size: Size = 1,
-    relu: bool = False,
+    x: Shape, kernel: Shape, bias: Shape | None = None, *, pool_size: Size = 1, relu: bool = False, **how: Any
 ) -> Shape:
     """Shape rule of conv2d_pool: (N, H, W, C) with (kh, kw, C // groups, K) -> (N, P, Q, K)."""
     flag("conv2d_pool", "relu", relu)
-    n, rows, cols, filters = conv2d_shape(
-        x, kernel, bias, strides=strides, padding=padding, dilation_rate=dilation_rate, groups=groups
-    )
+    # A padding_mode given by the caller would be one too many here, which refuses it: the kernel pads with zeros.
+    n, rows, cols, filters = conv2d_shape(x, kernel, bias, padding_mode="constant", **how)
     w = windows("conv2d_pool", (rows, cols), pool_size, pool_size, "valid", pooling=True)
     if w.rows.k * w.cols.k > MOST_ELEMENTS:
         fix = "Use conv2d, then max_pool2d."
@@ -42,17 +32,16 @@ def conv2d_pool_shape(
 
 
 @op(conv2d_pool_shape)
+@conv_keywords
 def conv2d_pool(
     x: Array,
     kernel: Array,
     bias: Array | None = None,
     *,
-    strides: Size = 1,
-    padding: Padding = "valid",
-    dilation_rate: Size = 1,
     groups: int = 1,
     pool_size: Size = 1,
     relu: bool = False,
+    **how: Unpack[ConvKeywords],
 ) -> Any:
     """Convolution, non-overlapping max pooling, ReLU: `relu(max_pool2d(conv2d(x, kernel, bias), pool_size))`.
 
@@ -63,20 +52,20 @@ def conv2d_pool(
     >>> conv2d_pool(np.arange(9.0).reshape(1, 3, 3, 1), np.ones((2, 2, 1, 1)), pool_size=2, relu=True).ravel()
     array([24.])
     """
-    geometry = checked_windows("conv2d", x.shape[1:3], kernel.shape[:2], strides, padding, dilation_rate).geometry
+    geometry = conv_windows(checked_windows, x.shape, kernel.shape, **how).geometry
     pool = pair("conv2d_pool", "pool_size", pool_size)
     # One op with two ways to compute it: what a net means does not depend on the kernels that are installed.
     if not kernels.can_fuse():
         return _one_after_the_other(x, kernel, bias, geometry, int(groups), pool, relu)
-    how = (geometry, int(groups), pool)
+    where = (geometry, int(groups), pool)
     # The convolution's output is not kept: a byte per pool says which of its elements gets the gradient, if any does.
-    y, argmax = kernels.conv2d_pool(x, kernel, bias, *how, bool(relu))
+    y, argmax = kernels.conv2d_pool(x, kernel, bias, *where, bool(relu))
 
     def vjp_x(g: np.ndarray) -> Any:
-        return kernels.conv2d_pool_input_grad(g, argmax, kernel, x.shape, *how)
+        return kernels.conv2d_pool_input_grad(g, argmax, kernel, x.shape, *where)
 
     def weights(g: np.ndarray) -> Any:
-        return kernels.conv2d_pool_weight_grads(g, argmax, x, kernel.shape, *how)
+        return kernels.conv2d_pool_weight_grads(g, argmax, x, kernel.shape, *where)
 
     return y, (vjp_x, weights, weights)
 

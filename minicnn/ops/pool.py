@@ -6,29 +6,31 @@ contains no pixel of the input at all (dilation can do that) has maximum -inf an
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack
 
 import numpy as np
 
 from minicnn import kernels
-from minicnn.geometry import Padding, Shape, Size, Windows, check_image, checked_windows, one_window, windows
+from minicnn.geometry import Find, Padding, Shape, Size, Windows, check_image, checked_windows, one_window, windows
 from minicnn.graph import Array, op
+from minicnn.hints import C, spelled_out
 from minicnn.kernels.arithmetic import sum_rows
 from minicnn.validation import flag, one_of
 
 Ties = Literal["first", "split"]
 
 
+class PoolKeywords(TypedDict, total=False):
+    """The keywords of every pooling by windows. Their defaults are those of `pool_windows`."""
+
+    strides: Size | None
+    padding: Padding
+    dilation_rate: Size
+    ceil_mode: bool
+
+
 def pool_windows(
-    where: str, x: Shape, pool_size: Size, strides: Size | None, padding: Padding, dilation_rate: Size, ceil_mode: bool
-) -> Windows:
-    """Return how the windows of a pooling lie on images, for arguments that `pool_shape` has accepted."""
-    # Windows that touch without overlapping are what pooling means to most, so they are the default.
-    steps = pool_size if strides is None else strides
-    return checked_windows(where, x[1:3], pool_size, steps, padding, dilation_rate, ceil_mode=ceil_mode, pooling=True)
-
-
-def pool_shape(
+    find: Find,
     where: str,
     x: Shape,
     pool_size: Size = 2,
@@ -37,36 +39,38 @@ def pool_shape(
     padding: Padding = "valid",
     dilation_rate: Size = 1,
     ceil_mode: bool = False,
-) -> Shape:
+) -> Windows:
+    """Return how the windows of a pooling lie on images, found by `windows`, or `checked_windows` after it."""
+    # Windows that touch without overlapping are what pooling means to most, so they are the default.
+    steps = pool_size if strides is None else strides
+    return find(where, (x[1], x[2]), pool_size, steps, padding, dilation_rate, ceil_mode=ceil_mode, pooling=True)
+
+
+def pool_keywords(pooling: C) -> C:
+    """Decorate a pooling, so that its signature lists the keywords that it passes on to `pool_windows`."""
+    return spelled_out(PoolKeywords, pool_windows)(pooling)
+
+
+def pool_shape(where: str, x: Shape, pool_size: Size = 2, **how: Any) -> Shape:
     """Shape rule of every pooling by windows: (N, H, W, C) -> (N, P, Q, C). `where` names the op in errors."""
     check_image(where, x)
-    steps = pool_size if strides is None else strides
-    w = windows(where, (x[1], x[2]), pool_size, steps, padding, dilation_rate, ceil_mode=ceil_mode, pooling=True)
-    return x[0], *w.out, x[3]
+    return x[0], *pool_windows(windows, where, x, pool_size, **how).out, x[3]
 
 
-def check_ties(where: str, ties: str) -> None:
+def check_ties(where: str, name: str, ties: str) -> None:
     """Raise ValueError unless the tie rule is known."""
-    one_of(where, "ties", ties, ("first", "split"))
+    one_of(where, name, ties, ("first", "split"))
 
 
 def max_pool2d_shape(x: Shape, pool_size: Size = 2, *, ties: Ties = "first", **how: Any) -> Shape:
     """Shape rule of max_pool2d: (N, H, W, C) -> (N, P, Q, C)."""
-    check_ties("max_pool2d", ties)
+    check_ties("max_pool2d", "ties", ties)
     return pool_shape("max_pool2d", x, pool_size, **how)
 
 
 @op(max_pool2d_shape)
-def max_pool2d(
-    x: Array,
-    pool_size: Size = 2,
-    *,
-    strides: Size | None = None,
-    padding: Padding = "valid",
-    dilation_rate: Size = 1,
-    ceil_mode: bool = False,
-    ties: Ties = "first",
-) -> Any:
+@pool_keywords
+def max_pool2d(x: Array, pool_size: Size = 2, *, ties: Ties = "first", **how: Unpack[PoolKeywords]) -> Any:
     """Maximum of each window: (N, H, W, C) -> (N, P, Q, C). `strides` defaults to the window.
 
     The gradient goes to the first maximum of each window in row order, or with `ties="split"` in equal parts to
@@ -75,7 +79,7 @@ def max_pool2d(
     >>> max_pool2d(np.arange(16.0).reshape(1, 4, 4, 1)).ravel()
     array([ 5.,  7., 13., 15.])
     """
-    w = pool_windows("max_pool2d", x.shape, pool_size, strides, padding, dilation_rate, ceil_mode)
+    w = pool_windows(checked_windows, "max_pool2d", x.shape, pool_size, **how)
     y = kernels.max_pool2d(x, w.geometry)
     # No argmax is kept: comparing x with y finds it again, and evaluation would pay for what it does not use.
     return y, (lambda g: kernels.max_pool2d_grad(g, x, y, w.geometry, ties == "split"),)
@@ -88,15 +92,9 @@ def average_pool2d_shape(x: Shape, pool_size: Size = 2, *, count_include_pad: bo
 
 
 @op(average_pool2d_shape)
+@pool_keywords
 def average_pool2d(
-    x: Array,
-    pool_size: Size = 2,
-    *,
-    strides: Size | None = None,
-    padding: Padding = "valid",
-    dilation_rate: Size = 1,
-    ceil_mode: bool = False,
-    count_include_pad: bool = False,
+    x: Array, pool_size: Size = 2, *, count_include_pad: bool = False, **how: Unpack[PoolKeywords]
 ) -> Any:
     """Average of each window: (N, H, W, C) -> (N, P, Q, C). `strides` defaults to the window.
 
@@ -107,7 +105,7 @@ def average_pool2d(
     >>> average_pool2d(np.arange(1.0, 10.0).reshape(1, 3, 3, 1), 2, strides=2, padding="same").ravel()
     array([3. , 4.5, 7.5, 9. ])
     """
-    w = pool_windows("average_pool2d", x.shape, pool_size, strides, padding, dilation_rate, ceil_mode)
+    w = pool_windows(checked_windows, "average_pool2d", x.shape, pool_size, **how)
     divisor = _divisor(w, count_include_pad, x.dtype)
     # The kernels add up; dividing here keeps one rule of what counts for forward and backward.
     y = kernels.sum_pool2d(x, w.geometry)
@@ -130,7 +128,7 @@ def global_pool_shape(where: str, x: Shape, keepdims: bool) -> Shape:
 
 def global_max_pool2d_shape(x: Shape, *, keepdims: bool = False, ties: Ties = "first") -> Shape:
     """Shape rule of global_max_pool2d."""
-    check_ties("global_max_pool2d", ties)
+    check_ties("global_max_pool2d", "ties", ties)
     return global_pool_shape("global_max_pool2d", x, keepdims)
 
 

@@ -8,6 +8,7 @@ import autograd.numpy as anp
 import numpy as np
 from autograd import value_and_grad
 
+from experiments.benchmark.frameworks import unsupported
 from minicnn import layers as L  # noqa: N812
 from minicnn import trees
 from minicnn.layers import Sequential
@@ -27,8 +28,10 @@ def logits(net: Sequential, params: Any, x: Any) -> Any:
             x = x.reshape(len(x), -1)
         elif isinstance(layer, L.GlobalAveragePooling2D):
             x = anp.mean(x, axis=(1, 2))
-        else:
+        elif isinstance(layer, L.ReLU):
             x = anp.maximum(x, 0)
+        else:
+            raise unsupported("hips_autograd", layer)
     return x
 
 

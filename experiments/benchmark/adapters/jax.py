@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.benchmark.frameworks import unsupported
 from minicnn import layers as L  # noqa: N812
 from minicnn.layers import Sequential
 
@@ -29,8 +30,10 @@ def logits(net: Sequential, params: Any, x: Any) -> Any:
             x = x.reshape(len(x), -1)
         elif isinstance(layer, L.GlobalAveragePooling2D):
             x = x.mean(axis=(1, 2))
-        else:
+        elif isinstance(layer, L.ReLU):
             x = jax.nn.relu(x)
+        else:
+            raise unsupported("jax", layer)
     return x
 
 

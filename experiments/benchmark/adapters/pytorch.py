@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from experiments.benchmark.frameworks import unsupported
 from minicnn import layers as L  # noqa: N812
 from minicnn.layers import Sequential
 
@@ -50,9 +51,7 @@ def _without_weights(layer: L.Layer) -> list[nn.Module]:
         return [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
     if isinstance(layer, L.ReLU):
         return [nn.ReLU()]
-    raise TypeError(
-        f"benchmark: layer must be one that the PyTorch adapter supports, got {layer}. Add it to {__name__}."
-    )
+    raise unsupported("pytorch", layer)
 
 
 def _copy(module: Any, weight: np.ndarray, bias: np.ndarray) -> None:

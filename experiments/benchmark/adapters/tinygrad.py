@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from tinygrad import Tensor, TinyJit, nn
 
+from experiments.benchmark.frameworks import unsupported
 from minicnn import layers as L  # noqa: N812
 from minicnn import trees
 from minicnn.layers import Sequential
@@ -26,8 +27,10 @@ def logits(net: Sequential, shape: tuple[int, ...], params: Any, x: Any) -> Any:
             x = x.permute(0, 2, 3, 1).flatten(1)
         elif isinstance(layer, L.GlobalAveragePooling2D):
             x = x.mean((2, 3))
-        else:
+        elif isinstance(layer, L.ReLU):
             x = x.relu()
+        else:
+            raise unsupported("tinygrad", layer)
     return x
 
 

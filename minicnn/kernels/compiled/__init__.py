@@ -8,27 +8,18 @@ Loops take a `Geometry` as a plain tuple: for a named one Numba's dispatch takes
 thread and with the GIL held.
 """
 
-from minicnn.kernels.compiled.activation import relu, relu_grad
-from minicnn.kernels.compiled.conv import conv2d, conv2d_pool
-from minicnn.kernels.compiled.conv_grads import (
-    conv2d_input_grad,
-    conv2d_pool_input_grad,
-    conv2d_pool_weight_grads,
-    conv2d_weight_grads,
-)
-from minicnn.kernels.compiled.pool import max_pool2d, max_pool2d_grad, sum_pool2d, sum_pool2d_grad
+from minicnn.kernels.compiled.activation import relu as relu
+from minicnn.kernels.compiled.activation import relu_grad as relu_grad
+from minicnn.kernels.compiled.conv import conv2d as conv2d
+from minicnn.kernels.compiled.conv import conv2d_pool as conv2d_pool
+from minicnn.kernels.compiled.conv_grads import conv2d_input_grad as conv2d_input_grad
+from minicnn.kernels.compiled.conv_grads import conv2d_pool_input_grad as conv2d_pool_input_grad
+from minicnn.kernels.compiled.conv_grads import conv2d_pool_weight_grads as conv2d_pool_weight_grads
+from minicnn.kernels.compiled.conv_grads import conv2d_weight_grads as conv2d_weight_grads
+from minicnn.kernels.compiled.pool import max_pool2d as max_pool2d
+from minicnn.kernels.compiled.pool import max_pool2d_grad as max_pool2d_grad
+from minicnn.kernels.compiled.pool import sum_pool2d as sum_pool2d
+from minicnn.kernels.compiled.pool import sum_pool2d_grad as sum_pool2d_grad
+from minicnn.kernels.names import KERNELS
 
-__all__ = [
-    "conv2d",
-    "conv2d_input_grad",
-    "conv2d_pool",
-    "conv2d_pool_input_grad",
-    "conv2d_pool_weight_grads",
-    "conv2d_weight_grads",
-    "max_pool2d",
-    "max_pool2d_grad",
-    "relu",
-    "relu_grad",
-    "sum_pool2d",
-    "sum_pool2d_grad",
-]
+__all__ = list(KERNELS)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy import ndarray
 
 from minicnn.kernels.compiled.loop import loop
 from minicnn.kernels.cores import share
 
 
-def relu(x: np.ndarray) -> np.ndarray:
+def relu(x: ndarray) -> ndarray:
     """See `reference.relu`."""
     x = np.asarray(x, order="C")  # unlike ascontiguousarray, it keeps an array without axes as it is
     y = np.empty_like(x)
@@ -23,7 +24,7 @@ def _relu(first, last, x, y):
         y[i] = v if v > 0 or v != v else 0
 
 
-def relu_grad(g: np.ndarray, y: np.ndarray) -> np.ndarray:
+def relu_grad(g: ndarray, y: ndarray) -> ndarray:
     """See `reference.relu_grad`."""
     g = np.asarray(g, order="C")
     dx = np.empty_like(g)

@@ -9,6 +9,7 @@ number of filters. Results that no pool reads are not computed. A convolution wi
 from __future__ import annotations
 
 import numpy as np
+from numpy import ndarray
 
 from minicnn.geometry import Geometry, Pair
 from minicnn.kernels.compiled.gather import cell_windows, gather, gather_taps, lines_at_once, one_channel, planes_size
@@ -16,30 +17,24 @@ from minicnn.kernels.compiled.loop import BLOCKED, NO_POOL, loop, multiply
 from minicnn.kernels.cores import share
 
 
-def conv2d(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, geometry: Geometry, groups: int) -> np.ndarray:
+def conv2d(x: ndarray, kernel: ndarray, bias: ndarray | None, geometry: Geometry, groups: int) -> ndarray:
     """See `reference.conv2d`."""
     return conv2d_pool(x, kernel, bias, geometry, groups, NO_POOL, False)[0]
 
 
 def conv2d_pool(
-    x: np.ndarray,
-    kernel: np.ndarray,
-    bias: np.ndarray | None,
-    geometry: Geometry,
-    groups: int,
-    pool_size: Pair,
-    relu: bool,
-) -> tuple[np.ndarray, np.ndarray | None]:
+    x: ndarray, kernel: ndarray, bias: ndarray | None, geometry: Geometry, groups: int, pool: Pair, relu: bool
+) -> tuple[ndarray, ndarray | None]:
     """See `numpy_blocked.conv2d_pool`."""
     x, kernel = np.ascontiguousarray(x), np.ascontiguousarray(kernel, x.dtype)
     p, q = geometry.out
-    y = np.empty((len(x), p // pool_size[0], q // pool_size[1], kernel.shape[3]), x.dtype)
+    y = np.empty((len(x), p // pool[0], q // pool[1], kernel.shape[3]), x.dtype)
     bias = np.zeros(kernel.shape[3], x.dtype) if bias is None else np.ascontiguousarray(bias, x.dtype)
-    pooled = relu or pool_size != NO_POOL
+    pooled = relu or pool != NO_POOL
     argmax = np.empty(y.shape if pooled else (0, 0, 0, 0), np.uint8)
-    work = y.size * pool_size[0] * pool_size[1] * kernel[..., 0].size
+    work = y.size * pool[0] * pool[1] * kernel[..., 0].size
     convolve = _forward_one_channel if one_channel(kernel.shape, groups) else _forward
-    share(convolve, len(x), work, x, kernel, bias, y, argmax, tuple(geometry), groups, pool_size, relu)
+    share(convolve, len(x), work, x, kernel, bias, y, argmax, tuple(geometry), groups, pool, relu)
     return y, argmax if pooled else None
 
 

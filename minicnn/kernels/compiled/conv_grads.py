@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from minicnn.geometry import Geometry, Pair, Shape
 from minicnn.kernels.arithmetic import PIECE_TERMS, TERMS, wide
@@ -26,56 +27,44 @@ from minicnn.kernels.compiled.loop import BLOCKED, NO_POOL, add, loop, multiply
 from minicnn.kernels.cores import share
 
 
-def conv2d_input_grad(g: np.ndarray, kernel: np.ndarray, x_shape: Shape, geometry: Geometry, groups: int) -> np.ndarray:
+def conv2d_input_grad(g: ndarray, kernel: ndarray, x_shape: Shape, geometry: Geometry, groups: int) -> ndarray:
     """See `reference.conv2d_input_grad`."""
     return conv2d_pool_input_grad(g, None, kernel, x_shape, geometry, groups, NO_POOL)
 
 
 def conv2d_weight_grads(
-    g: np.ndarray, x: np.ndarray, kernel_shape: Shape, geometry: Geometry, groups: int
-) -> tuple[np.ndarray, np.ndarray]:
+    g: ndarray, x: ndarray, kernel_shape: Shape, geometry: Geometry, groups: int
+) -> tuple[ndarray, ndarray]:
     """See `reference.conv2d_weight_grads`."""
     return conv2d_pool_weight_grads(g, None, x, kernel_shape, geometry, groups, NO_POOL)
 
 
 def conv2d_pool_input_grad(
-    g: np.ndarray,
-    argmax: np.ndarray | None,
-    kernel: np.ndarray,
-    x_shape: Shape,
-    geometry: Geometry,
-    groups: int,
-    pool_size: Pair,
-) -> np.ndarray:
+    g: ndarray, argmax: ndarray | None, kernel: ndarray, x_shape: Shape, geometry: Geometry, groups: int, pool: Pair
+) -> ndarray:
     """See `numpy_blocked.conv2d_pool_input_grad`."""
     g, kernel = np.ascontiguousarray(g), np.ascontiguousarray(kernel, g.dtype)
     dx = np.empty(x_shape, wide(g.dtype, math.prod(geometry.window)))
-    work = g.size * pool_size[0] * pool_size[1] * kernel[..., 0].size
-    share(_input_grad, len(g), work, g, _or_empty(argmax), kernel, dx, tuple(geometry), groups, pool_size)
+    work = g.size * pool[0] * pool[1] * kernel[..., 0].size
+    share(_input_grad, len(g), work, g, _or_empty(argmax), kernel, dx, tuple(geometry), groups, pool)
     return dx.astype(g.dtype, copy=False)
 
 
 def conv2d_pool_weight_grads(
-    g: np.ndarray,
-    argmax: np.ndarray | None,
-    x: np.ndarray,
-    kernel_shape: Shape,
-    geometry: Geometry,
-    groups: int,
-    pool_size: Pair,
-) -> tuple[np.ndarray, np.ndarray]:
+    g: ndarray, argmax: ndarray | None, x: ndarray, kernel_shape: Shape, geometry: Geometry, groups: int, pool: Pair
+) -> tuple[ndarray, ndarray]:
     """See `numpy_blocked.conv2d_pool_weight_grads`."""
     g, x, shape = np.ascontiguousarray(g), np.ascontiguousarray(x, g.dtype), tuple(kernel_shape)
-    work = g.size * pool_size[0] * pool_size[1] * shape[0] * shape[1] * shape[2]
+    work = g.size * pool[0] * pool[1] * shape[0] * shape[1] * shape[2]
     correlate = _weight_grads_one_channel if one_channel(shape, groups) else _weight_grads
-    parts = share(correlate, len(g), work, g, _or_empty(argmax), x, shape, tuple(geometry), groups, pool_size)
+    parts = share(correlate, len(g), work, g, _or_empty(argmax), x, shape, tuple(geometry), groups, pool)
     if not parts:
         return np.zeros(shape, g.dtype), np.zeros(shape[3], g.dtype)
     both: Any = sum(parts[1:], parts[0])
     return both[:-1].reshape(shape), both[-1]
 
 
-def _or_empty(argmax: np.ndarray | None) -> np.ndarray:
+def _or_empty(argmax: ndarray | None) -> ndarray:
     return np.empty((0, 0, 0, 0), np.uint8) if argmax is None else np.ascontiguousarray(argmax)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy import ndarray
 
 from minicnn.geometry import Geometry, Shape
 from minicnn.kernels.arithmetic import comparable, wide
@@ -12,7 +13,7 @@ from minicnn.kernels.compiled.loop import add, copy, fill, loop
 from minicnn.kernels.cores import share
 
 
-def max_pool2d(x: np.ndarray, geometry: Geometry) -> np.ndarray:
+def max_pool2d(x: ndarray, geometry: Geometry) -> ndarray:
     """See `reference.max_pool2d`."""
     x = np.ascontiguousarray(x)
     y = np.empty((len(x), *geometry.out, x.shape[3]), x.dtype)
@@ -55,7 +56,7 @@ def _maximum(target, offset, source, start, length):
         target[offset + t] = new if new > old or new != new else old
 
 
-def max_pool2d_grad(g: np.ndarray, x: np.ndarray, y: np.ndarray, geometry: Geometry, split: bool) -> np.ndarray:
+def max_pool2d_grad(g: ndarray, x: ndarray, y: ndarray, geometry: Geometry, split: bool) -> ndarray:
     """See `reference.max_pool2d_grad`."""
     g, x, y = map(np.ascontiguousarray, (g, *comparable(x, y, g.dtype)))
     dx = np.empty(x.shape, wide(g.dtype, math.prod(map(min, geometry.window, geometry.out))))
@@ -123,7 +124,7 @@ def _max_pool_split(first, last, g, x, y, dx, geometry):
                                             dx[n, a, b, t] += g[n, row, col, t] / count
 
 
-def sum_pool2d(x: np.ndarray, geometry: Geometry) -> np.ndarray:
+def sum_pool2d(x: ndarray, geometry: Geometry) -> ndarray:
     """See `reference.sum_pool2d`."""
     x = np.ascontiguousarray(x)
     y = np.empty((len(x), *geometry.out, x.shape[3]), wide(x.dtype, math.prod(geometry.window)))
@@ -150,7 +151,7 @@ def _sum_pool(first, last, x, y, geometry):
                         add(sums, (line * q + col) * c, pixels, ((image * h + a) * w + b) * c, c)
 
 
-def sum_pool2d_grad(g: np.ndarray, x_shape: Shape, geometry: Geometry) -> np.ndarray:
+def sum_pool2d_grad(g: ndarray, x_shape: Shape, geometry: Geometry) -> ndarray:
     """See `reference.sum_pool2d_grad`."""
     g = np.ascontiguousarray(g)
     dx = np.empty(x_shape, wide(g.dtype, math.prod(map(min, geometry.window, geometry.out))))

@@ -93,7 +93,7 @@ def adaptive_average_pool2d(x: Array, output_size: Size) -> Any:
 
 def adaptive_max_pool2d_shape(x: Shape, output_size: Size, *, ties: Ties = "first") -> Shape:
     """Shape rule of adaptive_max_pool2d."""
-    check_ties("adaptive_max_pool2d", ties)
+    check_ties("adaptive_max_pool2d", "ties", ties)
     return adaptive_shape("adaptive_max_pool2d", x, output_size)
 
 

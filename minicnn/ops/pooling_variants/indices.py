@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
-from minicnn.geometry import Padding, Shape, Size, check_area, check_image, pair
+from minicnn.geometry import Shape, Size, check_area, check_image, checked_windows, pair
 from minicnn.graph import Array, Node, op
 from minicnn.kernels import reference
 from minicnn.kernels.arithmetic import wide
-from minicnn.ops.pool import pool_shape, pool_windows
+from minicnn.ops.pool import PoolKeywords, pool_keywords, pool_shape, pool_windows
 from minicnn.validation import ShapeError
 
 MOST_PIXELS = 2**24
@@ -20,15 +20,8 @@ MOST_PIXELS = 2**24
 
 
 @op(functools.partial(pool_shape, "max_pool2d_indices"), composed=True)
-def max_pool2d_indices(
-    x: Array,
-    pool_size: Size = 2,
-    *,
-    strides: Size | None = None,
-    padding: Padding = "valid",
-    dilation_rate: Size = 1,
-    ceil_mode: bool = False,
-) -> np.ndarray:
+@pool_keywords
+def max_pool2d_indices(x: Array, pool_size: Size = 2, **how: Unpack[PoolKeywords]) -> np.ndarray:
     """Tell where `max_pool2d` finds the maximum of each window: (N, H, W, C) -> integers (N, P, Q, C).
 
     They are row * W + column in the image, of the first maximum in row order; -1 for a window of padding only.
@@ -37,7 +30,7 @@ def max_pool2d_indices(
     array([ 5,  7, 13, 15])
     """
     x = x.data if isinstance(x, Node) else x
-    w = pool_windows("max_pool2d_indices", x.shape, pool_size, strides, padding, dilation_rate, ceil_mode)
+    w = pool_windows(checked_windows, "max_pool2d_indices", x.shape, pool_size, **how)
     return reference.max_pool2d_indices(x, reference.max_pool2d(x, w.geometry), w.geometry)
 
 

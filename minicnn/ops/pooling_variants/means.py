@@ -7,16 +7,16 @@ pools globally. Gated and tree poolings (Lee, Gallagher and Tu, 2016) are left o
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from minicnn import kernels
-from minicnn.geometry import Padding, Shape, Size, Windows
+from minicnn.geometry import Shape, Size, Windows, checked_windows
 from minicnn.graph import Array, op
 from minicnn.kernels.arithmetic import add_up
 from minicnn.ops.elementwise import unbroadcast
-from minicnn.ops.pool import average_pool2d, max_pool2d, pool_shape, pool_windows
+from minicnn.ops.pool import PoolKeywords, average_pool2d, max_pool2d, pool_keywords, pool_shape, pool_windows
 from minicnn.ops.pooling_variants.elements import gather, real_cells, scatter
 from minicnn.ops.pooling_variants.power_means import below_largest, log_mean_exp, relative, slope_in_r, softmax_weights
 from minicnn.validation import ShapeError, number
@@ -30,16 +30,8 @@ def log_mean_exp_pool2d_shape(x: Shape, pool_size: Size = 2, *, r: float = 1.0, 
 
 
 @op(log_mean_exp_pool2d_shape)
-def log_mean_exp_pool2d(
-    x: Array,
-    pool_size: Size = 2,
-    *,
-    r: float = 1.0,
-    strides: Size | None = None,
-    padding: Padding = "valid",
-    dilation_rate: Size = 1,
-    ceil_mode: bool = False,
-) -> Any:
+@pool_keywords
+def log_mean_exp_pool2d(x: Array, pool_size: Size = 2, *, r: float = 1.0, **how: Unpack[PoolKeywords]) -> Any:
     """(1 / r) log(mean(exp(r x))) of each window: (N, H, W, C) -> (N, P, Q, C).
 
     From the average (r near 0) to the maximum (r large). Pinheiro and Collobert, "From image-level to pixel-level
@@ -54,7 +46,7 @@ def log_mean_exp_pool2d(
     >>> log_mean_exp_pool2d(np.array([1.0, 2.0, 3.0, 4.0]).reshape(1, 2, 2, 1), r=1e-10).ravel()
     array([2.5])
     """
-    w = pool_windows("log_mean_exp_pool2d", x.shape, pool_size, strides, padding, dilation_rate, ceil_mode)
+    w = pool_windows(checked_windows, "log_mean_exp_pool2d", x.shape, pool_size, **how)
     real = real_cells(w)
     found = log_mean_exp(gather(x, w), real, float(r))
 
@@ -78,16 +70,9 @@ def gem_pool2d_shape(
 
 
 @op(gem_pool2d_shape)
+@pool_keywords
 def gem_pool2d(
-    x: Array,
-    p: Array = 3.0,
-    pool_size: Size = 2,
-    *,
-    epsilon: float = 1e-6,
-    strides: Size | None = None,
-    padding: Padding = "valid",
-    dilation_rate: Size = 1,
-    ceil_mode: bool = False,
+    x: Array, p: Array = 3.0, pool_size: Size = 2, *, epsilon: float = 1e-6, **how: Unpack[PoolKeywords]
 ) -> Any:
     """Generalised mean of each window, mean(max(x, epsilon)^p)^(1 / p): (N, H, W, C) -> (N, P, Q, C).
 
@@ -107,7 +92,7 @@ def gem_pool2d(
     """
     if not np.all(p):
         raise ValueError("gem_pool2d: p must be a number other than 0, got 0. Use p=1 for the average.")
-    w = pool_windows("gem_pool2d", x.shape, pool_size, strides, padding, dilation_rate, ceil_mode)
+    w = pool_windows(checked_windows, "gem_pool2d", x.shape, pool_size, **how)
     real, sign, epsilon = real_cells(w), np.sign(p).astype(x.dtype), float(epsilon)
     # The mean for -p is the inverse of that of inverses: with sign * logarithms, r = |p| is enough.
     found = log_mean_exp(gather(sign * np.log(np.maximum(x, epsilon)), w), real, np.abs(p))
@@ -127,15 +112,8 @@ def gem_pool2d(
 
 
 @op(functools.partial(pool_shape, "soft_pool2d"))
-def soft_pool2d(
-    x: Array,
-    pool_size: Size = 2,
-    *,
-    strides: Size | None = None,
-    padding: Padding = "valid",
-    dilation_rate: Size = 1,
-    ceil_mode: bool = False,
-) -> Any:
+@pool_keywords
+def soft_pool2d(x: Array, pool_size: Size = 2, **how: Unpack[PoolKeywords]) -> Any:
     """Mean of each window weighted by its softmax, sum(exp(x) x) / sum(exp(x)): (N, H, W, C) -> (N, P, Q, C).
 
     Stergiou, Poppe and Kalliatakis, "Refining activation downsampling with SoftPool", 2021. A window of padding only
@@ -148,7 +126,7 @@ def soft_pool2d(
     >>> soft_pool2d(np.array([0.0, 0.0, 0.0, 1000.0]).reshape(1, 2, 2, 1)).ravel()
     array([1000.])
     """
-    w = pool_windows("soft_pool2d", x.shape, pool_size, strides, padding, dilation_rate, ceil_mode)
+    w = pool_windows(checked_windows, "soft_pool2d", x.shape, pool_size, **how)
     real = real_cells(w)
     top, below = below_largest(gather(x, w), real)
     weights = softmax_weights(below, real)
@@ -162,25 +140,14 @@ def soft_pool2d(
 
 
 @op(functools.partial(pool_shape, "max_average_pool2d"), composed=True)
-def max_average_pool2d(
-    x: Array,
-    pool_size: Size = 2,
-    *,
-    strides: Size | None = None,
-    padding: Padding = "valid",
-    dilation_rate: Size = 1,
-    ceil_mode: bool = False,
-) -> Any:
+@pool_keywords
+def max_average_pool2d(x: Array, pool_size: Size = 2, **how: Unpack[PoolKeywords]) -> Any:
     """Maximum plus average of each window: (N, H, W, C) -> (N, P, Q, C). The mix is fixed, nothing is learned.
 
     >>> max_average_pool2d(np.array([0.0, 1.0, 2.0, 5.0]).reshape(1, 2, 2, 1)).ravel()
     array([7.])
     """
-    most, average = (
-        pool(x, pool_size, strides=strides, padding=padding, dilation_rate=dilation_rate, ceil_mode=ceil_mode)
-        for pool in (max_pool2d, average_pool2d)
-    )
-    return most + average
+    return max_pool2d(x, pool_size, **how) + average_pool2d(x, pool_size, **how)
 
 
 def lp_pool2d_shape(x: Shape, pool_size: Size = 2, *, p: float = 2.0, **how: Any) -> Shape:
@@ -190,16 +157,8 @@ def lp_pool2d_shape(x: Shape, pool_size: Size = 2, *, p: float = 2.0, **how: Any
 
 
 @op(lp_pool2d_shape)
-def lp_pool2d(
-    x: Array,
-    pool_size: Size = 2,
-    *,
-    p: float = 2.0,
-    strides: Size | None = None,
-    padding: Padding = "valid",
-    dilation_rate: Size = 1,
-    ceil_mode: bool = False,
-) -> Any:
+@pool_keywords
+def lp_pool2d(x: Array, pool_size: Size = 2, *, p: float = 2.0, **how: Unpack[PoolKeywords]) -> Any:
     """Lp norm of each window, ``(sum |x|^p)^(1/p)``, the sum and not the mean: (N, H, W, C) -> (N, P, Q, C).
 
     p = 1 adds up absolute values, a large p comes near the maximum. The gradient at a window of zeros is zero. An
@@ -214,7 +173,7 @@ def lp_pool2d(
     >>> lp_pool2d(np.array([3.0, 4.0, 0.0, 0.0]).reshape(1, 2, 2, 1), p=1e4).ravel()
     array([4.])
     """
-    w = pool_windows("lp_pool2d", x.shape, pool_size, strides, padding, dilation_rate, ceil_mode)
+    w = pool_windows(checked_windows, "lp_pool2d", x.shape, pool_size, **how)
     p = float(p)
     size = np.abs(x)
     if not _powers_fit(size, p):

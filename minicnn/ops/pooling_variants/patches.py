@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
-from minicnn.geometry import Padding, Shape, Size, pair
+from minicnn.geometry import Shape, Size, checked_windows, pair
 from minicnn.graph import Array, op
-from minicnn.ops.pool import pool_shape, pool_windows
+from minicnn.ops.pool import PoolKeywords, pool_keywords, pool_shape, pool_windows
 from minicnn.ops.pooling_variants.elements import gather, scatter
 
 
@@ -20,15 +20,8 @@ def patches2d_shape(x: Shape, pool_size: Size = 2, **how: Any) -> Shape:
 
 
 @op(patches2d_shape)
-def patches2d(
-    x: Array,
-    pool_size: Size = 2,
-    *,
-    strides: Size | None = None,
-    padding: Padding = "valid",
-    dilation_rate: Size = 1,
-    ceil_mode: bool = False,
-) -> Any:
+@pool_keywords
+def patches2d(x: Array, pool_size: Size = 2, **how: Unpack[PoolKeywords]) -> Any:
     """Gather windows: (N, H, W, C) -> (N, P, Q, T, C), the T elements of a window in row order, 0 for padding.
 
     Any function over axis 3 makes a pooling of it: `max(patches2d(x), axis=3)` is max pooling of what is positive.
@@ -37,7 +30,7 @@ def patches2d(
     array([[0., 1., 4., 5.],
            [2., 3., 6., 7.]])
     """
-    w = pool_windows("patches2d", x.shape, pool_size, strides, padding, dilation_rate, ceil_mode)
+    w = pool_windows(checked_windows, "patches2d", x.shape, pool_size, **how)
     y = np.empty((len(x), *w.out, w.rows.k * w.cols.k, x.shape[3]), x.dtype)
     gather(x, w, np.moveaxis(y, 3, 0))
     return y, (lambda g: scatter(np.moveaxis(g, 3, 0), w),)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
-from minicnn.geometry import Padding, Shape, Size
+from minicnn.geometry import Shape, Size, checked_windows
 from minicnn.graph import Array, op
 from minicnn.kernels.arithmetic import add_up
-from minicnn.ops.pool import pool_shape, pool_windows
+from minicnn.ops.pool import PoolKeywords, pool_keywords, pool_shape, pool_windows
 from minicnn.ops.pooling_variants.elements import gather, scatter
 from minicnn.ops.pooling_variants.power_means import relative
 from minicnn.validation import generator
@@ -25,15 +25,9 @@ def stochastic_pool2d_shape(
 
 
 @op(stochastic_pool2d_shape)
+@pool_keywords
 def stochastic_pool2d(
-    x: Array,
-    pool_size: Size = 2,
-    *,
-    rng: np.random.Generator | None = None,
-    strides: Size | None = None,
-    padding: Padding = "valid",
-    dilation_rate: Size = 1,
-    ceil_mode: bool = False,
+    x: Array, pool_size: Size = 2, *, rng: np.random.Generator | None = None, **how: Unpack[PoolKeywords]
 ) -> Any:
     """Draw one element of each window with probability x / sum(x): (N, H, W, C) -> (N, P, Q, C).
 
@@ -45,7 +39,7 @@ def stochastic_pool2d(
     >>> stochastic_pool2d(np.array([0.0, 1.0, 1.0, 2.0]).reshape(1, 2, 2, 1)).ravel()
     array([1.5])
     """
-    w = pool_windows("stochastic_pool2d", x.shape, pool_size, strides, padding, dilation_rate, ceil_mode)
+    w = pool_windows(checked_windows, "stochastic_pool2d", x.shape, pool_size, **how)
     cells = gather(np.maximum(x, 0), w)
     top = cells.max(axis=0, keepdims=True)
     odds = relative(cells, top)
