@@ -17,7 +17,6 @@ from minicnn.data.sources import SOURCES, Source
 from minicnn.data.split import Split
 from minicnn.notebook import html_table
 
-
 MOST_CLASSES = 30
 """Of the table of a data set in a notebook."""
 
