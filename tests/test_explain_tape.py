@@ -131,5 +131,5 @@ def test_names_in_a_drawing_are_escaped_and_shortened():
     svg = draw([Box("array", name, (), ()), Box("sum", "", (), (0,))])
     assert "<script>" not in svg
     assert html.escape(name) in svg  # the whole name, as a title
-    assert texts(svg)[0] == "\u2026" + name[-23:]
+    assert texts(svg)[0] == "\u2026" + name[-21:]
     assert not re.search(r"(href|src|on\w+)=", svg)
