@@ -3,7 +3,7 @@
 contract.py, contract_net.py   the data of a page, field by field
 packing.py                     arrays and values as text
 tape.py, drawing.py            the tape of a tensor, and its drawing
-page.py, html.py               the page of a net
+page.py, html.py               the page of a net; saved.py: of files and studies
 net.py, step.py, heads.py, shifts.py, studies.py, walk.py   its parts
 
 >>> from minicnn import Tensor, explain
@@ -14,10 +14,11 @@ Tape(2 ops, 1 arrays)
 from typing import TYPE_CHECKING, Any
 
 from minicnn.explain.page import Page, page
+from minicnn.explain.saved import page_of, page_of_study
 from minicnn.explain.tape import Tape, TapeNode, tape
 from minicnn.hints import no_attribute
 
-__all__ = ["Page", "Tape", "TapeNode", "page", "tape"]
+__all__ = ["Page", "Tape", "TapeNode", "page", "page_of", "page_of_study", "tape"]
 
 if not TYPE_CHECKING:  # for which a name that is not there is an error
 

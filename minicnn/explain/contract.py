@@ -48,6 +48,7 @@ FORMAT = 1
 class Head:
     """One net on the image. With one net alone `heads` has one entry, which is that net.
 
+    name         To be shown.
     net          Its layers, trunk and head.
     parameters, multiply_adds
                  Of the whole net.
@@ -194,6 +195,8 @@ class Data:
                 field as "3x3".
     coverage    (H, W): how many places of the last feature map depend on each pixel, 0 for a pixel never read; left
                 out for an image of more than 2^12 pixels and a net whose windows are not known.
+    tape, heads, bench, walk, shift, study
+                As their classes say; the last two are left out where no images and no study were given.
     draw        Whether the page has the parameters, and so can compute the net for another image.
     """
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 Id: TypeAlias = str
-Real: TypeAlias = "float | str"
+Real: TypeAlias = float | str
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ MOST_NODES = 300
 WIDTH, HEIGHT = 156, 40
 ACROSS, DOWN = WIDTH + 24, HEIGHT + 24
 MARGIN = 12
-LONGEST = 24
+LONGEST = 22
 """Characters of a name that a box has room for."""
 
 
@@ -83,7 +83,13 @@ def _free(place: Place, taken: set[Place], step: int = 1) -> Place:
 
 def _edge(i: int, j: int, boxes: list[Box], places: list[Place], corners: list[Place]) -> str:
     (x, y), (to_x, to_y) = corners[i], corners[j]
-    if places[i][0] < 0:  # an array beside the ops: out at its right, in at the left
+    if places[i][0] < -1 and y == to_y:  # an array with others between it and the op: below them
+        right, low, foot = x + WIDTH, y + HEIGHT + 10, y + 3 * HEIGHT // 4
+        path = (
+            f"M{right} {y + HEIGHT // 2}C{right + 16} {y + HEIGHT // 2} {right + 4} {low} {right + 24} {low}"
+            f"L{to_x - 24} {low}C{to_x - 8} {low} {to_x - 16} {foot} {to_x} {foot}"
+        )
+    elif places[i][0] < 0:  # an array beside the ops: out at its right, in at the left
         start, end = (x + WIDTH, y + HEIGHT // 2), (to_x, to_y + HEIGHT // 2)
         bend = max(20, (end[0] - start[0]) // 2)
         path = f"M{start[0]} {start[1]}C{start[0] + bend} {start[1]} {end[0] - bend} {end[1]} {end[0]} {end[1]}"

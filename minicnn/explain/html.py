@@ -27,7 +27,7 @@ def write_html(data: Any, title: str) -> str:
 <meta http-equiv="Content-Security-Policy" content="{policy(script)}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>{html.escape(title)}</title>
+<title>{_writable(title)}</title>
 <!--
 {comment}
 -->
@@ -41,6 +41,11 @@ def write_html(data: Any, title: str) -> str:
 </body>
 </html>
 """
+
+
+def _writable(title: str) -> str:
+    """Return a title as HTML; half of a surrogate pair, which no encoding has, becomes a question mark."""
+    return html.escape(title).encode("utf-8", "replace").decode()
 
 
 def asset(name: str) -> str:
