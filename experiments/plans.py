@@ -70,7 +70,9 @@ def study_of(dataset: str, choice: Choice | None = None) -> Study:
         control=control,
         data=source(dataset),
         recipe=recipe,
-        replicates=Resplits(n) if plan["replicates"] == "Resplits" else Seeds(n),
+        replicates=Resplits(n, tuning=plan["tuning"] if untuned and not quick else 0.0)
+        if plan["replicates"] == "Resplits"
+        else Seeds(n),
         measures={
             "accuracy": accuracy,
             "shift": Shifted(tuple(plan["shifts"])),
