@@ -219,7 +219,7 @@ UNFIT = {
     "one image of a class": (
         study.Resplits(2),
         ONE_OF_A_CLASS,
-        "labels must have at least two images of each class .* one of class 2",
+        "labels must have at least two .* one of class 2",
     ),
     "one image of a class in folds": (study.KFold(3), ONE_OF_A_CLASS, "k must be at most 1, the number of images of"),
     "a test part that is rounded to none": (

@@ -17,9 +17,10 @@ from minicnn.files import atomic_write
 from minicnn.hints import explained, near
 from minicnn.notebook import html_table
 from minicnn.optional import need
+from minicnn.study.recorded import numbers_by_trial, with_errors
 from minicnn.study.replicates import Replicates, Seeds
 from minicnn.study.statistics import Comparison, ImagesInterval, all_pairs, compare, new_images
-from minicnn.study.store import Measured, Recorded, Store, reading
+from minicnn.study.store import Recorded, Store, reading
 from minicnn.study.tables import csv_text
 from minicnn.validation import one_of, shown
 
@@ -310,27 +311,8 @@ def open_results(path: str | Path) -> Results:
     )
     rows = {trial.id: [measured.get((trial.id, identity)) for identity in ids.values()] for trial in trials}
     unmeasured = sum(trial.status == "done" and None in rows[trial.id] for trial in trials)
-    trials = tuple(_with_errors(trial, rows[trial.id]) for trial in trials)
+    trials = tuple(with_errors(trial, rows[trial.id]) for trial in trials)
     missing = len(description["trials"]) - len(trials)
-    return Results(Path(path), description, trials, missing, tuning, _numbers(values, ids), histories, unmeasured)
-
-
-def _with_errors(trial: Recorded, rows: Sequence[Measured | None]) -> Recorded:
-    """Return a trial as failed if one of its measures has failed."""
-    errors = [row.error for row in rows if row is not None and row.status == "failed"]
-    return replace(trial, status="failed", error=errors[0]) if errors and trial.status == "done" else trial
-
-
-def _numbers(
-    values: Sequence[tuple[str, str, str, str, float | None]], ids: Mapping[str, str]
-) -> dict[str, dict[tuple[str, str, str], float]]:
-    """Return the values of each trial, under the names that the study has for its measures now."""
-    names: dict[str, list[str]] = {}
-    for name, identity in ids.items():
-        names.setdefault(identity, []).append(name)
-    numbers: dict[str, dict[tuple[str, str, str], float]] = {}
-    for trial, split, measure, condition, value in values:
-        for name in names.get(measure, []) if split == "test" else [measure]:
-            # SQLite has no NaN: it becomes NULL
-            numbers.setdefault(trial, {})[split, name, condition] = float("nan") if value is None else value
-    return {trial: dict(sorted(by.items())) for trial, by in numbers.items()}
+    return Results(
+        Path(path), description, trials, missing, tuning, numbers_by_trial(values, ids), histories, unmeasured
+    )
