@@ -37,7 +37,7 @@ images = data.from_arrays(rng.random((90, 6, 6, 1), np.float32), np.arange(90) %
 nets = {f"width {w}": models.mlp((w,), classes=3) for w in (3, 5, 8, 13)}
 found = study.Study(
     nets, control="width 3", data=images, recipe=study.Recipe(optim.Adam(1e-2), epochs=2, batch_size=16),
-    replicates=study.Resplits(5), measures={"accuracy": study.accuracy, "slow": slow},
+    replicates=study.Resplits(5, tuning=0.3), measures={"accuracy": study.accuracy, "slow": slow},
     tune=study.Grid((1e-2, 3e-2)),
 ).run(sys.argv[1], jobs=int(sys.argv[2]), progress=False)
 print(found, flush=True)

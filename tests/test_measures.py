@@ -342,10 +342,17 @@ def test_a_shift_that_cuts_something_off_is_refused_before_anything_is_computed(
         robustness.Shifted().check(data.load("digits"))
 
 
+@pytest.fixture
+def remembered():
+    """Let measures share logits, as in a trial."""
+    with predictions.remembered():
+        yield
+
+
+@pytest.mark.usefixtures("remembered")
 def test_several_measures_apply_the_net_once_and_a_changed_net_again(monkeypatch):
     calls = []
     predict = train.predict
-    monkeypatch.setattr(predictions, "_LAST", predictions._Last())
     monkeypatch.setattr(train, "predict", lambda *a, **k: calls.append(1) or predict(*a, **k))
     parts = dataset(20)
     params = weights((6, 9, 2))

@@ -176,9 +176,11 @@ CHANGES = {
     "the first seed": lambda: {"replicates": study.Seeds(3, first=7)},
     "the kind of replicates": lambda: {"replicates": study.Resplits(3)},
     "one pixel of one test image": lambda: {"data": changed_image()},
-    "one more measure": lambda: {"measures": {"accuracy": study.accuracy, "nll": study.nll, "ece": study.ece}},
-    "the name of a measure": lambda: {"measures": {"correct": study.accuracy, "nll": study.nll}},
-    "another measure of that name": lambda: {"measures": {"accuracy": measure, "nll": study.nll}},
+}
+MEASURES = {
+    "one more measure": {"accuracy": study.accuracy, "nll": study.nll, "ece": study.ece},
+    "the name of a measure": {"correct": study.accuracy, "nll": study.nll},
+    "another measure of that name": {"accuracy": measure, "nll": study.nll},
 }
 
 
@@ -188,7 +190,12 @@ def test_every_change_of_a_configuration_gives_other_ids(change):
     assert ids(tiny_study())[0] != ids(tiny_study(**CHANGES[change]()))[0]
 
 
-@pytest.mark.parametrize("split", [{"test": 0.3}, {"valid": 0.2}])
+@pytest.mark.parametrize("change", MEASURES)
+def test_measures_are_no_part_of_what_is_trained(change):
+    assert ids(tiny_study(measures=MEASURES[change])) == ids(tiny_study())
+
+
+@pytest.mark.parametrize("split", [{"test": 0.3}, {"valid": 0.2}, {"tuning": 0.2}])
 def test_other_shares_of_a_split_give_other_ids(split):
     one, two = (ids(tiny_study(replicates=study.Resplits(2, **how))) for how in ({}, split))
     assert set(one).isdisjoint(two)
@@ -403,7 +410,7 @@ def test_tuning_trials_never_open_the_test_images():
     digests = engine.data_digests(planned)
     rates = dict.fromkeys(planned.arms, (0.01, 0.1))
     object.__setattr__(source.test, "images", Sealed(source.test.images))
-    trials = trials_of.tune_trials(planned, digests, rates)
+    trials = trials_of.tune_trials(planned, rates)
     outcomes = [run_trial(trial) for trial in trials]
     assert len(trials) == 2 * 2 * 2
     assert [outcome.error for outcome in outcomes] == [""] * 8

@@ -215,7 +215,7 @@ def test_a_full_disk_under_the_arrays(tmp_path, monkeypatch, jobs):
 
         def failing(file, content):
             calls.append(file)
-            if len(calls) > 3:  # the test images and two trials fit
+            if len(calls) > 7:  # the test images and two trials with two measures each fit
                 raise FULL
             real(file, content)
 
@@ -313,7 +313,7 @@ def test_a_ledger_of_another_format(tmp_path):
     with contextlib.closing(sqlite3.connect(tmp_path / "study.sqlite")) as connection:
         connection.execute("PRAGMA user_version = 99")
     for use in (lambda: of().run(tmp_path, progress=False), lambda: study.open_results(tmp_path)):
-        with pytest.raises(ValueError, match="must be a ledger of format 1, got format 99"):
+        with pytest.raises(ValueError, match="must be a ledger of format 2, got format 99"):
             use()
 
 

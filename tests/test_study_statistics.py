@@ -349,5 +349,5 @@ def test_a_ledger_of_another_format_is_refused_with_both_formats(tmp_path):
     connection.execute("PRAGMA user_version = 7")
     connection.commit()
     connection.close()
-    with pytest.raises(ValueError, match=r"must be a ledger of format 1, got format 7\. Use another folder"):
+    with pytest.raises(ValueError, match=r"must be a ledger of format 2, got format 7\. Use another folder"):
         open_results(tmp_path)

@@ -80,7 +80,7 @@ SETTINGS = {
     "digits": Setting(
         Framed("digits"),
         Recipe(optim.Adam(schedules.OneCycle(3e-2)), epochs=12),
-        Resplits(8),
+        Resplits(8, tuning=0.25),
         shape=(12, 12, 1),
         rope=0.005,
         tune=TUNE,

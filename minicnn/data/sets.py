@@ -164,7 +164,7 @@ def from_arrays(
             f"from_arrays: test and valid must leave one image per class for training, got test={test} and "
             f"valid={valid} of {len(whole)} images. Use smaller fractions."
         )
-    test_at, valid_at, train_at = stratified(whole.labels, (sizes[0], sizes[1]), seed)
+    test_at, valid_at, train_at = stratified(whole.labels, (sizes[0], sizes[1]), seed, where="from_arrays")
     return Dataset(name, whole[train_at], whole[valid_at], whole[test_at], names)
 
 
@@ -264,7 +264,7 @@ def _path(name: str, source: Source, file: str, folders: list[Path], download: b
     return path
 
 
-def stratified(labels: np.ndarray, sizes: tuple[int, int], seed: int) -> list[np.ndarray]:
+def stratified(labels: np.ndarray, sizes: tuple[int, int], seed: int, *, where: str = "stratified") -> list[np.ndarray]:
     """Return the indices of parts of these sizes, then those of the rest; all shuffled, classes in proportion."""
     from sklearn.model_selection import train_test_split
 
@@ -273,9 +273,25 @@ def stratified(labels: np.ndarray, sizes: tuple[int, int], seed: int) -> list[np
     for size in sizes:
         part = rest[:0]
         if size:
+            _check_divisible(where, labels[rest], size)
             rest, part = train_test_split(rest, test_size=size, stratify=labels[rest], random_state=seed)
         parts.append(part)
     return [*parts, rest]
+
+
+def _check_divisible(where: str, labels: np.ndarray, size: int) -> None:
+    """Raise ValueError unless `size` images can be taken from these with the classes in proportion."""
+    classes, counts = np.unique(labels, return_counts=True)
+    if counts.min(initial=2) < 2:
+        raise ValueError(
+            f"{where}: labels must have at least two images of each class in what is divided, got one of class "
+            f"{classes[counts.argmin()]}. Leave that class out, or hold out fewer images."
+        )
+    if min(size, len(labels) - size) < len(classes):
+        raise ValueError(
+            f"{where}: each part must have at least one image per class, {len(classes)}, got parts of {size} and "
+            f"{len(labels) - size} images. Use other fractions, or more images."
+        )
 
 
 def _split(pixels: np.ndarray, labels: np.ndarray, white: int) -> Split:

@@ -15,7 +15,7 @@ import numpy as np
 from minicnn import kernels, records
 from minicnn.data import Dataset
 
-SCHEMA = 1
+SCHEMA = 2
 """The version of what a trial does with its configuration. Trials of different versions are never mixed."""
 
 
@@ -81,6 +81,11 @@ def _constant(value: Any) -> str:
 def trial_id(configuration: Mapping[str, Any]) -> str:
     """Return the id of a trial: a digest of its configuration, which is made of plain values."""
     return _digest(json.dumps({"schema": SCHEMA, **configuration}, sort_keys=True).encode())[:32]
+
+
+def measure_id(measure: Any) -> str:
+    """Return the id of a measure: a digest of its text, whatever name a study gives it."""
+    return _digest(json.dumps({"schema": SCHEMA, "measure": canonical(measure)}).encode())[:16]
 
 
 def data_digest(dataset: Dataset) -> str:

@@ -52,6 +52,7 @@ def description(
         "controls": study.controls(),
         "rope": {measure: study.rope_of(measure) for measure in study.measures},
         "measures": {name: canonical.canonical(measure) for name, measure in study.measures.items()},
+        "measure_ids": {name: canonical.measure_id(measure) for name, measure in study.measures.items()},
         "lower_is_better": [name for name, measure in study.measures.items() if lower_is_better(measure)],
         "shares": [name for name, measure in study.measures.items() if is_share(measure)],
         "replicates": records.to_json(study.replicates),
@@ -66,7 +67,8 @@ def description(
         "recipe": recipe_text(study.recipe),
         "tune": None if study.tune is None else records.to_json(study.tune),
         "arms": {name: _arm(study, name, shape, rates.get(name)) for name in study.arms},
-        "trials": [_place(trial) for trial in trials],
+        # while it is being tuned, an arm has no trials yet
+        "trials": [_place(trial, pending=bool(study.tune) and trial.arm not in rates) for trial in trials],
         "tuning": [_place(trial) for trial in tuning],
         "warnings": list(warnings),
         "environment": {**environment(), **canonical.numerics()},
@@ -74,9 +76,15 @@ def description(
     }
 
 
-def _place(trial: Trial) -> dict[str, Any]:
+def _place(trial: Trial, *, pending: bool = False) -> dict[str, Any]:
     """Return a trial's id and its place in the study: an arm that is renamed keeps its trials."""
-    return {"id": trial.id, "arm": trial.arm, "replicate": trial.replicate, "seed": trial.seed, "rate": trial.rate}
+    return {
+        "id": "" if pending else trial.id,
+        "arm": trial.arm,
+        "replicate": trial.replicate,
+        "seed": trial.seed,
+        "rate": trial.rate,
+    }
 
 
 def _arm(study: Specification, name: str, shape: tuple[int, ...], rate: float | None) -> dict[str, Any]:

@@ -1,10 +1,11 @@
-"""Running a study: check it, find what the ledger does not have, train that, record it."""
+"""Running a study: check it, find what the ledger does not have, train and measure that, record it."""
 
 from __future__ import annotations
 
 import itertools
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +13,28 @@ from minicnn.data import Dataset
 from minicnn.notebook import progress_bar
 from minicnn.study import canonical, checks
 from minicnn.study.description import check_same_study, description
-from minicnn.study.executors import Executor, choose
-from minicnn.study.replicates import Seeds, base, of_replicate
+from minicnn.study.executors import Executor, chosen
+from minicnn.study.missing import Search, searched, work_left
+from minicnn.study.replicates import Seeds, base, forget, of_replicate, of_tuning
 from minicnn.study.results import Results, open_results
 from minicnn.study.spec import Specification
 from minicnn.study.store import Store, writing
-from minicnn.study.trial import Trial
-from minicnn.study.trials import recipe_text, test_trials, tune_trials
+from minicnn.study.trial import Outcome, Trial
+from minicnn.study.trials import recipe_text, test_trials
 from minicnn.validation import integer
+
+AT_A_TIME = 64
+"""Trials whose parameters are read at a time to be measured, so that memory does not grow with the study."""
 
 
 def checked(study: Specification) -> list[str]:
     """Raise ValueError or TypeError for a study that cannot be trained as it is; return warnings about its design."""
-    of_replicate.cache_clear()  # a function of the seed may return other images than before
+    forget()
+    study.replicates.check(study.data)
     parts = of_replicate(study.data, study.replicates, 0)
-    if study.tune and not len(parts.valid):
+    if not len(parts.test):
+        raise ValueError("Study: data must have test images, got none. Hold some out, such as test=0.2.")
+    if study.tune and not len(of_tuning(study.data, study.replicates, study.tune.seeds[0]).valid):
         raise ValueError("Study: data must have validation images for tune, got none. Use tune=None, or hold some out.")
     for measure in study.measures.values():
         if hasattr(measure, "check"):
@@ -66,93 +74,87 @@ def run(
     retry_failed: bool = False,
     progress: bool | None = None,
 ) -> Results:
-    """Train what the ledger does not have and return the results; see `Study.run`."""
-    executor = choose(integer("Study.run", "jobs", jobs), dask)
+    """Train and measure what the ledger does not have and return the results; see `Study.run`."""
+    integer("Study.run", "jobs", jobs)
     warnings = checked(study)
     digests = data_digests(study)
     with writing(path) as store:
         check_same_study(study, digests, store)
-        tests = test_trials(study, digests, {})
-        tuning = tune_trials(study, digests, dict.fromkeys(study.arms, study.tune.learning_rate) if study.tune else {})
         try:
             store.keep_sample(of_replicate(study.data, study.replicates, 0).test)
-            if study.tune:  # an interruption while tuning leaves a ledger that can be read
-                store.describe(description(study, digests, {}, tests, warnings, []))
-            with progress_bar(len(tests) + len(tuning), unit="trial", shown=progress, scaled=False) as bar:
-                work = _Work(study, digests, store, executor, retry_failed, bar)
-                trials = test_trials(study, digests, rates := work.tuned())
-                store.describe(description(study, digests, rates, trials, warnings, work.tuning))
-                work.run(trials, "test")
+            with chosen(jobs, dask) as executor, _bar(study, progress) as bar:
+                _Work(study, digests, warnings, store, executor, retry_failed, bar).all()
         except KeyboardInterrupt:
             print("study: interrupted; what is complete is kept, and the next run continues there.", file=sys.stderr)
     return open_results(path)
 
 
+def _bar(study: Specification, progress: bool | None) -> Any:
+    total = len(study.arms) * study.replicates.n
+    return progress_bar(total, unit="trial", shown=progress, scaled=False)
+
+
+@dataclass
 class _Work:
-    """The trials of one call of `run`."""
+    """The trials of one call of `run`; `seen` are those that it has come to."""
 
-    def __init__(
-        self,
-        study: Specification,
-        digests: Sequence[str],
-        store: Store,
-        executor: Executor,
-        retry_failed: bool,
-        bar: Any,
-    ) -> None:
-        self.study, self.digests, self.store, self.executor = study, digests, store, executor
-        self.retry_failed, self.bar = retry_failed, bar
-        self.seen: set[str] = set()
-        self.tuning: list[Trial] = []
+    study: Specification
+    digests: Sequence[str]
+    warnings: Sequence[str]
+    store: Store
+    executor: Executor
+    retry_failed: bool
+    bar: Any
+    seen: set[str] = field(default_factory=set)
 
-    def run(self, trials: Sequence[Trial], what: str) -> None:
-        """Train those that are missing, recording each when it is complete."""
-        new = [trial for trial in trials if trial.id not in self.seen]
+    def all(self) -> None:
+        """Tune until each arm has its learning rate or has failed, then train and measure the study proper."""
+        self.describe(search := searched(self.study, self.store))
+        while new := [trial for trial in search.trials if trial.id not in self.seen]:
+            self.bar.total += len(new)
+            self.run(new, "tuning")
+            search = searched(self.study, self.store)
+        trials = self.describe(search)
+        self.fail([trial for trial in trials if trial.arm in search.failures], search.failures)
+        self.run([trial for trial in trials if trial.arm not in search.failures], "test")
+
+    def describe(self, search: Search) -> list[Trial]:
+        """Write down what the study consists of, as far as that is known; return its trials."""
+        trials = test_trials(self.study, self.digests, search.rates)
+        self.store.describe(description(self.study, self.digests, search.rates, trials, self.warnings, search.trials))
+        return trials
+
+    def run(self, new: Sequence[Trial], what: str) -> None:
+        """Train and measure what is missing, recording each trial when it is complete."""
         self.seen |= {trial.id for trial in new}
-        missing = missing_trials(new, self.store, self.retry_failed)
-        self.bar.set_description(what, refresh=False)
+        left = work_left(new, self.store, self.retry_failed)
         # `initial` leaves what was done before out of the time that is left
-        self.bar.n += (before := len(new) - len(missing))
+        self.bar.n += (before := len(new) - len(left.train) - len(left.measure))
         self.bar.initial = getattr(self.bar, "initial", 0) + before
-        for trial, outcome in self.executor(missing):
+        if left.damaged:
+            where = self.store.folder / "trials"
+            print(
+                f"study: {left.damaged} files in {where} are missing or damaged; they are made again.", file=sys.stderr
+            )
+        for start in range(0, len(left.measure), AT_A_TIME):
+            some = left.measure[start : start + AT_A_TIME]
+            self._run([replace(trial, params=self.store.params(trial.id)) for trial in some], "measure")
+        self._run(left.train, what)
+
+    def fail(self, trials: Sequence[Trial], failures: Mapping[str, str]) -> None:
+        """Record the trials of arms that have no learning rate as failed."""
+        recorded = self.store.trials()
+        for trial in trials:
+            if trial.id not in recorded or (self.retry_failed and recorded[trial.id].status == "failed"):
+                self.store.record(trial, Outcome(trial.id, error=failures[trial.arm]))
+            self.bar.update(1)
+
+    def _run(self, trials: Sequence[Trial], what: str) -> None:
+        self.bar.set_description(what, refresh=False)
+        for trial, outcome in self.executor(trials):
             self.store.record(trial, outcome)
             self.bar.set_postfix_str(trial.arm, refresh=False)
             self.bar.update(1)
-
-    def tuned(self) -> dict[str, float]:
-        """Return the learning rate of each arm; {} without tuning. All arms extend their grids in the same rounds."""
-        grid = self.study.tune
-        if grid is None:
-            return {}
-        rates = {name: list(grid.learning_rate) for name in self.study.arms}
-        while True:
-            self.tuning = tune_trials(self.study, self.digests, rates)
-            self.run(self.tuning, "tuning")
-            found = self._criteria()
-            best = {name: grid.best(found[name]) for name in rates}
-            more = {name: rate for name in rates if (rate := grid.beyond(rates[name], best[name]))}
-            if not more:
-                return best
-            self.bar.total += len(more) * len(grid.seeds)
-            rates = {name: [*tried, more[name]] if name in more else tried for name, tried in rates.items()}
-
-    def _criteria(self) -> dict[str, dict[float, list[float]]]:
-        name = self.study.tune.by.removeprefix("valid_") if self.study.tune else ""
-        values = {trial: v for trial, split, m, _, v in self.store.values() if split == "valid" and m == name}
-        found: dict[str, dict[float, list[float]]] = {}
-        for trial in self.tuning:
-            by_rate = found.setdefault(trial.arm, {}).setdefault(trial.rate or 0.0, [])
-            by_rate.append(values.get(trial.id, float("nan")))
-        return found
-
-
-def missing_trials(trials: Sequence[Trial], store: Store, retry_failed: bool) -> list[Trial]:
-    """Return the trials that are to be run: without a row in the ledger, or failed ones that are to be retried."""
-    recorded = store.trials()
-    settled = {i for i, r in recorded.items() if (r.status == "done" and store.arrays_path(i).is_file())}
-    if not retry_failed:
-        settled |= {i for i, r in recorded.items() if r.status == "failed"}
-    return [trial for trial in trials if trial.id not in settled]
 
 
 def data_digests(study: Specification) -> list[str]:
@@ -165,19 +167,23 @@ def data_digests(study: Specification) -> list[str]:
     count = len(study.replicates.seeds)
     fixed = isinstance(study.data, Dataset)
     if isinstance(study.replicates, Seeds) and not fixed:
-        _check_fixed_test_set(study)
+        _check_fixed_test_set(study, study.replicates)
     if callable(study.data) and not fixed:
         return [canonical.data_digest(study.replicates.dataset(study.data, r)) for r in range(count)]
     return [canonical.data_digest(base(study.data, 0))] * count
 
 
-def _check_fixed_test_set(study: Specification) -> None:
-    # data by name have one rule for all seeds; a function may have any
-    count = min(2, study.replicates.n) if isinstance(study.data, str) else study.replicates.n
-    tests = (study.replicates.dataset(study.data, r).test for r in range(count))
+def _check_fixed_test_set(study: Specification, replicates: Seeds) -> None:
+    # data by name have one rule for all seeds; a function may have any, for tuning as well
+    seeds = replicates.seeds[:2] if isinstance(study.data, str) else (*replicates.seeds, *_tuning_seeds(study))
+    tests = (base(study.data, seed).test for seed in seeds)
     seen = {(test.images.tobytes(), test.labels.tobytes()) for test in tests}
     if len(seen) > 1:
         raise ValueError(
             "Study: replicates must be Resplits or KFold for data whose test images depend on the seed, got Seeds. "
-            f"Use study.Resplits({study.replicates.n}): it corrects for overlapping splits."
+            f"Use study.Resplits({replicates.n}): it corrects for overlapping splits."
         )
+
+
+def _tuning_seeds(study: Specification) -> tuple[int, ...]:
+    return study.tune.seeds if study.tune else ()

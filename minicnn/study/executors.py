@@ -26,11 +26,16 @@ Executor: TypeAlias = Callable[[Sequence[Trial]], Iterator[tuple[Trial, Outcome]
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "MINICNN_THREADS"), "1")
 
 
-def choose(jobs: int, dask: str | None) -> Executor:
-    """Return the executor for `jobs` processes, or for the Dask scheduler at an address."""
+@contextlib.contextmanager
+def chosen(jobs: int, dask: str | None) -> Iterator[Executor]:
+    """Give the executor for `jobs` processes, or for the Dask scheduler at an address; its processes end with it."""
     if dask is not None:
-        return partial(on_cluster, address=dask)
-    return serial if jobs == 1 else partial(processes, jobs=jobs)
+        yield partial(on_cluster, address=dask)
+    elif jobs == 1:
+        yield serial
+    else:
+        with contextlib.closing(Processes(jobs)) as processes:
+            yield processes
 
 
 def serial(trials: Sequence[Trial]) -> Iterator[tuple[Trial, Outcome]]:
@@ -39,50 +44,70 @@ def serial(trials: Sequence[Trial]) -> Iterator[tuple[Trial, Outcome]]:
         yield trial, run_trial(trial)
 
 
-def processes(trials: Sequence[Trial], *, jobs: int) -> Iterator[tuple[Trial, Outcome]]:
-    """Run `jobs` trials at a time, each in a process.
+class Processes:
+    """Runs `jobs` trials at a time, each in a process; the processes are kept for the next trials.
 
     If a process dies, nobody can tell which of the trials under way has killed it: each of them is tried once more,
     alone, and one that dies again has failed.
     """
-    waiting = list(trials)
-    while waiting:
-        under_way: list[Trial] = []
-        yield from _pool(waiting, jobs, under_way)
-        for suspect in under_way:
-            again: list[Trial] = []
-            yield from _pool([suspect], 1, again)
-            yield from ((trial, Outcome(trial.id, error=DIED)) for trial in again)
 
+    def __init__(self, jobs: int) -> None:
+        self.jobs = jobs
+        self._pool: Any = None
+        self._size = 0
 
-def _pool(waiting: list[Trial], jobs: int, under_way: list[Trial]) -> Iterator[tuple[Trial, Outcome]]:
-    """Run trials, which are removed from `waiting` when they start, until none waits or a process dies.
+    def __call__(self, trials: Sequence[Trial]) -> Iterator[tuple[Trial, Outcome]]:
+        """Yield each trial with its outcome."""
+        waiting = list(trials)
+        while waiting:
+            under_way: list[Trial] = []
+            yield from self._run(waiting, under_way)
+            for suspect in under_way:
+                again: list[Trial] = []
+                yield from self._run([suspect], again)
+                yield from ((trial, Outcome(trial.id, error=DIED)) for trial in again)
 
-    `under_way` are the trials that have started and have no outcome.
-    """
-    loky = need("joblib.externals.loky")
-    jobs = min(jobs, len(waiting))
-    pool = loky.ProcessPoolExecutor(max_workers=jobs, initializer=_begin, initargs=(os.getpid(),), env=ONE_THREAD)
-    futures: dict[Future[Outcome], Trial] = {}
-    try:
-        while waiting or futures:
-            while waiting and len(futures) <= jobs:  # one more than there are processes, so that none has to wait
-                under_way.append(waiting.pop(0))
-                with _ctrl_c_later():
-                    futures[pool.submit(run_trial, under_way[-1])] = under_way[-1]
-            done, _ = wait(futures, return_when=FIRST_COMPLETED)
-            for future in done:
-                outcome, trial = _outcome(future, futures[future], loky), futures.pop(future)
-                under_way.remove(trial)
-                yield trial, outcome
-        pool.shutdown(wait=True)
-    except loky.process_executor.BrokenProcessPool:
-        return
-    finally:
-        # after an interruption: nobody waits for the trials under way. Killing workers that have ended by themselves
-        # would leave semaphores of theirs to the resource tracker, which complains of them
-        if futures:
-            pool.shutdown(wait=True, kill_workers=True)
+    def close(self, *, kill: bool = False) -> None:
+        """End the processes, after their trials or at once."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait=True, kill_workers=kill)
+
+    def _open(self, trials: int) -> Any:
+        if self._pool is not None and self._size < min(self.jobs, trials):
+            self.close()
+        if self._pool is None:
+            self._size = min(self.jobs, trials)
+            make = need("joblib.externals.loky").ProcessPoolExecutor
+            self._pool = make(max_workers=self._size, initializer=_begin, initargs=(os.getpid(),), env=ONE_THREAD)
+        return self._pool
+
+    def _run(self, waiting: list[Trial], under_way: list[Trial]) -> Iterator[tuple[Trial, Outcome]]:
+        """Run trials, which are removed from `waiting` when they start, until none waits or a process dies.
+
+        `under_way` are the trials that have started and have no outcome.
+        """
+        loky = need("joblib.externals.loky")
+        futures: dict[Future[Outcome], Trial] = {}
+        try:
+            pool = self._open(len(waiting))
+            while waiting or futures:
+                while waiting and len(futures) <= self._size:  # one more than processes, so that none has to wait
+                    under_way.append(waiting.pop(0))
+                    with _ctrl_c_later():
+                        futures[pool.submit(run_trial, under_way[-1])] = under_way[-1]
+                done, _ = wait(futures, return_when=FIRST_COMPLETED)
+                for future in done:
+                    outcome, trial = _outcome(future, futures[future], loky), futures.pop(future)
+                    under_way.remove(trial)
+                    yield trial, outcome
+        except loky.process_executor.BrokenProcessPool:
+            self.close(kill=True)
+        finally:
+            # Killing workers that have ended by themselves would leave semaphores of theirs to the resource tracker,
+            # which complains of them.
+            if futures:
+                self.close(kill=True)
 
 
 def _outcome(future: Future[Outcome], trial: Trial, loky: Any) -> Outcome:

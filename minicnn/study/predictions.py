@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import weakref
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -28,25 +30,36 @@ class _Last:
     logits: np.ndarray | None = None
 
 
-_LAST = _Last()
+_REMEMBERED: ContextVar[_Last | None] = ContextVar("_REMEMBERED", default=None)
+
+
+@contextlib.contextmanager
+def remembered() -> Iterator[None]:
+    """Let the measures that are called inside share the logits of a net; each thread has its own."""
+    token = _REMEMBERED.set(_Last())
+    try:
+        yield
+    finally:
+        _REMEMBERED.reset(token)
 
 
 def logits(net: Layer, params: Params, dataset: Dataset) -> np.ndarray:
-    """Return the logits of the test images, (N, classes): those of the last call if nothing has changed since.
+    """Return the logits of the test images, (N, classes).
 
-    Raises what `train.evaluate` raises for a net and a test split that do not fit.
+    Inside `remembered` those of the last call, if nothing has changed since. Raises what `train.evaluate` raises for a
+    net and a test split that do not fit.
     """
-    images = dataset.test.images
+    last, images = _REMEMBERED.get() or _Last(), dataset.test.images
     # Parameters and images are compared by their bytes, not by their identity: they may have been changed in place.
     # The images are not kept alive by this.
     key = (net, _digest(params), zlib.crc32(np.ascontiguousarray(images).data))
-    if _LAST.logits is None or _LAST.images() is not images or _LAST.key != key:
+    if last.logits is None or last.images() is not images or last.key != key:
         check_split("measure", net, dataset.test)
         found = train.predict(net, params, images)
         found.setflags(write=False)
-        _LAST.key, _LAST.images, _LAST.logits = key, weakref.ref(images), found
+        last.key, last.images, last.logits = key, weakref.ref(images), found
         return found
-    return _LAST.logits
+    return last.logits
 
 
 def _digest(params: Params) -> bytes:

@@ -5,6 +5,10 @@
 `KFold`      repeated stratified k-fold: the correlated t-test's correction
 
 The object knows its own factor f in: standard error of the mean = standard deviation * sqrt(f(n)).
+
+Each also says which images learning rates are chosen on; none of them is in the test part of any replicate. With
+`Seeds` they are the training and validation images, with `Resplits` and `KFold` a share `tuning` of all images, which
+is set apart before the others are split and is the same for all replicates.
 """
 
 from __future__ import annotations
@@ -24,6 +28,11 @@ from minicnn.records import register
 from minicnn.validation import integer, number, shown
 
 Source: TypeAlias = str | Dataset | Callable[[int], Dataset]
+
+TUNING_VALID = 0.25
+"""The share of the images set apart for tuning on which a learning rate is judged; it is trained on the others."""
+TUNING_SEED = 10_000
+"""Which images are set apart is drawn once, for all replicates of all studies."""
 
 
 def base(source: Source, seed: int) -> Dataset:
@@ -68,6 +77,16 @@ class Seeds:
         """Return the data of a replicate."""
         return base(source, self.seeds[replicate])
 
+    def tuning_data(self, source: Source, seed: int) -> Dataset:
+        """Return training and validation images for tuning, divided again by `seed`, and no test images."""
+        whole = base(source, seed)
+        images, labels = _joined(whole.train, whole.valid)
+        _, valid, train = stratified(labels, (0, len(whole.valid)), seed, where="Grid")
+        return _parts(whole, images, labels, train, valid, train[:0])
+
+    def check(self, source: Source) -> None:
+        """Raise nothing: there is nothing to split."""
+
     def factor(self, n_train: float, n_test: float) -> Callable[[int], float]:
         """Return the factor of the variance: 1 / n, because the replicates are independent."""
         return lambda n: 1 / n
@@ -82,6 +101,9 @@ class Resplits:
     The training sets overlap, so the replicates are correlated: the variance of the mean has 1/n + n_test / n_train
     instead of 1/n (Nadeau and Bengio, "Inference for the generalization error", Machine Learning 52, 2003).
 
+    `test` and `valid` are shares of the images that are split. `tuning`, a share of all images, is set apart before:
+    `Study(tune=...)` chooses learning rates on those images, and no replicate has any of them.
+
     >>> round(Resplits(10).factor(1258, 359)(10), 4)
     0.3854
     """
@@ -90,12 +112,19 @@ class Resplits:
     test: float = 0.2
     valid: float = 0.1
     first: int = 0
+    tuning: float = 0.0
 
     def __post_init__(self) -> None:
         integer("Resplits", "n", self.n)
         integer("Resplits", "first", self.first, least=0)
         number("Resplits", "test", self.test, above=0, below=1)
         number("Resplits", "valid", self.valid, least=0, below=1)
+        number("Resplits", "tuning", self.tuning, least=0, below=1)
+        if self.test + self.valid >= 1:
+            raise ValueError(
+                f"Resplits: test and valid must leave images for training, got test={self.test} and "
+                f"valid={self.valid}, which are all. Use smaller fractions."
+            )
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -104,15 +133,30 @@ class Resplits:
 
     def identity(self, replicate: int) -> dict[str, Any]:
         """Return what the data of a replicate depend on beside its seed."""
-        return {"kind": "Resplits", "test": self.test, "valid": self.valid}
+        return {"kind": "Resplits", "test": self.test, "valid": self.valid, "tuning": self.tuning}
 
     def dataset(self, source: Source, replicate: int) -> Dataset:
-        """Return the data of a replicate: all images of the source, split by the replicate's seed."""
-        seed, whole = self.seeds[replicate], base(source, 0)
+        """Return the data of a replicate: all images of the source but those for tuning, split by its seed."""
+        whole = base(source, 0)
         images, labels = pooled(whole)
-        sizes = round(self.test * len(labels)), round(self.valid * len(labels))
-        test, valid, train = stratified(labels, sizes, seed)
-        return _parts(whole, images, labels, train, valid, test)
+        return _parts(whole, images, labels, *self._split(labels, replicate))
+
+    def _split(self, labels: np.ndarray, replicate: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the indices of training, validation and test images."""
+        _, rest = _set_apart("Resplits", labels, self.tuning)
+        sizes = [_size("Resplits", part, getattr(self, part), len(rest)) for part in ("test", "valid")]
+        test, valid, train = stratified(labels[rest], (sizes[0], sizes[1]), self.seeds[replicate], where="Resplits")
+        return rest[train], rest[valid], rest[test]
+
+    def tuning_data(self, source: Source, seed: int) -> Dataset:
+        """Return training and validation images for tuning, divided by `seed`, and no test images."""
+        return _tuning_data("Resplits", source, self.tuning, seed)
+
+    def check(self, source: Source) -> None:
+        """Raise ValueError if the images cannot be split so in each replicate."""
+        _, labels = pooled(base(source, 0))
+        for replicate in range(self.n):
+            self._split(labels, replicate)
 
     def factor(self, n_train: float, n_test: float) -> Callable[[int], float]:
         """Return the factor of the variance."""
@@ -125,7 +169,8 @@ class Resplits:
 class KFold:
     """Stratified k-fold cross-validation, `repeats` times: k * repeats replicates.
 
-    The variance of the mean has 1/n + 1/(k - 1) instead of 1/n, as in the correlated t-test of `baycomp`.
+    The variance of the mean has 1/n + 1/(k - 1) instead of 1/n, as in the correlated t-test of `baycomp`. `tuning` is
+    set apart before, as in `Resplits`; `valid` is a share of the images that are split.
 
     >>> len(KFold(10, 3).seeds), round(KFold(10, 3).factor(0, 0)(30), 4)
     (30, 0.1444)
@@ -135,12 +180,19 @@ class KFold:
     repeats: int = 1
     valid: float = 0.1
     first: int = 0
+    tuning: float = 0.0
 
     def __post_init__(self) -> None:
         integer("KFold", "k", self.k, least=2)
         integer("KFold", "repeats", self.repeats)
         integer("KFold", "first", self.first, least=0)
         number("KFold", "valid", self.valid, least=0, below=1)
+        number("KFold", "tuning", self.tuning, least=0, below=1)
+        if self.valid >= (most := 1 - 1 / self.k):
+            raise ValueError(
+                f"KFold: valid must be below 1 - 1/k = {most:.3g}, the share that is not in the test fold, got "
+                f"{self.valid}. Use a smaller fraction."
+            )
 
     @property
     def n(self) -> int:
@@ -155,20 +207,42 @@ class KFold:
     def identity(self, replicate: int) -> dict[str, Any]:
         """Return what the data of a replicate depend on beside its seed."""
         repeat, fold = divmod(replicate, self.k)
-        return {"kind": "KFold", "k": self.k, "valid": self.valid, "shuffle": self.first + repeat, "fold": fold}
+        shares = {"valid": self.valid, "tuning": self.tuning}
+        return {"kind": "KFold", "k": self.k, **shares, "shuffle": self.first + repeat, "fold": fold}
 
     def dataset(self, source: Source, replicate: int) -> Dataset:
         """Return the data of a replicate: fold `replicate` % k of repetition `replicate` // k."""
+        whole = base(source, 0)
+        images, labels = pooled(whole)
+        return _parts(whole, images, labels, *self._split(labels, replicate))
+
+    def _split(self, labels: np.ndarray, replicate: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the indices of training, validation and test images."""
         from sklearn.model_selection import StratifiedKFold
 
         repeat, fold = divmod(replicate, self.k)
-        whole = base(source, 0)
-        images, labels = pooled(whole)
+        _, kept = _set_apart("KFold", labels, self.tuning)
+        smallest = np.unique(labels[kept], return_counts=True)[1].min(initial=len(kept))
+        if smallest < self.k:
+            raise ValueError(
+                f"KFold: k must be at most {smallest}, the number of images of the smallest class, got {self.k}. "
+                "Use fewer folds."
+            )
         folds = StratifiedKFold(self.k, shuffle=True, random_state=self.first + repeat)
-        rest, test = list(folds.split(np.zeros(len(labels)), labels))[fold]
-        size = round(self.valid * len(labels))
-        _, valid, train = stratified(labels[rest], (0, size), self.seeds[replicate])
-        return _parts(whole, images, labels, rest[train], rest[valid], test)
+        rest, test = list(folds.split(np.zeros(len(kept)), labels[kept]))[fold]
+        size = _size("KFold", "valid", self.valid, len(kept))
+        _, valid, train = stratified(labels[kept[rest]], (0, size), self.seeds[replicate], where="KFold")
+        return kept[rest[train]], kept[rest[valid]], kept[test]
+
+    def tuning_data(self, source: Source, seed: int) -> Dataset:
+        """Return training and validation images for tuning, divided by `seed`, and no test images."""
+        return _tuning_data("KFold", source, self.tuning, seed)
+
+    def check(self, source: Source) -> None:
+        """Raise ValueError if the images cannot be split so in each replicate."""
+        _, labels = pooled(base(source, 0))
+        for replicate in range(self.n):
+            self._split(labels, replicate)
 
     def factor(self, n_train: float, n_test: float) -> Callable[[int], float]:
         """Return the factor of the variance."""
@@ -180,8 +254,41 @@ Replicates: TypeAlias = Seeds | Resplits | KFold
 
 def pooled(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Return the images and labels of all parts of a data set."""
-    parts = (dataset.train, dataset.valid, dataset.test)
+    return _joined(dataset.train, dataset.valid, dataset.test)
+
+
+def _joined(*parts: Split) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([p.images for p in parts]), np.concatenate([p.labels for p in parts])
+
+
+def _size(where: str, part: str, share: float, count: int) -> int:
+    """Return how many of `count` images a share is; one that is above 0 must not be rounded to none."""
+    size = round(share * count)
+    if share and not size:
+        raise ValueError(
+            f"{where}: {part} must be a share of at least one image, got {share:g} of {count}. Use a larger one."
+        )
+    return size
+
+
+def _set_apart(where: str, labels: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the indices of the images for tuning, and of all others in the order that they had."""
+    size = _size(where, "tuning", share, len(labels))
+    tuning, _, rest = stratified(labels, (size, 0), TUNING_SEED, where=where)
+    return np.sort(tuning), np.sort(rest)
+
+
+def _tuning_data(where: str, source: Source, share: float, seed: int) -> Dataset:
+    whole = base(source, 0)
+    images, labels = pooled(whole)
+    at, _ = _set_apart(where, labels, share)
+    if not len(at):
+        raise ValueError(
+            f"Study: replicates must set images apart for tune, got {where} with tuning=0. Images that choose a "
+            f"learning rate must not be test images: use study.{where}(..., tuning=0.25)."
+        )
+    _, valid, train = stratified(labels[at], (0, round(TUNING_VALID * len(at))), seed, where="Grid")
+    return _parts(whole, images, labels, at[train], at[valid], at[:0])
 
 
 def _parts(
@@ -195,3 +302,15 @@ def _parts(
 def of_replicate(source: Source, replicates: Replicates, replicate: int) -> Dataset:
     """Return the data of a replicate; the last two are kept, because all arms of a replicate follow each other."""
     return replicates.dataset(source, replicate)
+
+
+@lru_cache(maxsize=2)
+def of_tuning(source: Source, replicates: Replicates, seed: int) -> Dataset:
+    """Return the data that a learning rate is tried on; the last two are kept, because rates follow each other."""
+    return replicates.tuning_data(source, seed)
+
+
+def forget() -> None:
+    """Forget what `of_replicate` and `of_tuning` have kept: a function of the seed may return other images."""
+    of_replicate.cache_clear()
+    of_tuning.cache_clear()

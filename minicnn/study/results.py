@@ -17,9 +17,10 @@ from minicnn.files import atomic_write
 from minicnn.hints import explained, near
 from minicnn.notebook import html_table
 from minicnn.optional import need
+from minicnn.study.recorded import numbers_by_trial, with_errors
 from minicnn.study.replicates import Replicates, Seeds
 from minicnn.study.statistics import Comparison, ImagesInterval, all_pairs, compare, new_images
-from minicnn.study.store import Recorded, reading
+from minicnn.study.store import Recorded, Store, reading
 from minicnn.study.tables import csv_text
 from minicnn.validation import one_of, shown
 
@@ -40,6 +41,8 @@ class Results:
         The trials of the study proper that have been run, in the order of replicates and arms.
     missing : int
         How many have not been run.
+    unmeasured : int
+        How many have been trained, but not yet with all measures of the study.
     """
 
     path: Path
@@ -49,6 +52,7 @@ class Results:
     tuning: tuple[Recorded, ...]
     numbers: Mapping[str, Mapping[tuple[str, str, str], float]]
     histories: Mapping[str, Sequence[Mapping[str, float]]]
+    unmeasured: int = 0
 
     @property
     def name(self) -> str:
@@ -72,8 +76,8 @@ class Results:
 
     @property
     def complete(self) -> bool:
-        """Whether every trial has been run and none has failed."""
-        return not self.missing and not self.failed
+        """Whether every trial has been trained and measured and none has failed."""
+        return not self.missing and not self.unmeasured and not self.failed
 
     @functools.cached_property
     def replicates(self) -> Replicates:
@@ -147,11 +151,14 @@ class Results:
         """Return one value per test image for each replicate of an arm; "predictions" are the predicted classes."""
         key = measure if measure == "predictions" else f"{measure}|{condition}"
         self._known(arm)
-        found = {t.replicate: self.arrays(t.id)["per_image"] for t in self.trials if (t.arm, t.status) == (arm, "done")}
-        if any(key not in arrays for arrays in found.values()):
-            known = sorted(set().union(*found.values()))
+        done = [trial for trial in self.trials if (trial.arm, trial.status) == (arm, "done")]
+        with reading(self.path) as store:
+            some = {trial.replicate: self._arrays(store, trial.id, measure)["per_image"] for trial in done}
+            found = {replicate: arrays[key] for replicate, arrays in some.items() if key in arrays}
+            known = sorted(self._arrays(store, done[0].id)["per_image"]) if done and not found else []
+        if known:
             raise ValueError(f"Results.per_image: measure must have values per image, {known}, got {key!r}.")
-        return {replicate: arrays[key] for replicate, arrays in found.items()}
+        return found
 
     def params(self, arm: str, replicate: int = 0) -> Any:
         """Return the parameters of a trained net."""
@@ -215,7 +222,18 @@ class Results:
     def arrays(self, trial: str) -> dict[str, Any]:
         """Return the parameters and the values per image of a trial."""
         with reading(self.path) as store:
-            return store.arrays(trial)
+            return self._arrays(store, trial)
+
+    def _arrays(self, store: Store, trial: str, measure: str | None = None) -> dict[str, Any]:
+        """Return the arrays of a trial under the names of its measures: of all, or of one."""
+        ids = {name: i for name, i in self.description["measure_ids"].items() if measure in (None, name)}
+        found = store.arrays(trial, set(ids.values()))
+        per_image = {key: array for key, array in found["per_image"].items() if "|" not in key}
+        for name, identity in ids.items():
+            for key, array in found["per_image"].items():
+                if key.startswith(f"{identity}|"):
+                    per_image[f"{name}|{key.partition('|')[2]}"] = array
+        return {**found, "per_image": per_image}
 
     def sample(self) -> dict[str, Any]:
         """Return the first test images of the first replicate, {"images": ..., "labels": ...}."""
@@ -258,7 +276,8 @@ class Results:
         done = sum(trial.status == "done" for trial in self.trials)
         total = len(self.trials) + self.missing
         failed = f", {len(self.failed)} failed" if self.failed else ""
-        return f"Results({self.name!r}: {len(self.arms)} arms, {done} of {total} trials done{failed})"
+        left = f", {self.unmeasured} to be measured" if self.unmeasured else ""
+        return f"Results({self.name!r}: {len(self.arms)} arms, {done} of {total} trials done{failed}{left})"
 
     def _repr_html_(self) -> str:
         """Return the table that a notebook shows: each arm with its accuracy and its verdict."""
@@ -279,19 +298,21 @@ def open_results(path: str | Path) -> Results:
     Raises ValueError for a folder without a ledger, or with a damaged one.
     """
     with reading(path) as store:
-        description, recorded = store.description(), store.trials()
+        description, recorded, measured = store.description(), store.trials(), store.measured()
         if not description:
             raise ValueError(
                 f"open_results: path must be the folder of a study that has begun, got {shown(str(path))}."
             )
-        numbers: dict[str, dict[tuple[str, str, str], float]] = {}
-        for trial, split, measure, condition, value in store.values():
-            # SQLite has no NaN: it becomes NULL
-            numbers.setdefault(trial, {})[split, measure, condition] = float("nan") if value is None else value
-        histories = store.curves()
+        values, histories = store.values(), store.curves()
+    ids = description["measure_ids"]
     trials, tuning = (
         tuple(replace(recorded[place["id"]], **place) for place in description[part] if place["id"] in recorded)
         for part in ("trials", "tuning")
     )
+    rows = {trial.id: [measured.get((trial.id, identity)) for identity in ids.values()] for trial in trials}
+    unmeasured = sum(trial.status == "done" and None in rows[trial.id] for trial in trials)
+    trials = tuple(with_errors(trial, rows[trial.id]) for trial in trials)
     missing = len(description["trials"]) - len(trials)
-    return Results(Path(path), description, trials, missing, tuning, numbers, histories)
+    return Results(
+        Path(path), description, trials, missing, tuning, numbers_by_trial(values, ids), histories, unmeasured
+    )

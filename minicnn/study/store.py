@@ -1,8 +1,9 @@
-"""The ledger: one SQLite file per study, written by one process, with a file of arrays per trial beside it.
+"""The ledger of a study: one SQLite file, written by one process alone, and files of arrays beside it.
 
-A trial is recorded in one transaction, after its arrays have been moved to their final name. So a process that is
-killed at any moment leaves complete trials and at most one file of arrays that no row refers to; the trial's next run
-replaces it.
+`trials/TRIAL.npz` has the parameters and predictions of a trial, `trials/TRIAL.MEASURE.npz` what a measure gives for
+each image. A trial is recorded in one transaction, after its arrays have been moved to their final names. So a process
+that is killed at any moment leaves complete trials and at most a few files of arrays that no row refers to; the trial's
+next run replaces them. A row has the size and the checksum of its file, so that a damaged one is noticed.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,32 +21,23 @@ from typing import Any
 from minicnn import train
 from minicnn.data import Split
 from minicnn.files import only_writer, writable_folder
+from minicnn.study.sql import MEASURED, TABLES, TRAINED, TRIALS
 from minicnn.study.trial import Outcome, Trial
 
 FILE = "study.sqlite"
-FORMAT = 1
+FORMAT = 2
 SAMPLE = "test_images.npz"
 MOST_IMAGES = 1000
-TABLES = """
-CREATE TABLE IF NOT EXISTS description (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS trial (
-    id TEXT PRIMARY KEY, role TEXT NOT NULL, arm TEXT NOT NULL, replicate INTEGER NOT NULL, seed INTEGER NOT NULL,
-    rate REAL, status TEXT NOT NULL, error TEXT NOT NULL, attempts INTEGER NOT NULL, ended TEXT NOT NULL,
-    seconds REAL NOT NULL, cpu_seconds REAL NOT NULL
-);
-CREATE TABLE IF NOT EXISTS value (
-    trial TEXT NOT NULL, split TEXT NOT NULL, measure TEXT NOT NULL, condition TEXT NOT NULL, value REAL,
-    PRIMARY KEY (trial, split, measure, condition)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS curve (
-    trial TEXT NOT NULL, epoch INTEGER NOT NULL, row TEXT NOT NULL, PRIMARY KEY (trial, epoch)
-) WITHOUT ROWID;
-"""
+PREDICTIONS = "predictions"
+KEPT = ("status", "size", "checksum", "ended")
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """A trial as the ledger has it; `status` is "done" or "failed", `error` the traceback of a failed one."""
+    """A trial as the ledger has it; `status` is "done" or "failed", `error` the traceback of a failed one.
+
+    `attempts` counts the attempts to train it, or those of a measure if they were more.
+    """
 
     id: str
     role: str
@@ -58,6 +51,22 @@ class Recorded:
     ended: str
     seconds: float
     cpu_seconds: float
+    size: int = 0
+    checksum: int = 0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A measure of a trial as the ledger has it, by the measure's id; `size` is 0 if it has no values per image."""
+
+    trial: str
+    measure: str
+    status: str
+    error: str
+    attempts: int
+    ended: str
+    size: int
+    checksum: int
 
 
 class Store:
@@ -80,30 +89,46 @@ class Store:
             return {key: json.loads(value) for key, value in rows}
 
     def record(self, trial: Trial, outcome: Outcome) -> None:
-        """Add the outcome of a trial, or replace a failed one."""
-        status = "failed" if outcome.error else "done"
-        if status == "done":
-            arrays = {"params": outcome.params, "per_image": outcome.per_image}
-            train.save(self.arrays_path(trial.id), arrays)
+        """Add the outcome of a trial, or of measuring it, or replace an earlier one."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
+        trained = trial.params is None
+        row = (*self._keep_params(trial, outcome), now) if trained else ()
+        # of a trial that could not be trained no measure has been tried
+        names = () if trained and outcome.error else tuple(trial.measures)
+        measured = [(*self._keep_per_image(trial, name, outcome), now) for name in names]
+        ids = trial.measure_ids
+        values = [(trial.id, s, ids.get(m, m) if s == "test" else m, c, v) for s, m, c, v in outcome.values]
         with _named(self.folder), self._connection as c:
-            (attempts,) = c.execute(
-                "SELECT coalesce(max(attempts), 0) + 1 FROM trial WHERE id = ?", (trial.id,)
-            ).fetchone()
-            c.execute(
-                "INSERT OR REPLACE INTO trial VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    *(trial.id, trial.role, trial.arm, trial.replicate, trial.seed, trial.rate),
-                    *(status, outcome.error, attempts, now, outcome.seconds, outcome.cpu_seconds),
-                ),
-            )
-            c.executemany(
-                "INSERT OR REPLACE INTO value VALUES (?, ?, ?, ?, ?)", [(trial.id, *row) for row in outcome.values]
-            )
+            if trained:
+                c.execute(TRAINED, {**vars(trial), **vars(outcome), **dict(zip(KEPT, row, strict=True))})
+            for name, kept in zip(names, measured, strict=True):
+                error = outcome.error or outcome.errors.get(name, "")
+                found = {"trial": trial.id, "measure": ids[name], "error": error}
+                c.execute(MEASURED, {**found, **dict(zip(KEPT, kept, strict=True))})
+            c.executemany("INSERT OR REPLACE INTO value VALUES (?, ?, ?, ?, ?)", values)
             c.executemany(
                 "INSERT OR REPLACE INTO curve VALUES (?, ?, ?)",
                 [(trial.id, int(row["epoch"]), json.dumps(row)) for row in outcome.curve],
             )
+
+    def _keep_params(self, trial: Trial, outcome: Outcome) -> tuple[str, int, int]:
+        if outcome.error:
+            return ("failed", 0, 0)
+        predictions = {key: array for key, array in outcome.per_image.items() if key == PREDICTIONS}
+        return self._keep(self.arrays_path(trial.id), {"params": outcome.params, "per_image": predictions})
+
+    def _keep_per_image(self, trial: Trial, name: str, outcome: Outcome) -> tuple[str, int, int]:
+        if outcome.error or name in outcome.errors:
+            return ("failed", 0, 0)
+        found = {key: array for key, array in outcome.per_image.items() if key.rpartition("|")[0] == name}
+        if not found:
+            return ("done", 0, 0)
+        arrays = {key.removeprefix(f"{name}|"): array for key, array in found.items()}
+        return self._keep(self.arrays_path(trial.id, trial.measure_ids[name]), {"conditions": list(arrays.items())})
+
+    def _keep(self, path: Path, tree: Any) -> tuple[str, int, int]:
+        content = train.save(path, tree).read_bytes()
+        return ("done", len(content), zlib.crc32(content))
 
     def keep_sample(self, test: Split) -> None:
         """Keep the first test images of the first replicate for the pictures of a report."""
@@ -120,11 +145,32 @@ class Store:
     def trials(self) -> dict[str, Recorded]:
         """Return all recorded trials by id."""
         with _named(self.folder):
-            rows = self._connection.execute("SELECT * FROM trial").fetchall()
+            rows = self._connection.execute(TRIALS).fetchall()
         return {row[0]: Recorded(*row) for row in rows}
 
+    def measured(self) -> dict[tuple[str, str], Measured]:
+        """Return which measures of which trials have been tried, by the ids of both."""
+        with _named(self.folder):
+            rows = self._connection.execute("SELECT * FROM measured").fetchall()
+        return {(row[0], row[1]): Measured(*row) for row in rows}
+
+    def is_intact(self, row: Recorded | Measured) -> bool:
+        """Tell whether the file of arrays of a trial or a measure is there as it was written."""
+        path = self._path_of(row)
+        try:
+            content = path.read_bytes() if row.size else b""
+        except OSError:
+            return False
+        return (len(content), zlib.crc32(content)) == (row.size, row.checksum)
+
+    def _path_of(self, row: Recorded | Measured) -> Path:
+        return self.arrays_path(row.id) if isinstance(row, Recorded) else self.arrays_path(row.trial, row.measure)
+
     def values(self) -> list[tuple[str, str, str, str, float]]:
-        """Return (trial, split, measure, condition, value) for all trials."""
+        """Return (trial, split, measure, condition, value) for all trials.
+
+        Measures on test images go by their ids, those of training and validation by their names.
+        """
         with _named(self.folder):
             return self._connection.execute("SELECT trial, split, measure, condition, value FROM value").fetchall()
 
@@ -137,14 +183,36 @@ class Store:
             found.setdefault(trial, []).append(json.loads(row))
         return found
 
-    def arrays(self, trial: str) -> dict[str, Any]:
-        """Return {"params": ..., "per_image": {"measure|condition": array}} of a trial that is done."""
-        found: dict[str, Any] = train.load(self.arrays_path(trial))
+    def arrays(self, trial: str, measures: Collection[str] | None = None) -> dict[str, Any]:
+        """Return {"params": ..., "per_image": {"predictions": ..., "MEASURE|condition": array}} of a trial.
+
+        With `measures`, ids, only those are read.
+        """
+        found: dict[str, Any] = self._loaded(self.arrays_path(trial))
+        with _named(self.folder):
+            ids = self._connection.execute("SELECT measure FROM measured WHERE trial = ? AND size > 0", (trial,))
+            kept = [measure for (measure,) in ids if measures is None or measure in measures]
+        for measure in kept:
+            conditions = self._loaded(self.arrays_path(trial, measure))["conditions"]
+            found["per_image"] |= {f"{measure}|{condition}": array for condition, array in conditions}
         return found
 
-    def arrays_path(self, trial: str) -> Path:
-        """Return the file with the arrays of a trial."""
-        return self.folder / "trials" / f"{trial}.npz"
+    def params(self, trial: str) -> Any:
+        """Return the parameters of a trial."""
+        return self._loaded(self.arrays_path(trial))["params"]
+
+    def _loaded(self, path: Path) -> Any:
+        try:
+            return train.load(path)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"study: {path} must be there, which has arrays of a trial, got no such file. Run the study again in "
+                "this folder: it makes what is missing."
+            ) from error
+
+    def arrays_path(self, trial: str, measure: str = "") -> Path:
+        """Return the file with the arrays of a trial, or with what a measure gave for each image."""
+        return self.folder / "trials" / (f"{trial}.{measure}.npz" if measure else f"{trial}.npz")
 
 
 @contextlib.contextmanager
@@ -186,6 +254,18 @@ def reading(path: str | Path) -> Iterator[Store]:
                 f"open_results: path must be the folder of a study that has begun, got {folder}, whose ledger is empty."
             )
         yield Store(folder, connection)
+
+
+def has_begun(path: str | Path) -> bool:
+    """Tell whether there is a ledger in a folder, and not the empty file of a process that ended before it could write.
+
+    Raises ValueError for a damaged one.
+    """
+    folder = Path(path)
+    if not (folder / FILE).is_file():
+        return False
+    with _connected(folder, readonly=True) as connection, _named(folder):
+        return _check_format(folder, connection)
 
 
 @contextlib.contextmanager

@@ -1,5 +1,7 @@
 """One trial: a pure function of an arm, a recipe, a seed and data; its results are plain values.
 
+Measures are functions of the trained parameters. So a trial that has been trained can be measured later.
+
 A trial runs on one core, so that its bits do not depend on where it runs or on what runs beside it.
 """
 
@@ -17,7 +19,8 @@ from minicnn import kernels, train
 from minicnn.data import Dataset
 from minicnn.layers import Layer
 from minicnn.study.measures import Measure
-from minicnn.study.replicates import Replicates, Source, base, of_replicate
+from minicnn.study.predictions import logits, remembered
+from minicnn.study.replicates import Replicates, Source, of_replicate, of_tuning
 from minicnn.study.spec import Recipe
 from minicnn.validation import shown
 
@@ -26,8 +29,9 @@ from minicnn.validation import shown
 class Trial:
     """What to train, and under which name to record it.
 
-    `role` is "test", or "tune" for a trial on validation images, which never opens the test part; `rate` is its
-    learning rate.
+    `role` is "test", or "tune" for a trial on validation images, which has no test part; `rate` is its learning rate.
+    `measures` are those to be taken, and `measure_ids` their ids, by name. With `params` the net is not trained but
+    measured with them.
     """
 
     id: str
@@ -38,14 +42,16 @@ class Trial:
     net: Layer
     recipe: Recipe
     measures: Mapping[str, Measure]
+    measure_ids: Mapping[str, str]
     source: Source
     replicates: Replicates
     rate: float | None = None
+    params: Any = None
 
     def dataset(self) -> Dataset:
-        """Return the images: those of the replicate, or, for tuning, a split by the trial's own seed."""
+        """Return the images: those of the replicate, or, for tuning, images of its own, split by the seed."""
         if self.role == "tune":
-            return base(self.source, self.seed)
+            return of_tuning(self.source, self.replicates, self.seed)
         return of_replicate(self.source, self.replicates, self.replicate)
 
 
@@ -58,7 +64,9 @@ class Outcome:
     id : str
         The trial's.
     error : str
-        A traceback if the trial failed, else "".
+        A traceback if the training failed, else "".
+    errors : dict of str
+        The traceback of each measure that failed, by name.
     values : list of tuple
         (split, measure, condition, value) for each number.
     per_image : dict of ndarray
@@ -66,13 +74,14 @@ class Outcome:
     curve : list of dict
         The history of training, one row per epoch, with `cpu_seconds` since the start.
     params : dict
-        The parameters after the last epoch.
+        The parameters after the last epoch; {} if the trial was only measured.
     seconds, cpu_seconds : float
         Of the whole trial.
     """
 
     id: str
     error: str = ""
+    errors: dict[str, str] = field(default_factory=dict)
     values: list[tuple[str, str, str, float]] = field(default_factory=list)
     per_image: dict[str, np.ndarray] = field(default_factory=dict)
     curve: list[dict[str, float]] = field(default_factory=list)
@@ -82,18 +91,20 @@ class Outcome:
 
 
 def run_trial(trial: Trial) -> Outcome:
-    """Train and measure; an exception becomes the error of the outcome. KeyboardInterrupt passes through."""
+    """Train and measure; an exception becomes an error of the outcome. KeyboardInterrupt passes through."""
     wall, cpu = time.perf_counter(), time.process_time()
     try:
-        with kernels.one_thread():
-            found = _run(trial, cpu)
-    except (Exception, SystemExit):  # any error of a net, a measure or a data function costs this trial alone
+        with kernels.one_thread(), remembered():
+            parts = trial.dataset()
+            found = _trained(trial, parts, cpu) if trial.params is None else {}
+            _measure(trial, parts, found)
+    except (Exception, SystemExit):  # any error of a net or a data function costs this trial alone
         found = {"error": traceback.format_exc()}
     return Outcome(trial.id, seconds=time.perf_counter() - wall, cpu_seconds=time.process_time() - cpu, **found)
 
 
-def _run(trial: Trial, began: float) -> dict[str, Any]:
-    parts, cpu = trial.dataset(), []
+def _trained(trial: Trial, parts: Dataset, began: float) -> dict[str, Any]:
+    cpu: list[float] = []
 
     def note_time(moment: train.Moment) -> None:
         cpu.append(time.process_time() - began)
@@ -116,25 +127,37 @@ def _run(trial: Trial, began: float) -> dict[str, Any]:
     rows = [{**row, "cpu_seconds": seconds} for row, seconds in zip(result.history.rows, cpu, strict=True)]
     found: dict[str, Any] = {"curve": rows, "params": result.params, "values": _last(rows[-1])}
     if trial.role == "test":
-        values, per_image = measured(trial.measures, trial.net, result.params, parts)
-        found["values"] += values
-        found["per_image"] = per_image | {"predictions": _predictions(trial.net, result.params, parts)}
+        found["per_image"] = {"predictions": _predictions(trial.net, result.params, parts)}
     return found
 
 
+def _measure(trial: Trial, parts: Dataset, found: dict[str, Any]) -> None:
+    """Add to `found` what the measures of the trial give; one that fails costs its own values alone."""
+    params = found["params"] if trial.params is None else trial.params
+    for key, empty in (("values", []), ("per_image", {}), ("errors", {})):
+        found.setdefault(key, empty)
+    for name, measure in trial.measures.items():
+        try:
+            values, per_image = measured(name, measure, trial.net, params, parts)
+        except (Exception, SystemExit):
+            found["errors"][name] = traceback.format_exc()
+            continue
+        found["values"] += values
+        found["per_image"] |= per_image
+
+
 def measured(
-    measures: Mapping[str, Measure], net: Layer, params: Any, dataset: Dataset
+    name: str, measure: Measure, net: Layer, params: Any, dataset: Dataset
 ) -> tuple[list[tuple[str, str, str, float]], dict[str, np.ndarray]]:
-    """Return the value of each measure and condition on the test images, and the values per image."""
+    """Return the value of a measure for each condition on the test images, and the values per image."""
     values, per_image = [], {}
-    for name, measure in measures.items():
-        found = measure(net, params, dataset)
-        for condition, value in found.items() if isinstance(found, Mapping) else [("", found)]:
-            array = np.asarray(value)
-            _check_value(name, condition, array, len(dataset.test))
-            if array.ndim:
-                per_image[f"{name}|{condition}"] = array
-            values.append(("test", name, condition, float(array.mean(dtype=np.float64))))
+    found = measure(net, params, dataset)
+    for condition, value in found.items() if isinstance(found, Mapping) else [("", found)]:
+        array = np.asarray(value)
+        _check_value(name, condition, array, len(dataset.test))
+        if array.ndim:
+            per_image[f"{name}|{condition}"] = array
+        values.append(("test", name, condition, float(array.mean(dtype=np.float64))))
     return values, per_image
 
 
@@ -155,7 +178,7 @@ def _last(row: Mapping[str, float]) -> list[tuple[str, str, str, float]]:
 
 
 def _predictions(net: Layer, params: Any, dataset: Dataset) -> np.ndarray:
-    predicted = train.predict(net, params, dataset.test.images).argmax(axis=1)
+    predicted = logits(net, params, dataset).argmax(axis=1)
     smallest = np.min_scalar_type(max(len(dataset.classes) - 1, 0))
     return np.asarray(predicted, smallest)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from minicnn.study import canonical
+from minicnn.study.measures import Measure
+from minicnn.study.replicates import of_tuning
 from minicnn.study.spec import Arm, Recipe, Specification
 from minicnn.study.trial import Trial
 from minicnn.study.tuning import with_rate
@@ -18,22 +20,26 @@ def test_trials(study: Specification, digests: Sequence[str], rates: Mapping[str
     An interrupted study therefore leaves complete pairs.
     """
     arms = {name: rated(study.arm(name), rates.get(name)) for name in study.arms}
+    make = _maker(study, study.measures)
     return [
-        _trial(study, "test", name, arm, replicate, seed, digests[replicate], rates.get(name))
+        make("test", name, arm, replicate, seed, digests[replicate], rates.get(name))
         for replicate, seed in enumerate(study.replicates.seeds)
         for name, arm in arms.items()
     ]
 
 
-def tune_trials(study: Specification, digests: Sequence[str], rates: Mapping[str, Sequence[float]]) -> list[Trial]:
+def tune_trials(study: Specification, rates: Mapping[str, Sequence[float]]) -> list[Trial]:
     """Return the trials that choose the learning rates."""
     grid = study.tune
     if grid is None:
         return []
+    make = _maker(study, {})
+    digests = [canonical.data_digest(of_tuning(study.data, study.replicates, seed)) for seed in grid.seeds]
     return [
-        _trial(study, "tune", name, rated(study.arm(name), rate, grid.epochs), index, seed, digests[0], rate)
+        make("tune", name, arm, index, seed, digests[index], rate)
         for name, tried in rates.items()
         for rate in tried
+        for arm in [rated(study.arm(name), rate, grid.epochs)]
         for index, seed in enumerate(grid.seeds)
     ]
 
@@ -46,29 +52,27 @@ def rated(arm: Arm, rate: float | None, epochs: int | None = None) -> Arm:
     return replace(arm, recipe=replace(recipe, epochs=epochs) if epochs else recipe)
 
 
-def _trial(
-    study: Specification,
-    role: str,
-    name: str,
-    arm: Arm,
-    replicate: int,
-    seed: int,
-    digest: str,
-    rate: float | None,
-) -> Trial:
-    recipe: Recipe = arm.recipe or study.recipe
-    measures = dict(study.measures) if role == "test" else {}
-    identity = canonical.trial_id({
-        "role": role,
-        "net": canonical.canonical(arm.net),
-        "recipe": recipe_text(recipe),
-        "replicate": study.replicates.identity(replicate) if role == "test" else {"kind": "tune"},
-        "seed": seed,
-        "data": digest,
-        "measures": {name: canonical.canonical(measure) for name, measure in measures.items()},
-        "numerics": canonical.numerics(),
-    })  # fmt: skip
-    return Trial(identity, role, name, replicate, seed, arm.net, recipe, measures, study.data, study.replicates, rate)
+def _maker(study: Specification, measures: Mapping[str, Measure]) -> Callable[..., Trial]:
+    """Return a function that makes the trials of a study; what all of them share is described once."""
+    measure_ids = {name: canonical.measure_id(measure) for name, measure in measures.items()}
+    numerics = canonical.numerics()
+    nets = {name: canonical.canonical(study.arm(name).net) for name in study.arms}
+
+    def make(role: str, name: str, arm: Arm, replicate: int, seed: int, digest: str, rate: float | None) -> Trial:
+        recipe: Recipe = arm.recipe or study.recipe
+        identity = canonical.trial_id({
+            "role": role,
+            "net": nets[name],
+            "recipe": recipe_text(recipe),
+            "replicate": study.replicates.identity(replicate) if role == "test" else {"kind": "tune"},
+            "seed": seed,
+            "data": digest,
+            "numerics": numerics,
+        })  # fmt: skip
+        plain = (identity, role, name, replicate, seed, arm.net, recipe)
+        return Trial(*plain, dict(measures), measure_ids, study.data, study.replicates, rate)
+
+    return make
 
 
 def recipe_text(recipe: Recipe) -> dict[str, Any]:

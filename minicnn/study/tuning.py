@@ -22,9 +22,10 @@ CRITERIA = ("valid_loss", "valid_accuracy")
 class Grid:
     """Learning rates to try for each arm; the best one on validation images is frozen before the test.
 
-    Tuning uses the training and validation images of the data set as it is, or as its function returns it for the
-    tuning seeds, and never its test images. `Resplits` and `KFold` divide all images again for each replicate,
-    so images that chose the rates are in test parts, too; with `Seeds` they are not.
+    No image that takes part in tuning is in the test part of any replicate. With `Seeds`, tuning trains and validates
+    on the training and validation images, which each tuning seed divides again. `Resplits` and `KFold` set a share of
+    the images apart for it, which must be given: `Resplits(10, tuning=0.25)`; a quarter of it validates. A net sees
+    fewer images there than in the study, so `epochs` may have to be larger for a comparable number of steps.
 
     Parameters
     ----------
@@ -38,6 +39,7 @@ class Grid:
         The criterion, after the last epoch, averaged over the seeds.
     extend : bool
         While the best rate of an arm is the smallest or the largest one, try the next one beyond, at most `most` times.
+        Where training diverges at all rates, smaller ones are tried.
     most : int
 
     Examples
@@ -89,6 +91,25 @@ class Grid:
                 "Use smaller rates."
             )
         return min(known, key=lambda rate: (known[rate], rate))
+
+    def search(self, found: Mapping[float, Sequence[float]]) -> tuple[list[float], float | None]:
+        """Return the rates to be tried as far as `found` determines them, and the best one when all have been.
+
+        `found` has the criterion for each rate that has been tried with all seeds. Where all are NaN the best is NaN.
+
+        >>> Grid((1e-2, 1e-1)).search({1e-2: [0.7], 1e-1: [0.5]}), Grid((1e-2, 1e-1)).search({})
+        (([0.01, 0.1, 1.0], None), ([0.01, 0.1], None))
+        """
+        tried = list(self.learning_rate)
+        while all(rate in found for rate in tried):
+            known = {rate: found[rate] for rate in tried}
+            diverged = all(math.isnan(math.fsum(values)) for values in known.values())
+            best = math.nan if diverged else self.best(known)
+            more = self.beyond(tried, min(tried) if diverged else best)
+            if more is None:
+                return tried, best
+            tried.append(more)
+        return tried, None
 
     def beyond(self, rates: Sequence[float], best: float) -> float | None:
         """Return the rate to try next where `best` is at an edge of those tried, None where it is not."""
