@@ -57,7 +57,7 @@ def slow(x):
         ("train.load('nowhere.npz')", "refused"),
         ("np.ones(3) + np.ones(2)", "foreign"),
         ("layers.ReLU().init(*range(9))", "refused"),
-        ("minicnn.kernels.name(3)", "foreign"),
+        ("minicnn.kernels.can_fuse(3)", "foreign"),
         ("bad(3)", "other"),
         ("layers.nothing", "other"),
         ("slow(3)", "time"),

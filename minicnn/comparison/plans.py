@@ -89,13 +89,13 @@ def study_of(dataset: str, choice: Choice | None = None) -> Study:
     control = plan["control"] if plan["control"] in arms else next(iter(arms))
     untuned = [name for name in arms if arms[name].recipe is None]
     quick = choice.epochs is not None and not choice.tune
-    n, apart = choice.seeds or plan["n"], plan.get("tuning", 0.0) if untuned and not quick else 0.0
+    n = choice.seeds or plan["n"]
     return Study(
         arms,
         control=control,
         data=source(dataset),
         recipe=recipe,
-        replicates=Resplits(n, tuning=apart) if plan["replicates"] == "Resplits" else Seeds(n),
+        replicates=Resplits(n, tuning=plan["tuning"]) if plan["replicates"] == "Resplits" else Seeds(n),
         measures={
             "accuracy": accuracy,
             "shift": Shifted(tuple(plan["shifts"])),
