@@ -16,7 +16,7 @@ import pytest
 from data import make_explain_page
 
 import minicnn
-from minicnn import Tensor, explain, layers, models, ops, optim, study, train, trees
+from minicnn import Tensor, explain, layers, models, ops, optim, train, trees
 from minicnn.data import Split
 from minicnn.explain import contract
 from minicnn.explain import html as page_html
@@ -606,4 +606,3 @@ def test_importing_minicnn_does_not_import_it():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
     assert minicnn.__version__ == json.loads(GOLDEN.read_text())["minicnn"]
-    assert study.open_results is not None
