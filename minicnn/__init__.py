@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from minicnn import data, kernels, layers, models, ops, optim, schedules, show, train, trunks
+    from minicnn import data, explain, kernels, layers, models, ops, optim, schedules, show, train, trunks
     from minicnn.autograd import Tensor, grad, value_and_grad
     from minicnn.estimator import CNNClassifier
     from minicnn.layers import activations, coverage, explain_shapes
@@ -24,6 +24,7 @@ __all__ = [
     "activations",
     "coverage",
     "data",
+    "explain",
     "explain_shapes",
     "from_json",
     "grad",

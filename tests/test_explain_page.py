@@ -16,11 +16,12 @@ import pytest
 from data import make_explain_page
 
 import minicnn
-from minicnn import Tensor, explain, layers, models, ops, optim, study, train, trees
+from minicnn import Tensor, explain, layers, models, ops, optim, train, trees
 from minicnn.data import Split
 from minicnn.explain import contract
 from minicnn.explain import html as page_html
 from minicnn.explain.packing import Arrays, json_text, plain, unpack
+from minicnn.explain.walk import PICTURE
 
 GOLDEN = Path(__file__).parent / "data" / "explain_page.json"
 HOSTILE = "</script><img src=x onerror=alert(1)>--><!--"
@@ -294,6 +295,17 @@ def test_class_maps_and_bias_add_up_to_the_logits(head):
         assert found.map_of == "trunk/relu_1"
 
 
+def test_the_net_explained_is_the_first_head():
+    nets = {
+        name: small(*parts) for name, parts in {"a": [layers.Flatten()], "b": [layers.GlobalMaxPooling2D()]}.items()
+    }
+    made = explain.page(*nets["b"], picture(), 0, heads=nets)
+    assert [head.name for head in made.data.heads] == ["b", "a"]
+    other = small(layers.GlobalAveragePooling2D())
+    made = explain.page(*other, picture(), 0, heads=nets)
+    assert [head.name for head in made.data.heads] == ["this net", "a", "b"]
+
+
 def test_what_does_not_add_up_is_told():
     net = models.small_cnn("log-mean-exp", filters=(4,), strides=(1,))
     params = net.init(np.random.default_rng(1), (8, 8, 1))
@@ -383,6 +395,30 @@ def test_a_saved_net_and_the_folder_of_a_run_have_a_page(tmp_path):
         explain.page_of(tmp_path, images, index=6)
 
 
+# the walk
+
+
+def test_the_numbers_of_the_walk_are_right():
+    net, params = NETS["max"]()
+    walk = explain.page(net, params, picture(), 0).data.walk
+    texts = [step.text for step in walk.steps]
+    small_picture = [[int(v) for v in row] for row in PICTURE[..., 0]]
+    # by hand: right column minus left column of each window, plus 1
+    maps = [[1 + sum(small_picture[i + k][j + 2] - small_picture[i + k][j] for k in range(3)) for j in range(4)]
+            for i in range(4)]  # fmt: skip
+    held = [max(0, maps[i][j]) for i in (0, 1) for j in (0, 1)]
+    assert f"= {maps[0][0]}. One element to the right the same nine weights give {maps[0][1]}." in texts[0]
+    assert f"maximum is {max(held)}; its average would be {sum(held) / 4}." in texts[1]
+    pooled = [max(0, *(maps[i + a][j + b] for a in (0, 1) for b in (0, 1))) for i in (0, 2) for j in (0, 2)]
+    logits = np.array([pooled[0] + pooled[3], pooled[1] + pooled[2]]) / 8
+    slope = (np.exp(logits)[0] / np.exp(logits).sum() - 1) / 8  # softmax minus target, times the weight
+    assert f"rate of {slope:.4g}." in texts[2]
+    assert f"The four maxima were {pooled[0]}, {pooled[1]}, {pooled[2]} and {pooled[3]}." in texts[5]
+    assert [step.panel for step in walk.steps] == ["net", "bench", "backward", "step", "heads", "shift"]
+    for step in walk.steps:
+        assert all(getattr(walk.nodes[i], step.what) for i in step.show)
+
+
 # hostile and unusual
 
 
@@ -458,6 +494,15 @@ def test_numbers_that_are_not_finite_are_texts():
     fits(data, contract.Data)
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_shown(bad):
+    net, params = NETS["max"]()
+    params["conv2d"]["kernel"] = np.full_like(params["conv2d"]["kernel"], bad)
+    made = explain.page(net, params, picture(), 0)
+    fits(json.loads(json_text(made.data)), contract.Data)
+    assert not np.isfinite(made.data.heads[0].logits).any()
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 1, 3), (5, 3, 3)])
 def test_images_of_one_pixel_and_of_three_channels(shape):
     net, params = small(layers.GlobalMaxPooling2D(), shape=shape)
@@ -489,6 +534,7 @@ WRONG = [
     ({"classes": ["a"]}, ValueError, "classes must have a name for each of 3 logits, got 1"),
     ({"heads": {"a": 1}}, TypeError, "heads must be a mapping of names to (net, params)"),
     ({"heads": {"a": small(layers.Flatten(), classes=4)}}, ValueError, "heads must give 3 logits"),
+    ({"heads": {"this net": small(layers.Flatten())}}, ValueError, "heads must have other names than 'this net'"),
     ({"shifts": 3}, ValueError, "shifts must be a data.Split"),
     ({"study": "folder"}, TypeError, "study must be Results, got 'folder'"),
     ({"loss": lambda logits, labels: logits}, ValueError, "loss must return one number made from the logits, got"),
@@ -560,4 +606,3 @@ def test_importing_minicnn_does_not_import_it():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
     assert minicnn.__version__ == json.loads(GOLDEN.read_text())["minicnn"]
-    assert study.open_results is not None

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
-from tables import COMPOSED
+from tables import COMPOSED, use
 from test_ops import TABLE
 
 from minicnn import Tensor, explain, layers, models, ops, trees
@@ -83,6 +83,13 @@ def test_a_lone_tensor_is_a_tape_of_one():
 def test_an_op_has_its_name_on_the_tape(row):
     y = row(*map(Tensor, row.arrays()))
     assert explain.tape(y).nodes[-1].op == row.name
+
+
+@pytest.mark.parametrize("row", [row for row in TABLE if row.name == "conv2d_pool"], ids=str)
+def test_an_op_has_its_name_with_kernels_that_do_not_fuse(row, monkeypatch):
+    use(monkeypatch, "reference")
+    y = row(*map(Tensor, row.arrays()))
+    assert explain.tape(y).nodes[-1].op == "conv2d_pool"
 
 
 @pytest.mark.parametrize("row", COMPOSED, ids=str)

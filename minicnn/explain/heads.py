@@ -29,8 +29,7 @@ def describe_head(name: str, net: Any, params: Any, image: np.ndarray, describer
     maps, activation = class_maps(net, params, image, place)
     logits = np.asarray(net(params, image[None])[0])
     bias = _bias(described, place, params, len(logits))
-    with np.errstate(invalid="ignore"):  # a net with NaN or infinity among its weights is shown, too
-        remainder = logits - bias - maps.sum(axis=(1, 2))
+    remainder = logits - bias - maps.sum(axis=(1, 2))
     total = summary(net, image.shape)
     found = _winners(net, params, described, place, activation)
     size = max(1.0, float(np.abs(logits).max()))
@@ -81,9 +80,8 @@ def class_maps(net: Any, params: Any, image: np.ndarray, place: str) -> tuple[np
         kept[0] = Tensor(y)
         return kept[0]
 
-    with np.errstate(all="ignore"):
-        logits = apply(net, params, x if place else kept[0], None, look)
-        maps = [_class_map(logits, kept[0], k) for k in range(logits.data.shape[-1])]
+    logits = apply(net, params, x if place else kept[0], None, look)
+    maps = [_class_map(logits, kept[0], k) for k in range(logits.data.shape[-1])]
     return np.stack(maps), kept[0].data[0]
 
 

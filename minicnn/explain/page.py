@@ -135,7 +135,8 @@ def page(
     rule = optim.SGD(0.01) if optimizer is None else optimizer
     problem = steps.Problem(net, params, subject.image[None], np.array([subject.label]), loss, rng)
     name = f"A net of {layers.summary(net, subject.image.shape).parameters:,} parameters"
-    return Page(_data(subject, problem, rule, draw, _study(study), name if title is None else str(title)))
+    with np.errstate(all="ignore"):  # a net with NaN or infinity among its weights is shown, too
+        return Page(_data(subject, problem, rule, draw, _study(study), name if title is None else str(title)))
 
 
 def _data(
@@ -212,6 +213,8 @@ def _nets(net: Any, params: Any, heads: Any) -> Nets:
     pairs = heads.values() if isinstance(heads, Mapping) else [None]
     if not all(isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], layers.Layer) for pair in pairs):
         raise TypeError(f"page: heads must be a mapping of names to (net, params), got {shown(heads)}.")
+    if OWN in heads:
+        raise ValueError(f"page: heads must have other names than {OWN!r}, which is net itself, got {list(heads)}.")
     own = [name for name, pair in heads.items() if pair[0] == net and pair[1] is params]
     first = {str(own[0]): heads[own[0]]} if own else {OWN: (net, params)}
     return {**first, **{str(name): pair for name, pair in heads.items()}}

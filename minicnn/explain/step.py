@@ -203,5 +203,4 @@ def _moved(problem: Problem, name: str, element: int, by: float) -> float:
 
     params = _replaced(problem.params, {path: nudged(path, a) for path, a in trees.items(problem.params)})
     x = nudged(IMAGE, problem.x.astype(np.float64))
-    with np.errstate(all="ignore"):  # a net with NaN among its weights is shown, too
-        return float(np.reshape(problem.value(params, x, nudged), ()))
+    return float(np.reshape(problem.value(params, x, nudged), ()))

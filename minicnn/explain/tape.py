@@ -15,7 +15,7 @@ from minicnn.hints import explained
 from minicnn.validation import shown
 
 MOST_LINES = 60
-SHARED = {"padded": "pad2d"}
+SHARED = {"padded": "pad2d", "_one_after_the_other": "conv2d_pool"}
 """Functions that make the VJP of an op outside of it."""
 
 
