@@ -135,7 +135,7 @@ def test_the_sdist_has_every_file_of_the_project(built):
     with tarfile.open(path) as sdist:
         names = {name.partition("/")[2] for name in sdist.getnames()}
     assert tracked() - names == set()
-    assert {"CHANGELOG.md", "CONTRIBUTING.md", "docs/conf.py", "minicnn/comparison/plan.toml", "tests/oracles.py"} <= names
+    assert {"CHANGELOG.md", "CONTRIBUTING.md", "docs/conf.py", "experiments/mnist.py", "tests/oracles.py"} <= names
 
 
 def test_the_wheel_has_every_file_of_the_package_and_no_other(built):

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import itertools
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +45,26 @@ class PoolingPicture(SphinxDirective):
             for theme, path in pictures.items()
         ]
         return [*images, nodes.paragraph("", CAPTION)]
+
+
+class CommandHelp(SphinxDirective):
+    """What the command `minicnn` and each of its commands say with --help; nothing where there is no such command."""
+
+    def run(self) -> list[nodes.Node]:
+        """Run them as a user would."""
+        if importlib.util.find_spec("minicnn.cli") is None:
+            return []
+        text = _help()
+        shown = [
+            f"$ minicnn {name} --help\n\n{_help(name)}" for name in re.findall(r"^    (\w+)  +\w", text, re.MULTILINE)
+        ]
+        return [nodes.literal_block(help_, help_, language="text") for help_ in [f"$ minicnn --help\n\n{text}", *shown]]
+
+
+def _help(*command: str) -> str:
+    program = [sys.executable, "-m", "minicnn", *command, "--help"]
+    done = subprocess.run(program, check=True, capture_output=True, text=True, env={**os.environ, "COLUMNS": "88"})  # noqa: S603
+    return done.stdout.strip()
 
 
 def write_reference(app: Sphinx, config: Any) -> None:
@@ -139,6 +163,7 @@ def check(app: Sphinx, exception: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register all of it with Sphinx."""
     app.add_directive("pooling-picture", PoolingPicture)
+    app.add_directive("command-help", CommandHelp)
     app.connect("config-inited", write_reference)
     app.connect("autodoc-process-docstring", show_columns, priority=400)  # before numpydoc
     app.connect("source-read", unlink_sources)
