@@ -27,6 +27,7 @@ FLOORS = [
     {"layers"},
     {"models", "trunks", "train"},
     {"difference_quotients", "gradcheck", "study", "estimator", "interop"},
+    {"explain"},
     {"experiments"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}

@@ -1,0 +1,26 @@
+"""See what a net does: one page that works without a network connection, and the tape of any tensor.
+
+contract.py, contract_net.py   the data of a page, field by field
+packing.py                     arrays and values as text
+tape.py, drawing.py            the tape of a tensor, and its drawing
+page.py, html.py               the page of a net; saved.py: of files and studies
+net.py, step.py, heads.py, shifts.py, studies.py, walk.py   its parts
+
+>>> from minicnn import Tensor, explain
+>>> explain.tape((Tensor([1.0, 2.0]) * 3).sum())
+Tape(2 ops, 1 arrays)
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from minicnn.explain.page import Page, page
+from minicnn.explain.saved import page_of, page_of_study
+from minicnn.explain.tape import Tape, TapeNode, tape
+from minicnn.hints import no_attribute
+
+__all__ = ["Page", "Tape", "TapeNode", "page", "page_of", "page_of_study", "tape"]
+
+if not TYPE_CHECKING:  # for which a name that is not there is an error
+
+    def __getattr__(name: str) -> Any:
+        raise no_attribute(__name__, name, __all__, {})

@@ -1,0 +1,74 @@
+"""The page as one HTML text: the data, the script and the style, with a policy that allows nothing else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+from importlib import resources
+from importlib.resources.abc import Traversable
+from typing import Any
+
+from minicnn.explain.packing import json_text
+
+ASSETS: Traversable = resources.files("minicnn.explain")
+"""Where page.js, page.css and licences.txt are, which `make page` builds from the sources in web/."""
+
+
+def write_html(data: Any, title: str) -> str:
+    """Return the page. Nothing in it but the built script can run, and it can load nothing."""
+    script, style, licences = (asset(name) for name in ("page.js", "page.css", "licences.txt"))
+    # A comment must not contain its own end.
+    comment = licences.replace("--", "- -").replace(">", "&gt;")
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy(script)}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{_writable(title)}</title>
+<!--
+{comment}
+-->
+<style>{style}</style>
+</head>
+<body>
+<div id="page"></div>
+<noscript>This page needs JavaScript to show its data.</noscript>
+<script type="application/json" id="data">{json_text(data)}</script>
+<script>{script}</script>
+</body>
+</html>
+"""
+
+
+def _writable(title: str) -> str:
+    """Return a title as HTML; half of a surrogate pair, which no encoding has, becomes a question mark."""
+    return html.escape(title).encode("utf-8", "replace").decode()
+
+
+def asset(name: str) -> str:
+    """Return the text of a built file."""
+    try:
+        return (ASSETS / name).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"page: minicnn/explain/{name} must be built, got no such file. Run make page in a clone, or install "
+            "minicnn again."
+        ) from None
+
+
+def policy(script: str) -> str:
+    """Return the content security policy that allows this one script and its data, and no connection."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    allowed = f"script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data: blob:"
+    return f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"
+
+
+def frame(page: str, title: str) -> str:
+    """Return an iframe that contains a page, for a notebook: it cannot reach the notebook around it."""
+    return (
+        f'<iframe title="{html.escape(title)}" sandbox="allow-scripts" style="width:100%;height:80vh;border:0" '
+        f'srcdoc="{html.escape(page)}"></iframe>'
+    )

@@ -1,0 +1,89 @@
+"""Values of the contract as JSON, and arrays as text, each of them once."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import json
+import math
+import zlib
+from typing import Any
+
+import numpy as np
+
+from minicnn.explain.contract import Id, Packed
+
+MOST_ELEMENTS = 2**18
+"""Of one array of a page: a million bytes."""
+
+
+class Arrays:
+    """The arrays of a page by their ids, in the order in which they were first put in."""
+
+    def __init__(self) -> None:
+        self.packed: dict[Id, Packed] = {}
+
+    def put(self, array: Any, what: str = "an array") -> Id:
+        """Keep an array as float32 and return its id; raise ValueError if it is too large."""
+        values = np.ascontiguousarray(array, dtype="<f4")
+        if values.size > MOST_ELEMENTS:
+            fix = "Use a smaller image, or draw=False if it is a parameter."
+            raise ValueError(
+                f"page: {what} must have at most {MOST_ELEMENTS:,} elements, got {values.size:,} of shape "
+                f"{values.shape}. {fix}"
+            )
+        # NaNs differ in bits that mean nothing; np.asarray keeps the shape (), which ascontiguousarray makes (1,).
+        shape = list(np.shape(array))
+        data = values.tobytes()
+        name = hashlib.sha256("x".join(map(str, shape)).encode() + data).hexdigest()[:12]
+        if name not in self.packed:
+            self.packed[name] = Packed(shape, base64.b64encode(zlib.compress(data, 9)).decode())
+        return name
+
+    def put_if_small(self, array: Any) -> Id | None:
+        """Keep an array, or return None if it is too large."""
+        return None if np.size(array) > MOST_ELEMENTS else self.put(array)
+
+
+def unpack(packed: Packed) -> np.ndarray:
+    """Return the array.
+
+    >>> arrays = Arrays()
+    >>> unpack(arrays.packed[arrays.put(np.eye(2))])
+    array([[1., 0.],
+           [0., 1.]], dtype=float32)
+    """
+    data = zlib.decompress(base64.b64decode(packed.z))
+    return np.frombuffer(data, "<f4").reshape(packed.shape)
+
+
+def plain(value: Any) -> Any:
+    """Return a value of the contract as JSON's own types.
+
+    >>> from minicnn.explain.contract import Check
+    >>> plain(Check([0, 1], float("nan"), -0.5, 0.001, value=2.0))
+    {'cell': [0, 1], 'exact': 'nan', 'numeric': -0.5, 'h': 0.001, 'smooth': True, 'value': 2.0}
+    """
+    if dataclasses.is_dataclass(value):
+        pairs = ((f.name.rstrip("_"), getattr(value, f.name)) for f in dataclasses.fields(value))
+        found = {name: plain(item) for name, item in pairs if item is not None and name != "options"}
+        # What the contract names wins over an option of a user's layer that has the same name.
+        return {**plain(getattr(value, "options", {})), **found}
+    if isinstance(value, dict):
+        return {str(name): plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    return value
+
+
+def json_text(value: Any) -> str:
+    r"""Return a value of the contract as JSON that HTML can contain: no "<" ends the script that it stands in.
+
+    >>> json_text({"title": "</script>"})
+    '{"title":"\\u003c/script>"}'
+    """
+    text = json.dumps(plain(value), separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c")
