@@ -33,6 +33,7 @@ $(VENV)/.compare: EXTRAS = fast,study
 $(VENV)/.test: EXTRAS = fast,study,interop,cluster,test
 $(VENV)/.lint: EXTRAS = fast,study,dev
 $(VENV)/.peers: EXTRAS = peers
+$(VENV)/.browser: EXTRAS = browser
 $(VENV)/.%: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS)]'
 	@touch $@
