@@ -40,6 +40,7 @@ $(VENV)/.notebooks: EXTRAS = notebooks
 $(VENV)/.lint: EXTRAS = fast,study,dev
 $(VENV)/.site: EXTRAS = fast,study,docs
 $(VENV)/.peers: EXTRAS = peers
+$(VENV)/.browser: EXTRAS = browser
 $(VENV)/.%: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS)]'
 	@touch $@

@@ -25,17 +25,17 @@ class Axis:
 
     @property
     def span(self) -> int:
-        """Cells from the first to the last tap of a window."""
+        """Pixels from the first to the last tap of a window."""
         return (self.k - 1) * self.d + 1
 
     @property
     def overhang(self) -> int:
-        """Cells that the last window reads past the padded end (ceil mode only)."""
+        """Number of pixels by which the last window extends past the padding (ceil mode only)."""
         return max(0, (self.out - 1) * self.s + self.span - self.before - self.n - self.after)
 
     @property
     def unread(self) -> tuple[int, ...]:
-        """Cells of the input that no tap reads: at its end, or between windows and taps that lie apart."""
+        """Pixels of the input that no tap reads: at its end, or between windows and taps that lie apart."""
         read = np.zeros(self.n, bool)
         for tap in range(min(self.k, (self.n - 1 + self.before) // self.d + 1)):
             first = tap * self.d - self.before  # one of its reads every stride; some may lie before the input
@@ -48,7 +48,7 @@ class Axis:
         if rounding == "same":
             return f"ceil({self.n} / {self.s}) = {self.out}"
         sides = (self.before, self.after) if self.before or self.after else ()
-        pads = "".join(f" {'-' if cells < 0 else '+'} {abs(cells)}" for cells in sides)
+        pads = "".join(f" {'-' if side < 0 else '+'} {abs(side)}" for side in sides)
         if sides and self.span == self.s == 1:
             return f"{self.n}{pads} = {self.out}"
         free = self.n + self.before + self.after - self.span
@@ -56,10 +56,10 @@ class Axis:
         dropped = "" if most == self.out else f" = {most}, less one that would start past the input"
         return f"{rounding}(({self.n}{pads} - {self.span}) / {self.s}) + 1{dropped} = {self.out}"
 
-    def real_cells(self, *, include_pad: bool) -> list[int]:
-        """Return how many cells each window reads: of the input, or of the input and its declared pads.
+    def real_elements(self, *, include_pad: bool) -> list[int]:
+        """Return how many pixels each window reads: of the input, or of the input and its padding.
 
-        What hangs over past the declared pads in ceil mode never counts.
+        What extends past the padding in ceil mode never counts.
         """
         first, end = (-self.before, self.n + self.after) if include_pad else (0, self.n)
         starts = [i * self.s - self.before for i in range(self.out)]

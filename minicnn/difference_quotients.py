@@ -77,7 +77,7 @@ class Function:
         return y.ravel()
 
     def _size(self) -> Any:
-        """Return, for each output, the size that its rounding is a share of.
+        """Return, for each output, the size to which its rounding error is relative.
 
         That is its own, or what it changes by when the arguments change by their own size: f rounds what it computes on
         the way, too, as the 1 in log(1 + exp(-28)), whose result is 7e-13.

@@ -266,8 +266,7 @@ def _map(optimizer: Optimizer, f: Callable[..., np.ndarray], params: Tree, **oth
 def _not_of(where: str, params: Tree, others: dict[str, Tree], error: Exception) -> Exception:
     """Return the error for gradients or a state that do not belong to the parameters."""
     if not isinstance(error, _MisfitError):
-        names = " and ".join(others)
-        return ValueError(f"{where}: params, {names} must be equal trees, got different ones: {error}.")
+        return ValueError(f"{where}: params, {' and '.join(others)} must be equal trees, got different ones: {error}.")
     name, a, w = error.args
     leaf_place = place(name, next(path for path, leaf in trees.items(params) if leaf is w))
     kind, wanted = (ValueError, f" of shape {w.shape}") if is_float(a) and is_float(w) else (TypeError, "")

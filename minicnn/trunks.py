@@ -161,9 +161,9 @@ def covering(input_shape: Shape, *, filters: tuple[int, int] = (16, 32), halving
 
     Notes
     -----
-    A net whose map is halved k times sees an image that is shifted by a multiple of 2**k pixels as it sees the original
-    one, and one shifted by less as another image. For a study of shifts take few halvings: digits padded to 16x16
-    pixels are covered by the default trunk of `models.small_cnn`, which halves once and sees 9x9 pixels.
+    If the feature map is halved k times, a shift of the image by a multiple of 2**k pixels shifts the feature map; a
+    smaller shift changes its values. For a study of shifts use few halvings: the default trunk of `models.small_cnn`,
+    which halves once and has a receptive field of 9x9 pixels, covers digits padded to 16x16 pixels.
 
     Examples
     --------

@@ -122,7 +122,7 @@ def take_part():
         time.sleep(0.0005)
         return threading.get_ident()
 
-    return len(set(cores.share(part, 8, 10**9)))
+    return len(set(cores.in_parallel(part, 8, 10**9)))
 
 
 def threads():

@@ -28,14 +28,14 @@ def arrays(n=16):
 
 
 def test_parts_cover_the_batch_once_and_come_back_in_order():
-    spans = cores.share(lambda first, last: list(range(first, last)), 7, cores.MIN_WORK)
+    spans = cores.in_parallel(lambda first, last: list(range(first, last)), 7, cores.MIN_WORK)
     assert len(spans) == 2
     assert [i for span in spans for i in span] == list(range(7))
 
 
 @pytest.mark.parametrize(("images", "work", "parts"), [(0, 10**9, 0), (1, 10**9, 1), (5, 1, 1), (5, 10**9, 2)])
 def test_little_work_stays_on_one_core(images, work, parts):
-    assert len(cores.share(lambda first, last: last - first, images, work)) == parts
+    assert len(cores.in_parallel(lambda first, last: last - first, images, work)) == parts
 
 
 def test_an_error_in_a_worker_reaches_the_caller_and_the_next_call_works():
@@ -46,8 +46,8 @@ def test_an_error_in_a_worker_reaches_the_caller_and_the_next_call_works():
 
     for _ in range(3):
         with pytest.raises(ValueError, match="second part"):
-            cores.share(fails, 4, 10**9)
-        assert cores.share(lambda first, last: last, 4, 10**9) == [2, 4]
+            cores.in_parallel(fails, 4, 10**9)
+        assert cores.in_parallel(lambda first, last: last, 4, 10**9) == [2, 4]
 
 
 def test_many_threads_at_once_get_the_same_bytes():

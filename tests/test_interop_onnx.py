@@ -183,7 +183,7 @@ SPREAD = {"pool_size": 2, "strides": 1, "padding": 5, "dilation_rate": 6}
 @pytest.mark.parametrize("layer", WINDOWED, ids=repr)
 def test_windows_that_read_padding_only(layer, tmp_path):
     one = dataclasses.replace(layer, **SPREAD)
-    assert 0 in one.windows((3, 3, 1)).rows.real_cells(include_pad=False)
+    assert 0 in one.windows((3, 3, 1)).rows.real_elements(include_pad=False)
     np.testing.assert_allclose(*answers(one, (3, 3, 1), tmp_path), rtol=1e-6, atol=1e-6)
 
 

@@ -1,4 +1,4 @@
-"""Calls of `share` that do not run to their end: what follows is neither hung, nor alone, nor wrong."""
+"""Calls of `in_parallel` that do not run to their end: what follows is neither hung, nor alone, nor wrong."""
 
 import gc
 import json
@@ -32,7 +32,7 @@ def part(first, last):
 
 
 def sharing():
-    return len(set(cores.share(part, 4, MUCH)))
+    return len(set(cores.in_parallel(part, 4, MUCH)))
 
 
 def interrupted(first, last):
@@ -62,7 +62,7 @@ def test_the_threads_of_interrupted_calls_end():
     before = native_threads()
     for _ in range(500):
         with pytest.raises(KeyboardInterrupt):
-            cores.share(interrupted, 4, MUCH)
+            cores.in_parallel(interrupted, 4, MUCH)
     gc.collect()  # what pytest knows of the errors refers to itself
     end = time.monotonic() + 60
     while native_threads() > before and time.monotonic() < end:
@@ -73,7 +73,7 @@ def test_the_threads_of_interrupted_calls_end():
 
 def test_a_traceback_that_is_kept_does_not_keep_later_calls_on_one_thread():
     with pytest.raises(KeyboardInterrupt) as kept:
-        cores.share(interrupted, 4, MUCH)
+        cores.in_parallel(interrupted, 4, MUCH)
     found = []
     other = threading.Thread(target=lambda: found.append(sharing()))
     other.start()
@@ -85,17 +85,17 @@ def test_a_traceback_that_is_kept_does_not_keep_later_calls_on_one_thread():
 
 def test_a_call_within_a_call_has_the_same_parts():
     def outer(first, last):
-        return first, last, cores.share(lambda first, last: (first, last), 6, MUCH)
+        return first, last, cores.in_parallel(lambda first, last: (first, last), 6, MUCH)
 
     inner = [(0, 3), (3, 6)]
     for _ in range(3):
-        assert cores.share(outer, 4, MUCH) == [(0, 2, inner), (2, 4, inner)]
+        assert cores.in_parallel(outer, 4, MUCH) == [(0, 2, inner), (2, 4, inner)]
     assert sharing() == 2
 
 
 def test_a_call_in_a_signal_handler_during_a_call():
     found = []
-    before = signal.signal(signal.SIGINT, lambda *_: found.append(cores.share(lambda *span: span, 6, MUCH)))
+    before = signal.signal(signal.SIGINT, lambda *_: found.append(cores.in_parallel(lambda *span: span, 6, MUCH)))
 
     def signals(first, last):
         if not first:
@@ -103,7 +103,7 @@ def test_a_call_in_a_signal_handler_during_a_call():
         return first, last
 
     try:
-        assert cores.share(signals, 4, MUCH) == [(0, 2), (2, 4)]
+        assert cores.in_parallel(signals, 4, MUCH) == [(0, 2), (2, 4)]
     finally:
         signal.signal(signal.SIGINT, before)
     assert found == [[(0, 3), (3, 6)]]
@@ -113,7 +113,7 @@ def test_a_destructor_that_runs_in_an_idle_worker_does_not_wait_for_itself():
     assert sharing() == 2
     (pool,) = cores._IDLE
     worker = pool.workers[0]
-    worker.start(cores.share, lambda *span: span, 6, MUCH)
+    worker.start(cores.in_parallel, lambda *span: span, 6, MUCH)
     assert worker.done.wait(worker.count)
     assert worker.finish() == [(0, 3), (3, 6)]
 
@@ -125,7 +125,7 @@ def test_where_no_thread_can_be_started_the_parts_are_the_same(monkeypatch):
     cores._IDLE.clear()
     with monkeypatch.context() as patch:
         patch.setattr(cores._thread, "start_new_thread", refuse)
-        assert cores.share(lambda *span: span, 7, MUCH) == [(0, 3), (3, 7)]
+        assert cores.in_parallel(lambda *span: span, 7, MUCH) == [(0, 3), (3, 7)]
     assert sharing() == 2
 
 
@@ -135,7 +135,7 @@ def test_callers_at_the_same_time_share_one_pool_and_leave_one():
 
     def call():
         for _ in range(200):
-            if cores.share(lambda *span: span, 7, MUCH) != parts:
+            if cores.in_parallel(lambda *span: span, 7, MUCH) != parts:
                 wrong.append(1)
 
     callers = [threading.Thread(target=call) for _ in range(4)]
@@ -180,5 +180,5 @@ def test_a_kernel_in_a_destructor_at_exit_does_not_hang(pool):
 def test_a_real_kernel_is_right_after_an_interruption():
     x = np.linspace(-1, 1, 10**6)
     with pytest.raises(KeyboardInterrupt):
-        cores.share(interrupted, 4, MUCH)
+        cores.in_parallel(interrupted, 4, MUCH)
     assert np.array_equal(compiled.relu(x), np.maximum(x, 0))

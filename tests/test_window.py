@@ -63,7 +63,7 @@ def test_same_keeps_what_it_promises(n, k, s, d):
     assert found.after - found.before in (0, 1)
     assert found.overhang == 0
     if d == 1:
-        assert min(found.real_cells(include_pad=False)) >= 1
+        assert min(found.real_elements(include_pad=False)) >= 1
     if s == 1:
         assert found.before + found.after == found.span - 1
 
@@ -85,8 +85,8 @@ def test_sizes_are_those_of_counting(n, k, s, d, data):
     found = axis(n, k, s, d, ((before, after), (before, after)), ceil_mode=ceil)
     assert found.out == len(fits)
     cells = [[i - before + t * d for t in range(k)] for i in fits]
-    assert found.real_cells(include_pad=False) == [sum(0 <= c < n for c in row) for row in cells]
-    assert found.real_cells(include_pad=True) == [sum(-before <= c < n + after for c in row) for row in cells]
+    assert found.real_elements(include_pad=False) == [sum(0 <= c < n for c in row) for row in cells]
+    assert found.real_elements(include_pad=True) == [sum(-before <= c < n + after for c in row) for row in cells]
     assert found.overhang == max(0, cells[-1][-1] + 1 - n - after)
     assert found.unread == tuple(sorted({*range(n)}.difference(*cells)))
 

@@ -109,7 +109,7 @@ def _has_max_pool(axis: Axis, pads: Pair) -> bool:
     It refuses padding as large as the window without its dilation, and gives the lowest number instead of -inf for a
     window that reads no pixel.
     """
-    return max(pads) < axis.k and 0 not in axis.real_cells(include_pad=False)
+    return max(pads) < axis.k and 0 not in axis.real_elements(include_pad=False)
 
 
 def _average_pooling(graph: Graph, layer: Any, params: Params, shape: Shape, x: str) -> str:
@@ -122,7 +122,7 @@ def _average(graph: Graph, w: Windows, x: str, *, include_pad: bool = False) -> 
         return graph.add("Div", cells.reduce("ReduceSum", cells.masked(cells.values, 0)), cells.counts())
     # Zeros around the image, the average over whole windows, and what each window has to be divided by instead.
     y = graph.add("AveragePool", graph.pad(x, w.pads), **_where(w))
-    down, across = (np.maximum(axis.real_cells(include_pad=include_pad), 1) for axis in (w.rows, w.cols))
+    down, across = (np.maximum(axis.real_elements(include_pad=include_pad), 1) for axis in (w.rows, w.cols))
     factors = w.rows.k * w.cols.k / np.multiply.outer(down, across)
     if np.all(factors == 1):
         return y

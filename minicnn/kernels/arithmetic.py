@@ -1,7 +1,7 @@
 """Arithmetic on plain arrays that the engine, the ops and the kernels share: dtypes, products, memory, long sums.
 
 A running sum in float32 loses a digit with every tenfold of its length: a million equal numbers come out one per cent
-wrong. NumPy adds up in pairs, but only along the last axes, and a matrix product runs on in float32, too. So short
+wrong. NumPy adds pairwise, but only along the last axes, and a matrix product accumulates in float32, too. So short
 sums stay as they are, and long ones run in float64, or are products of blocks whose results are added up in float64.
 
 n terms of one sign that are added up one after the other are off by at most n / 2 eps (eps is 1.2e-7), which makes

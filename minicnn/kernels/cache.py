@@ -65,7 +65,7 @@ class _Files(IndexDataCacheFile):
 
 
 class KernelCache(FunctionCache):
-    """Numba's cache, never the reason for which a program fails or takes stale code."""
+    """Numba's cache; a damaged or stale file is never used and never an error."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)

@@ -93,7 +93,7 @@ class Counter:
         self.wake()
 
     def wake(self) -> None:
-        """Wake the thread that waits, if it sleeps; once too often does no harm."""
+        """Wake the thread that waits, if it sleeps; an extra call does no harm."""
         if self.asleep:
             self.bell.put(None)
 
@@ -190,7 +190,7 @@ def threads() -> int:
 
 @contextlib.contextmanager
 def limit(count: int) -> Iterator[None]:
-    """Use at most `count` cores meanwhile."""
+    """Use at most `count` cores within the context."""
     global _THREADS
     before = threads()
     _THREADS = min(before, count)
@@ -212,11 +212,11 @@ def _asked() -> int:
     return int(digits) if len(digits) < 10 else MAX_THREADS  # int() refuses thousands of digits
 
 
-def share(loop: Callable[..., Any], images: int, work: int, *args: Any) -> list[Any]:
+def in_parallel(loop: Callable[..., Any], images: int, work: int, *args: Any) -> list[Any]:
     """Call `loop(first, last, *args)` for parts of the images, at the same time, and return the results in order.
 
-    `work` is about how many multiplications it takes: a little stays on the caller's own core. So does a call while
-    another one is under way, in the same parts, so that sums over parts come out the same to the last bit.
+    `work` is the approximate number of multiplications: small calls run on the caller's thread. So does a call while
+    another one is running, in the same parts, so that sums over parts are the same to the last bit.
     """
     parts = min(threads() if work >= MIN_WORK else 1, images)
     if parts < 2:

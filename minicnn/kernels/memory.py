@@ -1,6 +1,6 @@
 """Keeping freed memory for the next step instead of giving it back to the operating system.
 
-Every training step makes and frees the same few large arrays. The C library of Linux returns large blocks to the
+Every training step allocates and frees the same few large arrays. The C library of Linux returns large blocks to the
 system at once, and then each step pays for thousands of page faults: a third of its time for a small net.
 """
 

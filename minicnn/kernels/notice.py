@@ -1,4 +1,4 @@
-"""One line on stderr, for what a user should know and no program should stop for."""
+"""One line on stderr for conditions that are not errors but that a user should know."""
 
 from __future__ import annotations
 

@@ -63,16 +63,16 @@ def conv2d_pool(
     stops the gradient; None without pooling and ReLU.
     """
     kernel = np.asarray(kernel, x.dtype)
-    p, q = (n // cells for n, cells in zip(geometry.out, pool, strict=True))
+    p, q = (n // elements for n, elements in zip(geometry.out, pool, strict=True))
     maxima, argmax = (np.zeros((len(x), p, q, kernel.shape[3]), dtype) for dtype in (x.dtype, np.uint8))
     padded = pad(x, geometry, 0)
     for rows, channels, filters in _pieces(x, kernel, p * q * math.prod(pool), groups):
         patches = _patches(padded[rows, ..., channels], geometry, (p, q), pool)
-        cells = product(patches, kernel[..., filters].reshape(patches.shape[1], -1))
+        elements = product(patches, kernel[..., filters].reshape(patches.shape[1], -1))
         if bias is not None:
-            cells.reshape(len(cells) // q, -1)[...] += np.tile(bias[filters], q)  # NumPy is fast along long rows
+            elements.reshape(len(elements) // q, -1)[...] += np.tile(bias[filters], q)  # NumPy is fast along long rows
         part = (rows, ..., filters)
-        _pool(cells.reshape(-1, *maxima[part].shape), maxima[part], argmax[part], relu)
+        _pool(elements.reshape(-1, *maxima[part].shape), maxima[part], argmax[part], relu)
     return maxima, argmax if relu or pool != NO_POOL else None
 
 
@@ -85,9 +85,9 @@ def conv2d_pool_input_grad(
     dx = padded_zeros(x_shape, geometry, wide(g.dtype, math.prod(geometry.window)))
     for rows, channels, filters in _pieces(dx, kernel, math.prod(read.out), groups):
         part = _unpool(g, argmax, (rows, ..., filters), pool)
-        cells = part.transpose(2, 3, 0, 4, 1, 5).reshape(-1, part.shape[5])  # from pool by pool to row by row
+        elements = part.transpose(2, 3, 0, 4, 1, 5).reshape(-1, part.shape[5])  # from pool by pool to row by row
         back = np.ascontiguousarray(kernel[..., filters].transpose(0, 1, 3, 2))
-        products = product(cells, back).reshape(*kernel.shape[:2], -1, *read.out, kernel.shape[2])
+        products = product(elements, back).reshape(*kernel.shape[:2], -1, *read.out, kernel.shape[2])
         for i, j in np.ndindex(geometry.window):
             tap(dx[rows, ..., channels], i, j, read)[...] += products[i, j]
     return crop(dx, geometry).astype(g.dtype, copy=False)
@@ -102,19 +102,19 @@ def conv2d_pool_weight_grads(
     padded = pad(np.asarray(x, g.dtype), geometry, 0)
     for rows, channels, filters in _pieces(x, dk, math.prod(out + pool), groups):
         patches = _patches(padded[rows, ..., channels], geometry, out, pool)
-        cells = _unpool(g, argmax, (rows, ..., filters), pool).reshape(patches.shape[0], -1)
-        dk[..., filters] += product(patches.T, cells).reshape(*kernel_shape[:3], -1)
-        db[filters] += sum_rows(cells)
+        elements = _unpool(g, argmax, (rows, ..., filters), pool).reshape(patches.shape[0], -1)
+        dk[..., filters] += product(patches.T, elements).reshape(*kernel_shape[:3], -1)
+        db[filters] += sum_rows(elements)
     return dk.astype(g.dtype, copy=False), db.astype(g.dtype, copy=False)
 
 
-def _pool(cells: ndarray, maxima: ndarray, argmax: ndarray, relu: bool) -> None:
-    """Write the maximum over `cells`, the first axis, and its number: of equal ones the first, of NaN the first."""
-    np.maximum.reduce(cells, axis=0, out=maxima)
-    # The number of the first maximum is the number of cells before it, which are not maxima.
+def _pool(elements: ndarray, maxima: ndarray, argmax: ndarray, relu: bool) -> None:
+    """Write the maximum over `elements`, the first axis, and its index: the first of equal ones, or of NaN."""
+    np.maximum.reduce(elements, axis=0, out=maxima)
+    # The number of the first maximum is the number of elements before it, which are not maxima.
     lost = np.True_
-    for cell in cells[:-1]:
-        lost &= (cell != maxima) & ~np.isnan(cell)
+    for element in elements[:-1]:
+        lost &= (element != maxima) & ~np.isnan(element)
         argmax += lost
     if relu:
         argmax |= ~(maxima > 0) * np.uint8(BLOCKED)
@@ -122,7 +122,7 @@ def _pool(cells: ndarray, maxima: ndarray, argmax: ndarray, relu: bool) -> None:
 
 
 def _unpool(g: ndarray, argmax: ndarray | None, where: Any, pool_size: Pair) -> ndarray:
-    """Return the gradient of each cell of the pools, 0 if it was not the maximum: (rows, columns, N, P, Q, K)."""
+    """Return the gradient of each element of the pools, 0 if it was not the maximum: (rows, columns, N, P, Q, K)."""
     if argmax is None:
         return g[None, None, *where]
     numbers = np.arange(math.prod(pool_size), dtype=np.uint8).reshape(*pool_size, 1, 1, 1, 1)
@@ -135,15 +135,15 @@ def _patches(x: ndarray, geometry: Geometry, out: Pair, pool_size: Pair) -> ndar
     n, h, w, c = x.strides
     (sh, sw), (dh, dw), (ph, pw) = geometry.strides, geometry.dilation, pool_size
     taps = math.prod(geometry.window) * x.shape[3]
-    cells = as_strided(
+    elements = as_strided(
         x,
         (ph, pw, len(x), *out, *geometry.window, x.shape[3]),
         (h * sh, w * sw, n, h * sh * ph, w * sw * pw, h * dh, w * dw, c),
         writeable=False,
     )
     if x.shape[3] == 1:  # copied tap by tap: NumPy is fast along long rows, and those of a window are short
-        return cells.transpose(5, 6, 7, 0, 1, 2, 3, 4).reshape(taps, -1).T
-    return cells.reshape(-1, taps)
+        return elements.transpose(5, 6, 7, 0, 1, 2, 3, 4).reshape(taps, -1).T
+    return elements.reshape(-1, taps)
 
 
 def _pieces(x: ndarray, kernel: ndarray, places: int, groups: int) -> Iterator[tuple[slice, slice, slice]]:

@@ -53,7 +53,7 @@ class Tanh(OpLayer):
 
 @dataclass(frozen=True, repr=False)
 class GELU(OpLayer):
-    """x times the normal distribution function of x."""
+    """x times the standard normal cumulative distribution function of x."""
 
     approximate: bool = checked(False, flag)
     op = staticmethod(ops.gelu)
@@ -68,7 +68,7 @@ class Softplus(OpLayer):
 
 @dataclass(frozen=True, repr=False)
 class Softmax(OpLayer):
-    """Probabilities along the last axis. Losses here take logits: a net for training does not end with it."""
+    """Probabilities along the last axis. The losses take logits, so a network that is trained does not end with it."""
 
     op = staticmethod(ops.softmax)
 

@@ -20,9 +20,9 @@ from minicnn.validation import ShapeError
 
 
 class _Container(Layer):
-    """What containers share. Each child draws its weights from a generator of its own, keyed by its place.
+    """Base class of containers. Each child draws its weights from its own generator, keyed by its position.
 
-    So a child keeps its initial weights when its siblings change, and nets that share a trunk start from the same one.
+    So a child keeps its initial weights when its siblings change, and nets with the same trunk start with equal trunks.
     """
 
     def parts(self) -> list[tuple[str, Layer]]:
@@ -42,7 +42,7 @@ class _Container(Layer):
     def init(self, rng: np.random.Generator, shape: Shape) -> Params:
         """Return the children's parameters by name, children without any left out."""
         children = self.children(shape)
-        # One generator for all would make a child's weights depend on how many numbers its siblings drew.
+        # With one generator for all, a child's weights would depend on how many numbers its siblings drew.
         places = zip(children, rng.spawn(len(children)), strict=True)
         made = {name: child.init(place, at) for (name, child, at), place in places}
         return {name: params for name, params in made.items() if params}
@@ -66,10 +66,10 @@ class _Container(Layer):
 
     @functools.cached_property
     def _fitting(self) -> set[Shape]:
-        return set()  # input shapes that were found to fit: checking them again would cost as much as a small op
+        return set()  # input shapes that were found to fit: checking them again would take as long as a small op
 
     def check(self, params: Params, shape: Shape) -> None:
-        """Raise ShapeError, before anything is computed, for a child that does not fit; remember a shape that fits.
+        """Raise ShapeError, before any computation, for a child that does not fit; remember a shape that fits.
 
         The first child, and one whose parameters do not fit, are left to their ops: these know the number of images
         and the shapes of the parameters, and check them before they compute.
@@ -120,7 +120,7 @@ class _Chain(_Container):
 
     def __call__(self, params: Params, x: Any, rng: np.random.Generator | None = None) -> Any:
         """Apply one layer after the other, or the steps of the plan."""
-        # A net sees the same few shapes again and again; the set costs less than the checks of one layer.
+        # A net is called with the same few shapes; looking one up takes less time than the checks of one layer.
         shape = x.shape[1:]
         if shape not in self._fitting:
             self.check(params, shape)
@@ -175,13 +175,13 @@ class Sequential(_Chain):
 
     @functools.cached_property
     def _named(self) -> list[tuple[str, Layer]]:
-        # Cached, because names are needed in each call; the record is frozen, so they cannot become wrong.
+        # Cached, because names are needed in each call; the record is frozen, so they cannot change.
         layers = tuple(self.layers)
         return list(zip(unique_names(layers), layers, strict=True))
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps of the plan, or each layer on its own if fusion is off."""
-        # As fusion.is_on() tells, but without a call: this is asked in every step.
+        # The same as fusion.is_on(), without a call, because it runs in every step.
         fused = fusion.wanted() and hasattr(kernels.implementation(), "conv2d_pool")
         return self._plan if fused else self._one_by_one
 
@@ -272,7 +272,7 @@ class Residual(_Container):
         """Add what body and shortcut give."""
         if x.shape[1:] not in self._fitting:
             self.check(params, x.shape[1:])
-        # The shortcut first: where both draw random numbers, this order is a part of what a seed means.
+        # The shortcut first: where both draw random numbers, the result for a seed depends on this order.
         around = self._apply("shortcut", self.shortcut, params, x, rng) if self.shortcut else x
         return _sum(self._apply("body", self.body, params, x, rng), around)
 

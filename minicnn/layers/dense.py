@@ -1,4 +1,4 @@
-"""Fully connected layers, and Flatten, which makes rows of images for them."""
+"""Fully connected layers, and Flatten, which turns images into rows for them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Dense(WeightedLayer):
 
     units: int
     use_bias: bool = True
-    # Glorot's, as in Keras: the last dense layer of a network has no ReLU behind it, for which He's is made.
+    # Glorot's, as in Keras: He's assumes a ReLU after the layer, which the last dense layer does not have.
     kernel_initializer: Initializer = glorot_uniform
     bias_initializer: Initializer = zeros
     op = staticmethod(ops.dense)

@@ -1,8 +1,8 @@
 """Layer fusion: which consecutive layers of a Sequential run together, and which do not, and why.
 
 A convolution with the max pooling and the ReLU that directly follow it runs as one kernel: the convolution's output is
-pooled while it is in the processor's cache and is never written to memory. The results have the same bits as those of
-the layers one by one. The gradients are sums of the same terms, which for the weights are added in another order.
+pooled while it is in the processor's cache and is never written to memory. The results are bit for bit
+those of the separate layers. The gradients are sums of the same terms, added in another order for the weights.
 
 `layers.explain_execution(net)` prints the plan. `MINICNN_FUSE=0` in the environment switches it off, so that a
 debugger stops in every op; it is read once, when the first net runs.
@@ -50,12 +50,12 @@ def is_on() -> bool:
     return wanted() and kernels.can_fuse()
 
 
-# Read once: gradients with fusion have other last bits, so that a training must not change over on its way.
+# Read once: gradients with fusion have other last bits, so fusion must not change during training.
 @functools.cache
 def wanted() -> bool:
     """Tell whether MINICNN_FUSE lets plans be used."""
     asked = os.environ.get("MINICNN_FUSE", "")
-    # A misspelt value, such as "off", must not leave fusion on in silence.
+    # A misspelt value, such as "off", must not silently leave fusion on.
     if asked not in ("", "0", "1"):
         raise ValueError(f"minicnn: MINICNN_FUSE must be 0 or 1, got {asked!r}. Set it to 0 to run each layer alone.")
     return asked != "0"
@@ -75,7 +75,7 @@ def one_by_one(named: Named) -> tuple[Step, ...]:
 
 def plan(named: Named) -> tuple[Step, ...]:
     """Return the steps of a chain with fusion. Only exact types are fused: a subclass may compute something else."""
-    # Greedy from left to right: the kernel of a convolution saves most, so it takes all that it can.
+    # Greedy from left to right: fusing with a convolution saves most, so it takes all layers that it can.
     steps: list[Step] = []
     start = 0
     while start < len(named):
@@ -88,8 +88,8 @@ def plan(named: Named) -> tuple[Step, ...]:
 def _convolution(named: Named, start: int) -> Step | None:
     """Return the step of a convolution with its followers: at most one pooling and one ReLU, in either order.
 
-    ReLU keeps the order of numbers, so the maximum of ReLUs is the ReLU of the maximum, in each bit. So are the
-    gradients: where they could differ, at a maximum of 0 or below, both are 0.
+    ReLU is monotonic, so the maximum of ReLUs is the ReLU of the maximum, bit for bit. The gradients are equal, too:
+    where they could differ, at a maximum of 0 or below, both are 0.
     """
     conv = named[start][1]
     if type(conv) is not Conv2D or conv.padding_mode != "constant":
@@ -103,11 +103,11 @@ def _convolution(named: Named, start: int) -> Step | None:
         else:
             break
         end += 1
-    if end == start + 1:  # the plain op has no byte per pool to keep for the gradient
+    if end == start + 1:  # the plain op need not keep a byte per pool for the gradient
         return None
     # A partial of a function, not a closure: nets are sent to the processes of a study by pickle.
     options = {**conv.options, "pool_size": pool_size, "relu": relu}
-    del options["padding_mode"]  # zeros, as was asked above
+    del options["padding_mode"]  # zeros, as checked above
     run = functools.partial(_fused, conv, options)
     reason = "one kernel: the output of the convolution is used while it is in cache"
     return Step(tuple(name for name, _ in named[start:end]), run, reason)

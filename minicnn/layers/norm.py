@@ -26,7 +26,7 @@ class BatchNormalization(Layer):
     """Normalize each channel to mean `beta` and standard deviation `gamma`: (..., C) -> (..., C).
 
     Parameters `gamma, beta, moving_mean, moving_variance`, each (C,). The last two take no gradient: they come
-    from `calibrate`, and are 0 and 1 before it.
+    from `calibrate`, and are 0 and 1 before that.
     """
 
     epsilon: float = checked(1e-3, number, above=0)
@@ -59,7 +59,7 @@ class BatchNormalization(Layer):
 
     def calibrate(self, params: Params, x: np.ndarray) -> tuple[Params, Any]:
         """Store mean and (population) variance of this batch, as accurate as those of `ops.batch_norm`."""
-        batch_norm_shape(x.shape, x.shape[-1:], x.shape[-1:])  # no statistics of no rows
+        batch_norm_shape(x.shape, x.shape[-1:], x.shape[-1:])  # an empty batch has no statistics
         _, pivot, mean, variance = moments(x)
         params = {**params, "moving_mean": pivot + mean, "moving_variance": variance}
         return params, self(params, x)

@@ -43,7 +43,7 @@ class Padding2D(ZeroPadding2D):
 
 @dataclass(frozen=True, repr=False)
 class Cropping2D(OpLayer):
-    """Pixels taken away: (H, W, C) -> (H - top - bottom, W - left - right, C).
+    """Pixels removed at the borders: (H, W, C) -> (H - top - bottom, W - left - right, C).
 
     >>> Cropping2D(1).output_shape((8, 8, 3))
     (6, 6, 3)

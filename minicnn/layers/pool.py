@@ -13,10 +13,10 @@ from minicnn.validation import flag, number
 
 @dataclass(frozen=True, repr=False)
 class WindowPooling(OpLayer):
-    """What the window poolings share: where the windows lie. `strides` defaults to the window."""
+    """Base class of poolings by windows. `strides` defaults to the window."""
 
     pool_size: Size = 2
-    # None is the window: poolings usually do not overlap, and a changed pool_size then needs no other change.
+    # None means pool_size: poolings usually do not overlap, and `replace(layer, pool_size=3)` keeps it so.
     strides: Size | None = None
     padding: Padding = "valid"
     dilation_rate: Size = 1
@@ -31,7 +31,7 @@ class WindowPooling(OpLayer):
 
     def windows(self, shape: Shape) -> Windows:
         """Return how the windows lie on the input."""
-        # Coverage and receptive fields need where windows lie, not what is computed from them: one method for all.
+        # Coverage and receptive fields depend only on where windows lie, so one method serves all poolings.
         steps = self.pool_size if self.strides is None else self.strides
         return windows(
             "pooling",
@@ -83,7 +83,7 @@ class LpPooling2D(WindowPooling):
 
 @dataclass(frozen=True, repr=False)
 class GlobalPooling(OpLayer):
-    """What the global poolings share: one window over the whole image."""
+    """Base class of global poolings, with one window over the whole image."""
 
     # keepdims gives (1, 1, C), for a convolution instead of a dense layer behind it.
     keepdims: bool = checked(False, flag)

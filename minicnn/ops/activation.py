@@ -82,7 +82,7 @@ def gelu_shape(x: Shape, approximate: bool = False) -> Shape:
 
 @op(gelu_shape)
 def gelu(x: Array, approximate: bool = False) -> Any:
-    """x times the normal distribution function of x; `approximate` uses the tanh formula.
+    """x times the standard normal cumulative distribution function of x; `approximate` uses the tanh formula.
 
     Hendrycks and Gimpel, "Gaussian error linear units", 2016.
     """
@@ -121,7 +121,7 @@ def softmax(x: Array) -> Any:
     array([0., 0., 1.])
     """
     y = np.exp(_log_softmax(x))
-    # dy_i / dx_j = y_i * ((i == j) - y_j): the matrix is never made, its product with g is two passes over a row.
+    # dy_i / dx_j = y_i * ((i == j) - y_j): the matrix is never formed; its product with g takes two passes over a row.
     return y, (lambda g: scale(g - add_up(scale(g, y), -1, True), y),)
 
 

@@ -1,6 +1,6 @@
 """Rearranging values without changing them: reshape, transpose, concatenate, indexing.
 
-The gradient of each takes the way back: what was moved there is moved here, what was taken twice is added up.
+Each gradient is rearranged in the opposite way; the gradients of an element that was taken twice are added.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from minicnn.validation import ShapeError, integer, shown
 def reshape_shape(x: Shape, shape: Any) -> Shape:
     """Shape rule of reshape; one size may be -1 and follows from the others."""
     sizes = tuple(integer("reshape", "shape", n, shape, -1) for n in np.atleast_1d(np.array(shape, object)))
-    # A -1 beside a size of 0 has no answer: any number of elements times 0 is 0.
+    # With a size of 0, a -1 is ambiguous: any size times 0 is 0.
     known = math.prod(n for n in sizes if n != -1)
     unknown = sizes.count(-1)
     whole = math.prod(x)
@@ -55,12 +55,12 @@ def _order(ndim: int, axes: tuple[int, ...] | None) -> tuple[int, ...]:
 @op(transpose_shape)
 def transpose(x: Array, axes: tuple[int, ...] | None = None) -> Any:
     """The axes in another order; reversed by default."""
-    # The inverse of a permutation is what sorts it.
+    # argsort of a permutation is its inverse.
     return np.transpose(x, axes), (lambda g: np.transpose(g, np.argsort(_order(x.ndim, axes))),)
 
 
 def concatenate_shape(*arrays: Shape, axis: int = -1) -> Shape:
-    """Shape rule of concatenate: all axes but one agree."""
+    """Shape rule of concatenate: all axes but one must agree."""
     if not arrays:
         raise ShapeError("concatenate", "arrays must be at least one, got none", "Give one or more.")
     first, axis = arrays[0], integer("concatenate", "axis", axis, least=-math.inf)

@@ -1,7 +1,7 @@
 """Element-wise ops. Shapes broadcast as in NumPy; float32 with float64 gives float64.
 
-Numbers, of Python or of NumPy, take the dtype of the arrays. Where an argument was broadcast, each of its elements was
-used several times, so its gradient is the sum over these uses: `unbroadcast`.
+Numbers, of Python or of NumPy, take the dtype of the arrays. The gradient of a broadcast argument is
+summed over the axes of the broadcasting: `unbroadcast`.
 """
 
 from __future__ import annotations
@@ -63,22 +63,22 @@ def multiply(x: Array, y: Array) -> Any:
 @op(broadcast_shape)
 def divide(x: Array, y: Array) -> Any:
     """x / y."""
-    z = x / y  # d(x / y) / dy = -x / y^2 = -z / y: the quotient is there already
+    z = x / y  # d(x / y) / dy = -x / y^2 = -z / y: the quotient is known already
     return z, (lambda g: unbroadcast(g / y, np.shape(x)), lambda g: unbroadcast(-g * z / y, np.shape(y)))
 
 
 @op(broadcast_shape)
 def power(x: Array, exponent: Array) -> Any:
-    """x ** exponent. The derivative is 0 for an exponent of 0; that by the exponent is 0 wherever x <= 0."""
+    """x ** exponent. The derivative is 0 for an exponent of 0, and that with respect to the exponent where x <= 0."""
     y = x**exponent
     p = np.asarray(exponent, y.dtype)
 
     def vjp_x(g: np.ndarray) -> Any:
-        # x ** -1 at x = 0 would be infinite, and 0 * inf NaN: an exponent of 0 takes a power of 0 instead.
+        # x ** -1 at x = 0 would be infinite, and 0 * inf NaN: for an exponent of 0 the power is 0 instead.
         return unbroadcast(scale(g, p) * x ** np.where(p == 0, 0, p - 1), np.shape(x))
 
     def vjp_exponent(g: np.ndarray) -> Any:
-        # log(x) exists for x > 0 alone. Elsewhere 1 takes its place, whose logarithm is 0.
+        # log(x) is defined for x > 0 only. Elsewhere x is replaced by 1, whose logarithm is 0.
         flat = np.less_equal(x, 0) | (y == 0)
         return unbroadcast(scale(g * y, ~flat) * np.log(np.where(flat, 1, x), dtype=y.dtype), np.shape(exponent))
 
@@ -121,7 +121,7 @@ def abs(x: Array) -> Any:
 def maximum(x: Array, y: Array) -> Any:
     """Return the larger of x and y; at a tie the first, x, gets the gradient, as in the poolings."""
     z = np.maximum(x, y)
-    first = (z == x) | np.isnan(x)  # NaN equals nothing, itself included, but it is what comes out
+    first = (z == x) | np.isnan(x)  # NaN is not equal to itself, but it is the maximum
     return z, (
         lambda g: unbroadcast(scale(g, first), np.shape(x)),
         lambda g: unbroadcast(scale(g, ~first), np.shape(y)),

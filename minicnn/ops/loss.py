@@ -17,7 +17,7 @@ def cross_entropy_shape(logits: Shape, labels: Any, *, label_smoothing: float = 
     if len(logits) != 2 or not logits[0] or not logits[1]:
         what = f"logits must have shape (N, classes), got {logits}"
         raise ShapeError("cross_entropy", what, "Give at least one row and one class.")
-    if not (type(label_smoothing) is float and 0 <= label_smoothing < 1):  # asked in every step
+    if not (type(label_smoothing) is float and 0 <= label_smoothing < 1):  # checked first, in every step
         number("cross_entropy", "label_smoothing", label_smoothing, least=0, below=1)
     check_labels("cross_entropy", labels, *logits)
     return ()
@@ -46,8 +46,8 @@ def cross_entropy(logits: Array, labels: np.ndarray, *, label_smoothing: float =
     0.346...
     """
     rows, s = np.arange(len(labels)), float(label_smoothing)
-    # The loss is log(sum(exp(logits))) - logits[label]. A constant taken off each row changes nothing, and with its
-    # maximum taken off, exp cannot overflow.
+    # The loss is log(sum(exp(logits))) - logits[label]. Subtracting a constant from each row changes nothing, and after
+    # subtracting its maximum, exp cannot overflow.
     shifted = np.subtract(logits, logits.max(axis=1, keepdims=True), order="C")  # NumPy adds up C order in pairs
     total = np.log(np.exp(shifted).sum(axis=1))
     losses = total - (1 - s) * shifted[rows, labels]

@@ -23,7 +23,7 @@ def flatten_shape(x: Shape) -> Shape:
 @op(flatten_shape)
 def flatten(x: Array) -> Any:
     """Each image as one row, in row order: (N, H, W, C) -> (N, H * W * C)."""
-    # Not reshape(len(x), -1): in a batch of no images -1 could be any number.
+    # Not reshape(len(x), -1): for an empty batch -1 would be ambiguous.
     return x.reshape(len(x), math.prod(x.shape[1:])), (lambda g: g.reshape(x.shape),)
 
 
@@ -44,12 +44,12 @@ def matmul_shape(x: Shape, y: Shape) -> Shape:
 
 @op(matmul_shape)
 def matmul(x: Array, y: Array) -> Any:
-    """Matrix product x @ y over the last two axes; a float32 sum of any length is off by at most 1.2e-4.
+    """Matrix product x @ y over the last two axes; the relative error of a float32 sum of any length is at most 1.2e-4.
 
     >>> matmul(np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]]))
     array([[11.]])
     """
-    # A vector on the left is a row and one on the right a column; that axis goes again in the result.
+    # A vector on the left is a row and one on the right a column; that axis is removed from the result.
     a, b = np.atleast_2d(x), y[:, None] if y.ndim == 1 else y
     added = (-2,) * (x.ndim == 1) + (-1,) * (y.ndim == 1)
     z = product(a, b)
@@ -82,6 +82,6 @@ def dense(x: Array, kernel: Array, bias: Array | None = None) -> Any:
     """x @ kernel + bias: (N, in) with (in, out) and (out,) -> (N, out)."""
     y = product(x, kernel)
     if bias is not None:
-        y += bias  # in place, because y belongs to nobody else yet
-    # x[n, i] meets kernel[i, j] in y[n, j]: each gradient sums over the index that the argument does not have.
+        y += bias  # in place, because nothing else refers to y yet
+    # y[n, j] is a sum of x[n, i] * kernel[i, j]: each gradient sums over the index that its argument does not have.
     return y, (lambda g: product(g, kernel.T), lambda g: product(x.T, g), lambda g: add_up(g, 0))

@@ -29,8 +29,8 @@ def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarr
     """Return the rows minus a pivot (R, C), the pivot, their mean and their variance: (..., C) -> (C,) each.
 
     The mean of `x` is pivot + mean, the variance that of the population. Both are sums relative to the pivot, a mean of
-    the first rows, so that neither many rows nor a large mean costs digits: in float32 the mean is accurate to 1e-5
-    standard deviations plus the rounding of the pivot, the variance to a relative 1e-4.
+    the first rows, so that neither many rows nor a large mean reduces the precision: in float32 the mean is
+    accurate to 1e-5 standard deviations plus the rounding of the pivot, the variance to a relative 1e-4.
     """
     rows = x.reshape(-1, x.shape[-1])
     first = rows[:BLOCK]
@@ -55,7 +55,7 @@ def batch_norm(x: Array, gamma: Array, beta: Array, *, epsilon: float = 1e-3) ->
     count = len(offset)
     inverse = 1 / np.sqrt(variance + float(epsilon))
     # The normalised batch is (offset - mean) * inverse. It is never stored: its two constants per channel are
-    # merged with gamma and beta here, and with the means of the gradients below: a pass less over the batch each way.
+    # merged with gamma and beta here, and with the means of the gradients below, which saves a pass each way.
     scale = gamma * inverse
     y = offset * scale
     y += beta - mean * scale

@@ -36,7 +36,7 @@ def check_mode(where: str, name: str, mode: str) -> None:
 def check_copies(where: str, size: tuple[int, int], pads: Pads, mode: Mode) -> None:
     """Raise ShapeError unless an image of `size` (H, W) has the pixels that its padding is copied from."""
     for n, side in zip(size, pads, strict=True):
-        # reflect does not repeat the edge, so that one pixel fewer can be copied than with wrap.
+        # reflect does not repeat the edge, so one pixel fewer can be copied than with wrap.
         most = {"reflect": n - 1, "wrap": n}.get(mode, max(side))
         if max(side) > most:
             what = f"{mode} padding must be at most {most}, the pixels that it can copy from {n}, got {side}"
@@ -48,7 +48,7 @@ def check_pads(where: str, name: str, value: Size | Pads) -> Pads:
     if isinstance(value, str):
         fix = "Names of a padding are for operations with a window."
         raise TypeError(f"{where}: {name} must be an integer, a pair or two pairs, got {shown(value)}. {fix}")
-    # "same" has been refused, so that None cannot occur: `or` is for the type checker.
+    # "same" has been refused, so that None cannot occur: `or` is needed by the type checker.
     return check_padding(where, value, name) or ((0, 0), (0, 0))
 
 
@@ -56,8 +56,8 @@ def check_pads(where: str, name: str, value: Size | Pads) -> Pads:
 def pad2d(x: Array, padding: Size | Pads = 1, *, mode: Mode = "constant", value: float = 0.0) -> Any:
     """Pad images: (N, H, W, C) -> (N, H + top + bottom, W + left + right, C).
 
-    `constant` puts `value`; `reflect` mirrors without repeating the edge, `edge` repeats it, `wrap` goes round;
-    a pixel that is copied gets the gradient of its copies, too.
+    `constant` puts `value`; `reflect` mirrors without repeating the edge, `edge` repeats it, `wrap` continues
+    at the opposite edge; a pixel that is copied also gets the gradient of its copies.
 
     >>> pad2d(np.array([1.0, 2.0, 3.0]).reshape(1, 1, 3, 1), (0, 2), mode="reflect").ravel()
     array([3., 2., 1., 2., 3., 2., 1.])
@@ -76,7 +76,7 @@ def padded(x: np.ndarray, pads: Pads, mode: Mode, value: float = 0.0) -> tuple[n
     def vjp_x(g: np.ndarray) -> Any:
         if mode == "constant":
             return g[:, top : top + h, left : left + w]
-        # Padding numbers instead of pixels tells where each copy came from, whatever rule NumPy has for the mode.
+        # Padding the indices instead of the pixels gives the source of each copy, for every mode of NumPy.
         return _fold(
             _fold(g, 1, np.pad(np.arange(h), (top, bottom), mode)),
             2,
@@ -91,7 +91,7 @@ def _fold(g: np.ndarray, axis: int, sources: np.ndarray) -> np.ndarray:
     copies = np.bincount(sources)
     folded = np.zeros((*g.shape[:axis], len(copies), *g.shape[axis + 1 :]), wide(g.dtype, copies.max()))
     to, lines = np.moveaxis(folded, axis, 0), np.moveaxis(g, axis, 0)
-    # One by one, because a source occurs several times: folded[sources] += lines would keep one of them.
+    # One by one, because a source occurs several times: folded[sources] += lines would add only one of them.
     for line, source in zip(lines, sources, strict=True):
         to[source] += line
     return folded.astype(g.dtype, copy=False)

@@ -41,7 +41,7 @@ def pool_windows(
     ceil_mode: bool = False,
 ) -> Windows:
     """Return how the windows of a pooling lie on images, found by `windows`, or `checked_windows` after it."""
-    # Windows that touch without overlapping are what pooling means to most, so they are the default.
+    # By default windows touch without overlapping, as in the other frameworks.
     steps = pool_size if strides is None else strides
     return find(where, (x[1], x[2]), pool_size, steps, padding, dilation_rate, ceil_mode=ceil_mode, pooling=True)
 
@@ -81,7 +81,7 @@ def max_pool2d(x: Array, pool_size: Size = 2, *, ties: Ties = "first", **how: Un
     """
     w = pool_windows(checked_windows, "max_pool2d", x.shape, pool_size, **how)
     y = kernels.max_pool2d(x, w.geometry)
-    # No argmax is kept: comparing x with y finds it again, and evaluation would pay for what it does not use.
+    # No argmax is stored: comparing x with y finds it again, and evaluation does not need it.
     return y, (lambda g: kernels.max_pool2d_grad(g, x, y, w.geometry, ties == "split"),)
 
 
@@ -107,15 +107,15 @@ def average_pool2d(
     """
     w = pool_windows(checked_windows, "average_pool2d", x.shape, pool_size, **how)
     divisor = _divisor(w, count_include_pad, x.dtype)
-    # The kernels add up; dividing here keeps one rule of what counts for forward and backward.
+    # The kernels return sums; dividing here keeps one rule for what counts, forward and backward.
     y = kernels.sum_pool2d(x, w.geometry)
     y /= divisor
     return y, (lambda g: kernels.sum_pool2d_grad(g / divisor, x.shape, w.geometry),)
 
 
 def _divisor(w: Windows, include_pad: bool, dtype: np.dtype) -> np.ndarray:
-    down, across = (np.maximum(a.real_cells(include_pad=include_pad), 1) for a in (w.rows, w.cols))
-    # A window of padding only has no pixels, and 0 / 1 is the 0 that it shall give.
+    down, across = (np.maximum(a.real_elements(include_pad=include_pad), 1) for a in (w.rows, w.cols))
+    # A window of padding only has no pixels; its average is 0 / 1 = 0.
     return np.multiply.outer(down, across).astype(dtype)[:, :, None]
 
 
@@ -154,7 +154,7 @@ def global_average_pool2d_shape(x: Shape, *, keepdims: bool = False) -> Shape:
 def global_average_pool2d(x: Array, *, keepdims: bool = False) -> Any:
     """Average of each channel: (N, H, W, C) -> (N, C).
 
-    In float32 right to 6e-5 of the average of absolute values for an image of any size.
+    In float32 accurate to 6e-5 of the average of absolute values for an image of any size.
 
     >>> global_average_pool2d(np.full((1, 1000, 1000, 1), 0.1, np.float32)).ravel().round(5)
     array([0.1], dtype=float32)

@@ -16,7 +16,7 @@ Axes = int | tuple[int, ...] | None
 
 
 def reduce_shape(x: Shape, axis: Axes = None, keepdims: bool = False, *, where: str = "sum") -> Shape:
-    """Shape rule of the reductions: the axes go, or stay with size 1."""
+    """Shape rule of the reductions: the axes are removed, or kept with size 1."""
     axes = _axes(len(x), axis, where)
     flag(where, "keepdims", keepdims)
     return tuple(1 if i in axes else n for i, n in enumerate(x) if keepdims or i not in axes)
@@ -42,7 +42,7 @@ def _axes(ndim: int, axis: Axes, where: str = "") -> tuple[int, ...]:
 
 
 def _broadcast(g: Any, x: np.ndarray, axis: Axes) -> Any:
-    """Broadcast a reduced array over the axes that it lost, as a view: no memory is written for the copies."""
+    """Broadcast a reduced array over the reduced axes, as a view, which takes no memory."""
     axes = _axes(x.ndim, axis)
     return np.broadcast_to(np.reshape(g, [1 if i in axes else n for i, n in enumerate(x.shape)]), x.shape)
 
@@ -66,11 +66,11 @@ def mean(x: Array, axis: Axes = None, keepdims: bool = False) -> Any:
 
 @op(functools.partial(nonempty_shape, where="max"))
 def max(x: Array, axis: Axes = None, keepdims: bool = False) -> Any:
-    """Maximum over the axes; NaN comes out, and the first maximum in row order gets the gradient."""
+    """Maximum over the axes; NaN propagates, and the first maximum in row order gets the gradient."""
     axes = _axes(x.ndim, axis)
 
     def vjp_x(g: np.ndarray) -> Any:
-        # argmax takes a single axis, so the reduced axes are moved to the end and made one.
+        # argmax takes a single axis, so the reduced axes are moved to the end and merged into one.
         last = tuple(range(-len(axes), 0))
         rows = np.moveaxis(x, axes, last)
         flat = rows.reshape(*rows.shape[: x.ndim - len(axes)], math.prod(x.shape[a] for a in axes))
@@ -90,20 +90,20 @@ def logsumexp(x: Array, axis: Axes = None, keepdims: bool = False) -> Any:
     """
     # log(sum(exp(x))) = m + log(sum(exp(x - m))) for any m; with the maximum, every exponent is 0 or less.
     top, below = below_maximum(x, axis)
-    shares = np.exp(below)
-    total = add_up(shares, axis, True)
+    exponentials = np.exp(below)
+    total = add_up(exponentials, axis, True)
     with np.errstate(divide="ignore"):  # log(0) = -inf is right where all of x is -inf
         y = top + np.log(total)
 
     def vjp_x(g: np.ndarray) -> Any:
-        # The derivative is the softmax; a total of 0 means that every share is 0, too.
-        return scale(_broadcast(g, x, axis), shares / np.where(total == 0, 1, total))
+        # The derivative is the softmax; a total of 0 means that every exponential is 0.
+        return scale(_broadcast(g, x, axis), exponentials / np.where(total == 0, 1, total))
 
     return np.asarray(y) if keepdims else np.squeeze(y, axis=_axes(x.ndim, axis)), (vjp_x,)
 
 
 def below_maximum(x: np.ndarray, axis: Axes) -> tuple[np.ndarray, np.ndarray]:
-    """Return the maximum over the axes, which stay, and `x` minus it.
+    """Return the maximum over the axes, which are kept, and `x` minus it.
 
     Below a maximum of inf, inf is 0 and all else is -inf; below one of -inf, all is -inf.
 

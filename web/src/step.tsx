@@ -323,7 +323,7 @@ const sentence = (s: Step): string => {
   if (isLeaf(n)) return s.phase === "forward" ? `Forward: ${titleOf(n)} is given.` : `Backward: the gradient of ${titleOf(n)} is complete.`;
   return s.phase === "forward"
     ? `Forward: ${n.op} gives ${size(n.shape.slice(1))}.`
-    : `Backward: ${n.op} ${RULES[n.op] ?? "sends each of its arguments a gradient"}.`;
+    : `Backward, ${n.op}: ${RULES[n.op] ?? "each argument gets its part of the gradient"}.`;
 };
 
 /** The drawing that Python laid out, marked with what has been computed. */

@@ -6,14 +6,14 @@ import numpy as np
 from numpy import ndarray
 
 from minicnn.kernels.compiled.loop import loop
-from minicnn.kernels.cores import share
+from minicnn.kernels.cores import in_parallel
 
 
 def relu(x: ndarray) -> ndarray:
     """See `reference.relu`."""
     x = np.asarray(x, order="C")  # unlike ascontiguousarray, it keeps an array without axes as it is
     y = np.empty_like(x)
-    share(_relu, x.size, x.size, x.reshape(-1), y.reshape(-1))
+    in_parallel(_relu, x.size, x.size, x.reshape(-1), y.reshape(-1))
     return y
 
 
@@ -28,7 +28,7 @@ def relu_grad(g: ndarray, y: ndarray) -> ndarray:
     """See `reference.relu_grad`."""
     g = np.asarray(g, order="C")
     dx = np.empty_like(g)
-    share(_relu_grad, g.size, g.size, g.reshape(-1), np.asarray(y, order="C").reshape(-1), dx.reshape(-1))
+    in_parallel(_relu_grad, g.size, g.size, g.reshape(-1), np.asarray(y, order="C").reshape(-1), dx.reshape(-1))
     return dx
 
 

@@ -1,9 +1,10 @@
 """Convolution, with the pooling and the ReLU that follow it done before the result leaves the cache.
 
-Windows are gathered cell by cell of the pools, a cell being one of the results that a pool takes the maximum of: first
-the windows of the top left cells of all pools of a line, then those of the next cells, and so on. The product has the
-same order, so the cells of one pool lie `n` elements apart, and pooling is an elementwise maximum of long rows for any
-number of filters. Results that no pool reads are not computed. A convolution without pooling has pools of one cell.
+The elements of a pool are the outputs of the convolution over which it takes the maximum. Windows are gathered in the
+order of these elements: first the windows of the top left elements of all pools of a line, then those of the next
+elements, and so on. The product has the same order, so the elements of one pool lie `n` outputs apart, and pooling is
+an elementwise maximum of long rows for any number of filters. Outputs that no pool reads are not computed. A
+convolution without pooling has pools of one element.
 """
 
 from __future__ import annotations
@@ -12,9 +13,16 @@ import numpy as np
 from numpy import ndarray
 
 from minicnn.geometry import Geometry, Pair
-from minicnn.kernels.compiled.gather import cell_windows, gather, gather_taps, lines_at_once, one_channel, planes_size
+from minicnn.kernels.compiled.gather import (
+    element_windows,
+    gather,
+    gather_taps,
+    lines_at_once,
+    one_channel,
+    planes_size,
+)
 from minicnn.kernels.compiled.loop import BLOCKED, NO_POOL, loop, multiply
-from minicnn.kernels.cores import share
+from minicnn.kernels.cores import in_parallel
 
 
 def conv2d(x: ndarray, kernel: ndarray, bias: ndarray | None, geometry: Geometry, groups: int) -> ndarray:
@@ -34,7 +42,7 @@ def conv2d_pool(
     argmax = np.empty(y.shape if pooled else (0, 0, 0, 0), np.uint8)
     work = y.size * pool[0] * pool[1] * kernel[..., 0].size
     convolve = _forward_one_channel if one_channel(kernel.shape, groups) else _forward
-    share(convolve, len(x), work, x, kernel, bias, y, argmax, tuple(geometry), groups, pool, relu)
+    in_parallel(convolve, len(x), work, x, kernel, bias, y, argmax, tuple(geometry), groups, pool, relu)
     return y, argmax if pooled else None
 
 
@@ -42,10 +50,10 @@ def conv2d_pool(
 def _forward(first, last, x, kernel, bias, y, argmax, geometry, groups, pool_size, relu):
     kh, kw, c, filters = kernel.shape
     _, p, q, _ = y.shape
-    k, taps, cells = filters // groups, kh * kw * c, pool_size[0] * pool_size[1]
-    step = lines_at_once(taps, k, q * cells, (last - first) * p)
-    patches = np.empty((step * q * cells, taps), x.dtype)
-    product = np.empty((step * q * cells, k), x.dtype)
+    k, taps, elements = filters // groups, kh * kw * c, pool_size[0] * pool_size[1]
+    step = lines_at_once(taps, k, q * elements, (last - first) * p)
+    patches = np.empty((step * q * elements, taps), x.dtype)
+    product = np.empty((step * q * elements, k), x.dtype)
     results, flat_argmax = y.reshape(y.size), argmax.reshape(argmax.size)
     maxima, group_argmax = np.empty(step * q * k, x.dtype), np.empty(min(step * q * k, argmax.size), np.uint8)
     for group in range(groups):
@@ -54,16 +62,16 @@ def _forward(first, last, x, kernel, bias, y, argmax, geometry, groups, pool_siz
         for start in range(first * p, last * p, step):
             stop = min(last * p, start + step)
             rows, offset = (stop - start) * q, start * q * filters
-            for cell in range(cells):
-                windows = cell_windows(geometry, pool_size, cell)
-                gather(x, start, stop, group * c, c, patches[cell * rows : (cell + 1) * rows], windows)
-            multiply(patches[: rows * cells], matrix, product[: rows * cells])
+            for element in range(elements):
+                windows = element_windows(geometry, pool_size, element)
+                gather(x, start, stop, group * c, c, patches[element * rows : (element + 1) * rows], windows)
+            multiply(patches[: rows * elements], matrix, product[: rows * elements])
             flat = product.reshape(product.size)
             if groups == 1:
                 end = offset + rows * k
-                _pool(flat, rows * k, cells, wide, results[offset:end], flat_argmax[offset:end], relu)
+                _pool(flat, rows * k, elements, wide, results[offset:end], flat_argmax[offset:end], relu)
             else:
-                _pool(flat, rows * k, cells, wide, maxima, group_argmax, relu)
+                _pool(flat, rows * k, elements, wide, maxima, group_argmax, relu)
                 _put_columns(results, offset + group * k, filters, maxima, rows, k)
                 if len(flat_argmax):
                     _put_columns(flat_argmax, offset + group * k, filters, group_argmax, rows, k)
@@ -74,22 +82,22 @@ def _forward_one_channel(first, last, x, kernel, bias, y, argmax, geometry, grou
     # Tap by tap: rows of nine taps are too short to be copied fast.
     kh, kw, _, k = kernel.shape
     _, p, q, _ = y.shape
-    taps, cells = kh * kw, pool_size[0] * pool_size[1]
+    taps, elements = kh * kw, pool_size[0] * pool_size[1]
     matrix = kernel.reshape(taps, k)
-    step = lines_at_once(taps, k, q * cells, (last - first) * p)
+    step = lines_at_once(taps, k, q * elements, (last - first) * p)
     size = planes_size(step, geometry, pool_size)
-    planes, gathered = np.empty(size, x.dtype), np.empty(step * q * cells * taps, x.dtype)
-    product = np.empty((step * q * cells, k), x.dtype)
+    planes, gathered = np.empty(size, x.dtype), np.empty(step * q * elements * taps, x.dtype)
+    product = np.empty((step * q * elements, k), x.dtype)
     results, flat_argmax, biases = y.reshape(y.size), argmax.reshape(argmax.size), _repeat(bias, step * q)
     for start in range(first * p, last * p, step):
         stop = min(last * p, start + step)
         rows, offset = (stop - start) * q, start * q * k
-        patches = gathered[: taps * cells * rows].reshape(taps, cells * rows)
+        patches = gathered[: taps * elements * rows].reshape(taps, elements * rows)
         gather_taps(x, start, stop, planes, patches, geometry, pool_size)
-        multiply(patches.T, matrix, product[: rows * cells])
+        multiply(patches.T, matrix, product[: rows * elements])
         flat = product.reshape(product.size)
         end = offset + rows * k
-        _pool(flat, rows * k, cells, biases, results[offset:end], flat_argmax[offset:end], relu)
+        _pool(flat, rows * k, elements, biases, results[offset:end], flat_argmax[offset:end], relu)
 
 
 @loop
@@ -109,8 +117,8 @@ def _repeat(row, times):
 
 
 @loop
-def _pool(product, n, cells, bias, maxima, argmax, relu):
-    """Take for each of `n` pools the first maximum of its cells, which lie `n` apart, and its number."""
+def _pool(product, n, elements, bias, maxima, argmax, relu):
+    """Find for each of `n` pools the first maximum of its elements, which lie `n` apart, and its index."""
     n = np.uintp(n)
     for i in range(n):
         maxima[i] = product[i] + bias[i]
@@ -118,8 +126,8 @@ def _pool(product, n, cells, bias, maxima, argmax, relu):
         return
     for i in range(n):
         argmax[i] = 0
-    for cell in range(1, cells):
-        offset, number = np.uintp(cell) * n, np.uint8(cell)
+    for element in range(1, elements):
+        offset, number = np.uintp(element) * n, np.uint8(element)
         for i in range(n):
             new, old = product[offset + i] + bias[i], maxima[i]
             better = new > old or (new != new and old == old)

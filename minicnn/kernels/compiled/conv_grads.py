@@ -1,7 +1,8 @@
 """Gradients of convolution, and of the pooling and the ReLU after it.
 
-The gradient of each pool goes to the cell that was its maximum, the others get 0: a matrix in the order of the product
-in `conv`. Its product with the kernel is the gradient of the windows' pixels, that with the windows that of the kernel.
+The gradient of each pool goes to the element that was its maximum, the others get 0. This gives a matrix in the order
+of the product in `conv`. Multiplied with the kernel it gives the gradient of the pixels of the windows, multiplied with
+the windows that of the kernel.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from numpy import ndarray
 from minicnn.geometry import Geometry, Pair, Shape
 from minicnn.kernels.arithmetic import PIECE_TERMS, TERMS, wide
 from minicnn.kernels.compiled.gather import (
-    cell_windows,
+    element_windows,
     gather,
     gather_taps,
     lines_at_once,
@@ -24,7 +25,7 @@ from minicnn.kernels.compiled.gather import (
     scatter,
 )
 from minicnn.kernels.compiled.loop import BLOCKED, NO_POOL, add, loop, multiply
-from minicnn.kernels.cores import share
+from minicnn.kernels.cores import in_parallel
 
 
 def conv2d_input_grad(g: ndarray, kernel: ndarray, x_shape: Shape, geometry: Geometry, groups: int) -> ndarray:
@@ -46,7 +47,7 @@ def conv2d_pool_input_grad(
     g, kernel = np.ascontiguousarray(g), np.ascontiguousarray(kernel, g.dtype)
     dx = np.empty(x_shape, wide(g.dtype, math.prod(geometry.window)))
     work = g.size * pool[0] * pool[1] * kernel[..., 0].size
-    share(_input_grad, len(g), work, g, _or_empty(argmax), kernel, dx, tuple(geometry), groups, pool)
+    in_parallel(_input_grad, len(g), work, g, _or_empty(argmax), kernel, dx, tuple(geometry), groups, pool)
     return dx.astype(g.dtype, copy=False)
 
 
@@ -57,7 +58,7 @@ def conv2d_pool_weight_grads(
     g, x, shape = np.ascontiguousarray(g), np.ascontiguousarray(x, g.dtype), tuple(kernel_shape)
     work = g.size * pool[0] * pool[1] * shape[0] * shape[1] * shape[2]
     correlate = _weight_grads_one_channel if one_channel(shape, groups) else _weight_grads
-    parts = share(correlate, len(g), work, g, _or_empty(argmax), x, shape, tuple(geometry), groups, pool)
+    parts = in_parallel(correlate, len(g), work, g, _or_empty(argmax), x, shape, tuple(geometry), groups, pool)
     if not parts:
         return np.zeros(shape, g.dtype), np.zeros(shape[3], g.dtype)
     both: Any = sum(parts[1:], parts[0])
@@ -72,10 +73,10 @@ def _or_empty(argmax: ndarray | None) -> ndarray:
 def _input_grad(first, last, g, argmax, kernel, dx, geometry, groups, pool_size):
     kh, kw, c, filters = kernel.shape
     _, p, q, _ = g.shape
-    k, taps, cells = filters // groups, kh * kw * c, pool_size[0] * pool_size[1]
-    step = lines_at_once(taps, k, q * cells, (last - first) * p)
-    spread = np.empty((step * q * cells, k), g.dtype)
-    products = np.empty((step * q * cells, taps), g.dtype)
+    k, taps, elements = filters // groups, kh * kw * c, pool_size[0] * pool_size[1]
+    step = lines_at_once(taps, k, q * elements, (last - first) * p)
+    spread = np.empty((step * q * elements, k), g.dtype)
+    products = np.empty((step * q * elements, taps), g.dtype)
     dx[first:last] = 0
     for group in range(groups):
         matrix = np.ascontiguousarray(kernel[:, :, :, group * k : (group + 1) * k]).reshape(taps, k)
@@ -84,11 +85,11 @@ def _input_grad(first, last, g, argmax, kernel, dx, geometry, groups, pool_size)
             stop = min(last * p, start + step)
             rows = (stop - start) * q
             gradients = _columns(g, start * q, rows, group * k, k)
-            part = _spread(gradients, _columns(argmax, start * q, rows, group * k, k), cells, k, spread)
+            part = _spread(gradients, _columns(argmax, start * q, rows, group * k, k), elements, k, spread)
             multiply(part, back, products[: len(part)])
-            for cell in range(cells):
-                windows = cell_windows(geometry, pool_size, cell)
-                scatter(dx, start, stop, group * c, c, products[cell * rows : (cell + 1) * rows], windows)
+            for element in range(elements):
+                windows = element_windows(geometry, pool_size, element)
+                scatter(dx, start, stop, group * c, c, products[element * rows : (element + 1) * rows], windows)
 
 
 @loop
@@ -96,10 +97,10 @@ def _weight_grads(first, last, g, argmax, x, shape, geometry, groups, pool_size)
     """Return the gradient of kernel and bias as the rows of one matrix, the bias last."""
     kh, kw, c, filters = shape
     _, p, q, _ = g.shape
-    k, taps, cells = filters // groups, kh * kw * c, pool_size[0] * pool_size[1]
-    step = lines_at_once(taps, k, q * cells, (last - first) * p)
-    patches = np.empty((step * q * cells, taps), g.dtype)
-    spread = np.empty((step * q * cells, k), g.dtype)
+    k, taps, elements = filters // groups, kh * kw * c, pool_size[0] * pool_size[1]
+    step = lines_at_once(taps, k, q * elements, (last - first) * p)
+    patches = np.empty((step * q * elements, taps), g.dtype)
+    spread = np.empty((step * q * elements, k), g.dtype)
     product = np.empty((taps, k), g.dtype)
     both, total = _sums(taps + 1, filters, (last - first) * p > step * TERMS, g.dtype)
     for group in range(groups):
@@ -108,12 +109,12 @@ def _weight_grads(first, last, g, argmax, x, shape, geometry, groups, pool_size)
             rows = (stop - start) * q
             if len(total) and (start - first * p) % (step * TERMS) == 0:
                 _move(both, total)
-            for cell in range(cells):
-                windows = cell_windows(geometry, pool_size, cell)
-                gather(x, start, stop, group * c, c, patches[cell * rows : (cell + 1) * rows], windows)
+            for element in range(elements):
+                windows = element_windows(geometry, pool_size, element)
+                gather(x, start, stop, group * c, c, patches[element * rows : (element + 1) * rows], windows)
             gradients = _columns(g, start * q, rows, group * k, k)
             group_argmax = _columns(argmax, start * q, rows, group * k, k)
-            part = _spread(gradients, group_argmax, cells, k, spread)
+            part = _spread(gradients, group_argmax, elements, k, spread)
             multiply(patches[: len(part)].T, part, product)
             if groups == 1:
                 add(both.reshape(both.size), 0, product.reshape(product.size), 0, product.size)
@@ -127,11 +128,11 @@ def _weight_grads(first, last, g, argmax, x, shape, geometry, groups, pool_size)
 def _weight_grads_one_channel(first, last, g, argmax, x, shape, geometry, groups, pool_size):
     kh, kw, _, k = shape
     _, p, q, _ = g.shape
-    taps, cells = kh * kw, pool_size[0] * pool_size[1]
-    step = lines_at_once(taps, k, q * cells, (last - first) * p)
+    taps, elements = kh * kw, pool_size[0] * pool_size[1]
+    step = lines_at_once(taps, k, q * elements, (last - first) * p)
     size = planes_size(step, geometry, pool_size)
-    planes, gathered = np.empty(size, x.dtype), np.empty(step * q * cells * taps, x.dtype)
-    spread = np.empty((step * q * cells, k), g.dtype)
+    planes, gathered = np.empty(size, x.dtype), np.empty(step * q * elements * taps, x.dtype)
+    spread = np.empty((step * q * elements, k), g.dtype)
     product = np.empty((taps, k), g.dtype)
     both, total = _sums(taps + 1, k, (last - first) * p > step * TERMS, g.dtype)
     for start in range(first * p, last * p, step):
@@ -139,10 +140,10 @@ def _weight_grads_one_channel(first, last, g, argmax, x, shape, geometry, groups
         rows = (stop - start) * q
         if len(total) and (start - first * p) % (step * TERMS) == 0:
             _move(both, total)
-        patches = gathered[: taps * cells * rows].reshape(taps, cells * rows)
+        patches = gathered[: taps * elements * rows].reshape(taps, elements * rows)
         gather_taps(x, start, stop, planes, patches, geometry, pool_size)
         gradients, group_argmax = _columns(g, start * q, rows, 0, k), _columns(argmax, start * q, rows, 0, k)
-        part = _spread(gradients, group_argmax, cells, k, spread)
+        part = _spread(gradients, group_argmax, elements, k, spread)
         multiply(patches, part, product)
         both[:-1] += product
         both[-1] += _bias_grads(gradients, group_argmax, k)
@@ -151,7 +152,7 @@ def _weight_grads_one_channel(first, last, g, argmax, x, shape, geometry, groups
 
 @loop
 def _sums(rows, columns, long, dtype):
-    """Return zeros to add up the pieces in, and float64 ones, only if there are many pieces, to add up their sums."""
+    """Return an accumulator for the pieces and, if there are many, a float64 accumulator for sums of pieces."""
     return np.zeros((rows, columns), dtype), np.zeros((rows if long else 0, columns), np.float64)
 
 
@@ -179,16 +180,16 @@ def _columns(a, start, rows, filter_, k):
 
 
 @loop
-def _spread(g, argmax, cells, k, spread):
-    """Give the gradient of each pool to the cell that was its maximum, 0 to the others."""
+def _spread(g, argmax, elements, k, spread):
+    """Write the gradient of each pool to the element that was its maximum, 0 to the others."""
     if len(argmax) == 0:
         return g.reshape(-1, k)
     n, target = np.uintp(len(g)), spread.reshape(spread.size)
-    for cell in range(cells):
-        offset, number = np.uintp(cell) * n, np.uint8(cell)
+    for element in range(elements):
+        offset, number = np.uintp(element) * n, np.uint8(element)
         for i in range(n):
             target[offset + i] = g[i] if argmax[i] == number else 0
-    return spread[: len(g) // k * cells]
+    return spread[: len(g) // k * elements]
 
 
 @loop

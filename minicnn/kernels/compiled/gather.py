@@ -14,7 +14,7 @@ PRODUCT = 1_000_000
 
 @loop
 def gather(x, start, stop, channel, channels, patches, geometry):
-    """Copy windows into the rows of `patches`, zeros for padding; taps that are adjacent in memory at once."""
+    """Copy windows into the rows of `patches`, zeros for padding; taps adjacent in memory are copied together."""
     _, h, w, depth = x.shape
     window, strides, pads, dilation, out = geometry
     runs, length = tap_runs(window, dilation, channels, depth)
@@ -58,7 +58,7 @@ def tap_runs(window, dilation, channels, depth):
 
 @loop
 def _whole(b, step, length, width, out, inside):
-    """Return from which window to which a run lies inside the image's row; the first starts at `b`."""
+    """Return the range of windows for which a run lies inside the image's row; the run of window 0 starts at `b`."""
     if not inside:
         return out, out
     low = min(out, max(0, -(b // step)))
@@ -67,7 +67,7 @@ def _whole(b, step, length, width, out, inside):
 
 @loop
 def _inside(b, length, width, inside):
-    """Return from where to where a run that starts at `b` lies inside the image's row."""
+    """Return the range within a run that starts at `b` for which it lies inside the image's row."""
     first = min(length, max(0, -b)) if inside else length
     return first, max(first, min(length, width - b))
 
@@ -152,7 +152,7 @@ def _gather_plane(x, start, stop, target, offset, out, step, top, left, more):
                 continue
             for q in range(low):
                 target[write + q] = 0
-            if across == 2:  # the usual pooling; a step that is known makes vector instructions
+            if across == 2:  # the usual pooling; with a constant step the compiler uses vector instructions
                 for q in range(low, high):
                     target[write + q] = pixels[read + np.uintp(2) * q]
             else:
@@ -196,15 +196,15 @@ def scatter(dx, start, stop, channel, channels, products, geometry):
 
 @loop
 def lines_at_once(taps, filters, windows, most):
-    """Return how many lines to take at a time."""
+    """Return how many lines to process at a time."""
     return max(1, min(most, min(PIECE, PRODUCT // filters) // (taps * windows)))
 
 
 @loop
-def cell_windows(geometry, pool_size, cell):
-    """Return the geometry of the windows whose results are this cell of each pool."""
+def element_windows(geometry, pool_size, element):
+    """Return the geometry of the windows whose results are this element of each pool."""
     window, strides, pads, dilation, _ = geometry
-    i, j = cell // pool_size[1], cell % pool_size[1]
+    i, j = element // pool_size[1], element % pool_size[1]
     steps = (strides[0] * pool_size[0], strides[1] * pool_size[1])
     shifted = ((pads[0][0] - i * strides[0], 0), (pads[1][0] - j * strides[1], 0))
     return window, steps, shifted, dilation, pools(geometry, pool_size)

@@ -1,4 +1,4 @@
-"""What the compiled kernels are made of: the decorator, and the shortest loops."""
+"""The decorator of compiled loops, and the shortest loops, which the kernels are built from."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ for _pool in ThreadpoolController().lib_controllers:
 
 
 class _Notice(event.Listener):
-    """Speaks at the first function of minicnn that Numba compiles and does not find on disk: it takes a while."""
+    """Prints a line before Numba compiles the first function of minicnn that is not on disk: it takes seconds."""
 
     said = False
 
@@ -45,7 +45,7 @@ loop = njit
 @loop
 def copy(target, offset, source, start, length):
     """Copy `length` elements of a flat array, from `start`, to `offset` of another one."""
-    # Unsigned numbers: a signed index could mean "from the end", and that question costs the vector instructions.
+    # Unsigned numbers: a signed index could mean "from the end"; checking for that prevents vector instructions.
     offset, start = np.uintp(offset), np.uintp(start)
     for t in range(np.uintp(length)):
         target[offset + t] = source[start + t]
@@ -61,7 +61,7 @@ def fill(target, offset, length, value):
 
 @loop
 def multiply(a, b, product):
-    """Write the matrix product `a @ b`; a sum of many terms block by block, see `sums`."""
+    """Write the matrix product `a @ b`; a sum of many terms is computed block by block, see `kernels.arithmetic`."""
     terms = a.shape[1]
     if terms <= PIECE_TERMS:
         np.dot(a, b, product)

@@ -10,14 +10,14 @@ from numpy import ndarray
 from minicnn.geometry import Geometry, Shape
 from minicnn.kernels.arithmetic import comparable, wide
 from minicnn.kernels.compiled.loop import add, copy, fill, loop
-from minicnn.kernels.cores import share
+from minicnn.kernels.cores import in_parallel
 
 
 def max_pool2d(x: ndarray, geometry: Geometry) -> ndarray:
     """See `reference.max_pool2d`."""
     x = np.ascontiguousarray(x)
     y = np.empty((len(x), *geometry.out, x.shape[3]), x.dtype)
-    share(_max_pool, len(x), y.size * math.prod(geometry.window), x, y, tuple(geometry))
+    in_parallel(_max_pool, len(x), y.size * math.prod(geometry.window), x, y, tuple(geometry))
     return y
 
 
@@ -62,7 +62,7 @@ def max_pool2d_grad(g: ndarray, x: ndarray, y: ndarray, geometry: Geometry, spli
     dx = np.empty(x.shape, wide(g.dtype, math.prod(map(min, geometry.window, geometry.out))))
     work = y.size * math.prod(geometry.window)
     backward = _max_pool_split if split else _max_pool_first
-    share(backward, len(g), work, g, x, y, dx, tuple(geometry))
+    in_parallel(backward, len(g), work, g, x, y, dx, tuple(geometry))
     return dx.astype(g.dtype, copy=False)
 
 
@@ -78,7 +78,7 @@ def _max_pool_first(first, last, g, x, y, dx, geometry):
             for col in range(q):
                 offset = ((n * p + row) * q + col) * c
                 argmax[:] = -1
-                # Backwards, so that the first of several maxima is the one noted last.
+                # Backwards, so that the first of several maxima is stored last.
                 for i in range(window[0] - 1, -1, -1):
                     a = row * strides[0] + i * dilation[0] - pads[0][0]
                     if a < 0 or a >= h:
@@ -128,7 +128,7 @@ def sum_pool2d(x: ndarray, geometry: Geometry) -> ndarray:
     """See `reference.sum_pool2d`."""
     x = np.ascontiguousarray(x)
     y = np.empty((len(x), *geometry.out, x.shape[3]), wide(x.dtype, math.prod(geometry.window)))
-    share(_sum_pool, len(x), y.size * math.prod(geometry.window), x, y, tuple(geometry))
+    in_parallel(_sum_pool, len(x), y.size * math.prod(geometry.window), x, y, tuple(geometry))
     return y.astype(x.dtype, copy=False)
 
 
@@ -155,7 +155,7 @@ def sum_pool2d_grad(g: ndarray, x_shape: Shape, geometry: Geometry) -> ndarray:
     """See `reference.sum_pool2d_grad`."""
     g = np.ascontiguousarray(g)
     dx = np.empty(x_shape, wide(g.dtype, math.prod(map(min, geometry.window, geometry.out))))
-    share(_sum_pool_grad, len(g), g.size * math.prod(geometry.window), g, dx, tuple(geometry))
+    in_parallel(_sum_pool_grad, len(g), g.size * math.prod(geometry.window), g, dx, tuple(geometry))
     return dx.astype(g.dtype, copy=False)
 
 

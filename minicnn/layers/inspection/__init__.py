@@ -1,1 +1,1 @@
-"""Questions about a network that shapes alone answer. Nothing in here runs when a network is trained or evaluated."""
+"""What can be said about a network from shapes alone. Nothing here runs during training or evaluation."""

@@ -18,11 +18,11 @@ MOST_PIXELS = 2**16
 
 @explained
 def coverage(net: Layer, input_shape: Shape) -> np.ndarray:
-    """Return for each pixel of an image (H, W, C) how many places of the last feature map depend on it, (H, W).
+    """Return for each pixel of an image (H, W, C) how many elements of the last feature map depend on it, (H, W).
 
     The last feature map is the result of the last layer before the network flattens or pools globally. A pixel with 0
-    has no influence, one with a large count is read by many windows. Only the geometry counts: weights and values are
-    not looked at.
+    has no influence, one with a large count is read by many windows. Only the geometry counts, not weights and
+    values.
 
     >>> from minicnn.layers import Conv2D, MaxPooling2D, Sequential
     >>> coverage(Sequential([Conv2D(1, (1, 3))]), (1, 5, 1))

@@ -1,4 +1,4 @@
-"""What runs when a network runs: which layers share a kernel, which do not, and why."""
+"""How a network is executed: which layers run together in one kernel, which do not, and why."""
 
 from __future__ import annotations
 

@@ -29,12 +29,12 @@ class Step:
 
     @property
     def stride(self) -> tuple[int, int]:
-        """Pixels of the image, down and across, between neighbours of the result."""
+        """Distance in the image, in rows and columns, between the receptive fields of neighbouring elements."""
         return self.reach[0][1], self.reach[1][1]
 
 
 def walk(net: Layer, input_shape: Shape) -> list[Step]:
-    """Return the layers in the order in which data flows, containers opened; raise what does not fit."""
+    """Return the layers in the order of execution, containers expanded; raise ShapeError for one that does not fit."""
     net.output_shape(input_shape)
     fields = _ReceptiveFields()
     net.flow(fields, ((1, 1), (1, 1)), input_shape)
@@ -42,7 +42,7 @@ def walk(net: Layer, input_shape: Shape) -> list[Step]:
 
 
 class _ReceptiveFields:
-    """Grows the receptive field layer by layer; behind parallel branches it is the largest of theirs."""
+    """Enlarges the receptive field layer by layer; after parallel branches it is the largest of theirs."""
 
     def __init__(self) -> None:
         self.steps: list[Step] = []

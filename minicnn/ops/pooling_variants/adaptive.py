@@ -70,7 +70,7 @@ def adaptive_average_pool2d_shape(x: Shape, output_size: Size) -> Shape:
 
 @op(adaptive_average_pool2d_shape)
 def adaptive_average_pool2d(x: Array, output_size: Size) -> Any:
-    """Average of each of P x Q windows: (N, H, W, C) -> (N, P, Q, C) for any H and W, as right as average_pool2d.
+    """Average of each of P x Q windows: (N, H, W, C) -> (N, P, Q, C) for any H and W, as accurate as average_pool2d.
 
     >>> adaptive_average_pool2d(np.arange(5.0).reshape(1, 1, 5, 1), (1, 3)).ravel()
     array([0.5, 2. , 3.5])

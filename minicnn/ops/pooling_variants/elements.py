@@ -13,42 +13,42 @@ from minicnn.geometry import Windows
 
 
 def gather(x: np.ndarray, w: Windows, out: np.ndarray | None = None) -> np.ndarray:
-    """Copy the windows, with 0 for pads: (N, H, W, C) -> (T, N, P, Q, C)."""
+    """Copy the windows, with 0 for padding: (N, H, W, C) -> (T, N, P, Q, C)."""
     padded = np.pad(x, ((0, 0), *w.pads, (0, 0))) if np.any(w.pads) else x
     if out is None:
         out = np.empty((w.rows.k * w.cols.k, len(x), *w.out, x.shape[3]), x.dtype)
-    for cells, image in _pieces(out, padded, w):
-        cells[...] = image
+    for piece, image in _pieces(out, padded, w):
+        piece[...] = image
     return out
 
 
-def scatter(cells: np.ndarray, w: Windows) -> np.ndarray:
+def scatter(elements: np.ndarray, w: Windows) -> np.ndarray:
     """Add up in each pixel of the image what the windows hold of it: (T, N, P, Q, C) -> (N, H, W, C)."""
-    rows, cols = (axis.n + sum(pads) for axis, pads in zip((w.rows, w.cols), w.pads, strict=True))
-    padded = np.zeros((cells.shape[1], rows, cols, cells.shape[4]), cells.dtype)
-    for piece, image in _pieces(cells, padded, w):
+    rows, cols = (axis.n + sum(sides) for axis, sides in zip((w.rows, w.cols), w.pads, strict=True))
+    padded = np.zeros((elements.shape[1], rows, cols, elements.shape[4]), elements.dtype)
+    for piece, image in _pieces(elements, padded, w):
         np.add(image, piece, out=image)
     (top, _), (left, _) = w.pads
     return padded[:, top : top + w.rows.n, left : left + w.cols.n]
 
 
-def real_cells(w: Windows) -> np.ndarray:
-    """Tell the cells of the image from pads: (T, 1, P, Q, 1)."""
+def real_elements(w: Windows) -> np.ndarray:
+    """Return a mask that is False for padding: (T, 1, P, Q, 1)."""
     return gather(np.ones((1, w.rows.n, w.cols.n, 1), bool), w)
 
 
-def only(real: np.ndarray, cells: np.ndarray, pad: float = 0) -> np.ndarray:
-    """Return the elements with `pad` in the place of padding."""
-    return cells if real.all() else np.where(real, cells, cells.dtype.type(pad))
+def only(real: np.ndarray, elements: np.ndarray, pad: float = 0) -> np.ndarray:
+    """Return the elements with padding replaced by `pad`."""
+    return elements if real.all() else np.where(real, elements, elements.dtype.type(pad))
 
 
-def _pieces(cells: np.ndarray, padded: np.ndarray, w: Windows) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield views of the gathered cells, each beside the view of the padded images that it is copied from.
+def _pieces(elements: np.ndarray, padded: np.ndarray, w: Windows) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield views of the gathered elements, each with the view of the padded images that it is copied from.
 
     A piece is one tap of all windows or all taps of one window, whichever makes fewer pieces: a window over a whole
     image of 28x28 has 784 taps.
     """
-    windows = cells.reshape(w.rows.k, w.cols.k, *cells.shape[1:])
+    windows = elements.reshape(w.rows.k, w.cols.k, *elements.shape[1:])
     axes = w.rows, w.cols
     if w.rows.k * w.cols.k <= w.rows.out * w.cols.out:
         for taps in np.ndindex(w.rows.k, w.cols.k):

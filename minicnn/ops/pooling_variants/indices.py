@@ -1,4 +1,4 @@
-"""Where maxima were found, and the way back from there: indices and unpooling."""
+"""Indices of the maxima of a max pooling, and unpooling with them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from minicnn.ops.pool import PoolKeywords, pool_keywords, pool_shape, pool_windo
 from minicnn.validation import ShapeError
 
 MOST_PIXELS = 2**24
-"""Of an image that is unpooled, 4096 x 4096: how much larger it was than what was pooled of it cannot be known."""
+"""The largest unpooled image, 4096 x 4096: the size before pooling cannot be derived from the input."""
 
 
 @op(functools.partial(pool_shape, "max_pool2d_indices"), composed=True)
 @pool_keywords
 def max_pool2d_indices(x: Array, pool_size: Size = 2, **how: Unpack[PoolKeywords]) -> np.ndarray:
-    """Tell where `max_pool2d` finds the maximum of each window: (N, H, W, C) -> integers (N, P, Q, C).
+    """Return the index of the maximum of each window: (N, H, W, C) -> integers (N, P, Q, C).
 
     They are row * W + column in the image, of the first maximum in row order; -1 for a window of padding only.
 
@@ -54,9 +54,9 @@ def max_unpool2d_shape(x: Shape, indices: np.ndarray, output_size: Size) -> Shap
 
 @op(max_unpool2d_shape)
 def max_unpool2d(x: Array, indices: np.ndarray, output_size: Size) -> Any:
-    """Put pooled values back to where they came from, zeros elsewhere: (N, P, Q, C) -> (N, H, W, C).
+    """Put pooled values back at their indices, zeros elsewhere: (N, P, Q, C) -> (N, H, W, C).
 
-    What overlapping windows found in the same pixel adds up there, which makes unpooling the transpose of picking
+    Values of overlapping windows with the same index are added, so that unpooling is the transpose of max pooling
     (the VJP of `max_pool2d`, Zeiler and Fergus's deconvolution). An index of -1 is ignored.
 
     >>> image = np.arange(16.0).reshape(1, 4, 4, 1)
@@ -70,7 +70,7 @@ def max_unpool2d(x: Array, indices: np.ndarray, output_size: Size) -> Any:
     somewhere = indices >= 0
     image, _, _, channel = np.nonzero(somewhere)
     to = (image * h * w + indices[somewhere].astype(np.intp)) * c + channel
-    # As many windows as an image has can have found the same cell.
+    # Every window of an image can have found its maximum in the same pixel.
     y = np.zeros(n * h * w * c, wide(x.dtype, math.prod(x.shape[1:3])))
     np.add.at(y, to, x[somewhere].astype(y.dtype, copy=False))
 

@@ -1,6 +1,6 @@
-"""The poolings of papers: what lies between the average and the maximum.
+"""Poolings from the literature between the average and the maximum.
 
-Padding never counts: mean, sums and weights are over the pixels of the image. A pool_size of `x.shape[1:3]`
+Padding is ignored: means, sums and weights are over the pixels of the image. A pool_size of `x.shape[1:3]`
 pools globally. Gated and tree poolings (Lee, Gallagher and Tu, 2016) are left out: a patent is reported on them.
 """
 
@@ -17,7 +17,7 @@ from minicnn.graph import Array, op
 from minicnn.kernels.arithmetic import add_up
 from minicnn.ops.elementwise import unbroadcast
 from minicnn.ops.pool import PoolKeywords, average_pool2d, max_pool2d, pool_keywords, pool_shape, pool_windows
-from minicnn.ops.pooling_variants.elements import gather, real_cells, scatter
+from minicnn.ops.pooling_variants.elements import gather, real_elements, scatter
 from minicnn.ops.pooling_variants.power_means import below_largest, log_mean_exp, relative, slope_in_r, softmax_weights
 from minicnn.validation import ShapeError, number
 
@@ -37,9 +37,9 @@ def log_mean_exp_pool2d(x: Array, pool_size: Size = 2, *, r: float = 1.0, **how:
     From the average (r near 0) to the maximum (r large). Pinheiro and Collobert, "From image-level to pixel-level
     labeling with convolutional networks", 2015. A window of padding only gives -inf.
 
-    For any r the result is right to 8 eps of the largest absolute value in the window, and a pixel's gradient to a
-    relative 8 eps (1 + r d), d its distance from the window's maximum; eps is 1.2e-7 in float32. That is for windows of
-    up to 16 elements; sums of more cost at most a relative 2e-5.
+    For any r the error of the result is at most 8 eps of the largest absolute value in the window, and the
+    relative error of a pixel's gradient at most 8 eps (1 + r d), d its distance from the window's maximum; eps is
+    1.2e-7 in float32. This holds for windows of up to 16 elements; longer sums add a relative error of at most 2e-5.
 
     >>> log_mean_exp_pool2d(np.array([1000.0, 1000.0, -9.0, -9.0]).reshape(1, 2, 2, 1)).ravel()
     array([999.306...])
@@ -47,7 +47,7 @@ def log_mean_exp_pool2d(x: Array, pool_size: Size = 2, *, r: float = 1.0, **how:
     array([2.5])
     """
     w = pool_windows(checked_windows, "log_mean_exp_pool2d", x.shape, pool_size, **how)
-    real = real_cells(w)
+    real = real_elements(w)
     found = log_mean_exp(gather(x, w), real, float(r))
 
     def vjp_x(g: np.ndarray) -> Any:
@@ -80,10 +80,10 @@ def gem_pool2d(
     large); p is one learned number or one for each channel, not 0. Radenovic, Tolias and Chum, "Fine-tuning CNN image
     retrieval with no human annotation", 2018. A window of padding only gives 0.
 
-    Computed as the log-mean-exp of logarithms with r = p, so that no power overflows or vanishes. With m the largest
-    ``|log(max(x, epsilon))|`` in the window, the result is right to a relative 8 eps (1 + m), the gradient for a pixel
-    to ``8 eps (1 + |p|) (1 + m)``, and that for p to the same share of its largest possible value, m^2 / 2 times the
-    result.
+    Computed as the log-mean-exp of logarithms with r = p, so that no power overflows or underflows. With m the largest
+    ``|log(max(x, epsilon))|`` in the window, the relative error of the result is at most 8 eps (1 + m) and that of the
+    gradient of a pixel at most ``8 eps (1 + |p|) (1 + m)``. The error of the gradient of p is at most the same
+    fraction of its largest possible value, m^2 / 2 times the result.
 
     >>> gem_pool2d(np.array([1.0, 2.0, 3.0, 4.0]).reshape(1, 2, 2, 1), 3.0).ravel() ** 3
     array([25.])
@@ -93,14 +93,14 @@ def gem_pool2d(
     if not np.all(p):
         raise ValueError("gem_pool2d: p must be a number other than 0, got 0. Use p=1 for the average.")
     w = pool_windows(checked_windows, "gem_pool2d", x.shape, pool_size, **how)
-    real, sign, epsilon = real_cells(w), np.sign(p).astype(x.dtype), float(epsilon)
+    real, sign, epsilon = real_elements(w), np.sign(p).astype(x.dtype), float(epsilon)
     # The mean for -p is the inverse of that of inverses: with sign * logarithms, r = |p| is enough.
     found = log_mean_exp(gather(sign * np.log(np.maximum(x, epsilon)), w), real, np.abs(p))
     with np.errstate(over="ignore"):
         y = np.where(real.any(axis=0, keepdims=True), np.exp(sign * found.value), 0)
 
     def vjp_x(g: np.ndarray) -> Any:
-        # (x / y)^(p - 1) / count; x and y by themselves may be too far apart for a quotient.
+        # (x / y)^(p - 1) / count; the quotient of x and y may overflow or underflow.
         with np.errstate(over="ignore"):
             powers = np.exp((found.r - sign) * found.below + (sign / found.r - 1) * found.log_mean)
         return scatter(g[None] * powers / found.reals, w) * (x >= epsilon)
@@ -119,7 +119,7 @@ def soft_pool2d(x: Array, pool_size: Size = 2, **how: Unpack[PoolKeywords]) -> A
     Stergiou, Poppe and Kalliatakis, "Refining activation downsampling with SoftPool", 2021. A window of padding only
     gives 0.
 
-    The result is right to 8 eps of the largest absolute value in the window, the gradient for a pixel to
+    The error of the result is at most 8 eps of the largest absolute value in the window, that of a pixel's gradient
     8 eps (1 + d)^2 times its weight, d its distance from the window's maximum, in windows of up to 16 elements; see
     log_mean_exp_pool2d.
 
@@ -127,7 +127,7 @@ def soft_pool2d(x: Array, pool_size: Size = 2, **how: Unpack[PoolKeywords]) -> A
     array([1000.])
     """
     w = pool_windows(checked_windows, "soft_pool2d", x.shape, pool_size, **how)
-    real = real_cells(w)
+    real = real_elements(w)
     top, below = below_largest(gather(x, w), real)
     weights = softmax_weights(below, real)
     mean = add_up(weights * below, 0, True)
@@ -161,12 +161,12 @@ def lp_pool2d_shape(x: Shape, pool_size: Size = 2, *, p: float = 2.0, **how: Any
 def lp_pool2d(x: Array, pool_size: Size = 2, *, p: float = 2.0, **how: Unpack[PoolKeywords]) -> Any:
     """Lp norm of each window, ``(sum |x|^p)^(1/p)``, the sum and not the mean: (N, H, W, C) -> (N, P, Q, C).
 
-    p = 1 adds up absolute values, a large p comes near the maximum. The gradient at a window of zeros is zero. An
-    infinite pixel makes the result infinite and, for p above 1, gets the gradient, in equal parts if there are several;
-    NaN comes out.
+    p = 1 is the sum of absolute values; for large p the result approaches the maximum. The gradient at a window of
+    zeros is zero. An infinite pixel makes the result infinite and, for p above 1, gets the gradient, in equal parts if
+    there are several; NaN propagates.
 
-    For any p and any numbers the result y is right to a relative ``8 eps (1 + |log y|)``, the gradient to p times that
-    (eps is 1.2e-7 in float32). That is for windows of up to 16 elements; sums of more cost at most a relative 2e-5.
+    For any p and any numbers the relative error of the result y is at most ``8 eps (1 + |log y|)``, that of the
+    gradient p times as large (eps is 1.2e-7 in float32), in windows of up to 16 elements; longer sums add at most 2e-5.
 
     >>> lp_pool2d(np.array([3.0, 4.0, 0.0, 0.0]).reshape(1, 2, 2, 1)).ravel()
     array([5.])
@@ -183,10 +183,10 @@ def lp_pool2d(x: Array, pool_size: Size = 2, *, p: float = 2.0, **how: Unpack[Po
     y **= 1 / p
 
     def vjp_x(g: np.ndarray) -> Any:
-        share = g * np.where(y > 0, y, 1) ** (1 - p)
-        share[y == 0] = 0
+        factor = g * np.where(y > 0, y, 1) ** (1 - p)
+        factor[y == 0] = 0
         slope = x if p == 2 else size ** (p - 1) * np.sign(x)
-        return kernels.sum_pool2d_grad(share, x.shape, w.geometry) * slope
+        return kernels.sum_pool2d_grad(factor, x.shape, w.geometry) * slope
 
     return y, (vjp_x,)
 
@@ -201,10 +201,10 @@ def _powers_fit(size: np.ndarray, p: float) -> bool:
 
 def _scaled_norm(x: np.ndarray, w: Windows, p: float) -> Any:
     """Return the largest number of each window times the norm of the window divided by it: slower, but safe."""
-    cells = gather(np.abs(x), w)
-    top = cells.max(axis=0)
+    elements = gather(np.abs(x), w)
+    top = elements.max(axis=0)
     # Of square roots, because a quotient of 1e-60 would vanish, and its power for p near 1 would not.
-    roots = relative(np.sqrt(cells), np.sqrt(top)[None])
+    roots = relative(np.sqrt(elements), np.sqrt(top)[None])
     total = np.maximum(add_up(roots ** (2 * p), 0), 1)
 
     def vjp_x(g: np.ndarray) -> Any:

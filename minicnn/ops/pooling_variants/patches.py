@@ -1,4 +1,4 @@
-"""The elements of each window on an axis of their own: what poolings without a kernel of their own are composed of."""
+"""The elements of each window on a separate axis, of which poolings without a kernel are composed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def patches2d_shape(x: Shape, pool_size: Size = 2, **how: Any) -> Shape:
 def patches2d(x: Array, pool_size: Size = 2, **how: Unpack[PoolKeywords]) -> Any:
     """Gather windows: (N, H, W, C) -> (N, P, Q, T, C), the T elements of a window in row order, 0 for padding.
 
-    Any function over axis 3 makes a pooling of it: `max(patches2d(x), axis=3)` is max pooling of what is positive.
+    Any function over axis 3 then is a pooling: `max(patches2d(x), axis=3)` is max pooling of positive values.
 
     >>> patches2d(np.arange(16.0).reshape(1, 4, 4, 1))[0, 0, :, :, 0]
     array([[0., 1., 4., 5.],

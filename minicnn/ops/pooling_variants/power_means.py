@@ -1,8 +1,8 @@
 """Means by powers and exponentials over the elements of each window, on plain arrays, accurate over their range.
 
 Elements are (T, N, P, Q, C), `real` (T, 1, P, Q, 1) is false for padding, and what is reduced keeps its first axis with
-size 1. All is computed relative to the largest element, so that nothing overflows, and gradients come from the same
-differences, so that no large number is subtracted from another.
+size 1. All is computed relative to the largest element, so that nothing overflows, and gradients use the same
+differences, so that no large numbers are subtracted from one another.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from minicnn.ops.reduce import below_maximum
 
 
 class LogMeanExp(NamedTuple):
-    """(1 / r) log(mean(exp(r v))) of each window, and what its gradients are made of.
+    """(1 / r) log(mean(exp(r v))) of each window, and the quantities its gradients need.
 
     Attributes
     ----------
@@ -27,7 +27,7 @@ class LogMeanExp(NamedTuple):
     log_mean : ndarray
         log(mean(exp(r below))).
     r : ndarray
-        At least as large as makes a difference to this window.
+        r, raised where a smaller value would underflow.
     reals : ndarray
         Pixels of the image in the window, at least 1.
     """
@@ -47,7 +47,7 @@ def below_largest(v: np.ndarray, real: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def log_mean_exp(v: np.ndarray, real: np.ndarray, r: Any) -> LogMeanExp:
-    """Return the log-mean-exp of each window's real cells, r > 0: (T, N, P, Q, C) -> (1, N, P, Q, C).
+    """Return the log-mean-exp of each window without its padding, r > 0: (T, N, P, Q, C) -> (1, N, P, Q, C).
 
     Where the exponents are small, log(1 + mean(exp - 1)) keeps the digits that log(mean(exp)) loses. An r so small that
     only the mean is left of it is raised to where it still is: a smaller one would underflow.
@@ -68,8 +68,8 @@ def log_mean_exp(v: np.ndarray, real: np.ndarray, r: Any) -> LogMeanExp:
 def softmax_weights(below: np.ndarray, real: np.ndarray, r: Any = 1) -> Any:
     """Return the fraction of each element in its window's sum of exp(r below), 0 for padding."""
     with np.errstate(over="ignore"):
-        shares = only(real, np.exp(r * below))
-    return shares / np.maximum(add_up(shares, 0, True), 1)
+        exponentials = only(real, np.exp(r * below))
+    return exponentials / np.maximum(add_up(exponentials, 0, True), 1)
 
 
 def slope_in_r(found: LogMeanExp, real: np.ndarray) -> Any:
@@ -86,8 +86,8 @@ def slope_in_r(found: LogMeanExp, real: np.ndarray) -> Any:
     return add_up(terms, 0, True) / found.reals / found.r / found.r
 
 
-def relative(cells: np.ndarray, top: np.ndarray) -> np.ndarray:
-    """Return cells >= 0 as shares of their window's largest: 0 where that is 0, 1 for each infinite one."""
+def relative(elements: np.ndarray, top: np.ndarray) -> np.ndarray:
+    """Divide elements >= 0 by the largest of their window: 0 where that is 0, 1 for each infinite one."""
     if not np.isfinite(top).all():
-        cells, top = np.where(top == np.inf, cells == np.inf, cells), np.where(top == np.inf, 1, top)
-    return cells / np.where(top > 0, top, 1)
+        elements, top = np.where(top == np.inf, elements == np.inf, elements), np.where(top == np.inf, 1, top)
+    return elements / np.where(top > 0, top, 1)

@@ -31,31 +31,31 @@ def stochastic_pool2d(
 ) -> Any:
     """Draw one element of each window with probability x / sum(x): (N, H, W, C) -> (N, P, Q, C).
 
-    Without `rng` the mean weighted by these probabilities. For activations that are not negative: what is negative
-    counts as 0, a window of zeros gives 0. Infinite elements share the probability equally, NaN in a window comes
-    out. The gradient goes to the element drawn. Zeiler and Fergus, "Stochastic pooling for regularization of deep
+    Without `rng` the mean weighted by these probabilities. For non-negative activations: negative values count as
+    0, and a window of zeros gives 0. Infinite elements are equally probable; NaN in a window gives
+    NaN. The gradient goes to the element drawn. Zeiler and Fergus, "Stochastic pooling for regularization of deep
     convolutional neural networks", 2013.
 
     >>> stochastic_pool2d(np.array([0.0, 1.0, 1.0, 2.0]).reshape(1, 2, 2, 1)).ravel()
     array([1.5])
     """
     w = pool_windows(checked_windows, "stochastic_pool2d", x.shape, pool_size, **how)
-    cells = gather(np.maximum(x, 0), w)
-    top = cells.max(axis=0, keepdims=True)
-    odds = relative(cells, top)
+    elements = gather(np.maximum(x, 0), w)
+    top = elements.max(axis=0, keepdims=True)
+    odds = relative(elements, top)
     if rng is None:
         total = np.maximum(add_up(odds, 0, True), 1)
         mean = add_up(np.square(odds), 0, True) / total
-        y, shares = top * mean, (2 * odds - mean) / total
+        y, slopes = top * mean, (2 * odds - mean) / total
     else:
         drawn = _draw(odds, rng)
-        y = np.take_along_axis(cells, drawn, axis=0)
-        shares = (np.arange(len(odds)).reshape(-1, 1, 1, 1, 1) == drawn).astype(x.dtype)
-    return y[0], (lambda g: scatter(g[None] * shares, w) * (x > 0),)
+        y = np.take_along_axis(elements, drawn, axis=0)
+        slopes = (np.arange(len(odds)).reshape(-1, 1, 1, 1, 1) == drawn).astype(x.dtype)
+    return y[0], (lambda g: scatter(g[None] * slopes, w) * (x > 0),)
 
 
 def _draw(odds: np.ndarray, rng: np.random.Generator) -> Any:
-    """Draw one of the T elements of each window, as likely as its odds; the first NaN if there is one."""
+    """Draw one of the T elements of each window in proportion to its odds; the first NaN if there is one."""
     sums = np.cumsum(odds, axis=0, dtype=np.float64)
     level = rng.random(sums[-1:].shape) * sums[-1:]
     return np.argmax((sums > level) | np.isnan(sums), axis=0)[None]
