@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: compare test lint clean
+.PHONY: compare test fuzz lint clean
 .DELETE_ON_ERROR:
 
 compare: $(VENV)/.compare
@@ -11,6 +11,9 @@ compare: $(VENV)/.compare
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+
+fuzz: $(VENV)/.fuzz
+	$(BIN)/python tests/fuzz.py $(ARGS)
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
@@ -27,6 +30,7 @@ $(BIN)/python:
 # One stamp a purpose: what is installed once is not installed again until pyproject.toml changes.
 $(VENV)/.compare: EXTRAS = fast,study
 $(VENV)/.test: EXTRAS = fast,study,interop,cluster,test
+$(VENV)/.fuzz: EXTRAS = fast,study,interop,test,fuzz
 $(VENV)/.lint: EXTRAS = fast,study,dev
 $(VENV)/.peers: EXTRAS = peers
 $(VENV)/.%: pyproject.toml | $(BIN)/python

@@ -157,7 +157,7 @@ def test_a_damaged_ledger_is_said_before_training(tmp_path, capsys, monkeypatch)
     monkeypatch.setattr(executors, "run_trial", lambda trial: pytest.fail("trained"))
     (tmp_path / FILE).write_bytes(b"no ledger" * 1000)
     assert run(tmp_path, "--heads", "max") == 2
-    assert f"{tmp_path / FILE} must be an undamaged ledger of a study" in capsys.readouterr().err
+    assert f"must be an undamaged ledger of a study, got {tmp_path / FILE}: " in capsys.readouterr().err
 
 
 def test_a_failed_trial_costs_only_itself_and_is_trained_again_on_request(tmp_path, capsys, monkeypatch):

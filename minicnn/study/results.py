@@ -19,7 +19,7 @@ from minicnn.notebook import html_table
 from minicnn.optional import need
 from minicnn.study.replicates import Replicates, Seeds
 from minicnn.study.statistics import Comparison, ImagesInterval, all_pairs, compare, new_images
-from minicnn.study.store import Recorded, reading
+from minicnn.study.store import Recorded, reading, undamaged
 from minicnn.study.tables import csv_text
 from minicnn.validation import one_of, shown
 
@@ -284,14 +284,15 @@ def open_results(path: str | Path) -> Results:
             raise ValueError(
                 f"open_results: path must be the folder of a study that has begun, got {shown(str(path))}."
             )
-        numbers: dict[str, dict[tuple[str, str, str], float]] = {}
-        for trial, split, measure, condition, value in store.values():
+        values, histories = store.values(), store.curves()
+    numbers: dict[str, dict[tuple[str, str, str], float]] = {}
+    with undamaged(Path(path)):
+        for trial, split, measure, condition, value in values:
             # SQLite has no NaN: it becomes NULL
-            numbers.setdefault(trial, {})[split, measure, condition] = float("nan") if value is None else value
-        histories = store.curves()
-    trials, tuning = (
-        tuple(replace(recorded[place["id"]], **place) for place in description[part] if place["id"] in recorded)
-        for part in ("trials", "tuning")
-    )
-    missing = len(description["trials"]) - len(trials)
+            numbers.setdefault(trial, {})[split, measure, condition] = float("nan") if value is None else float(value)
+        trials, tuning = (
+            tuple(replace(recorded[place["id"]], **place) for place in description[part] if place["id"] in recorded)
+            for part in ("trials", "tuning")
+        )
+        missing = len(description["trials"]) - len(trials)
     return Results(Path(path), description, trials, missing, tuning, numbers, histories)

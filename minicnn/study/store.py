@@ -14,11 +14,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from minicnn import train
 from minicnn.data import Split
-from minicnn.files import only_writer, writable_folder
+from minicnn.files import GIBIBYTE, FileFormatError, check_size, only_writer, writable_folder
 from minicnn.study.trial import Outcome, Trial
 
 FILE = "study.sqlite"
@@ -77,6 +77,7 @@ class Store:
         """Return the description of the study, {} for a new ledger."""
         with _named(self.folder):
             rows = self._connection.execute("SELECT key, value FROM description").fetchall()
+        with undamaged(self.folder):
             return {key: json.loads(value) for key, value in rows}
 
     def record(self, trial: Trial, outcome: Outcome) -> None:
@@ -133,8 +134,9 @@ class Store:
         with _named(self.folder):
             rows = self._connection.execute("SELECT trial, row FROM curve ORDER BY trial, epoch").fetchall()
         found: dict[str, list[dict[str, float]]] = {}
-        for trial, row in rows:
-            found.setdefault(trial, []).append(json.loads(row))
+        with undamaged(self.folder):
+            for trial, row in rows:
+                found.setdefault(trial, []).append(json.loads(row))
         return found
 
     def arrays(self, trial: str) -> dict[str, Any]:
@@ -174,10 +176,11 @@ def writing(path: str | Path) -> Iterator[Store]:
 
 @contextlib.contextmanager
 def reading(path: str | Path) -> Iterator[Store]:
-    """Open the ledger in a folder to read it. Raises ValueError if there is none."""
+    """Open the ledger in a folder to read it. Raises ValueError if there is none, or none of at most 1 GiB."""
     folder = Path(path)
     if not (folder / FILE).is_file():
         raise ValueError(f"open_results: path must be the folder of a study, got {folder}, without {FILE}.")
+    check_size("study", "an undamaged ledger of a study", folder / FILE, GIBIBYTE)
     with _connected(folder, readonly=True) as connection:
         with _named(folder):
             begun = _check_format(folder, connection)
@@ -201,14 +204,21 @@ def _connected(folder: Path, *, readonly: bool) -> Iterator[sqlite3.Connection]:
 
 
 def _check_format(folder: Path, connection: sqlite3.Connection) -> bool:
-    """Return whether the ledger has tables; raise ValueError if they are of another format."""
+    """Return whether the ledger has tables; raise ValueError if they are of another format.
+
+    Only tables as they are written here are read: a view or a generated column could give more rows or longer values
+    than the file holds.
+    """
     (found,) = connection.execute("PRAGMA user_version").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    tables = connection.execute("SELECT sql FROM sqlite_master WHERE sql NOT NULL").fetchall()
     if tables and found != FORMAT:
         raise ValueError(
             f"study: {folder / FILE} must be a ledger of format {FORMAT}, got format {found}. Use another folder, or "
             "the version of minicnn that wrote it."
         )
+    own = {" ".join(table.split()).replace(" IF NOT EXISTS", "") for table in TABLES.split(";")}
+    if not {" ".join(sql.split()) for (sql,) in tables} <= own:
+        _refuse(folder, "it has other tables than a ledger has")
     return bool(tables)
 
 
@@ -229,4 +239,17 @@ def _named(folder: Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         raise OSError(f"study: the ledger {folder / FILE} cannot be used: {error}.") from error
     except sqlite3.DatabaseError as error:
-        raise ValueError(f"study: {folder / FILE} must be an undamaged ledger of a study, got {error}.") from error
+        _refuse(folder, str(error))
+
+
+@contextlib.contextmanager
+def undamaged(folder: Path) -> Iterator[None]:
+    """Turn what values of other kinds than were written raise into a FileFormatError with the file."""
+    try:
+        yield
+    except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
+        _refuse(folder, f"{type(error).__name__}: {error!s:.200}")
+
+
+def _refuse(folder: Path, reason: str) -> NoReturn:
+    raise FileFormatError("study", "an undamaged ledger of a study", folder / FILE, reason) from None
