@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: compare test lint site page clean
+.PHONY: compare test fuzz lint site page clean
 .DELETE_ON_ERROR:
 
 compare: $(VENV)/.compare
@@ -16,6 +16,9 @@ test: $(VENV)/.test
 site: $(VENV)/.site
 	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --jobs auto --quiet -d out/site-doctrees docs out/site
 	@echo "The site is out/site/index.html"
+
+fuzz: $(VENV)/.fuzz
+	$(BIN)/python tests/fuzz.py $(ARGS)
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
@@ -37,6 +40,7 @@ $(BIN)/python:
 $(VENV)/.compare: EXTRAS = fast,study
 $(VENV)/.test: EXTRAS = fast,study,interop,images,cluster,test
 $(VENV)/.notebooks: EXTRAS = notebooks
+$(VENV)/.fuzz: EXTRAS = fast,study,interop,test,fuzz
 $(VENV)/.lint: EXTRAS = fast,study,dev
 $(VENV)/.site: EXTRAS = fast,study,docs
 $(VENV)/.peers: EXTRAS = peers

@@ -24,7 +24,7 @@ from minicnn.comparison import Choice, default_folder, plans
 from minicnn.files import only_writer
 from minicnn.layers import summary
 from minicnn.study import checks, executors, open_results
-from minicnn.study.store import FILE
+from minicnn.study.sql import FILE
 
 ROOT = Path(__file__).parents[1]
 
@@ -158,7 +158,7 @@ def test_a_damaged_ledger_is_said_before_training(tmp_path, capsys, monkeypatch)
     monkeypatch.setattr(executors, "run_trial", lambda trial: pytest.fail("trained"))
     (tmp_path / FILE).write_bytes(b"no ledger" * 1000)
     assert run(tmp_path, "--heads", "max") == 2
-    assert f"{tmp_path / FILE} must be an undamaged ledger of a study" in capsys.readouterr().err
+    assert f"must be an undamaged ledger of a study, got {tmp_path / FILE}: " in capsys.readouterr().err
 
 
 def test_a_failed_trial_costs_only_itself_and_is_trained_again_on_request(tmp_path, capsys, monkeypatch):

@@ -15,7 +15,8 @@ from minicnn import data, layers, optim, study
 from minicnn.study import canonical, engine, executors
 from minicnn.study import trials as trials_of
 from minicnn.study.replicates import pooled
-from minicnn.study.store import FILE, reading
+from minicnn.study.sql import FILE
+from minicnn.study.store import reading
 from minicnn.study.trial import Outcome, run_trial
 
 RECIPE = study.Recipe(optim.Adam(1e-2), epochs=2, batch_size=16)

@@ -11,7 +11,7 @@ for package in ("matplotlib", "jinja2", "statsmodels"):
 
 from experiments import pooling_heads
 from minicnn import study
-from minicnn.study import executors, store
+from minicnn.study import executors, sql, store
 from minicnn.study.trial import Outcome
 
 
@@ -110,7 +110,7 @@ def test_trouble_with_the_disk_ends_in_one_line_and_loses_nothing_that_is_record
 @pytest.mark.parametrize(("first", "last"), [(0, 100), (4096, 8192), (4096, None)])
 def test_a_damaged_ledger_is_said_and_nothing_is_trained(tmp_path, quick, capsys, first, last):
     assert run(tmp_path) == 0
-    ledger = tmp_path / store.FILE
+    ledger = tmp_path / sql.FILE
     damaged = bytearray(ledger.read_bytes())
     damaged[first:last] = b"\xff" * len(damaged[first:last])
     ledger.write_bytes(damaged)

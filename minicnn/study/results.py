@@ -19,6 +19,7 @@ from minicnn.notebook import html_table
 from minicnn.optional import need
 from minicnn.study.recorded import numbers_by_trial, with_errors
 from minicnn.study.replicates import Replicates, Seeds
+from minicnn.study.sql import undamaged
 from minicnn.study.statistics import Comparison, ImagesInterval, all_pairs, compare, new_images
 from minicnn.study.store import Recorded, Store, reading
 from minicnn.study.tables import csv_text
@@ -304,15 +305,15 @@ def open_results(path: str | Path) -> Results:
                 f"open_results: path must be the folder of a study that has begun, got {shown(str(path))}."
             )
         values, histories = store.values(), store.curves()
-    ids = description["measure_ids"]
-    trials, tuning = (
-        tuple(replace(recorded[place["id"]], **place) for place in description[part] if place["id"] in recorded)
-        for part in ("trials", "tuning")
-    )
-    rows = {trial.id: [measured.get((trial.id, identity)) for identity in ids.values()] for trial in trials}
-    unmeasured = sum(trial.status == "done" and None in rows[trial.id] for trial in trials)
-    trials = tuple(with_errors(trial, rows[trial.id]) for trial in trials)
-    missing = len(description["trials"]) - len(trials)
-    return Results(
-        Path(path), description, trials, missing, tuning, numbers_by_trial(values, ids), histories, unmeasured
-    )
+    with undamaged(Path(path)):
+        ids = description["measure_ids"]
+        trials, tuning = (
+            tuple(replace(recorded[place["id"]], **place) for place in description[part] if place["id"] in recorded)
+            for part in ("trials", "tuning")
+        )
+        rows = {trial.id: [measured.get((trial.id, identity)) for identity in ids.values()] for trial in trials}
+        unmeasured = sum(trial.status == "done" and None in rows[trial.id] for trial in trials)
+        trials = tuple(with_errors(trial, rows[trial.id]) for trial in trials)
+        missing = len(description["trials"]) - len(trials)
+        numbers = numbers_by_trial(values, ids)
+    return Results(Path(path), description, trials, missing, tuning, numbers, histories, unmeasured)

@@ -20,12 +20,10 @@ from typing import Any
 
 from minicnn import train
 from minicnn.data import Split
-from minicnn.files import only_writer, writable_folder
-from minicnn.study.sql import MEASURED, TABLES, TRAINED, TRIALS
+from minicnn.files import GIBIBYTE, check_size, only_writer, writable_folder
+from minicnn.study.sql import FILE, FORMAT, MEASURED, TABLES, TRAINED, TRIALS, check_format, connected, named, undamaged
 from minicnn.study.trial import Outcome, Trial
 
-FILE = "study.sqlite"
-FORMAT = 2
 SAMPLE = "test_images.npz"
 MOST_IMAGES = 1000
 PREDICTIONS = "predictions"
@@ -78,14 +76,15 @@ class Store:
 
     def describe(self, description: Mapping[str, Any]) -> None:
         """Replace the description of the study, which is made of plain values."""
-        with _named(self.folder), self._connection as c:
+        with named(self.folder), self._connection as c:
             rows = [(key, json.dumps(value)) for key, value in description.items()]
             c.executemany("INSERT OR REPLACE INTO description VALUES (?, ?)", rows)
 
     def description(self) -> dict[str, Any]:
         """Return the description of the study, {} for a new ledger."""
-        with _named(self.folder):
+        with named(self.folder):
             rows = self._connection.execute("SELECT key, value FROM description").fetchall()
+        with undamaged(self.folder):
             return {key: json.loads(value) for key, value in rows}
 
     def record(self, trial: Trial, outcome: Outcome) -> None:
@@ -98,7 +97,7 @@ class Store:
         measured = [(*self._keep_per_image(trial, name, outcome), now) for name in names]
         ids = trial.measure_ids
         values = [(trial.id, s, ids.get(m, m) if s == "test" else m, c, v) for s, m, c, v in outcome.values]
-        with _named(self.folder), self._connection as c:
+        with named(self.folder), self._connection as c:
             if trained:
                 c.execute(TRAINED, {**vars(trial), **vars(outcome), **dict(zip(KEPT, row, strict=True))})
             for name, kept in zip(names, measured, strict=True):
@@ -144,13 +143,13 @@ class Store:
 
     def trials(self) -> dict[str, Recorded]:
         """Return all recorded trials by id."""
-        with _named(self.folder):
+        with named(self.folder):
             rows = self._connection.execute(TRIALS).fetchall()
         return {row[0]: Recorded(*row) for row in rows}
 
     def measured(self) -> dict[tuple[str, str], Measured]:
         """Return which measures of which trials have been tried, by the ids of both."""
-        with _named(self.folder):
+        with named(self.folder):
             rows = self._connection.execute("SELECT * FROM measured").fetchall()
         return {(row[0], row[1]): Measured(*row) for row in rows}
 
@@ -171,16 +170,17 @@ class Store:
 
         Measures on test images go by their ids, those of training and validation by their names.
         """
-        with _named(self.folder):
+        with named(self.folder):
             return self._connection.execute("SELECT trial, split, measure, condition, value FROM value").fetchall()
 
     def curves(self) -> dict[str, list[dict[str, float]]]:
         """Return the history of training of each trial."""
-        with _named(self.folder):
+        with named(self.folder):
             rows = self._connection.execute("SELECT trial, row FROM curve ORDER BY trial, epoch").fetchall()
         found: dict[str, list[dict[str, float]]] = {}
-        for trial, row in rows:
-            found.setdefault(trial, []).append(json.loads(row))
+        with undamaged(self.folder):
+            for trial, row in rows:
+                found.setdefault(trial, []).append(json.loads(row))
         return found
 
     def arrays(self, trial: str, measures: Collection[str] | None = None) -> dict[str, Any]:
@@ -189,7 +189,7 @@ class Store:
         With `measures`, ids, only those are read.
         """
         found: dict[str, Any] = self._loaded(self.arrays_path(trial))
-        with _named(self.folder):
+        with named(self.folder):
             ids = self._connection.execute("SELECT measure FROM measured WHERE trial = ? AND size > 0", (trial,))
             kept = [measure for (measure,) in ids if measures is None or measure in measures]
         for measure in kept:
@@ -224,9 +224,9 @@ def writing(path: str | Path) -> Iterator[Store]:
     """
     folder = writable_folder(path)
     writable_folder(folder / "trials")
-    with only_writer(folder), _connected(folder, readonly=False) as connection:
-        with _named(folder):
-            if not _check_format(folder, connection):
+    with only_writer(folder), connected(folder, readonly=False) as connection:
+        with named(folder):
+            if not check_format(folder, connection):
                 _check_begins(folder)
                 connection.execute(f"PRAGMA user_version = {FORMAT}")
             connection.execute("PRAGMA journal_mode = WAL")
@@ -242,13 +242,14 @@ def writing(path: str | Path) -> Iterator[Store]:
 
 @contextlib.contextmanager
 def reading(path: str | Path) -> Iterator[Store]:
-    """Open the ledger in a folder to read it. Raises ValueError if there is none."""
+    """Open the ledger in a folder to read it. Raises ValueError if there is none, or none of at most 1 GiB."""
     folder = Path(path)
     if not (folder / FILE).is_file():
         raise ValueError(f"open_results: path must be the folder of a study, got {folder}, without {FILE}.")
-    with _connected(folder, readonly=True) as connection:
-        with _named(folder):
-            begun = _check_format(folder, connection)
+    check_size("study", "an undamaged ledger of a study", folder / FILE, GIBIBYTE)
+    with connected(folder, readonly=True) as connection:
+        with named(folder):
+            begun = check_format(folder, connection)
         if not begun:  # a process that was killed before it could write left an empty file
             raise ValueError(
                 f"open_results: path must be the folder of a study that has begun, got {folder}, whose ledger is empty."
@@ -264,32 +265,8 @@ def has_begun(path: str | Path) -> bool:
     folder = Path(path)
     if not (folder / FILE).is_file():
         return False
-    with _connected(folder, readonly=True) as connection, _named(folder):
-        return _check_format(folder, connection)
-
-
-@contextlib.contextmanager
-def _connected(folder: Path, *, readonly: bool) -> Iterator[sqlite3.Connection]:
-    with _named(folder):
-        # the path as a URI, so that a reader cannot make an empty ledger by opening it
-        name = (folder / FILE).resolve().as_uri() + ("?mode=ro" if readonly else "")
-        connection = sqlite3.connect(name, uri=True, timeout=10)
-    try:
-        yield connection
-    finally:
-        connection.close()
-
-
-def _check_format(folder: Path, connection: sqlite3.Connection) -> bool:
-    """Return whether the ledger has tables; raise ValueError if they are of another format."""
-    (found,) = connection.execute("PRAGMA user_version").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if tables and found != FORMAT:
-        raise ValueError(
-            f"study: {folder / FILE} must be a ledger of format {FORMAT}, got format {found}. Use another folder, or "
-            "the version of minicnn that wrote it."
-        )
-    return bool(tables)
+    with connected(folder, readonly=True) as connection, named(folder):
+        return check_format(folder, connection)
 
 
 def _check_begins(folder: Path) -> None:
@@ -299,14 +276,3 @@ def _check_begins(folder: Path) -> None:
             f"study: {folder / FILE} must be the ledger of the trials in {folder / 'trials'}, got an empty one. Put a "
             "copy of it back, or use another folder."
         )
-
-
-@contextlib.contextmanager
-def _named(folder: Path) -> Iterator[None]:
-    """Turn what SQLite raises into an error that names the file: OSError for a place, ValueError for its contents."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        raise OSError(f"study: the ledger {folder / FILE} cannot be used: {error}.") from error
-    except sqlite3.DatabaseError as error:
-        raise ValueError(f"study: {folder / FILE} must be an undamaged ledger of a study, got {error}.") from error
