@@ -177,5 +177,5 @@ def test_another_version_trains_no_finished_trial_again(tmp_path, monkeypatch):
     planned = tiny_study()
     first = planned.run(tmp_path, progress=False)
     monkeypatch.setattr(minicnn, "__version__", "99.0.0")
-    monkeypatch.setattr(trial, "_run", None)  # a trial that is trained fails
+    monkeypatch.setattr(trial, "_trained", None)  # a trial that is trained fails
     assert planned.run(tmp_path, progress=False).values("accuracy") == first.values("accuracy")

@@ -107,4 +107,5 @@ def undamaged(folder: Path) -> Iterator[None]:
 
 
 def refuse(folder: Path, reason: str) -> NoReturn:
+    """Raise the error for a ledger that is damaged."""
     raise FileFormatError("study", "an undamaged ledger of a study", folder / FILE, reason) from None
