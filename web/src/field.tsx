@@ -89,7 +89,7 @@ function paintCell(context: CanvasRenderingContext2D, cell: Cell, x: number, y: 
   if (cell.kind === "unread") hatch(context, x, y, s);
   const v = cell.v!;
   if (p.numbers && size >= 22) {
-    const text = cell.text ?? short(v);
+    const text = cell.text ?? short(v * 10 ** -unit(p.most));
     const most = Math.min(16, size * 0.36);
     context.font = `${v === 0 ? 400 : 500} ${Math.min(most, (size * 1.5) / Math.max(2, text.length))}px -apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", sans-serif`;
     context.textAlign = "center";
@@ -112,6 +112,9 @@ function paintCell(context: CanvasRenderingContext2D, cell: Cell, x: number, y: 
     context.stroke();
   }
 }
+
+/** The power of ten in which a map of small numbers shows them, 0 for others. */
+const unit = (most: number): number => (most > 0 && most < 0.01 ? Math.floor(Math.log10(most)) : 0);
 
 export function Field(p: Props) {
   const size = p.cell ?? 40;
@@ -173,7 +176,7 @@ export function Field(p: Props) {
           </div>
         </div>
       </div>
-      {p.scale !== false && <Scale most={p.most} tone={p.tone ?? "value"} signed={hasNegative(p)} />}
+      {p.scale !== false && <Scale most={p.most} tone={p.tone ?? "value"} signed={hasNegative(p)} {...(p.numbers && size >= 22 ? { numbers: true } : {})} />}
       <Numbers {...p} />
     </div>
   );
@@ -216,13 +219,14 @@ export function step(key: string, i: number, j: number, rows: number, cols: numb
 }
 
 /** What the colours of a map mean. */
-export function Scale({ most, tone, signed }: { most: number; tone: Tone; signed?: boolean }) {
+export function Scale({ most, tone, signed, numbers }: { most: number; tone: Tone; signed?: boolean; numbers?: boolean }) {
   return (
     <div class="scale" aria-hidden="true">
       {signed && <span>{fmt(-most, 2)}</span>}
       <i class={`${tone} ${signed ? "signed" : ""}`} />
       {!signed && <span class="zero">0</span>}
       <span>{fmt(most, 2)}</span>
+      {numbers && unit(most) !== 0 && <span>numbers in {fmt(10 ** unit(most), 2)}</span>}
     </div>
   );
 }

@@ -158,7 +158,7 @@ export function Net() {
                 cols={value.shape[1]!}
                 at={channel(value, k)}
                 most={extent(value.data)}
-                cell={Math.max(6, Math.min(36, Math.floor(288 / value.shape[1]!)))}
+                cell={Math.max(6, Math.min(54, Math.floor(288 / value.shape[1]!)))}
                 numbers={value.shape[1]! <= 8}
                 pick={[i, j]}
                 onPick={(a, b) => choose(n, k, a, b)}

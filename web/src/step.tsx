@@ -93,7 +93,7 @@ function View({ title, tensor: t, tone }: { title: string; tensor: Tensor | null
   const k = Math.min(map.value, c - 1);
   const [i, j] = [Math.min(at.value[0], h - 1), Math.min(at.value[1], w - 1)];
   const most = extent(m.data);
-  const side = Math.max(5, Math.min(h * w === 1 ? 64 : 36, Math.floor(250 / w)));
+  const side = Math.max(5, Math.min(h * w <= 16 ? 54 : 36, Math.floor(250 / w)));
   return (
     <Figure title={`${title}${c > 1 ? `, channel ${k + 1} of ${c}` : ""}`}>
       <Field
