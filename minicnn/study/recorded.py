@@ -25,5 +25,5 @@ def numbers_by_trial(
     for trial, split, measure, condition, value in values:
         for name in names.get(measure, []) if split == "test" else [measure]:
             # SQLite has no NaN: it becomes NULL
-            numbers.setdefault(trial, {})[split, name, condition] = float("nan") if value is None else value
+            numbers.setdefault(trial, {})[split, name, condition] = float("nan") if value is None else float(value)
     return {trial: dict(sorted(by.items())) for trial, by in numbers.items()}
