@@ -94,6 +94,8 @@ def test_the_examples_of_compare_are_studies_and_the_report_can_be_read(tmp_path
     assert run("compare", *quick, "--out", "out/pooling_heads-digits") == 0
     assert (tmp_path / "out/pooling_heads-digits/report.html").is_file()
     page = (tmp_path / "out/pooling_heads-digits/report.html").read_text()
+    assert 'href="nets.html"' in page
+    assert (tmp_path / "out/pooling_heads-digits/nets.html").stat().st_size > 100_000
     assert "minicnn compare --dataset digits --heads max,global-max --seeds 2 --epochs 1" in page
     capsys.readouterr()
     for example in examples(help_of("study", capsys)):
@@ -195,6 +197,20 @@ def test_what_is_exported_is_the_net(trained, tmp_path, capsys):
     interop.to_onnx(done.net, done.params, done.input_shape, tmp_path / "other.onnx")
     assert paths["onnx"].read_bytes() == (tmp_path / "other.onnx").read_bytes()
     assert run("train", paths["json"], "--epochs", 1, "--out", tmp_path / "again") == 0
+
+
+def test_a_page_of_a_test_image_and_of_a_picture(trained, pictures, tmp_path, capsys):
+    page = tmp_path / "page.html"
+    assert run("explain", trained, "--out", page, "--title", "<b>mine</b>") == 0
+    text = page.read_text()
+    assert "&lt;b&gt;mine" in text
+    assert "<b>mine" not in text
+    assert run("explain", trained, "--image", pictures / "00.png", "--label", "3", "--out", page) == 0
+    assert page.read_text() != text
+    assert run("explain", trained, "--image", pictures / "00.png", "--label", "ten", "--out", page) == 1
+    assert run("explain", trained, "--image", pictures / "00.png", "--out", page) == 2
+    assert run("explain", trained, "--index", 5000, "--out", page) == 1
+    assert [line.count("must be") for line in capsys.readouterr().err.splitlines()] == [1, 1, 1]
 
 
 def test_a_reader_that_stops_early_ends_the_command_without_a_traceback():

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from types import SimpleNamespace
 
 import pytest
 from study_fixtures import tiny_study
@@ -10,7 +11,7 @@ for package in ("matplotlib", "jinja2", "statsmodels"):
     pytest.importorskip(package)
 
 from experiments import pooling_heads
-from minicnn import study
+from minicnn import explain, study
 from minicnn.study import executors, sql, store
 from minicnn.study.trial import Outcome
 
@@ -32,6 +33,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(executors, "run_trial", lambda trial: seen.append(trial) or outcome(trial))
     monkeypatch.setattr(study, "write_report", lambda results, **_: results.path / "report.html")
     monkeypatch.setattr(study, "costs", lambda *_, **__: {})
+    monkeypatch.setattr(explain, "page_of_study", lambda *_, **__: SimpleNamespace(save=lambda path: path))
     return seen
 
 

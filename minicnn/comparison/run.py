@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import quote
 
-from minicnn import kernels, study
+from minicnn import explain, kernels, study
 from minicnn.comparison import plans
 from minicnn.comparison.plans import Choice
 from minicnn.files import atomic_write, writable_folder
@@ -22,6 +22,9 @@ from minicnn.study.report.words import aligned, headline
 
 NAMES = {"accuracy": "clean accuracy", "shift": "accuracy on shifted images"}
 SHORT = {"accuracy": "clean", "shift": "shifted"}
+EXPLORER = "nets.html"
+EXPLAINED = ("flatten", "global-max")
+"""The heads beside the control's on the page of the trained nets; each adds about 80 KB."""
 
 
 @explained
@@ -109,12 +112,25 @@ def _reported(chosen: Study, results: Results, dataset: str, choice: Choice) -> 
         notes=limits,
         names=NAMES,
         tried=_tried(results, dataset, choice),
+        explorer=_explorer(results, dataset),
     )
     table = tables.terminal_table(results, compared)
     said = [headline(comparison, outcome) for outcome, comparison in compared.items()]
     text = "\n\n".join([aligned(table.header, table.rows), "\n".join(map(_filled, [*said, *limits]))])
     atomic_write(results.path / "table.txt", text + "\n")
     return Comparison(results, "\n\n".join([text, *_failures(results)]), page)
+
+
+def _explorer(results: Results, dataset: str) -> str:
+    """Write the page of a few trained nets beside the report, once, and return its name; "" where there is none."""
+    done = {trial.arm for trial in results.trials if (trial.replicate, trial.status) == (0, "done")}
+    arms = [arm for arm in (results.control, *EXPLAINED) if arm in done] or sorted(done)[:1]
+    path = results.path / EXPLORER
+    if not arms or not results.sample():
+        return ""
+    if not path.is_file():
+        explain.page_of_study(results, arms=list(dict.fromkeys(arms)), title=f"Pooling heads on {dataset}").save(path)
+    return EXPLORER
 
 
 def _keep_costs(chosen: Study, path: Path) -> None:

@@ -80,10 +80,9 @@ def page_of_study(
     images = Split(sample["images"], sample["labels"])
     i = _index("page_of_study", index, images)
     net, params = next(iter(nets.values()))
-    options = {"title": results.name, **options}
-    return page(
-        net, params, images.images[i], int(images.labels[i]), heads=nets, shifts=images, study=results, **options
-    )
+    # One arm alone has nothing to be compared with.
+    options = {"title": results.name, "study": results if len(results.arms) > 1 else None, **options}
+    return page(net, params, images.images[i], int(images.labels[i]), heads=nets, shifts=images, **options)
 
 
 def _arms(results: Results, arms: Sequence[str] | None, replicate: int) -> list[str]:

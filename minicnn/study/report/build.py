@@ -30,6 +30,7 @@ def write_report(
     notes: Sequence[str] = (),
     names: Mapping[str, str] | None = None,
     tried: Mapping[str, Mapping[float, Sequence[float]]] | None = None,
+    explorer: str = "",
 ) -> Path:
     """Write `report.html`, `report.md`, `results.csv` and the pictures into the folder of a study; return the page.
 
@@ -48,6 +49,8 @@ def write_report(
     tried : mapping, optional
         The validation loss by arm and learning rate, one value per seed, where rates were chosen before the study; by
         default what the study has tried itself.
+    explorer : str
+        The name of a file in the folder to link to: the page that `explain.page_of_study(results)` makes.
     """
     wanted = [_renamed(outcome, names or {}) for outcome in tables.outcomes(results)]
     compared = tables.comparisons(results, wanted)
@@ -74,6 +77,7 @@ def write_report(
         command=results.description["command"],
         failed=tuple(f"{printable(t.arm)}, seed {t.seed}: {t.error.strip().splitlines()[-1]}" for t in results.failed),
         missing=results.missing,
+        explorer=explorer,
     )
     atomic_write(results.path / "report.md", page.as_markdown(content))
     return atomic_write(results.path / "report.html", page.as_html(content))

@@ -35,6 +35,8 @@ class Content:
     command: str
     failed: tuple[str, ...]
     missing: int
+    explorer: str = ""
+    """The name of a file beside the report, the page of the trained nets."""
 
 
 def as_html(content: Content) -> str:
@@ -63,6 +65,8 @@ def as_markdown(content: Content) -> str:
     parts.append(markdown(content.summary.header, content.summary.rows))
     for name, (figure, caption) in content.figures.items():
         parts.append(f"![{unmarked(figure.get_suptitle())}]({name}.png)\n\n{unmarked(caption)}")
+    if content.explorer:
+        parts.append(f"[The trained nets, layer by layer]({content.explorer})")
     for name, table in content.tables.items():
         parts.append(f"## {name}\n\n{markdown(table.header, table.rows)}")
     parts.append("## Method\n\n" + _listed({**content.settings, **content.arms}))
