@@ -1,7 +1,7 @@
 # %% [markdown]
 """
-1. Tensor and tape
-==================
+Lesson 1: tensor and tape
+=========================
 
 A neural network is a long calculation with an image at its beginning. This lesson shows what such a calculation
 is made of: arrays of numbers, and a record of what was done with them. All seven lessons use the same image,

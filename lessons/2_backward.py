@@ -1,7 +1,7 @@
 # %% [markdown]
 """
-2. Backward
-===========
+Lesson 2: backward
+==================
 
 The first lesson recorded a calculation. This one walks back along the record and finds the *gradient*: for each
 number that went in, how much the result changes if that number changes a little.

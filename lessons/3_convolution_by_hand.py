@@ -1,7 +1,7 @@
 # %% [markdown]
 """
-3. Convolution by hand
-======================
+Lesson 3: convolution by hand
+=============================
 
 A convolution looks at the image through a small window and asks the same question at every place. This lesson
 computes one with two loops, looks at what it finds in the four, and finds its gradients, again with loops.

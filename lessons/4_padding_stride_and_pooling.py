@@ -1,7 +1,7 @@
 # %% [markdown]
 """
-4. Padding, stride and pooling
-==============================
+Lesson 4: padding, stride and pooling
+=====================================
 
 Where do windows lie, which pixels do they miss, and how large is the result? The first half of this lesson
 answers that for padding and stride. The second half shows what max and average pooling keep of the four, and

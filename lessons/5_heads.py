@@ -1,7 +1,7 @@
 # %% [markdown]
 """
-5. Heads
-========
+Lesson 5: heads
+===============
 
 A network for images has two parts. The *trunk*, a few convolutions, turns the image into feature maps. The
 *head* turns the feature maps into one number per class. This lesson compares three heads on one trunk, and

@@ -1,7 +1,7 @@
 # %% [markdown]
 """
-6. Training
-===========
+Lesson 6: training
+==================
 
 At the beginning the weights of a network are random, and so are its answers. Training changes the weights, a
 little at a time, in the direction that makes the answers less wrong. This lesson takes one such step by hand,

@@ -1,7 +1,7 @@
 # %% [markdown]
 """
-7. A study
-==========
+Lesson 7: a study
+=================
 
 One training with one head gives one number, and another seed gives another number. To say that one head is
 better than another takes several trainings of both, and a rule that says how sure one can be. This lesson
@@ -22,7 +22,6 @@ from dataclasses import replace
 import numpy as np
 
 from minicnn import data, layers, models, optim, show, study, train
-from minicnn.study.report.forest import forest
 
 baseline = models.small_cnn("max", filters=(8, 16), strides=(1, 2))
 for seed in (0, 1):
@@ -86,8 +85,8 @@ comparison.plan()
 # The folder is a ledger: what has been trained is not trained again, also after an interruption.
 
 # %%
-folder = tempfile.mkdtemp()
-results = comparison.run(folder)
+folder = tempfile.TemporaryDirectory()
+results = comparison.run(folder.name)
 assert results.complete
 results
 
@@ -119,7 +118,7 @@ assert (clean.contrasts[0].verdict, shifted.contrasts[0].verdict) == ("worse", "
 # The picture that the report has of it: a dot for each seed, a diamond for their mean, a line for the interval.
 
 # %%
-forest({"as they are": clean, "moved by two pixels": shifted}, title="own head minus max pooling")
+study.forest({"as they are": clean, "moved by two pixels": shifted}, title="own head minus max pooling")
 
 # %% [markdown]
 # The question decides. On images as they are, the place of a feature helps, and the own head does not have it. On
@@ -161,3 +160,6 @@ assert page.name == "report.html"
 sizes = {name: layers.summary(net, (12, 12, 1)).parameters for name, net in arms.items()}
 print(sizes)
 assert sizes["own"] < sizes["max"]
+
+# %%
+folder.cleanup()

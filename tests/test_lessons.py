@@ -81,7 +81,7 @@ def test_the_text_is_valid_restructuredtext(path):
 
 def ends_in_a_figure(code):
     last = ast.parse(code).body[-1]
-    return isinstance(last, ast.Expr) and re.match(r"show\.|forest\(|.*\.plot\(", ast.unparse(last)) is not None
+    return isinstance(last, ast.Expr) and re.match(r"show\.|study\.forest\(|.*\.plot\(", ast.unparse(last)) is not None
 
 
 def notebook_of(path):

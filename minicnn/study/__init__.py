@@ -53,6 +53,7 @@ from minicnn.study.measures import (
 from minicnn.study.planning import Plan
 from minicnn.study.replicates import KFold, Resplits, Seeds
 from minicnn.study.report.build import write_report
+from minicnn.study.report.forest import forest
 from minicnn.study.results import Results, open_results
 from minicnn.study.spec import Arm, Recipe
 from minicnn.study.study import Study
@@ -79,6 +80,7 @@ __all__ = [
     "brier",
     "costs",
     "ece",
+    "forest",
     "match",
     "nll",
     "open_results",

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from minicnn.hints import explained
 from minicnn.study.report.style import INK, PALE, SHADE, palette, panels, settled, styled
 from minicnn.study.report.words import printable
 from minicnn.study.statistics import Comparison, Contrast
@@ -22,6 +23,7 @@ SPAN = 4.0
 value as text: one arm that fails must not flatten all the others."""
 
 
+@explained
 @styled
 def forest(
     comparisons: Mapping[str, Comparison], colours: Mapping[str, str] | None = None, *, title: str = "Arm minus control"
