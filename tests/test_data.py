@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gzip
 import hashlib
@@ -13,6 +14,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -515,6 +517,8 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
     def do_GET(self):
         path = Path(self.translate_path(self.path))
+        if getattr(self.server, "behaviour", None):
+            return behave(self, path.read_bytes(), path.name)
         if path.name != getattr(self.server, "broken", None):
             return super().do_GET()
         content = path.read_bytes()
@@ -587,6 +591,75 @@ def test_an_absent_download_leaves_nothing(server):
     with pytest.raises(OSError, match=r"could not be downloaded into .*404"):
         data.load("mnist")
     assert list(server.cache.iterdir()) == []
+
+
+def behave(handler, content, name):
+    """Answer as servers do that are broken or hostile."""
+    send = {
+        "stalls": lambda: (headers(handler, len(content)), handler.wfile.write(content[:10]), time.sleep(3)),
+        "promises too much": lambda: (headers(handler, 2 * len(content)), handler.wfile.write(content)),
+        "promises too little": lambda: (headers(handler, len(content) // 2), handler.wfile.write(content)),
+        "never ends": lambda: (headers(handler, None), [handler.wfile.write(b"x" * 10_000) for _ in range(1000)]),
+        "redirects to a file": lambda: redirect(handler, "file:///etc/passwd"),
+        "redirects to another port": lambda: redirect(handler, "http://127.0.0.1:9/" + name),
+        "redirects in a circle": lambda: redirect(handler, handler.path),
+        "fails": lambda: handler.send_error(500),
+        "speaks another protocol": lambda: handler.wfile.write(b"SSH-2.0\r\n"),
+    }
+    with contextlib.suppress(ConnectionError):
+        send[handler.server.behaviour]()
+    handler.close_connection = True
+
+
+def headers(handler, length):
+    handler.send_response(200)
+    if length is not None:
+        handler.send_header("Content-Length", str(length))
+    handler.end_headers()
+
+
+def redirect(handler, address):
+    handler.send_response(302)
+    handler.send_header("Location", address)
+    handler.end_headers()
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        *("stalls", "promises too much", "promises too little", "never ends", "fails", "speaks another protocol"),
+        *("redirects to a file", "redirects to another port", "redirects in a circle"),
+    ],
+)
+def test_a_hostile_server_gets_a_named_error_and_leaves_nothing(server, monkeypatch, behaviour):
+    name = "train-images-idx3-ubyte.gz"
+    monkeypatch.setattr(idx, "TIMEOUT", 0.5)
+    monkeypatch.setattr(idx, "MOST_DOWNLOADED", 1_000_000)
+    server.behaviour = behaviour
+    began = time.monotonic()
+    with pytest.raises(
+        (OSError, ValueError), match=rf"load: http://127.*/{name} (could not|gave another file)"
+    ) as caught:
+        data.load("mnist")
+    assert "root:" not in str(caught.value)  # nothing of a file of this machine
+    assert time.monotonic() - began < 20
+    assert not server.cache.exists() or list(server.cache.iterdir()) == []
+    server.behaviour = None
+    assert len(data.load("mnist").test) == 20
+
+
+def test_two_processes_that_download_at_once_end_with_one_right_file_each(small, server):
+    _, files = small
+    program = "import sys; from minicnn.data import idx; from pathlib import Path; "
+    program += "[idx.download(sys.argv[1] + a, m, Path(sys.argv[2])) for a, m in zip(*[iter(sys.argv[3:])] * 2)]"
+    source = sets.SOURCES["mnist"]
+    words = [word for pair in source.md5.items() for word in pair]
+    command = [sys.executable, "-c", program, source.url, str(server.cache), *words]
+    both = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(2)]
+    for process in both:
+        _, said = process.communicate()
+        assert process.returncode == 0, said
+    assert {path.name: path.read_bytes() for path in server.cache.iterdir()} == files
 
 
 # The official files

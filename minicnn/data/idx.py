@@ -24,6 +24,10 @@ MOST_AXES = 8
 MOST_PACKED = 100
 """How many times its size a gzip file may become; those of MNIST become at most eight times as large."""
 WANTED = "a whole gzipped IDX file"
+TIMEOUT = 30
+"""Seconds without a byte after which a download ends."""
+MOST_DOWNLOADED = 2**28
+"""Bytes of a file that is downloaded: ten times as many as the largest of the published ones."""
 TYPES: dict[bytes, np.dtype[Any]] = {b"\x08": np.dtype("u1"), b"\x0c": np.dtype(">i4")}
 """The types of values that the published files have, by their code in the header."""
 
@@ -52,13 +56,15 @@ def find(file: str, folders: list[Path]) -> Path | None:
 def download(url: str, md5: str, folder: Path) -> Path:
     """Download into `folder` with a progress bar; the file gets its name only after its MD5 was compared.
 
-    Raises ValueError if the MD5 differs, OSError for everything that can go wrong on the way.
+    Raises ValueError if the MD5 differs, OSError for everything that can go wrong on the way: no answer for half a
+    minute, a connection that is cut, or more than MOST_DOWNLOADED bytes.
     """
     import pooch
 
     file = url.rpartition("/")[2]
+    downloader = pooch.HTTPDownloader(progressbar=_limited_bar(), timeout=TIMEOUT)
     try:
-        return Path(pooch.retrieve(url, f"md5:{md5}", fname=file, path=folder, progressbar=True))
+        return Path(pooch.retrieve(url, f"md5:{md5}", fname=file, path=folder, downloader=downloader))
     except OSError as error:
         raise OSError(
             f"load: {url} could not be downloaded into {folder}: {error}. Nothing was kept. "
@@ -68,6 +74,23 @@ def download(url: str, md5: str, folder: Path) -> Path:
         raise ValueError(
             f"load: {url} gave another file than the published one, which was not kept: {error}"
         ) from error
+
+
+def _limited_bar() -> Any:
+    """Return a progress bar that ends a download which has no end: it is the one thing that sees all bytes pass."""
+    from tqdm import tqdm
+
+    class Bar(tqdm):  # type: ignore[misc]
+        def __bool__(self) -> bool:  # pooch asks before it knows the size, when tqdm has no answer
+            return True
+
+        def update(self, n: float | None = 1) -> bool | None:
+            if self.n + (n or 0) > MOST_DOWNLOADED:
+                raise OSError(f"the server sends more than {MOST_DOWNLOADED:,} bytes")
+            shown: bool | None = super().update(n)
+            return shown
+
+    return Bar(unit="B", unit_scale=True, ncols=79)
 
 
 def read(path: Path, md5: str, *, max_bytes: int = GIBIBYTE) -> np.ndarray:
