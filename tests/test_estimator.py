@@ -28,6 +28,29 @@ def test_the_suite_of_scikit_learn(estimator, check):
     check(estimator)
 
 
+@parametrize_with_checks(ESTIMATORS)
+def test_the_suite_of_scikit_learn_with_the_numpy_kernels(estimator, check, monkeypatch):
+    use(monkeypatch, "numpy_blocked")
+    check(estimator)
+
+
+@pytest.mark.parametrize("scale", ["standard", "none"])
+def test_an_onnx_file_gives_the_probabilities_of_rows_as_they_are(scale, tmp_path):
+    onnxruntime, _ = pytest.importorskip("onnxruntime"), pytest.importorskip("onnx")
+    names = np.array([f"digit {y}" for y in Y[:400]])
+    classifier = CNNClassifier("gem", epochs=2, scale=scale, random_state=0).fit(X[:400], names)
+    path = classifier.to_onnx(tmp_path / "digits.onnx")
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"image": X[800:].reshape(-1, 8, 8, 1)})
+    np.testing.assert_allclose(found, classifier.predict_proba(X[800:]), rtol=1e-4, atol=1e-6)
+    assert (classifier.classes_[found.argmax(axis=1)] == classifier.predict(X[800:])).all()
+
+
+def test_a_wrong_keyword_is_explained():
+    with pytest.raises(TypeError, match=r"CNNClassifier: 'learning_rat' is not an argument. Did you mean 'learning_ra"):
+        CNNClassifier(learning_rat=0.1)
+
+
 @pytest.fixture(scope="module")
 def fitted():
     return CNNClassifier("global-max", epochs=4, random_state=0).fit(X[:800], Y[:800])

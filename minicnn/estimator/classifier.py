@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from minicnn import data, models, optim, train
 from minicnn.estimator.rows import UNSCALED, as_images, by_blocks, image_shape, standard
+from minicnn.estimator.scaled import scaled_net
+from minicnn.hints import explained
 from minicnn.layers import Layer
 from minicnn.train.loop import Augment
 from minicnn.validation import integer, number, one_of, shown
@@ -23,6 +26,7 @@ from minicnn.validation import integer, number, one_of, shown
 _CHECKS: dict[str, Any] = {"dtype": [np.float32, np.float64], "allow_nd": True}
 
 
+@explained
 class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A small convolutional network for images of any size, or for rows of features.
 
@@ -211,6 +215,18 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         most = self.predict_proba(X).argmax(axis=1)
         classes: np.ndarray = self.classes_[most]
         return classes
+
+    def to_onnx(self, path: str | Path) -> Path:
+        """Write the fitted classifier, with its scaling, as an ONNX file for onnxruntime and others; return the path.
+
+        Its input "image" has the shape (N, *image_shape_) and takes pixels as `fit` got them; its result "output" has
+        the probabilities (N, n_classes), in the order of `classes_`. Needs the extra `interop`.
+        """
+        check_is_fitted(self, "params_")
+        from minicnn.interop import to_onnx
+
+        whole, params = scaled_net(self.net_, self.params_, self._scaled, self.image_shape_)
+        return to_onnx(whole, params, self.image_shape_, path)
 
     def _training_data(self, X: Any, y: Any, *, reset: bool = True) -> tuple[np.ndarray, np.ndarray]:  # noqa: N803
         rows, labels = validate_data(self, X, y, reset=reset, **_CHECKS)
