@@ -118,7 +118,9 @@ def test_studies_are_shown_in_a_line_and_a_table(tmp_path):
     own = study.Study(
         arms, control="wide", data=DIGITS, recipe=study.Recipe(optim.Adam(1e-2), epochs=1), replicates=study.Resplits(3)
     )
-    assert repr(own) == "Study('study': 2 arms, control 'wide', Resplits(n=3, test=0.2, valid=0.1, first=0))"
+    assert (
+        repr(own) == "Study('study': 2 arms, control 'wide', Resplits(n=3, test=0.2, valid=0.1, first=0, tuning=0.0))"
+    )
     plan, results = own.plan(), own.run(tmp_path, progress=False)
     compared = results.compare()
     assert repr(plan).startswith("Plan(2 arms, 0 of 6 trials done, ")
