@@ -57,8 +57,7 @@ def write_report(
     costs = read_costs(results)
     tried = tried or results.tried()
     drawn = figures.figures(results, compared, wanted, tried)
-    for name, (figure, _) in drawn.items():
-        style.save(figure, results.path / name)
+    saved = {name: style.save(figure, results.path / name) for name, (figure, _) in drawn.items()}
     results.to_csv(results.path / "results.csv")
     if tried:
         rows = [(arm, r, seed, v) for arm, by in tried.items() for r in sorted(by) for seed, v in enumerate(by[r])]
@@ -70,6 +69,8 @@ def write_report(
         summary=tables.summary_table(results, compared, costs),
         tables=_tables(results, wanted, compared),
         figures=drawn,
+        # read back, not drawn again: drawing takes most of the time of a report
+        pictures={name: svg.read_bytes() for name, (_, svg) in saved.items()},
         notes=(*notes, *results.description["warnings"]),
         settings=settings(results),
         arms={printable(name): _about(arm) for name, arm in results.description["arms"].items()},

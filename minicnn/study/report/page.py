@@ -10,7 +10,6 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from minicnn.optional import need
-from minicnn.study.report.style import image
 from minicnn.study.report.tables import Table
 from minicnn.study.report.words import markdown, unmarked
 
@@ -28,6 +27,8 @@ class Content:
     summary: Table
     tables: Mapping[str, Table]
     figures: Mapping[str, tuple[Figure, str]]
+    pictures: Mapping[str, bytes]
+    """Each figure as SVG."""
     notes: tuple[str, ...]
     settings: Mapping[str, str]
     arms: Mapping[str, str]
@@ -45,14 +46,14 @@ def as_html(content: Content) -> str:
     source = files("minicnn.study.report").joinpath("report.html.jinja").read_text(encoding="utf-8")
     # every value is escaped: names and settings are text of the user, never markup
     rules = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    shown = [_figure(name, figure, caption) for name, (figure, caption) in content.figures.items()]
+    shown = [_figure(name, *pair, content.pictures[name]) for name, pair in content.figures.items()]
     html: str = rules.from_string(source).render(vars(content) | {"figures": shown}, typeset=typeset)
     return html
 
 
-def _figure(name: str, figure: Figure, caption: str) -> dict[str, str]:
+def _figure(name: str, figure: Figure, caption: str, svg: bytes) -> dict[str, str]:
     # an <img>, not inline SVG: the ids of two figures cannot collide, and no script in a figure can run
-    data = base64.b64encode(image(figure, "svg")).decode()
+    data = base64.b64encode(svg).decode()
     title = figure.get_suptitle()
     return {"name": name, "source": f"data:image/svg+xml;base64,{data}", "alt": title, "caption": caption}
 
