@@ -261,6 +261,11 @@ def test_several_differences_are_all_told(tmp_path):
         fit(checkpoint=tmp_path / "run.npz", batch_size=4, seed=9)
 
 
+def _negative(state):
+    """Return the state of a generator with a word that cannot be one: NumPy raises OverflowError."""
+    return {**state, "uinteger": -1, "has_uint32": 1}
+
+
 def other_files(folder):
     np.savez(folder / "arrays.npz", a=np.ones(3))
     train.save(folder / "params.npz", {"format": "mine", "a": 1})
@@ -272,7 +277,8 @@ def other_files(folder):
     tree = train.load(whole_file)
     for name, change in {
         "no-run": {"run": 3}, "no-epoch": {"epoch": "1"}, "rows": {"epoch": 7}, "tree": {"params": {}},
-        "generators": {"generators": [{}, {}]}, "history": {"history": {"loss": 3}}, "meter": {"meter": {"a": 1}},
+        "generators": {"generators": [{}, {}]}, "word": {"generators": [_negative(g) for g in tree["generators"]]},
+        "history": {"history": {"loss": 3}}, "meter": {"meter": {"a": 1}},
     }.items():  # fmt: skip
         train.save(folder / f"{name}.npz", {**tree, **change})
     whole_file.unlink()
@@ -281,7 +287,7 @@ def other_files(folder):
 
 def test_a_file_that_is_something_else_or_damaged_is_refused_and_kept(tmp_path):
     found = other_files(tmp_path)
-    assert len(found) == 12
+    assert len(found) == 13
     for path in found:
         before = path.read_bytes()
         with pytest.raises(ValueError, match="must be") as caught:

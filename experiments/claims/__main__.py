@@ -105,7 +105,8 @@ def judge(claim: Claim, setting: Setting, out: Path, jobs: int = 1, retry_failed
         raise KeyboardInterrupt
     if not results.complete:
         return incomplete(claim, results)
-    rates = {arm: found["rate"] for arm, found in results.description["arms"].items() if found["rate"]}
+    tuned = {trial.arm for trial in results.tuning}
+    rates = {arm: found["rate"] for arm, found in results.description["arms"].items() if arm in tuned}
     return replace(claim.judge(setting, results), rates=rates)
 
 

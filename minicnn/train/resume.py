@@ -124,7 +124,7 @@ class Checkpoint:
             self._restore([found["order"], *found["generators"]], found["callbacks"])
         except _OtherRunError:
             raise
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             reason = f"{error!r:.200}. {REMEDY}"
             raise FileFormatError("fit", "an undamaged checkpoint", self.path, reason) from error
         if (at.epoch, at.step) > (epochs + 1, 0):
