@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tables import use
 
 import minicnn
 from minicnn import data, files, layers, optim, schedules, train, trees
@@ -259,6 +260,17 @@ def test_several_differences_are_all_told(tmp_path):
     fit(checkpoint=tmp_path / "run.npz")
     with pytest.raises(ValueError, match=r"batch_size 8 instead of 4; seed 0 instead of 9\. Use another path"):
         fit(checkpoint=tmp_path / "run.npz", batch_size=4, seed=9)
+
+
+def test_a_checkpoint_of_other_kernels_is_refused_and_kept(tmp_path, monkeypatch):
+    path = tmp_path / "run.npz"
+    use(monkeypatch, "numpy_blocked")
+    fit(checkpoint=path)
+    before = path.read_bytes()
+    use(monkeypatch, "reference")
+    with pytest.raises(ValueError, match="of one with kernels numpy_blocked with fusion instead of reference"):
+        fit(checkpoint=path)
+    assert path.read_bytes() == before
 
 
 def _negative(state):

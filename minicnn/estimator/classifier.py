@@ -219,8 +219,8 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def to_onnx(self, path: str | Path) -> Path:
         """Write the fitted classifier, with its scaling, as an ONNX file for onnxruntime and others; return the path.
 
-        Its input "image" has the shape (N, *image_shape_) and takes pixels as `fit` got them; its result "output" has
-        the probabilities (N, n_classes), in the order of `classes_`. Needs the extra `interop`.
+        Its input "image" has the shape ``(N, *image_shape_)`` and takes pixels as `fit` got them; its result "output"
+        has the probabilities (N, n_classes), in the order of `classes_`. Needs the extra `interop`.
         """
         check_is_fitted(self, "params_")
         from minicnn.interop import to_onnx

@@ -116,10 +116,10 @@ def fit(
         at the end are those of a training without a pause, bit for bit, on the same machine with the same kernels.
         Two arguments, one to write and one to resume, would need another command for the second start, and would
         overwrite the file where it is forgotten. Here a file of another run is refused and never overwritten: net,
-        optimizer, images, labels, batch size, seed, initial parameters, label smoothing and augmentation must be the
-        same (functions are compared by name). Two processes with one file lose time, but nothing else: both write
-        positions of the same training. More epochs continue a complete run, unless a callback has stopped it;
-        not with a schedule that spans the whole training. Callbacks need `state` and `restore` to be resumed.
+        optimizer, images, labels, batch size, seed, initial parameters, label smoothing, augmentation and kernels must
+        be the same (functions are compared by name). Two processes with one file lose time and nothing else, because
+        both write positions of the same training. More epochs continue a complete run, unless a callback has stopped
+        it; not with a schedule that spans the whole training. Callbacks need `state` and `restore` to be resumed.
     checkpoint_every : int, optional
         For epochs that take minutes.
 

@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import optim, records, trees
+from minicnn import kernels, optim, records, trees
 from minicnn.data import Split
 from minicnn.files import GIBIBYTE, FileFormatError, writable_folder
+from minicnn.layers import fusion
 from minicnn.layers.base import check_params
 from minicnn.train.checkpoint import load, save
 from minicnn.train.history import History, Meter, Row
@@ -65,7 +66,10 @@ class Run:
     def description(self, epochs: int | None, callbacks: Sequence[Any]) -> dict[str, Any]:
         """Return it as plain text and numbers, the same in every process."""
         described = {name: _described(value) for name, value in vars(self).items()}
-        return {**described, "epochs": epochs, "callbacks": ", ".join(type(each).__name__ for each in callbacks)}
+        names = ", ".join(type(each).__name__ for each in callbacks)
+        # Other kernels, and fused ones, add in another order: the end would not have the bytes that are promised.
+        how = kernels.name() + " with fusion" * fusion.is_on()
+        return {**described, "epochs": epochs, "callbacks": names, "kernels": how}
 
 
 class Checkpoint:
