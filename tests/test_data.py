@@ -587,11 +587,17 @@ def test_a_broken_connection_leaves_nothing(server):
     assert [path.name for path in server.cache.iterdir()] == ["train-images-idx3-ubyte.gz"]
 
 
+# pooch leaves the connection of an answer that is an error to the garbage collector, which warns of the open socket.
+left_open = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@left_open
 def test_an_absent_download_leaves_nothing(server):
     (server.folder / "train-images-idx3-ubyte.gz").unlink()
     with pytest.raises(OSError, match=r"could not be downloaded into .*404"):
         data.load("mnist")
     assert list(server.cache.iterdir()) == []
+    gc.collect()
 
 
 def behave(handler, content, name):
@@ -625,8 +631,7 @@ def redirect(handler, address):
     handler.end_headers()
 
 
-# pooch leaves the connection of an answer that is an error to the garbage collector, which warns of the open socket.
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@left_open
 @pytest.mark.parametrize(
     "behaviour",
     [
