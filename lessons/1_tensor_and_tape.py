@@ -89,8 +89,8 @@ print_tape(ink)
 # Read it from the last operation to the first: the sum took an array of shape ``(1, 4, 4, 1)``, which max pooling
 # had made from the image. ``x`` itself has no edges, because it was not calculated.
 #
-# On plain arrays the same operations record nothing. So there is no switch between training and use: give a
-# Tensor where a record is wanted, and an array where it is not.
+# On plain arrays the same operations record nothing. So nothing has to be switched between training and use: give
+# a Tensor where a record is wanted, and an array where it is not.
 
 # %%
 assert x.edges == ()

@@ -37,7 +37,7 @@ def image() -> np.ndarray:
 
 
 def pooling(name: str) -> Pooling | None:
-    """Return the pooling behind a public name as a function of the image alone; None if it is no pooling.
+    """Return the pooling behind a public name as a function of the image alone; None for any other name.
 
     >>> pooling("minicnn.ops.max_pool2d")(np.arange(4.0).reshape(1, 2, 2, 1)).ravel()
     array([3.])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import itertools
 import os
 import re
@@ -48,12 +47,10 @@ class PoolingPicture(SphinxDirective):
 
 
 class CommandHelp(SphinxDirective):
-    """What the command `minicnn` and each of its commands say with --help; nothing where there is no such command."""
+    """What the command `minicnn` and each of its commands say with --help."""
 
     def run(self) -> list[nodes.Node]:
         """Run them as a user would."""
-        if importlib.util.find_spec("minicnn.cli") is None:
-            return []
         text = _help()
         shown = [
             f"$ minicnn {name} --help\n\n{_help(name)}" for name in re.findall(r"^    (\w+)  +\w", text, re.MULTILINE)

@@ -53,9 +53,9 @@ def read_image(path: str | Path, *, channels: int = 1, max_bytes: int = MOST_BYT
     Raises
     ------
     FileFormatError
-        A file that is damaged or is no picture, one of more than `max_bytes`, or of more than sixteen million pixels.
+        A file that is damaged or not a picture, one of more than `max_bytes`, or of more than sixteen million pixels.
     OSError
-        There is no such file.
+        The file does not exist.
     """
     path = validation.path("read_image", "path", path)
     if channels not in (1, 3):

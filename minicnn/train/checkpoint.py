@@ -95,7 +95,7 @@ def load(path: str | Path, *, max_bytes: int = GIBIBYTE) -> Any:
     FileFormatError
         A ValueError: the file is damaged, something else, or larger than `max_bytes`; it has path and reason.
     OSError
-        There is no such file, or it cannot be read.
+        The file does not exist or cannot be read.
     """
     with _opened("load", path, max_bytes) as content:
         return _tree(content)
