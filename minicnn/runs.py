@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import data, models, optim, records, schedules, train, validation
+from minicnn import data, models, ops, optim, records, schedules, train, validation
 from minicnn.data import Dataset
 from minicnn.data.folders import resized
 from minicnn.environment import environment
@@ -129,9 +129,8 @@ class Run:
 
     def predict(self, images: Iterable[np.ndarray]) -> np.ndarray:
         """Return the probability of each class for prepared images: (N, classes), float64."""
-        logits = train.predict(self.net, self.params, np.stack(list(images))).astype(np.float64)
-        scores = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return np.asarray(scores / scores.sum(axis=1, keepdims=True))
+        logits = train.predict(self.net, self.params, np.stack(list(images)))
+        return np.asarray(ops.softmax(logits.astype(np.float64)))
 
 
 @explained
