@@ -120,6 +120,7 @@ def test_a_module_of_pytorch_predicts_the_same_here(name, tmp_path):
 @pytest.mark.parametrize("name", NETS)
 def test_a_net_goes_out_and_back_through_pytorch(name, tmp_path):
     net, shape = NETS[name]
+    pytest.importorskip("torch")
     from safetensors.torch import load_file, save_file
 
     params, module = some_params(net, shape), twin(net, shape)
