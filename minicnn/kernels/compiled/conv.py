@@ -13,16 +13,16 @@ import numpy as np
 from numpy import ndarray
 
 from minicnn.geometry import Geometry, Pair
-from minicnn.kernels.compiled.gather import (
-    element_windows,
-    gather,
-    gather_taps,
-    lines_at_once,
-    one_channel,
-    planes_size,
-)
-from minicnn.kernels.compiled.loop import BLOCKED, NO_POOL, loop, multiply
+from minicnn.kernels.compiled.gather import pools, tap_runs
+from minicnn.kernels.compiled.loop import BLOCKED, NO_POOL, copy, loop
+from minicnn.kernels.compiled.tile import MOST, ROWS, VECTOR, multiply_windows, pack
 from minicnn.kernels.cores import in_parallel
+
+
+FRAMES = 2**15
+"""Elements of images in their frames of zeros at a time: they stay in a core's cache with the sums."""
+SUMS = 2**12
+"""Sums at a time: 16 KB in float32."""
 
 
 def conv2d(x: ndarray, kernel: ndarray, bias: ndarray | None, geometry: Geometry, groups: int) -> ndarray:
@@ -41,79 +41,116 @@ def conv2d_pool(
     pooled = relu or pool != NO_POOL
     argmax = np.empty(y.shape if pooled else (0, 0, 0, 0), np.uint8)
     work = y.size * pool[0] * pool[1] * kernel[..., 0].size
-    convolve = _forward_one_channel if one_channel(kernel.shape, groups) else _forward
-    in_parallel(convolve, len(x), work, x, kernel, bias, y, argmax, tuple(geometry), groups, pool, relu)
+    in_parallel(_forward, len(x), work, x, kernel, bias, y, argmax, tuple(geometry), groups, pool, relu)
     return y, argmax if pooled else None
 
 
 @loop
 def _forward(first, last, x, kernel, bias, y, argmax, geometry, groups, pool_size, relu):
-    kh, kw, c, filters = kernel.shape
-    _, p, q, _ = y.shape
-    k, taps, elements = filters // groups, kh * kw * c, pool_size[0] * pool_size[1]
-    step = lines_at_once(taps, k, q * elements, (last - first) * p)
-    patches = np.empty((step * q * elements, taps), x.dtype)
-    product = np.empty((step * q * elements, k), x.dtype)
-    results, flat_argmax = y.reshape(y.size), argmax.reshape(argmax.size)
-    maxima, group_argmax = np.empty(step * q * k, x.dtype), np.empty(min(step * q * k, argmax.size), np.uint8)
-    for group in range(groups):
-        matrix = np.ascontiguousarray(kernel[:, :, :, group * k : (group + 1) * k]).reshape(taps, k)
-        wide = _repeat(bias[group * k : (group + 1) * k], step * q)
-        for start in range(first * p, last * p, step):
-            stop = min(last * p, start + step)
-            rows, offset = (stop - start) * q, start * q * filters
-            for element in range(elements):
-                windows = element_windows(geometry, pool_size, element)
-                gather(x, start, stop, group * c, c, patches[element * rows : (element + 1) * rows], windows)
-            multiply(patches[: rows * elements], matrix, product[: rows * elements])
-            flat = product.reshape(product.size)
-            if groups == 1:
-                end = offset + rows * k
-                _pool(flat, rows * k, elements, wide, results[offset:end], flat_argmax[offset:end], relu)
-            else:
-                _pool(flat, rows * k, elements, wide, maxima, group_argmax, relu)
-                _put_columns(results, offset + group * k, filters, maxima, rows, k)
-                if len(flat_argmax):
-                    _put_columns(flat_argmax, offset + group * k, filters, group_argmax, rows, k)
+    panels = pack(kernel, groups)
+    convolve(first, last, x, panels, kernel.shape, bias, y, argmax, geometry, groups, pool_size, relu)
 
 
 @loop
-def _forward_one_channel(first, last, x, kernel, bias, y, argmax, geometry, groups, pool_size, relu):
-    # Tap by tap: rows of nine taps are too short to be copied fast.
-    kh, kw, _, k = kernel.shape
+def convolve(first, last, x, panels, shape, bias, y, argmax, geometry, groups, pool_size, relu):
+    """Write the results for some images; `panels` hold the kernel of this shape."""
+    kh, kw, c, filters = shape
+    _, h, w, depth = x.shape
     _, p, q, _ = y.shape
-    taps, elements = kh * kw, pool_size[0] * pool_size[1]
-    matrix = kernel.reshape(taps, k)
-    step = lines_at_once(taps, k, q * elements, (last - first) * p)
-    size = planes_size(step, geometry, pool_size)
-    planes, gathered = np.empty(size, x.dtype), np.empty(step * q * elements * taps, x.dtype)
-    product = np.empty((step * q * elements, k), x.dtype)
-    results, flat_argmax, biases = y.reshape(y.size), argmax.reshape(argmax.size), _repeat(bias, step * q)
-    for start in range(first * p, last * p, step):
-        stop = min(last * p, start + step)
-        rows, offset = (stop - start) * q, start * q * k
-        patches = gathered[: taps * elements * rows].reshape(taps, elements * rows)
-        gather_taps(x, start, stop, planes, patches, geometry, pool_size)
-        multiply(patches.T, matrix, product[: rows * elements])
-        flat = product.reshape(product.size)
-        end = offset + rows * k
-        _pool(flat, rows * k, elements, biases, results[offset:end], flat_argmax[offset:end], relu)
+    window, strides, pads, dilation, _ = geometry
+    k, elements, lanes = filters // groups, pool_size[0] * pool_size[1], VECTOR // x.itemsize
+    taps, wide, columns = kh * kw * c, MOST * lanes, -(-k // lanes) * lanes
+    blocks = groups * -(-columns // wide)
+    high, across = h + pads[0][0] + pads[0][1], w + pads[1][0] + pads[1][1]
+    framed = high > h or across > w
+    size = high * across * depth
+    at_once = max(1, min(last - first, FRAMES // size)) if framed else last - first
+    frames = np.zeros(at_once * size if framed else 0, x.dtype)
+    count, length = tap_runs(window, dilation, c, depth)
+    runs = np.empty(window[0] * count, np.int64)
+    for i in range(window[0]):
+        for j in range(count):
+            runs[i * count + j] = (i * dilation[0] * across + j * dilation[1]) * depth
+    step = max(1, min(at_once * p, SUMS // (q * elements * min(wide, columns))))
+    rows = step * q * elements + max(ROWS)
+    places = np.zeros(rows, np.int64)
+    sums, maxima = np.empty(rows * min(wide, columns), x.dtype), np.empty(step * q * min(wide, columns), x.dtype)
+    group_argmax = np.empty(len(maxima) if argmax.size else 0, np.uint8)
+    results, flat_argmax, biases = y.reshape(y.size), argmax.reshape(argmax.size), np.zeros(len(maxima), x.dtype)
+    for image in range(first, last, at_once):
+        images = min(at_once, last - image)
+        if framed:
+            _frame(x, image, images, frames, pads)
+        pixels = frames if framed else x.reshape(x.size)[image * size :]
+        for start in range(0, images * p, step):
+            stop = min(images * p, start + step)
+            n = (stop - start) * q
+            _find(places, start, stop, geometry, pool_size, (p, q), size, across * depth, depth)
+            for group in range(groups):
+                for block in range(0, k, wide):
+                    width, panel = min(wide, columns - block), (group * columns + block) * taps
+                    found = min(width, k - block)
+                    channel = pixels[group * c :] if groups > 1 else pixels
+                    multiply_windows(channel, places, n * elements, runs, length, panels, panel, width // lanes, sums)
+                    column = group * k + block
+                    if blocks > 1 or image == first and start == 0:
+                        _repeat(bias, column, found, biases, width, step * q)
+                    offset = (image * p + start) * q * filters
+                    if k == filters == width:
+                        end = offset + n * filters
+                        _pool(sums, n * width, elements, biases, results[offset:end], flat_argmax[offset:end], relu)
+                        continue
+                    _pool(sums, n * width, elements, biases, maxima, group_argmax, relu)
+                    _put_columns(results, offset + column, filters, maxima, n, width, found)
+                    if len(flat_argmax):
+                        _put_columns(flat_argmax, offset + column, filters, group_argmax, n, width, found)
 
 
 @loop
-def _put_columns(target, offset, width, source, rows, k):
+def _frame(x, image, images, frames, pads):
+    """Copy images into the middle of their frames of zeros."""
+    _, h, w, depth = x.shape
+    high, across = h + pads[0][0] + pads[0][1], w + pads[1][0] + pads[1][1]
+    pixels = x.reshape(x.size)
+    for n in range(images):
+        for row in range(h):
+            target = ((n * high + row + pads[0][0]) * across + pads[1][0]) * depth
+            copy(frames, target, pixels, ((image + n) * h + row) * w * depth, w * depth)
+
+
+@loop
+def _find(places, start, stop, geometry, pool_size, out, image, line, pixel):
+    """Write where each window begins: those of the first elements of all pools, then those of the second elements."""
+    _, strides, _, _, _ = geometry
+    write = np.uintp(0)
+    for i in range(pool_size[0]):
+        for j in range(pool_size[1]):
+            for pool in range(start, stop):
+                n, row = divmod(pool, out[0])
+                base = n * image + (row * pool_size[0] + i) * strides[0] * line + j * strides[1] * pixel
+                across = pool_size[1] * strides[1] * pixel
+                for col in range(out[1]):
+                    places[write] = base + col * across
+                    write += np.uintp(1)
+
+
+@loop
+def _put_columns(target, offset, stride, source, rows, width, found):
     for row in range(rows):
-        for f in range(k):
-            target[offset + row * width + f] = source[row * k + f]
+        write, read = np.uintp(offset + row * stride), np.uintp(row * width)
+        for f in range(np.uintp(found)):
+            target[write + f] = source[read + f]
 
 
 @loop
-def _repeat(row, times):
-    wide = np.empty(times * len(row), row.dtype)
-    for offset in range(0, len(wide), len(row)):
-        for t in range(len(row)):
-            wide[offset + t] = row[t]
-    return wide
+def _repeat(bias, first, found, biases, width, rows):
+    """Fill rows with the biases of some filters; what is filled is copied, so that most copies are long."""
+    copy(biases, 0, bias, first, found)
+    filled, total = width, rows * width
+    while filled < total:
+        length = min(filled, total - filled)
+        copy(biases, filled, biases, 0, length)
+        filled += length
 
 
 @loop
