@@ -22,6 +22,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from minicnn.hints import explained, no_attribute
 from minicnn.kernels import memory
 from minicnn.kernels.names import KERNELS
@@ -118,6 +120,25 @@ def can_fuse() -> bool:
     True
     """
     return hasattr(implementation(), "conv2d_pool")
+
+
+def run_program(x: Any, table: Any, weights: Any, work: int) -> Any:
+    """See `compiled.walk`; only where `can_run_programs()`."""
+    return implementation().run_program(x, table, weights, work)
+
+
+def pack(kernel: Any, groups: int) -> Any:
+    """See `compiled.tile`; only where `can_run_programs()`."""
+    return implementation().pack(np.ascontiguousarray(kernel), groups)
+
+
+def can_run_programs() -> bool:
+    """Return whether the kernels in use run a whole net in one call.
+
+    >>> can_run_programs() == (name() == "compiled")
+    True
+    """
+    return hasattr(implementation(), "run_program")
 
 
 if not TYPE_CHECKING:  # for which the names are those imported above

@@ -37,6 +37,7 @@ from minicnn.layers.pooling_variants import (
     SoftPooling2D,
     StochasticPooling2D,
 )
+from minicnn.layers.prepared import Predictor, prepare
 from minicnn.records import register
 
 __all__ = [
@@ -70,6 +71,7 @@ __all__ = [
     "MaxAveragePooling2D",
     "MaxPooling2D",
     "Padding2D",
+    "Predictor",
     "ReLU",
     "Residual",
     "Sequential",
@@ -87,6 +89,7 @@ __all__ = [
     "explain_execution",
     "explain_shapes",
     "initializers",
+    "prepare",
     "summary",
 ]
 

@@ -118,6 +118,21 @@ def _fused(conv: Conv2D, options: dict[str, Any], params: Params, x: Any, rng: A
     return ops.conv2d_pool(x, kernel, bias, **options)
 
 
+def convolution(step: Step) -> tuple[Conv2D, dict[str, Any]] | None:
+    """Return the convolution of a fused step with the keywords of `ops.conv2d_pool`, None for another step."""
+    run = step.run
+    return run.args if isinstance(run, functools.partial) and run.func is _fused else None
+
+
+def in_order(step: Step) -> tuple[Layer, ...]:
+    """Return the layers of a step without a fused convolution, in the order in which they run."""
+    run = step.run
+    if isinstance(run, functools.partial):
+        relu, pooling = run.args
+        return pooling, relu
+    return (run,)  # type: ignore[return-value]
+
+
 def _pooling_first(named: Named, start: int) -> Step | None:
     """Return the step of a ReLU and a max pooling that runs the pooling first: 3 % of a training step in small nets."""
     if type(named[start][1]) is not ReLU or start + 1 == len(named) or not _reads_pixels(named[start + 1][1]):

@@ -51,11 +51,17 @@ class BatchNormalization(Layer):
 
     def __call__(self, params: Params, x: Any, rng: np.random.Generator | None = None) -> Any:
         """Normalize a batch, by its own statistics if training."""
-        gamma, beta, mean, variance = (leaf(self, params, name) for name in LEAVES)
         if rng is not None:
+            gamma, beta, _, _ = (leaf(self, params, name) for name in LEAVES)
             return ops.batch_norm(x, gamma, beta, epsilon=self.epsilon)
+        scale, shift = self.factors(params)
+        return x * scale + shift
+
+    def factors(self, params: Params) -> tuple[Any, Any]:
+        """Return by what evaluation multiplies each channel, and what it then adds."""
+        gamma, beta, mean, variance = (leaf(self, params, name) for name in LEAVES)
         scale = gamma / ops.sqrt(variance + self.epsilon)
-        return x * scale + (beta - mean * scale)
+        return scale, beta - mean * scale
 
     def calibrate(self, params: Params, x: np.ndarray) -> tuple[Params, Any]:
         """Store mean and (population) variance of this batch, as accurate as those of `ops.batch_norm`."""

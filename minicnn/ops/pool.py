@@ -106,14 +106,15 @@ def average_pool2d(
     array([3. , 4.5, 7.5, 9. ])
     """
     w = pool_windows(checked_windows, "average_pool2d", x.shape, pool_size, **how)
-    divisor = _divisor(w, count_include_pad, x.dtype)
+    counted = divisor(w, count_include_pad, x.dtype)
     # The kernels return sums; dividing here keeps one rule for what counts, forward and backward.
     y = kernels.sum_pool2d(x, w.geometry)
-    y /= divisor
-    return y, (lambda g: kernels.sum_pool2d_grad(g / divisor, x.shape, w.geometry),)
+    y /= counted
+    return y, (lambda g: kernels.sum_pool2d_grad(g / counted, x.shape, w.geometry),)
 
 
-def _divisor(w: Windows, include_pad: bool, dtype: np.dtype) -> np.ndarray:
+def divisor(w: Windows, include_pad: bool, dtype: np.dtype) -> np.ndarray:
+    """Return by what the sum of each window is divided for its average: (P, Q, 1)."""
     down, across = (np.maximum(a.real_elements(include_pad=include_pad), 1) for a in (w.rows, w.cols))
     # A window of padding only has no pixels; its average is 0 / 1 = 0.
     return np.multiply.outer(down, across).astype(dtype)[:, :, None]

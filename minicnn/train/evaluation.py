@@ -11,7 +11,8 @@ import numpy as np
 from minicnn import data, ops, trees
 from minicnn.geometry import integer
 from minicnn.hints import explained
-from minicnn.layers.base import Layer, check_params
+from minicnn.layers.base import Layer
+from minicnn.layers.prepared import prepare
 from minicnn.notebook import html_table
 from minicnn.train.checks import check_finite, check_images, check_split
 
@@ -45,10 +46,10 @@ def evaluate(net: Layer, params: Params, split: data.Split, *, batch_size: int =
     """
     batch_size = integer("evaluate", "batch_size", batch_size)
     check_split("evaluate", net, split)
-    check_params(net, params, split.images.shape[1:])
+    predictor = prepare(net, params, split.images.shape[1:])
     losses, predictions = 0.0, []
     for images, labels in data.batches(split, batch_size):
-        logits = net(params, images)
+        logits = predictor(images)
         losses += float(ops.cross_entropy(logits, labels)) * len(labels)
         predictions.append(logits.argmax(axis=1))
     if not math.isfinite(losses):
@@ -61,13 +62,14 @@ def evaluate(net: Layer, params: Params, split: data.Split, *, batch_size: int =
 def predict(net: Layer, params: Params, images: np.ndarray, *, batch_size: int = 256) -> np.ndarray:
     """Return the logits of a net for images: (N, H, W, C) -> (N, classes).
 
-    NaN and infinity in an image pass through to its logits.
+    NaN and infinity in an image pass through to its logits. For many calls with a few images each, `layers.prepare` the
+    net once.
     """
     batch_size = integer("predict", "batch_size", batch_size)
     check_images("predict", net, images)
-    check_params(net, params, images.shape[1:])
-    parts = [net(params, images[i : i + batch_size]) for i in range(0, len(images), batch_size)]
-    return np.concatenate(parts) if parts else np.asarray(net(params, images))
+    predictor = prepare(net, params, images.shape[1:])
+    parts = [predictor(images[i : i + batch_size]) for i in range(0, len(images), batch_size)]
+    return np.concatenate(parts) if parts else np.asarray(predictor(images))
 
 
 @explained

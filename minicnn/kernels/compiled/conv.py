@@ -1,10 +1,10 @@
 """Convolution, with the pooling and the ReLU that follow it done before the result leaves the cache.
 
-The elements of a pool are the outputs of the convolution over which it takes the maximum. Windows are gathered in the
-order of these elements: first the windows of the top left elements of all pools of a line, then those of the next
-elements, and so on. The product has the same order, so the elements of one pool lie `n` outputs apart, and pooling is
-an elementwise maximum of long rows for any number of filters. Outputs that no pool reads are not computed. A
-convolution without pooling has pools of one element.
+The elements of a pool are the outputs of the convolution over which it takes the maximum. Windows are listed in the
+order of these elements: first those of the top left elements of all pools of some lines (a line: the pools of one row),
+then those of the next elements, and so on. Their sums have the same order, so the elements of one pool lie `n` rows
+apart, and pooling is an elementwise maximum of long rows for any number of filters. Outputs that no pool reads are not
+computed. A convolution without pooling has pools of one element.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ import numpy as np
 from numpy import ndarray
 
 from minicnn.geometry import Geometry, Pair
-from minicnn.kernels.compiled.gather import pools, tap_runs
+from minicnn.kernels.compiled.gather import tap_runs
 from minicnn.kernels.compiled.loop import BLOCKED, NO_POOL, copy, loop
-from minicnn.kernels.compiled.tile import MOST, ROWS, VECTOR, multiply_windows, pack
+from minicnn.kernels.compiled.tile import MOST, ROWS, VECTOR, multiply_windows, pack, panel_width
 from minicnn.kernels.cores import in_parallel
-
 
 FRAMES = 2**15
 """Elements of images in their frames of zeros at a time: they stay in a core's cache with the sums."""
@@ -47,63 +46,76 @@ def conv2d_pool(
 
 @loop
 def _forward(first, last, x, kernel, bias, y, argmax, geometry, groups, pool_size, relu):
-    panels = pack(kernel, groups)
-    convolve(first, last, x, panels, kernel.shape, bias, y, argmax, geometry, groups, pool_size, relu)
+    convolve(first, last, x, pack(kernel, groups), bias, y, argmax, geometry, groups, pool_size, relu)
 
 
 @loop
-def convolve(first, last, x, panels, shape, bias, y, argmax, geometry, groups, pool_size, relu):
-    """Write the results for some images; `panels` hold the kernel of this shape."""
-    kh, kw, c, filters = shape
+def convolve(first, last, x, panels, bias, y, argmax, geometry, groups, pool_size, relu):
+    """Write the results for some images, and where `argmax` has elements, which element of its pool each result is."""
     _, h, w, depth = x.shape
-    _, p, q, _ = y.shape
-    window, strides, pads, dilation, _ = geometry
-    k, elements, lanes = filters // groups, pool_size[0] * pool_size[1], VECTOR // x.itemsize
-    taps, wide, columns = kh * kw * c, MOST * lanes, -(-k // lanes) * lanes
-    blocks = groups * -(-columns // wide)
+    _, p, q, filters = y.shape
+    pads = geometry[2]
     high, across = h + pads[0][0] + pads[0][1], w + pads[1][0] + pads[1][1]
-    framed = high > h or across > w
-    size = high * across * depth
+    size, framed = high * across * depth, high > h or across > w
     at_once = max(1, min(last - first, FRAMES // size)) if framed else last - first
     frames = np.zeros(at_once * size if framed else 0, x.dtype)
-    count, length = tap_runs(window, dilation, c, depth)
-    runs = np.empty(window[0] * count, np.int64)
-    for i in range(window[0]):
-        for j in range(count):
-            runs[i * count + j] = (i * dilation[0] * across + j * dilation[1]) * depth
-    step = max(1, min(at_once * p, SUMS // (q * elements * min(wide, columns))))
-    rows = step * q * elements + max(ROWS)
-    places = np.zeros(rows, np.int64)
-    sums, maxima = np.empty(rows * min(wide, columns), x.dtype), np.empty(step * q * min(wide, columns), x.dtype)
-    group_argmax = np.empty(len(maxima) if argmax.size else 0, np.uint8)
-    results, flat_argmax, biases = y.reshape(y.size), argmax.reshape(argmax.size), np.zeros(len(maxima), x.dtype)
+    runs, length = _runs(geometry, depth // groups, depth, across)
+    wide, elements = panel_width(filters // groups, x.itemsize), pool_size[0] * pool_size[1]
+    lines = max(1, min(at_once * p, SUMS // (q * elements * wide)))
+    places = np.zeros(lines * q * elements + max(ROWS), np.int64)
+    sums, maxima = np.empty(len(places) * wide, x.dtype), np.empty(lines * q * wide, x.dtype)
+    indices = np.empty(len(maxima) if argmax.size else 0, np.uint8)
+    biases = _repeated(bias, groups, lines * q)
     for image in range(first, last, at_once):
         images = min(at_once, last - image)
         if framed:
             _frame(x, image, images, frames, pads)
         pixels = frames if framed else x.reshape(x.size)[image * size :]
-        for start in range(0, images * p, step):
-            stop = min(images * p, start + step)
-            n = (stop - start) * q
+        for start in range(0, images * p, lines):
+            stop = min(images * p, start + lines)
             _find(places, start, stop, geometry, pool_size, (p, q), size, across * depth, depth)
-            for group in range(groups):
-                for block in range(0, k, wide):
-                    width, panel = min(wide, columns - block), (group * columns + block) * taps
-                    found = min(width, k - block)
-                    channel = pixels[group * c :] if groups > 1 else pixels
-                    multiply_windows(channel, places, n * elements, runs, length, panels, panel, width // lanes, sums)
-                    column = group * k + block
-                    if blocks > 1 or image == first and start == 0:
-                        _repeat(bias, column, found, biases, width, step * q)
-                    offset = (image * p + start) * q * filters
-                    if k == filters == width:
-                        end = offset + n * filters
-                        _pool(sums, n * width, elements, biases, results[offset:end], flat_argmax[offset:end], relu)
-                        continue
-                    _pool(sums, n * width, elements, biases, maxima, group_argmax, relu)
-                    _put_columns(results, offset + column, filters, maxima, n, width, found)
-                    if len(flat_argmax):
-                        _put_columns(flat_argmax, offset + column, filters, group_argmax, n, width, found)
+            windows, offset = (pixels, places, runs, length, panels), (image * p + start) * q * filters
+            pools = ((stop - start) * q, elements, biases, lines * q, relu)
+            _results(windows, pools, groups, filters, sums, maxima, indices, y, argmax, offset)
+
+
+@loop
+def _results(windows, pools, groups, filters, sums, maxima, indices, y, argmax, offset):
+    """Write the results of some pools, panel by panel, from `offset` on."""
+    pixels, places, runs, length, panels = windows
+    n, elements, biases, bias_rows, relu = pools
+    results, results_argmax = y.reshape(y.size), argmax.reshape(argmax.size)
+    k, lanes, panel, biases_read = filters // groups, VECTOR // y.itemsize, 0, 0
+    for group in range(groups):
+        channels = pixels[group * length :] if groups > 1 else pixels
+        for block in range(0, k, MOST * lanes):
+            found = min(MOST * lanes, k - block)
+            width = -(-found // lanes) * lanes
+            multiply_windows(channels, places, n * elements, runs, length, panels, panel, width // lanes, sums)
+            panel += len(runs) * length * width
+            bias = biases[biases_read:]
+            biases_read += bias_rows * width
+            if k == filters == width:
+                end = offset + n * filters
+                _pool(sums, n * width, elements, bias, results[offset:end], results_argmax[offset:end], relu)
+                continue
+            _pool(sums, n * width, elements, bias, maxima, indices, relu)
+            column = offset + group * k + block
+            _put_columns(results, column, filters, maxima, n, width, found)
+            if len(results_argmax):
+                _put_columns(results_argmax, column, filters, indices, n, width, found)
+
+
+@loop
+def _runs(geometry, channels, depth, across):
+    """Return where the runs of a window's taps begin after its first pixel, and how long one is."""
+    window, _, _, dilation, _ = geometry
+    count, length = tap_runs(window, dilation, channels, depth)
+    runs = np.empty(window[0] * count, np.int64)
+    for i in range(window[0]):
+        for j in range(count):
+            runs[i * count + j] = (i * dilation[0] * across + j * dilation[1]) * depth
+    return runs, length
 
 
 @loop
@@ -122,16 +134,18 @@ def _frame(x, image, images, frames, pads):
 def _find(places, start, stop, geometry, pool_size, out, image, line, pixel):
     """Write where each window begins: those of the first elements of all pools, then those of the second elements."""
     _, strides, _, _, _ = geometry
-    write = np.uintp(0)
+    write, width, across = np.uintp(0), np.uintp(out[1]), pool_size[1] * strides[1] * pixel
     for i in range(pool_size[0]):
         for j in range(pool_size[1]):
-            for pool in range(start, stop):
-                n, row = divmod(pool, out[0])
-                base = n * image + (row * pool_size[0] + i) * strides[0] * line + j * strides[1] * pixel
-                across = pool_size[1] * strides[1] * pixel
-                for col in range(out[1]):
-                    places[write] = base + col * across
-                    write += np.uintp(1)
+            n, row = divmod(start, out[0])
+            for _ in range(start, stop):
+                place = n * image + (row * pool_size[0] + i) * strides[0] * line + j * strides[1] * pixel
+                for col in range(width):
+                    places[write + col] = place
+                    place += across
+                write, row = write + width, row + 1
+                if row == out[0]:
+                    n, row = n + 1, 0
 
 
 @loop
@@ -143,24 +157,54 @@ def _put_columns(target, offset, stride, source, rows, width, found):
 
 
 @loop
-def _repeat(bias, first, found, biases, width, rows):
-    """Fill rows with the biases of some filters; what is filled is copied, so that most copies are long."""
-    copy(biases, 0, bias, first, found)
-    filled, total = width, rows * width
-    while filled < total:
-        length = min(filled, total - filled)
-        copy(biases, filled, biases, 0, length)
-        filled += length
+def _repeated(bias, groups, rows):
+    """Return the biases of each panel, repeated for so many rows of sums."""
+    k, lanes = len(bias) // groups, VECTOR // bias.itemsize
+    biases, start = np.zeros(rows * groups * -(-k // lanes) * lanes, bias.dtype), 0
+    for group in range(groups):
+        for block in range(0, k, MOST * lanes):
+            found = min(MOST * lanes, k - block)
+            width = -(-found // lanes) * lanes
+            copy(biases, start, bias, group * k + block, found)
+            filled, total = width, rows * width
+            while filled < total:  # what is filled is copied, so that most copies are long
+                length = min(filled, total - filled)
+                copy(biases, start + filled, biases, start, length)
+                filled += length
+            start += total
+    return biases
 
 
 @loop
 def _pool(product, n, elements, bias, maxima, argmax, relu):
-    """Find for each of `n` pools the first maximum of its elements, which lie `n` apart, and its index."""
+    """Find for each of `n` pools the first maximum of its elements, which lie `n` apart, and its index if asked for."""
     n = np.uintp(n)
     for i in range(n):
         maxima[i] = product[i] + bias[i]
     if len(argmax) == 0:
-        return
+        _maxima(product, n, elements, bias, maxima)
+    else:
+        _first_maxima(product, n, elements, bias, maxima, argmax)
+    if relu and len(argmax):
+        for i in range(n):
+            argmax[i] = argmax[i] if maxima[i] > 0 else np.uint8(BLOCKED)
+    if relu:
+        for i in range(n):
+            v = maxima[i]
+            maxima[i] = v if v > 0 or v != v else 0
+
+
+@loop
+def _maxima(product, n, elements, bias, maxima):
+    for element in range(1, elements):
+        offset = np.uintp(element) * n
+        for i in range(n):
+            new, old = product[offset + i] + bias[i], maxima[i]
+            maxima[i] = new if (new > old) | (new != new) else old
+
+
+@loop
+def _first_maxima(product, n, elements, bias, maxima, argmax):
     for i in range(n):
         argmax[i] = 0
     for element in range(1, elements):
@@ -170,8 +214,3 @@ def _pool(product, n, elements, bias, maxima, argmax, relu):
             better = new > old or (new != new and old == old)
             maxima[i] = new if better else old
             argmax[i] = number if better else argmax[i]
-    if relu:
-        for i in range(n):
-            v = maxima[i]
-            argmax[i] = argmax[i] if v > 0 else np.uint8(BLOCKED)
-            maxima[i] = v if v > 0 or v != v else 0

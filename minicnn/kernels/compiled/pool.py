@@ -17,12 +17,13 @@ def max_pool2d(x: ndarray, geometry: Geometry) -> ndarray:
     """See `reference.max_pool2d`."""
     x = np.ascontiguousarray(x)
     y = np.empty((len(x), *geometry.out, x.shape[3]), x.dtype)
-    in_parallel(_max_pool, len(x), y.size * math.prod(geometry.window), x, y, tuple(geometry))
+    in_parallel(max_windows, len(x), y.size * math.prod(geometry.window), x, y, tuple(geometry))
     return y
 
 
 @loop
-def _max_pool(first, last, x, y, geometry):
+def max_windows(first, last, x, y, geometry):
+    """Write the maxima of the windows of some images."""
     _, h, w, c = x.shape
     window, strides, pads, dilation, (p, q) = geometry
     pixels, target = x.reshape(x.size), y.reshape(y.size)
@@ -128,12 +129,13 @@ def sum_pool2d(x: ndarray, geometry: Geometry) -> ndarray:
     """See `reference.sum_pool2d`."""
     x = np.ascontiguousarray(x)
     y = np.empty((len(x), *geometry.out, x.shape[3]), wide(x.dtype, math.prod(geometry.window)))
-    in_parallel(_sum_pool, len(x), y.size * math.prod(geometry.window), x, y, tuple(geometry))
+    in_parallel(sum_windows, len(x), y.size * math.prod(geometry.window), x, y, tuple(geometry))
     return y.astype(x.dtype, copy=False)
 
 
 @loop
-def _sum_pool(first, last, x, y, geometry):
+def sum_windows(first, last, x, y, geometry):
+    """Write the sums of the windows of some images."""
     _, h, w, c = x.shape
     window, strides, pads, dilation, (p, q) = geometry
     pixels, sums = x.reshape(x.size), y.reshape(y.size)

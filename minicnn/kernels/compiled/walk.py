@@ -1,0 +1,94 @@
+"""A whole net in one call: each core takes a few images at a time through all instructions.
+
+So there is one call from Python and one start of the other cores, and the feature maps of these images stay in the
+core's cache from the first layer to the last.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy import ndarray
+
+from minicnn.kernels.compiled.conv import convolve
+from minicnn.kernels.compiled.loop import loop
+from minicnn.kernels.compiled.pool import max_windows, sum_windows
+from minicnn.kernels.cores import in_parallel
+from minicnn.kernels.program import (
+    AVERAGE,
+    CONVOLVE,
+    FIRST,
+    GROUPS,
+    MAXIMUM,
+    OUT,
+    POOL,
+    RELU,
+    RELU_TOO,
+    SCALE,
+    WINDOWS,
+)
+
+IMAGES = 12
+"""Images at a time: the rows of one tile, so that dense layers fill it."""
+MAPS = 2**17
+"""Elements of their largest feature maps at most, half a megabyte in float32: two of them fit in a core's cache."""
+
+
+def run_program(x: ndarray, table: ndarray, weights: ndarray, work: int) -> ndarray:
+    """Return the output of the last instruction: (N, H, W, C) -> (N, P, Q, K). `work` is that of one image."""
+    rows = np.ascontiguousarray(x).reshape(len(x), math.prod(x.shape[1:]))
+    out = tuple(table[-1, OUT : OUT + 3])
+    y = np.empty((len(x), math.prod(out)), x.dtype)
+    in_parallel(_walk, len(x), len(x) * work, rows, y, table, weights)
+    return y.reshape(len(x), *out)
+
+
+@loop
+def _walk(first, last, x, y, table, weights):
+    largest = 1
+    for row in table:
+        largest = max(largest, row[OUT] * row[OUT + 1] * row[OUT + 2])
+    at_once = max(1, min(last - first, IMAGES, MAPS // largest))
+    one, other = np.empty(at_once * largest, x.dtype), np.empty(at_once * largest, x.dtype)
+    for start in range(first, last, at_once):
+        stop = min(last, start + at_once)
+        source, target = x[start:stop].reshape(x[start:stop].size), one
+        for i in range(len(table)):
+            if i == len(table) - 1:
+                target = y[start:stop].reshape(y[start:stop].size)
+            _instruct(table[i], source, target, stop - start, weights)
+            source, target = target, (one if i % 2 else other)
+
+
+@loop
+def _instruct(row, source, target, count, weights):
+    kind, h, w, c, p, q, k = row[0], row[1], row[2], row[3], row[OUT], row[OUT + 1], row[OUT + 2]
+    numbers, geometry = weights[row[FIRST] :], _geometry(row[WINDOWS:])
+    x = source[: count * h * w * c].reshape(count, h, w, c)
+    y = target[: count * p * q * k].reshape(count, p, q, k)
+    if kind == CONVOLVE:
+        no_argmax, pool = np.empty((0, 0, 0, 0), np.uint8), (row[POOL], row[POOL + 1])
+        convolve(0, count, x, numbers[k:], numbers[:k], y, no_argmax, geometry, row[GROUPS], pool, row[RELU_TOO] != 0)
+    elif kind == MAXIMUM:
+        max_windows(0, count, x, y, geometry)
+    elif kind == AVERAGE:
+        sum_windows(0, count, x, y, geometry)
+        for n in range(count):
+            for i in range(p * q):
+                for f in range(k):
+                    target[(n * p * q + i) * k + f] /= numbers[i]
+    elif kind == SCALE:
+        for n in range(count * h * w):
+            for f in range(c):
+                target[n * c + f] = source[n * c + f] * numbers[f] + numbers[c + f]
+    elif kind == RELU:
+        for i in range(np.uintp(count * h * w * c)):
+            v = source[i]
+            target[i] = v if v > 0 or v != v else 0
+
+
+@loop
+def _geometry(row):
+    pads = ((row[4], row[5]), (row[6], row[7]))
+    return (row[0], row[1]), (row[2], row[3]), pads, (row[8], row[9]), (row[10], row[11])
