@@ -117,18 +117,18 @@ class _Program:
 def _parts(steps: Iterator[_Step]) -> Iterator[Callable[..., Any]]:
     """Yield the programs and the layers between them."""
     waiting: list[Translation] = []
+    idle: list[_Layer] = []  # layers without an instruction, such as Flatten, which a program does by its shapes
     before: Shape = ()
     for run, params, translations, out in steps:
         if translations is None:
-            if waiting:
-                yield _Program(waiting, before)
+            yield from [_Program(waiting, before)] if waiting else idle
             yield _Layer(run, params)
-            waiting = []
+            waiting, idle = [], []
         else:
             waiting += translations
+            idle += [] if translations else [_Layer(run, params)]
         before = out
-    if waiting:
-        yield _Program(waiting, before)
+    yield from [_Program(waiting, before)] if waiting else idle
 
 
 _Step = tuple[Callable[..., Any], Params, list[Translation] | None, Shape]
