@@ -495,7 +495,7 @@ GZIPPED = gzip.compress(idx_bytes(np.arange(200)), mtime=0)
 @pytest.mark.parametrize(
     "content", [b"", b"not gzip", GZIPPED[:-1], GZIPPED[:30], GZIPPED[:20] + b"\0\0\0\0" + GZIPPED[24:], GZIPPED + b"x"]
 )
-def test_what_is_no_whole_gzip_file_is_refused_with_the_path(tmp_path, content):
+def test_what_is_not_a_whole_gzip_file_is_refused_with_the_path(tmp_path, content):
     (tmp_path / "some.gz").write_bytes(content)
     with pytest.raises(ValueError, match=r"some\.gz"):
         idx.read(tmp_path / "some.gz", hashlib.md5(content, usedforsecurity=False).hexdigest())
@@ -922,7 +922,7 @@ def test_augmentation_refuses_amounts_when_made(arguments, error, message):
         data.Augmentation(**arguments)
 
 
-def test_augmentation_refuses_what_are_no_images():
+def test_augmentation_refuses_what_are_not_images():
     rng = np.random.default_rng(0)
     with pytest.raises(TypeError, match=r"augment: images must be a float32.*got uint8.*/ 255"):
         data.augment(np.zeros((1, 8, 8, 1), np.uint8), rng)

@@ -207,7 +207,7 @@ def test_an_import_by_a_name_that_is_not_written_out_is_told(name):
     assert imported(f"importlib.import_module({name})", "minicnn.ops.planted")[1] == [name]
 
 
-def test_a_downward_import_is_no_upward_one():
+def test_a_downward_import_is_not_upward():
     source = "from minicnn import kernels\nfrom minicnn.graph import op\nimport numpy\nfrom . import conv"
     found, _ = imported(source, "minicnn.ops.planted")
     assert found == ["minicnn.kernels", "minicnn.graph", "minicnn.ops.conv"]

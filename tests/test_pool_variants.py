@@ -1,4 +1,4 @@
-"""Adaptive pooling, poolings of papers, indices and unpooling, convolution with copies in its pads."""
+"""Adaptive pooling, poolings of papers, indices and unpooling, convolution with copies in its padding."""
 
 import copy
 import math
@@ -85,11 +85,11 @@ def layout(shape, pool_size=2, strides=None, padding="valid", dilation_rate=1, c
 
 
 def by_loops(formula, x, how):
-    """The formula on the cells of the image in each window."""
+    """The formula on the elements of the image in each window."""
     where = layout(x.shape, **how)
     y = np.full(oracles.out_shape(x.shape, *where), np.nan)
-    for (image, p, q, channel), cells in oracles.windows(x.shape, *where):
-        y[image, p, q, channel] = formula([x[image, r, c, channel] for _, _, r, c in cells])
+    for (image, p, q, channel), elements in oracles.windows(x.shape, *where):
+        y[image, p, q, channel] = formula([x[image, r, c, channel] for _, _, r, c in elements])
     return y
 
 
@@ -190,7 +190,7 @@ def test_from_average_to_maximum():
 
 
 def test_a_window_of_pads_only():
-    """One cell, two taps three apart, two pads at each side: neither of two windows has a tap on the cell."""
+    """One element, two taps three apart, padding of two at each side: no tap of either window is on the element."""
     x = np.full((1, 1, 1, 1), 5.0)
     how = {"pool_size": (1, 2), "strides": 1, "padding": (0, 2), "dilation_rate": (1, 3)}
     values = {
@@ -421,7 +421,7 @@ def test_an_index_of_minus_one_puts_nothing_anywhere():
     assert grad(lambda x: ops.max_unpool2d(x, indices, 2).sum())(x).ravel().tolist() == [0, 1]
 
 
-# Convolution with copies in its pads
+# Convolution with copies in its padding
 
 PADS = [{"padding": "same"}, {"padding": ((2, 1), (0, 3)), "strides": 2}, {"padding": 2, "dilation_rate": 2}]
 

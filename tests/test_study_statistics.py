@@ -336,7 +336,7 @@ def test_the_columns_are_in_their_order(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\0", b"SQLite format 3\0" + b"x" * 200_000, b"arm\n" * 50_000])
-def test_what_is_no_ledger_is_refused_with_the_path(tmp_path, content):
+def test_what_is_not_a_ledger_is_refused_with_the_path(tmp_path, content):
     (tmp_path / "study.sqlite").write_bytes(content)
     with pytest.raises(ValueError, match=r"folder of a study that has begun|undamaged ledger") as caught:
         open_results(tmp_path)

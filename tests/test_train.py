@@ -191,7 +191,7 @@ def test_ctrl_c_keeps_what_was_learned():
 
 
 @pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning", "ignore:invalid value:RuntimeWarning")
-def test_a_loss_that_is_no_number_ends_with_epoch_step_and_rate():
+def test_a_loss_that_is_not_a_number_ends_with_epoch_step_and_rate():
     with pytest.raises(FloatingPointError, match=r"nan|inf") as caught:
         fit(optimizer=optim.SGD(1e30), epochs=3)
     assert all(word in str(caught.value) for word in ("epoch 1", "step 2", "1e+30"))

@@ -7,8 +7,8 @@
 The object knows its own factor f in: standard error of the mean = standard deviation * sqrt(f(n)).
 
 Each also says which images learning rates are chosen on; none of them is in the test part of any replicate. With
-`Seeds` they are the training and validation images, with `Resplits` and `KFold` a share `tuning` of all images, which
-is set apart before the others are split and is the same for all replicates.
+`Seeds` they are the training and validation images, with `Resplits` and `KFold` a fraction `tuning` of all images,
+which is set apart before the others are split and is the same for all replicates.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from minicnn.study.images import Source, base, divided, joined, pooled
 from minicnn.validation import integer, number
 
 TUNING_VALID = 0.25
-"""The share of the images set apart for tuning on which a learning rate is judged; it is trained on the others."""
+"""The fraction of the images set apart for tuning on which a learning rate is judged; it is trained on the others."""
 TUNING_SEED = 10_000
 """Which images are set apart is drawn once, for all replicates of all studies."""
 
@@ -154,8 +154,8 @@ class Resplits(_Resampling):
     The training sets overlap, so the replicates are correlated: the variance of the mean has 1/n + n_test / n_train
     instead of 1/n (Nadeau and Bengio, "Inference for the generalization error", Machine Learning 52, 2003).
 
-    `test` and `valid` are shares of the images that are split. `tuning`, a share of all images, is set apart before:
-    `Study(tune=...)` chooses learning rates on those images, and no replicate has any of them.
+    `test` and `valid` are fractions of the images that are split. `tuning`, a fraction of all images, is set apart
+    before: `Study(tune=...)` chooses learning rates on those images, and no replicate has any of them.
 
     >>> round(Resplits(10).factor(1258, 359)(10), 4)
     0.3854
@@ -199,7 +199,7 @@ class KFold(_Resampling):
     """Stratified k-fold cross-validation, `repeats` times: k * repeats replicates.
 
     The variance of the mean has 1/n + 1/(k - 1) instead of 1/n, as in the correlated t-test of `baycomp`. `tuning` is
-    set apart before, as in `Resplits`; `valid` is a share of the images that are split.
+    set apart before, as in `Resplits`; `valid` is a fraction of the images that are split.
 
     >>> len(KFold(10, 3).seeds), round(KFold(10, 3).factor(0, 0)(30), 4)
     (30, 0.1444)

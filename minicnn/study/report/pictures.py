@@ -19,7 +19,7 @@ Array = NDArray[np.generic]
 
 
 def confusion(predictions: Array, labels: Array, classes: int) -> NDArray[np.float64]:
-    """Return the share of each true class (row) that is predicted as each class (column), (classes, classes).
+    """Return the fraction of each true class (row) that is predicted as each class (column), (classes, classes).
 
     >>> confusion(np.array([0, 1, 1]), np.array([0, 0, 1]), 2).tolist()
     [[0.5, 0.5], [0.0, 1.0]]
