@@ -307,13 +307,21 @@ def test_the_official_test_set_stays(name):
         data.load(name, test=0.2)
 
 
+@pytest.mark.parametrize("name", data.SOURCES)
+def test_the_page_of_the_data_sets_has_each_with_its_checksums(name):
+    page = (Path(__file__).parents[1] / "datasets" / "README.md").read_text()
+    section = page.split(f"\n## {name}\n")[1].split("\n## ")[0]
+    for file, md5 in data.SOURCES[name].md5.items():
+        assert re.search(rf"`{re.escape(file)}`.*`{md5}`", section), file
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
         ("minst", "got 'minst'. Did you mean 'mnist'"),
         ("MNIST", "Did you mean 'mnist'"),
         ("fashion", "Did you mean 'fashion-mnist'"),
-        ("cifar10", "must be one of 'digits', 'mnist', 'fashion-mnist', 'kmnist', 'qmnist', 'usps', got 'cifar10'"),
+        ("cifar10", f"must be one of {', '.join(map(repr, data.SOURCES))}, got 'cifar10'"),
         (None, "got None"),
         (["mnist"], "got ['mnist']"),
         ({}, "got {}"),

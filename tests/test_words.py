@@ -46,6 +46,7 @@ EXCEPTIONS = {
     ("winner", "web/src/contract.ts"): FIELD,
     ("winner", "web/src/heads.tsx"): FIELD,
     ("zoo", "CHANGELOG.md"): "what the program was called before",
+    ("kink", "CHANGELOG.md"): "what a field was called before",
     ("zoo", "tests/test_command_lines.py"): "the names that the program has had",
     ("cell", "minicnn/explain/contract_net.py"): FIELD,
     ("cell", "minicnn/explain/packing.py"): FIELD,
