@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import oracles
 import pytest
+import test_ops
 from numpy.testing import assert_allclose, assert_array_equal
 from wrong import says
 
@@ -18,15 +19,7 @@ from minicnn.ops.pooling_variants.adaptive import spans
 from minicnn.validation import ShapeError
 
 IMAGE = (2, 6, 5, 2)
-POOLINGS = [
-    {},
-    {"pool_size": (3, 2), "strides": (1, 2)},
-    {"pool_size": 3, "strides": 2, "padding": "same"},
-    {"pool_size": 2, "strides": 3},
-    {"pool_size": (2, 1), "padding": ((1, 0), (0, 0)), "dilation_rate": (2, 1)},
-    {"pool_size": 3, "strides": 2, "padding": 1, "ceil_mode": True},
-    {"pool_size": (6, 5)},
-]
+POOLINGS = [*test_ops.POOLINGS, {"pool_size": (6, 5)}]
 
 
 def distinct(shape, seed=7, dtype=np.float64):

@@ -68,13 +68,7 @@ def _check_distinct(arms: Mapping[str, Any]) -> None:
 
 
 def run(
-    study: Specification,
-    path: str | Path,
-    *,
-    jobs: int = 1,
-    dask: str | None = None,
-    retry_failed: bool = False,
-    progress: bool | None = None,
+    study: Specification, path: str | Path, *, jobs: int, dask: str | None, retry_failed: bool, progress: bool | None
 ) -> Results:
     """Train and measure what the ledger does not have and return the results; see `Study.run`."""
     integer("Study.run", "jobs", jobs)
