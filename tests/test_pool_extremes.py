@@ -82,7 +82,7 @@ def stochastic(v):
 
 
 def by_windows(formula, x, how):
-    """Value, gradient of the sum of all windows, and the sum of absolute parts of that: what errors are a share of."""
+    """Value, gradient of the sum of all windows, and the sum of absolute parts of that: what errors are relative to."""
     where = layout(x.shape, **how)
     y = np.zeros(oracles.out_shape(x.shape, *where), object)
     dx, parts = np.zeros(x.shape, object), np.zeros(x.shape, object)

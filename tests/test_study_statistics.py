@@ -166,7 +166,7 @@ def test_the_interval_covers_the_truth_as_often_as_it_says():
     rng = np.random.default_rng(2)
     intervals = [mean_interval(rng.normal(1, 2, size=6)) for _ in range(1000)]
     covered = np.mean([interval.low <= 1 <= interval.high for interval in intervals])
-    # four standard errors of a share of 0.95 in 1000
+    # four standard errors of a fraction of 0.95 in 1000
     assert abs(covered - 0.95) < 4 * math.sqrt(0.95 * 0.05 / 1000)
 
 

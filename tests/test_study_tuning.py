@@ -225,7 +225,7 @@ UNFIT = {
     "a test part that is rounded to none": (
         study.Resplits(2, test=0.01),
         np.arange(40) % 2,
-        "test must be a share of at least one image, got 0.01 of 40",
+        "test must be a fraction of at least one image, got 0.01 of 40",
     ),
     "fewer test images than classes": (
         study.Resplits(2, test=0.03),

@@ -103,7 +103,7 @@ class _Resampling(_Seeded, ABC):
         size = round(fraction * count)
         if fraction and not size:
             raise ValueError(
-                f"{type(self).__name__}: {part} must be a share of at least one image, got {fraction:g} of {count}. "
+                f"{type(self).__name__}: {part} must be a fraction of at least one image, got {fraction:g} of {count}. "
                 "Use a larger one."
             )
         return size

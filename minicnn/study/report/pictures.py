@@ -66,7 +66,7 @@ def confusion_differences(
 def most_often_wrong(
     images: Array, labels: Array, wrong: Mapping[str, NDArray[np.float64]], *, count: int = 12
 ) -> Figure:
-    """Draw the test images that most arms most often classify wrongly, with the share of nets of each arm that do.
+    """Draw the test images that most arms most often classify wrongly, with the fraction of nets of each arm that do.
 
     `images` are (N, H, W, C), `wrong` maps arm -> share of its nets that misclassify each image, (N,).
     """
