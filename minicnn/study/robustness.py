@@ -32,8 +32,8 @@ class Changed:
     ----------
     consistency : bool
         False: a condition has the accuracy of each test image, (N,) float32. A shift, for example, goes in eight
-        directions, and the value of an image is the fraction of them in which it is classified correctly.
-        True: a condition has one number: of the images that are classified correctly when unchanged, the fraction that
+        directions, and the value of an image is the share of them in which it is classified correctly.
+        True: a condition has one number: of the images that are classified correctly when unchanged, the share that
         still are. Others are left out, because a net of higher accuracy agrees with itself more often. NaN if no
         image is classified correctly.
     first : int or None
@@ -94,10 +94,10 @@ class Changed:
         changed = [right for amount, right in rights.items() if amount != self.unchanged] or [clean]
         found = {self.condition(amount): right for amount, right in rights.items()}
         found["mean"] = np.mean(changed, axis=0, dtype=np.float32)
-        return {name: _fraction(right, clean) for name, right in found.items()} if self.consistency else found
+        return {name: _share(right, clean) for name, right in found.items()} if self.consistency else found
 
     def _right(self, net: Layer, params: Params, images: np.ndarray, labels: np.ndarray, amount: float) -> np.ndarray:
-        """Return for each image the fraction of its versions that are classified correctly."""
+        """Return for each image the share of its versions that are classified correctly."""
         rng, parts = self.generator(), []
         for start in range(0, len(images), CHUNK):
             some = slice(start, start + CHUNK)
@@ -109,7 +109,7 @@ class Changed:
         return np.concatenate(parts)
 
 
-def _fraction(right: np.ndarray, clean: np.ndarray) -> float:
+def _share(right: np.ndarray, clean: np.ndarray) -> float:
     return float((right * clean).sum(dtype=np.float64) / clean.sum()) if clean.any() else math.nan
 
 

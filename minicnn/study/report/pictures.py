@@ -19,7 +19,7 @@ Array = NDArray[np.generic]
 
 
 def confusion(predictions: Array, labels: Array, classes: int) -> NDArray[np.float64]:
-    """Return the fraction of each true class (row) that is predicted as each class (column), (classes, classes).
+    """Return the share of each true class (row) that is predicted as each class (column), (classes, classes).
 
     >>> confusion(np.array([0, 1, 1]), np.array([0, 0, 1]), 2).tolist()
     [[0.5, 0.5], [0.0, 1.0]]
@@ -66,7 +66,7 @@ def confusion_differences(
 def most_often_wrong(
     images: Array, labels: Array, wrong: Mapping[str, NDArray[np.float64]], *, count: int = 12
 ) -> Figure:
-    """Draw the test images that most arms most often classify wrongly, with the fraction of nets of each arm that do.
+    """Draw the test images that most arms most often classify wrongly, with the share of nets of each arm that do.
 
     `images` are (N, H, W, C), `wrong` maps arm -> share of its nets that misclassify each image, (N,).
     """
