@@ -1,13 +1,13 @@
 """How often does a study of several arms come to a false verdict, if every difference lies on the edge of the region?
 
 Normal replicates of seven arms and a control are drawn, whose true differences are exactly the largest one that does
-not matter. "better", "worse" and "equivalent" are then all false, and the family-wise error is the share of studies
+not matter. "better", "worse" and "equivalent" are then all false, and the family-wise error is the fraction of studies
 with at least one of them. Two columns of the table:
 
 - `region 0.1`: the region is ±0.1 percentage points, narrower than most intervals, so that mainly the verdicts beyond
   the edge are possible, "better" at the upper one and "worse" at the lower one.
 - `any region`: a wide region, for which "equivalent" is as easily false, or none, for which "better" and "worse" are.
-  It is the share of studies in which an interval does not contain its true difference, the most there can be.
+  It is the fraction of studies in which an interval does not contain its true difference, the most there can be.
 
 For comparison, `multivariate t` is the latter with the critical value of a common variance and the unshrunk
 correlation.
@@ -37,7 +37,7 @@ STEADY_CONTROL, NOISY_CONTROL = (0.02, *EQUAL[1:]), (0.6, *EQUAL[1:])
 
 @dataclass(frozen=True)
 class Case:
-    """Studies with `n` replicates; `shared` is the variance that correlated replicates share, over their own."""
+    """Studies with `n` replicates; `shared` is the variance common to correlated replicates, over their own."""
 
     name: str
     n: int
@@ -106,8 +106,8 @@ def rows(cases: Sequence[Case], studies: int) -> Iterator[str]:
     yield f"|---|---:|{'---:|' * len(names)}"
     for case in cases:
         count = false_verdicts(case, studies)
-        shares = [count[name] / studies for name in names]
-        texts = [f"{100 * p:.1f} ± {100 * math.sqrt(p * (1 - p) / studies):.1f}" for p in shares]
+        fractions = [count[name] / studies for name in names]
+        texts = [f"{100 * p:.1f} ± {100 * math.sqrt(p * (1 - p) / studies):.1f}" for p in fractions]
         yield f"| {case.name} | {case.n} | {' | '.join(texts)} |"
 
 

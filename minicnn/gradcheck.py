@@ -47,7 +47,7 @@ class Row:
 
     name: str
     smooth: int
-    kinked: int
+    nonsmooth: int
     worst: float
     index: tuple[int, ...]
     found: str
@@ -75,7 +75,7 @@ class Report:
         lines.append(f"{'argument':{width}} {'smooth':>7} {'nonsmooth':>9} {'worst':>8}  at")
         for row in self.rows:
             wrong = f"  INCORRECT: {row.found}" if row.worst > self.tolerance else ""
-            lines.append(f"{row.name:{width}} {row.smooth:>7} {row.kinked:>9} {row.worst:>8.1e}  {row.index}{wrong}")
+            lines.append(f"{row.name:{width}} {row.smooth:>7} {row.nonsmooth:>9} {row.worst:>8.1e}  {row.index}{wrong}")
         return "\n".join(lines)
 
 
@@ -129,7 +129,7 @@ def gradcheck(
         ROUNDING * np.abs(function.y).sum()
     )  # a gradient that cancels to zero does so only to within rounding
     report = Report(mode, tolerance, tuple(_row(part, claims, tolerance) for part in parts))
-    if mode == "direction" and not report and any(row.kinked for row in report.rows) and function.x.size <= FEW:
+    if mode == "direction" and not report and any(row.nonsmooth for row in report.rows) and function.x.size <= FEW:
         return gradcheck(f, *args, rng=rng, mode="elements", tolerance=tolerance)
     return report
 
@@ -153,14 +153,14 @@ def _check_directions(f: Function, rng: np.random.Generator, directions: int) ->
 
 def _check_elements(f: Function, rng: np.random.Generator) -> np.ndarray:
     element, output, low, high, noise = _jacobian(f)
-    places, kinked = np.arange(f.x.size), low < high
+    places, nonsmooth = np.arange(f.x.size), low < high
 
     def compare(w: np.ndarray, g: np.ndarray) -> np.ndarray:
         sums = [np.bincount(element, each, f.x.size) for each in _weigh(w[output], low, high, noise)]
         sums[2] = sums[2] + f.unseen(w) / f.unit
         return np.stack([places, g, *sums, np.ones(f.x.size)], axis=1)
 
-    alone = np.unique(output[kinked])
+    alone = np.unique(output[nonsmooth])
     w = random_signs(rng, f.y.size)
     w[alone] = 0
     claims = [compare(w, f.vjp(w))]
@@ -169,7 +169,7 @@ def _check_elements(f: Function, rng: np.random.Generator) -> np.ndarray:
         g = f.vjp(w)
         entries = compare(w, g)
         claims.append(entries[entries[:, 1:4].any(axis=1)])
-        for tied in _groups(f.x, element[kinked & (output == k)]):
+        for tied in _groups(f.x, element[nonsmooth & (output == k)]):
             slope = (each[k] for each in f.slopes(_ones(f.x.size, tied), f.unit[tied[0]]))
             claims.append(np.array([[tied[0], g[tied].sum(), *slope, len(tied)]]))
     return np.concatenate(claims)
@@ -203,12 +203,12 @@ def _row(part: Part, claims: np.ndarray, tolerance: float) -> Row:
     errors = np.where(np.isfinite(g), outside / np.where(scale > 0, scale, 1), math.inf)
     i = int(errors.argmax())
     index = np.unravel_index(int(places[i]) - part.span.start, part.shape)
-    kinked = len(np.unique(places[low < high]))
+    nonsmooth = len(np.unique(places[low < high]))
     who = "gradient" if tied[i] == 1 else f"gradients of {tied[i]:g} tied elements sum to"
     slopes = f"derivative {low[i]:.7g}"
     if low[i] != high[i]:
         slopes = f"one-sided derivatives {low[i]:.7g} and {high[i]:.7g}"
-    counts = math.prod(part.shape) - kinked, kinked
+    counts = math.prod(part.shape) - nonsmooth, nonsmooth
     return Row(part.name, *counts, float(errors[i]), tuple(int(k) for k in index), f"{who} {g[i]:.7g}, {slopes}")
 
 

@@ -131,7 +131,7 @@ def op(shape_rule: Callable[..., Any], *, composed: bool = False) -> Callable[[C
                 tensors = [a if isinstance(a, Node) else v for a, v in zip(given, values, strict=True)]
                 return run(*tensors, *rest, **options)
             y, vjps = run(*promote(values), *rest, **options)
-            return y if kind is None else kind(y, _edges(where, given, vjps))
+            return y if kind is None else _recorded(kind, y, where, given, vjps)
 
         made = cast(Op[P], call)
         made.shape = shape_rule
@@ -207,8 +207,8 @@ def _value(where: str, parameter: inspect.Parameter, a: Any, alone: bool) -> Any
     return float_array(where, parameter.name, a)
 
 
-def _edges(where: str, given: list[Any], vjps: tuple[VJP | None, ...]) -> tuple[Edge, ...]:
-    """Pair each VJP with the arguments whose gradients it returns, and drop those that no Node asks for."""
+def _recorded(kind: type[Node], y: Any, where: str, given: list[Any], vjps: tuple[VJP | None, ...]) -> Node:
+    """Return the node of a result: each VJP paired with the arguments whose gradients it returns, if one is a Node."""
     if len(vjps) != len(given):
         raise TypeError(f"{where}: vjps must have an entry for each of {len(given)} arrays, got {len(vjps)}.")
     places: dict[VJP, list[Any]] = {}
@@ -220,7 +220,10 @@ def _edges(where: str, given: list[Any], vjps: tuple[VJP | None, ...]) -> tuple[
             places.setdefault(vjp, []).append(a if is_node else None)
             if is_node:
                 wanted.add(vjp)
-    return tuple([(a[0] if len(a) == 1 else tuple(a), vjp) for vjp, a in places.items() if vjp in wanted])
+    edges = tuple([(a[0] if len(a) == 1 else tuple(a), vjp) for vjp, a in places.items() if vjp in wanted])
+    node = kind.__new__(kind)  # not kind(...): the constructor of Tensor explains wrong calls, which takes time
+    Node.__init__(node, y, edges)
+    return node
 
 
 def walk(y: Node, wanted: Container[Node] | None = None) -> list[tuple[Node, np.ndarray]]:
@@ -287,10 +290,9 @@ def _uses(y: Node) -> dict[Node, int]:
     while stack:
         for target, _ in stack.pop().edges:
             for parent in target if isinstance(target, tuple) else (target,):
-                if parent is None:
-                    continue
-                if parent not in uses:
-                    uses[parent] = 0
-                    stack.append(parent)
-                uses[parent] += 1
+                if parent is not None:
+                    if parent not in uses:
+                        uses[parent] = 0
+                        stack.append(parent)
+                    uses[parent] += 1
     return uses

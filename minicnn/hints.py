@@ -40,6 +40,7 @@ ABSENT = {
     "input_shape": "Give it to net.init(rng, input_shape).",
     "kernel_regularizer": "Give weight_decay to the optimizer.",
     "name": "Layers are named by their kind: conv2d, conv2d_1.",
+    "requires_grad": "Every Tensor takes a gradient; leave as a plain array what needs none.",
     "training": "Training is a call with rng=, evaluation one without.",
 }
 """Arguments of other frameworks that have no counterpart, and what to do instead."""

@@ -81,7 +81,7 @@ class Cosine:
         keep(
             self,
             rate=number("Cosine", "rate", self.rate, least=0),
-            steps=None if self.steps is None else integer("Cosine", "steps", self.steps, most=LONGEST),
+            steps=_count("Cosine", self.steps),
             final=number("Cosine", "final", self.final, least=0),
         )
 
@@ -113,7 +113,7 @@ class OneCycle:
         keep(
             self,
             peak=number("OneCycle", "peak", self.peak, least=0),
-            steps=None if self.steps is None else integer("OneCycle", "steps", self.steps, most=LONGEST),
+            steps=_count("OneCycle", self.steps),
             warmup=number("OneCycle", "warmup", self.warmup, least=0, most=1),
         )
 
@@ -156,6 +156,10 @@ def over(schedule: Schedule, steps: int) -> Schedule:
     if isinstance(schedule, Cosine | OneCycle) and schedule.steps is None:
         return replace(schedule, steps=steps)
     return schedule
+
+
+def _count(where: str, steps: int | None) -> int | None:
+    return None if steps is None else integer(where, "steps", steps, most=LONGEST)
 
 
 def _known(schedule: Cosine | OneCycle, steps: int | None) -> int:

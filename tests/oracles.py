@@ -6,21 +6,21 @@ from minicnn.geometry import Geometry
 
 
 def reads(n, window, stride, pad, dilation):
-    """For each window along one axis, the cells under its taps; None for a tap that lies on padding."""
+    """For each window along one axis, the elements under its taps; None for a tap that lies on padding."""
     span = (window - 1) * dilation + 1
     count = (n + pad[0] + pad[1] - span) // stride + 1
     at = [[i * stride - pad[0] + t * dilation for t in range(window)] for i in range(count)]
-    return [[cell if 0 <= cell < n else None for cell in cells] for cells in at]
+    return [[element if 0 <= element < n else None for element in elements] for elements in at]
 
 
 def windows(shape, size, strides, pads, dilation):
-    """Yield (image, p, q, channel) and the cells (tap row, tap column, row, column) of the image in that window."""
+    """Yield (image, p, q, channel) and the elements (tap row, tap column, row, column) of the image in that window."""
     n, h, w, c = shape
     down = reads(h, size[0], strides[0], pads[0], dilation[0])
     across = reads(w, size[1], strides[1], pads[1], dilation[1])
     for p, rows in enumerate(down):
         for q, cols in enumerate(across):
-            cells = [
+            elements = [
                 (i, j, row, col)
                 for i, row in enumerate(rows)
                 for j, col in enumerate(cols)
@@ -28,7 +28,7 @@ def windows(shape, size, strides, pads, dilation):
             ]
             for image in range(n):
                 for channel in range(c):
-                    yield (image, p, q, channel), cells
+                    yield (image, p, q, channel), elements
 
 
 def out_shape(shape, size, strides, pads, dilation):
@@ -72,8 +72,8 @@ def conv2d_pool(x, kernel, bias, strides, pads, dilation, groups, pool_size, rel
 def links(x_shape, kernel_shape, strides, pads, dilation, groups):
     """Yield (result, input, kernel) indices of every product in a convolution."""
     kh, kw, width, filters = kernel_shape
-    for (image, p, q, _), cells in windows((*x_shape[:3], 1), (kh, kw), strides, pads, dilation):
-        for i, j, row, col in cells:
+    for (image, p, q, _), elements in windows((*x_shape[:3], 1), (kh, kw), strides, pads, dilation):
+        for i, j, row, col in elements:
             for k in range(filters):
                 group = k // (filters // groups)
                 for c in range(width):
@@ -82,8 +82,8 @@ def links(x_shape, kernel_shape, strides, pads, dilation, groups):
 
 def max_pool2d(x, size, strides, pads, dilation):
     y = np.full(out_shape(x.shape, size, strides, pads, dilation), -np.inf)
-    for to, cells in windows(x.shape, size, strides, pads, dilation):
-        values = [x[to[0], row, col, to[3]] for _, _, row, col in cells]
+    for to, elements in windows(x.shape, size, strides, pads, dilation):
+        values = [x[to[0], row, col, to[3]] for _, _, row, col in elements]
         if any(np.isnan(v) for v in values):
             y[to] = np.nan
         elif values:
@@ -91,41 +91,41 @@ def max_pool2d(x, size, strides, pads, dilation):
     return y
 
 
-def winners(x, size, strides, pads, dilation):
-    """Yield each window with the cells that hold its maximum, in row order; NaN is the maximum where there is one."""
+def maxima(x, size, strides, pads, dilation):
+    """Yield each window with the elements that hold its maximum, in row order; NaN is the maximum if it is there."""
     y = max_pool2d(x, size, strides, pads, dilation)
-    for to, cells in windows(x.shape, size, strides, pads, dilation):
-        at = [(to[0], row, col, to[3]) for _, _, row, col in cells]
-        yield to, [cell for cell in at if x[cell] == y[to] or np.isnan(x[cell])]
+    for to, elements in windows(x.shape, size, strides, pads, dilation):
+        at = [(to[0], row, col, to[3]) for _, _, row, col in elements]
+        yield to, [element for element in at if x[element] == y[to] or np.isnan(x[element])]
 
 
 def max_pool2d_grad(g, x, size, strides, pads, dilation, split):
     dx = np.zeros(x.shape)
-    for to, cells in winners(x, size, strides, pads, dilation):
-        for cell in cells if split else cells[:1]:
-            dx[cell] += g[to] / (len(cells) if split else 1)
+    for to, elements in maxima(x, size, strides, pads, dilation):
+        for element in elements if split else elements[:1]:
+            dx[element] += g[to] / (len(elements) if split else 1)
     return dx
 
 
 def max_pool2d_indices(x, size, strides, pads, dilation):
     where = np.full(out_shape(x.shape, size, strides, pads, dilation), -1)
-    for to, cells in winners(x, size, strides, pads, dilation):
-        if cells:
-            where[to] = cells[0][1] * x.shape[2] + cells[0][2]
+    for to, elements in maxima(x, size, strides, pads, dilation):
+        if elements:
+            where[to] = elements[0][1] * x.shape[2] + elements[0][2]
     return where
 
 
 def sum_pool2d(x, size, strides, pads, dilation):
     y = np.zeros(out_shape(x.shape, size, strides, pads, dilation))
-    for to, cells in windows(x.shape, size, strides, pads, dilation):
-        for _, _, row, col in cells:
+    for to, elements in windows(x.shape, size, strides, pads, dilation):
+        for _, _, row, col in elements:
             y[to] += x[to[0], row, col, to[3]]
     return y
 
 
 def sum_pool2d_grad(g, x_shape, size, strides, pads, dilation):
     dx = np.zeros(x_shape)
-    for to, cells in windows(x_shape, size, strides, pads, dilation):
-        for _, _, row, col in cells:
+    for to, elements in windows(x_shape, size, strides, pads, dilation):
+        for _, _, row, col in elements:
             dx[to[0], row, col, to[3]] += g[to]
     return dx

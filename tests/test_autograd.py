@@ -341,7 +341,7 @@ def test_a_lone_number_is_an_array_of_no_axes(f, number):
 # What is refused
 
 
-def test_there_are_no_second_derivatives():
+def test_there_are_not_second_derivatives():
     with pytest.raises(TypeError, match="no second derivatives"):
         grad(grad(lambda z: z * z * z))(np.array(2.0))
 
@@ -353,7 +353,7 @@ def test_a_gradient_needs_a_scalar(f):
 
 
 @pytest.mark.parametrize("result", [None, "loss", 3, (1.0, 2.0), np.array(3)])
-def test_a_loss_that_is_no_float_is_refused(result):
+def test_a_loss_that_is_not_a_float_is_refused(result):
     with pytest.raises(TypeError, match="value_and_grad: the result"):
         grad(lambda p: result)(np.ones(2))
 

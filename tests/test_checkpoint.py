@@ -398,7 +398,7 @@ def test_what_is_not_there_is_the_system_s_error(tmp_path):
         train.load(tmp_path / "missing.npz")
 
 
-def test_what_is_no_file_is_refused(tmp_path):
+def test_what_is_not_a_file_is_refused(tmp_path):
     refused(tmp_path)
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "pipe")

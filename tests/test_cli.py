@@ -177,7 +177,7 @@ def test_pictures_of_digits_on_paper_are_read(trained, pictures, capsys):
     assert all(abs(sum(row["probabilities"].values()) - 1) < 1e-9 for row in rows)
 
 
-def test_a_file_that_is_no_picture_is_said_and_the_others_are_read(trained, pictures, capsys):
+def test_a_file_that_is_not_a_picture_is_said_and_the_others_are_read(trained, pictures, capsys):
     (pictures / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\nrubbish")
     assert run("predict", pictures, pictures / "gone.png", "--run", trained) == 1
     out, err = capsys.readouterr()

@@ -1,4 +1,4 @@
-"""Sharing a batch over threads: all of it, once, in order, whoever else asks at the same time."""
+"""Sharing a batch over threads: all of it, once, in order, also while other threads ask for theirs."""
 
 import os
 import re

@@ -307,13 +307,21 @@ def test_the_official_test_set_stays(name):
         data.load(name, test=0.2)
 
 
+@pytest.mark.parametrize("name", data.SOURCES)
+def test_the_page_of_the_data_sets_has_each_with_its_checksums(name):
+    page = (Path(__file__).parents[1] / "datasets" / "README.md").read_text()
+    section = page.split(f"\n## {name}\n")[1].split("\n## ")[0]
+    for file, md5 in data.SOURCES[name].md5.items():
+        assert re.search(rf"`{re.escape(file)}`.*`{md5}`", section), file
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
         ("minst", "got 'minst'. Did you mean 'mnist'"),
         ("MNIST", "Did you mean 'mnist'"),
         ("fashion", "Did you mean 'fashion-mnist'"),
-        ("cifar10", "must be one of 'digits', 'mnist', 'fashion-mnist', 'kmnist', 'qmnist', 'usps', got 'cifar10'"),
+        ("cifar10", f"must be one of {', '.join(map(repr, data.SOURCES))}, got 'cifar10'"),
         (None, "got None"),
         (["mnist"], "got ['mnist']"),
         ({}, "got {}"),
@@ -495,7 +503,7 @@ GZIPPED = gzip.compress(idx_bytes(np.arange(200)), mtime=0)
 @pytest.mark.parametrize(
     "content", [b"", b"not gzip", GZIPPED[:-1], GZIPPED[:30], GZIPPED[:20] + b"\0\0\0\0" + GZIPPED[24:], GZIPPED + b"x"]
 )
-def test_what_is_no_whole_gzip_file_is_refused_with_the_path(tmp_path, content):
+def test_what_is_not_a_whole_gzip_file_is_refused_with_the_path(tmp_path, content):
     (tmp_path / "some.gz").write_bytes(content)
     with pytest.raises(ValueError, match=r"some\.gz"):
         idx.read(tmp_path / "some.gz", hashlib.md5(content, usedforsecurity=False).hexdigest())
@@ -922,7 +930,7 @@ def test_augmentation_refuses_amounts_when_made(arguments, error, message):
         data.Augmentation(**arguments)
 
 
-def test_augmentation_refuses_what_are_no_images():
+def test_augmentation_refuses_what_are_not_images():
     rng = np.random.default_rng(0)
     with pytest.raises(TypeError, match=r"augment: images must be a float32.*got uint8.*/ 255"):
         data.augment(np.zeros((1, 8, 8, 1), np.uint8), rng)

@@ -83,10 +83,10 @@ def test_numbers_are_weak_and_arrays_of_no_axes_are_not(name):
 
 def test_operators_of_a_tensor_with_numpys_numbers():
     x = Tensor(np.array([1.5, 2.0], np.float32))
-    two, cell = np.float64(2), np.array(2.0)
+    two, scalar = np.float64(2), np.array(2.0)
     for y in (x**two, two * x, two**x, two - x, two / x, x + two, x @ x * two):
         assert y.dtype == np.float32
-    for y in (x**cell, cell * x, cell**x, x - cell, x @ np.ones(2)):
+    for y in (x**scalar, scalar * x, scalar**x, x - scalar, x @ np.ones(2)):
         assert y.dtype == np.float64
         y.sum().backward()
         assert x.grad.dtype == np.float32
@@ -143,8 +143,8 @@ def test_a_net_whose_parameters_and_images_differ(head, mix, training):
 
 
 @pytest.mark.usefixtures("kernels")
-def test_pooling_after_a_float64_kernel_sends_gradients_to_the_winner():
-    """The maximum was kept in float32 and the cells were not: none was equal to it, and the last one won."""
+def test_pooling_after_a_float64_kernel_sends_gradients_to_the_maximum():
+    """The maximum was kept in float32 and the elements were not: none equalled it, and the last got the gradient."""
     rng = np.random.default_rng(0)
     images, kernel = rng.normal(size=(2, 7, 8, 3)).astype(np.float32), rng.normal(size=(2, 3, 3, 4))
 
@@ -167,7 +167,7 @@ def test_fitting_models_in_either_dtype_keeps_it():
 FIRST = {"conv2d": "x", "conv2d_pool": "x", "relu": "x", "max_pool2d": "x", "sum_pool2d": "x"}
 
 
-@pytest.mark.parametrize("name", [name for name in CALLS if "winners" not in name])
+@pytest.mark.parametrize("name", [name for name in CALLS if "argmax" not in name])
 def test_kernels_convert_to_the_dtype_of_their_first_argument(name):
     """The ops give them one dtype; called directly they agree on another, too."""
     sets = [k for k in map(implementation, IMPLEMENTATIONS) if name in calls(k)]

@@ -1,4 +1,4 @@
-"""Formulas, pads, unread rows, receptive fields and coverage: against counting, and against gradients."""
+"""Formulas, padding, unread rows, receptive fields and coverage: against counting, and against gradients."""
 
 import xml.etree.ElementTree
 

@@ -489,7 +489,7 @@ def test_numbers_that_are_not_finite_are_texts():
     params["dense"]["bias"] = np.array([np.nan, np.inf, -np.inf], np.float32)
     made = explain.page(net, params, picture(), 0)
     text = json_text(made.data)
-    data = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    data = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert data["heads"][0]["logits"] == ["nan", "inf", "-inf"]
     fits(data, contract.Data)
 

@@ -73,7 +73,7 @@ def tree(text, *entries):
 NPZ = {
     "empty": b"",
     "one byte": b"P",
-    "text": b"these are no arrays",
+    "text": b"these are not arrays",
     "a pickle": b"\x80\x04cos\nsystem\n(S'true'\ntR.",
     "cut in half": GOOD[: len(GOOD) // 2],
     "cut before its end": GOOD[:-1],

@@ -402,7 +402,7 @@ HOSTILE = {
     "no configuration": keras_file().replace(b"config.json", b"xonfig.json"),
     "no weights": keras_file().replace(b"model.weights.h5", b"model.weights.h6"),
     "a bomb": keras_file(content=bytes(2**24), compression=zipfile.ZIP_DEFLATED),
-    "weights that are no HDF5": keras_file(content=b"no"),
+    "weights that are not HDF5": keras_file(content=b"no"),
     "no JSON": keras_file("{"),
     "JSON of another kind": keras_file([1, 2]),
     "deep JSON": keras_file("[" * 100_000),

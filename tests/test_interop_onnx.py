@@ -6,6 +6,8 @@ import itertools
 
 import numpy as np
 import pytest
+import test_layers
+import test_pool_variants
 
 from minicnn import layers, models
 from minicnn.layers import Concat, Conv2D, Dense, Flatten, Residual, Sequential
@@ -15,6 +17,7 @@ runtime = pytest.importorskip("onnxruntime", reason="the extra peers is not inst
 
 from minicnn.interop import to_onnx
 from minicnn.interop.onnx_layers import RULES
+from minicnn.interop.walk import CONTAINERS
 
 IMAGE = (7, 6, 3)
 
@@ -110,11 +113,30 @@ def test_layers_of_features_predict_the_same(layer, tmp_path):
     np.testing.assert_allclose(*answers(layer, (5,), tmp_path, params), rtol=1e-4, atol=2e-6)
 
 
-def test_every_layer_has_a_rule_and_a_case():
-    public = {c for c in vars(layers).values() if isinstance(c, type) and issubclass(c, layers.Layer)}
-    containers = {layers.Layer, Sequential, layers.Classifier, Concat, Residual}
-    assert set(RULES) == public - containers
-    assert {type(layer) for layer in LAYERS} | {Dense} | set(map(type, WINDOWED)) >= set(RULES)
+def test_every_rule_has_a_case():
+    cases = {type(layer) for layer in LAYERS} | {Dense} | set(map(type, WINDOWED))
+    assert cases - set(CONTAINERS) == set(RULES)
+
+
+def without_rule():
+    """Return what the tables of layers have and the rules do not, with input shapes: a rule is not required."""
+    rows = [row[:2] for row in test_layers.TABLE] + [
+        (row[0], test_pool_variants.SHAPE) for row in test_pool_variants.TABLE
+    ]
+    return [(layer, shape) for layer, shape in rows if type(layer) not in {*RULES, *CONTAINERS}]
+
+
+@pytest.mark.parametrize("removed", [None, layers.ReLU, layers.GeMPooling2D])
+def test_a_layer_without_a_rule_is_refused_by_its_name_and_place(removed, tmp_path, monkeypatch):
+    if removed:
+        monkeypatch.delitem(RULES, removed)
+    assert not removed or removed in {type(layer) for layer, _ in without_rule()}
+    for layer, shape in without_rule():
+        net = Sequential([layer])
+        name = type(layer).__name__
+        with pytest.raises(TypeError, match=rf"^to_onnx: net/\w+ must be a layer with a rule, got {name}\."):
+            to_onnx(net, net.init(np.random.default_rng(0), shape), shape, tmp_path / "net.onnx")
+    assert not list(tmp_path.iterdir())
 
 
 MODELS = {

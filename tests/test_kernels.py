@@ -126,21 +126,21 @@ def test_convolution(kernels, case, dtype):
     relu=st.booleans(),
 )
 def test_convolution_with_pooling_and_relu(fused_kernels, case, dtype, pool_size, relu):
-    """Small whole numbers: results are exact and many cells of a pool are equal."""
+    """Small integers: results are exact and many elements of a pool are equal."""
     assume(all(out >= pool for out, pool in zip(case.out[1:3], pool_size, strict=True)))
     rng, how = case.rng, (*case.how, case.groups)
     sizes = (case.shape, case.kernel_shape, (case.filters,))
     x, kernel, bias = (rng.integers(-2, 3, size).astype(dtype) for size in sizes)
     where = (case.geometry, case.groups)
-    y, winners = fused_kernels.conv2d_pool(x, kernel, bias, *where, pool_size, relu)
+    y, argmax = fused_kernels.conv2d_pool(x, kernel, bias, *where, pool_size, relu)
     expected, back = oracles.conv2d_pool(x, kernel, bias, *how, pool_size, relu)
     assert y.dtype == dtype
     assert_array_equal(y, expected)
     g = rng.integers(-9, 9, y.shape).astype(dtype)
     spread = back(g)
     dx, dk = oracles.conv2d_grads(spread, x, kernel, *how)
-    assert_array_equal(fused_kernels.conv2d_pool_input_grad(g, winners, kernel, x.shape, *where, pool_size), dx)
-    found, db = fused_kernels.conv2d_pool_weight_grads(g, winners, x, kernel.shape, *where, pool_size)
+    assert_array_equal(fused_kernels.conv2d_pool_input_grad(g, argmax, kernel, x.shape, *where, pool_size), dx)
+    found, db = fused_kernels.conv2d_pool_weight_grads(g, argmax, x, kernel.shape, *where, pool_size)
     assert found.dtype == db.dtype == dtype
     assert_array_equal(found, dk)
     assert_array_equal(db, spread.sum(axis=(0, 1, 2)))
@@ -148,18 +148,18 @@ def test_convolution_with_pooling_and_relu(fused_kernels, case, dtype, pool_size
 
 @pytest.mark.parametrize("relu", [True, False])
 @pytest.mark.parametrize("channels", [1, 2])
-def test_what_is_no_number_wins_a_fused_pool_at_its_first_place(fused_kernels, channels, relu):
+def test_what_is_not_a_number_wins_a_fused_pool_at_its_first_place(fused_kernels, channels, relu):
     rng = np.random.default_rng(0)
     x = rng.choice([np.nan, np.inf, -np.inf, -1, 0, 1], (6, 6, 6, channels), p=[0.1, 0.1, 0.1, 0.3, 0.1, 0.3])
     x[..., 1:] = 0
     kernel, how = np.ones((1, 1, channels, 1)), ((1, 1), ((0, 0), (0, 0)), (1, 1), 1)
     geometry = oracles.geometry(x.shape, kernel.shape)
-    y, winners = fused_kernels.conv2d_pool(x, kernel, None, geometry, 1, (2, 3), relu)
+    y, argmax = fused_kernels.conv2d_pool(x, kernel, None, geometry, 1, (2, 3), relu)
     expected, back = oracles.conv2d_pool(x[..., :1], kernel[:, :, :1], None, *how, (2, 3), relu)
     assert np.isnan(expected).any()
     assert_array_equal(y, expected)
     g = rng.integers(1, 9, y.shape).astype(float)
-    dx = fused_kernels.conv2d_pool_input_grad(g, winners, kernel, x.shape, geometry, 1, (2, 3))
+    dx = fused_kernels.conv2d_pool_input_grad(g, argmax, kernel, x.shape, geometry, 1, (2, 3))
     assert_array_equal(dx[..., :1], back(g))
 
 
@@ -207,7 +207,7 @@ def test_relu(kernels, shape, seed):
 
 
 def test_a_window_of_pads_only(kernels):
-    """One cell, two taps three apart, pads of two: neither tap of the only window is on the cell."""
+    """One element, two taps three apart, padding of two: neither tap of the only window is on the element."""
     x = np.full((1, 1, 1, 1), 7.0)
     geometry = oracles.geometry(x.shape, (2, 1), (1, 1), ((2, 2), (0, 0)), (3, 1))
     y = kernels.max_pool2d(x, geometry)
@@ -219,7 +219,7 @@ def test_a_window_of_pads_only(kernels):
     assert_array_equal(reference.max_pool2d_indices(x, y, geometry).ravel(), [-1, -1])
 
 
-def test_a_window_of_minus_infinities_has_a_winner(kernels):
+def test_a_window_of_minus_infinities_has_an_argmax(kernels):
     x = np.full((1, 2, 2, 1), -np.inf)
     geometry = oracles.geometry(x.shape, (2, 2), (2, 2), ((1, 1), (1, 1)))
     y = kernels.max_pool2d(x, geometry)
@@ -252,26 +252,26 @@ def test_pieces_of_any_size_give_the_same(monkeypatch, piece):
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(("strides", "pool_size"), [((1, 1), (2, 2)), ((2, 1), (3, 1)), ((1, 3), (1, 1))])
 def test_pieces_begin_and_end_within_images(fused_kernels, images, side, channels, strides, pool_size):
-    """Whole numbers again; one image at a time, in small pieces, says what is right."""
+    """Integers again; one image at a time, in small pieces, says what is right."""
     rng = np.random.default_rng(side)
     x, kernel, bias = (
         rng.integers(-3, 4, s) * 1.0 for s in ((images, side, side, channels), (4, 3, channels, 5), (5,))
     )
     how = oracles.geometry(x.shape, kernel.shape, strides, ((2, 1), (0, 3)), (1, 2)), 1, pool_size
-    y, winners = fused_kernels.conv2d_pool(x, kernel, bias, *how, True)
+    y, argmax = fused_kernels.conv2d_pool(x, kernel, bias, *how, True)
     g = rng.integers(-3, 4, y.shape) * 1.0
-    dx = fused_kernels.conv2d_pool_input_grad(g, winners, kernel, x.shape, *how)
-    dk, db = fused_kernels.conv2d_pool_weight_grads(g, winners, x, kernel.shape, *how)
+    dx = fused_kernels.conv2d_pool_input_grad(g, argmax, kernel, x.shape, *how)
+    dk, db = fused_kernels.conv2d_pool_weight_grads(g, argmax, x, kernel.shape, *how)
     for i in (0, images // 2, images - 1):
         one = slice(i, i + 1)
         expected = numpy_blocked.conv2d_pool(x[one], kernel, bias, *how, True)
         assert_array_equal(y[one], expected[0])
-        assert_array_equal(winners[one], expected[1])
+        assert_array_equal(argmax[one], expected[1])
         assert_array_equal(
-            dx[one], numpy_blocked.conv2d_pool_input_grad(g[one], winners[one], kernel, x[one].shape, *how)
+            dx[one], numpy_blocked.conv2d_pool_input_grad(g[one], argmax[one], kernel, x[one].shape, *how)
         )
     parts = [slice(i, i + 1) for i in range(images)]
-    grads = [numpy_blocked.conv2d_pool_weight_grads(g[i], winners[i], x[i], kernel.shape, *how) for i in parts]
+    grads = [numpy_blocked.conv2d_pool_weight_grads(g[i], argmax[i], x[i], kernel.shape, *how) for i in parts]
     assert_array_equal(dk, sum(grad[0] for grad in grads))
     assert_array_equal(db, sum(grad[1] for grad in grads))
 
@@ -290,7 +290,7 @@ CALLS = {
     "conv2d_weight_grads": (lambda k, x, g, y, w, b: k.conv2d_weight_grads(g, x, w.shape, GEOMETRY, 1)[0]),
     "conv2d_weight_grads, bias": (lambda k, x, g, y, w, b: k.conv2d_weight_grads(g, x, w.shape, GEOMETRY, 1)[1]),
     "conv2d_pool": (lambda k, x, g, y, w, b: k.conv2d_pool(x, w, b, GEOMETRY, 1, (1, 2), True)[0]),
-    "conv2d_pool, winners": (lambda k, x, g, y, w, b: k.conv2d_pool(x, w, b, GEOMETRY, 1, (1, 2), True)[1]),
+    "conv2d_pool, argmax": (lambda k, x, g, y, w, b: k.conv2d_pool(x, w, b, GEOMETRY, 1, (1, 2), True)[1]),
     "conv2d_pool_input_grad": (
         lambda k, x, g, y, w, b: k.conv2d_pool_input_grad(g, won(y), w, x.shape, GEOMETRY, 1, (1, 1))
     ),

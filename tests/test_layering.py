@@ -207,7 +207,7 @@ def test_an_import_by_a_name_that_is_not_written_out_is_told(name):
     assert imported(f"importlib.import_module({name})", "minicnn.ops.planted")[1] == [name]
 
 
-def test_a_downward_import_is_no_upward_one():
+def test_a_downward_import_is_not_upward():
     source = "from minicnn import kernels\nfrom minicnn.graph import op\nimport numpy\nfrom . import conv"
     found, _ = imported(source, "minicnn.ops.planted")
     assert found == ["minicnn.kernels", "minicnn.graph", "minicnn.ops.conv"]
@@ -250,12 +250,12 @@ def test_every_public_name_is_there(name):
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_files_and_functions_are_short_and_nothing_is_asserted(path):
     tree = ast.parse(path.read_text())
-    assert len(path.read_text().splitlines()) <= 320
+    assert len(path.read_text().splitlines()) <= 300
     for node in ast.walk(tree):
         assert not isinstance(node, ast.Assert), f"line {node.lineno}: raise an error instead"
         if isinstance(node, ast.FunctionDef):
             doc = ast.get_docstring(node) or ""
-            assert node.end_lineno - node.lineno - doc.count("\n") <= 46, f"{node.name} is long"
+            assert node.end_lineno - node.lineno - doc.count("\n") <= 40, f"{node.name} is long"
 
 
 def test_the_readme_runs(tmp_path, monkeypatch, capsys):

@@ -20,27 +20,44 @@ def convolutions(net):
     return [layer for layer in net.layers if isinstance(layer, L.Conv2D)]
 
 
+WINDOWS = (3, 2, 2, 2, 2, 5)
+"""Of a map (3, 4, 4, 5): images, rows of windows, rows in one, columns of windows, columns in one, channels."""
+DEFINITIONS = {
+    "flatten": lambda x: x.reshape(3, -1),
+    "max": lambda x: x.reshape(WINDOWS).max(axis=(2, 4)).reshape(3, -1),
+    "average": lambda x: x.reshape(WINDOWS).mean(axis=(2, 4)).reshape(3, -1),
+    "max-average": lambda x: (x.reshape(WINDOWS).max(axis=(2, 4)) + x.reshape(WINDOWS).mean(axis=(2, 4))).reshape(
+        3, -1
+    ),
+    "global-max": lambda x: x.max(axis=(1, 2)),
+    "global-average": lambda x: x.mean(axis=(1, 2)),
+    "global-average-conv": lambda x: x.mean(axis=(1, 2)),
+    "global-max-average": lambda x: np.concatenate([x.max(axis=(1, 2)), x.mean(axis=(1, 2))], axis=1),
+    "gem": lambda x: np.cbrt((x**3).mean(axis=(1, 2))),
+    "log-mean-exp": lambda x: np.log(np.exp(x).mean(axis=(1, 2))),
+}
+"""What each head computes of the values of each channel before its weights."""
+
+
 @pytest.mark.parametrize("head", models.HEAD_MAKERS)
-def test_every_head_gives_logits_and_its_definition(head):
+def test_every_head_gives_logits_of_its_own_parameters(head):
+    net = models.make_head(head, 7)
+    params = net.init(np.random.default_rng(1), (4, 4, 5))
+    L.check_params(net, params, (4, 4, 5))
+    y = net(params, np.ones((3, 4, 4, 5), np.float32))
+    assert y.shape == (3, 7)
+    assert np.isfinite(y).all()
+
+
+@pytest.mark.parametrize("head", DEFINITIONS)
+def test_a_head_computes_its_definition(head):
     """The head on a map that is its own trunk: logits are those of the formula on the values of each channel."""
     x = np.random.default_rng(0).uniform(0.1, 2, (3, 4, 4, 5))
     net = models.make_head(head, 7)
     params = {
         k: {n: w.astype(float) for n, w in v.items()} for k, v in net.init(np.random.default_rng(1), (4, 4, 5)).items()
     }
-    windows = x.reshape(3, 2, 2, 2, 2, 5)
-    pooled = {
-        "flatten": x.reshape(3, -1),
-        "max": windows.max(axis=(2, 4)).reshape(3, -1),
-        "average": windows.mean(axis=(2, 4)).reshape(3, -1),
-        "max-average": (windows.max(axis=(2, 4)) + windows.mean(axis=(2, 4))).reshape(3, -1),
-        "global-max": x.max(axis=(1, 2)),
-        "global-average": x.mean(axis=(1, 2)),
-        "global-average-conv": x.mean(axis=(1, 2)),
-        "global-max-average": np.concatenate([x.max(axis=(1, 2)), x.mean(axis=(1, 2))], axis=1),
-        "gem": np.cbrt((x**3).mean(axis=(1, 2))),
-        "log-mean-exp": np.log(np.exp(x).mean(axis=(1, 2))),
-    }[head]
+    pooled = DEFINITIONS[head](x)
     weights = params.get("dense") or params["conv2d"]
     expected = pooled @ weights["kernel"].reshape(pooled.shape[1], 7) + weights["bias"]
     np.testing.assert_allclose(net(params, x), expected, rtol=1e-10)

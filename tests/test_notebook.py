@@ -45,7 +45,7 @@ def test_results_are_shown_in_a_line_and_not_by_their_weights():
     assert repr(train.BestWeights("loss")) == "BestWeights(monitor='loss')"
 
 
-def test_moving_statistics_are_no_parameters():
+def test_moving_statistics_are_not_parameters():
     net = models.small_cnn("max", filters=(4,), strides=(1,), batch_norm=True)
     params = net.init(np.random.default_rng(0), (8, 8, 1))
     assert repr(train.Result(params, train.History())).startswith("Result(694 parameters")  # 36 + 2 * 4 + 650
@@ -229,6 +229,6 @@ class Bar:
     types.SimpleNamespace(get_ipython=lambda: None),
     types.SimpleNamespace(get_ipython=type("TerminalInteractiveShell", (), {})),
 ])  # fmt: skip
-def test_ipython_in_a_terminal_or_half_imported_is_no_notebook(ipython, monkeypatch):
+def test_ipython_in_a_terminal_or_half_imported_is_not_a_notebook(ipython, monkeypatch):
     monkeypatch.setitem(sys.modules, "IPython", ipython)
     assert not notebook.in_notebook()

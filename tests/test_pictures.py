@@ -47,7 +47,7 @@ def test_sixteen_bits_per_pixel_are_scaled(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"rubbish", b"\x89PNG\r\n\x1a\n" + b"\0" * 100])
-def test_what_is_no_picture_is_named(tmp_path, content):
+def test_what_is_not_a_picture_is_named(tmp_path, content):
     path = tmp_path / "a.png"
     path.write_bytes(content)
     with pytest.raises(FileFormatError, match=r"read_image: path must be a picture .*a\.png"):
@@ -157,7 +157,7 @@ def test_pictures_of_several_sizes_need_a_size(tmp_path):
         data.from_folder(folder(tmp_path, ((5, 6), (7, 6))))
 
 
-def test_folders_that_are_no_data_set_are_told(tmp_path):
+def test_folders_that_are_not_a_data_set_are_told(tmp_path):
     with pytest.raises(ValueError, match="path must be a folder"):
         data.from_folder(tmp_path / "none")
     with pytest.raises(ValueError, match="each of at least two classes"):

@@ -82,12 +82,12 @@ def stochastic(v):
 
 
 def by_windows(formula, x, how):
-    """Value, gradient of the sum of all windows, and the sum of absolute parts of that: what errors are a share of."""
+    """Value, gradient of the sum of all windows, and the sum of absolute parts of that: what errors are relative to."""
     where = layout(x.shape, **how)
     y = np.zeros(oracles.out_shape(x.shape, *where), object)
     dx, parts = np.zeros(x.shape, object), np.zeros(x.shape, object)
-    for (image, p, q, channel), cells in oracles.windows(x.shape, *where):
-        at = [(image, r, c, channel) for _, _, r, c in cells]
+    for (image, p, q, channel), elements in oracles.windows(x.shape, *where):
+        at = [(image, r, c, channel) for _, _, r, c in elements]
         y[image, p, q, channel], slopes = formula([Decimal(float(x[i])) for i in at])
         for i, slope in zip(at, slopes, strict=True):
             dx[i] += slope
@@ -237,8 +237,8 @@ def test_the_gradient_for_the_exponent_of_gem(how, dtype, p):
     p = dtype(p)
     expected, where = 0.0, layout(x.shape, **how)
     largest = 0.0
-    for _, cells in oracles.windows(x.shape, *where):
-        v = [Decimal(float(x[0, r, c, 0])) for _, _, r, c in cells]
+    for _, elements in oracles.windows(x.shape, *where):
+        v = [Decimal(float(x[0, r, c, 0])) for _, _, r, c in elements]
         expected += float(gem_slope(v, Decimal(float(p))))
         largest += max(abs(math.log(a)) for a in v) ** 2 / 2 * float(max(v))
     found = grad(lambda p: ops.gem_pool2d(x, p, **how).sum())(np.array(p))
@@ -252,11 +252,11 @@ def test_gem_with_an_exponent_for_each_channel():
     x = np.abs(np.random.default_rng(0).normal(2, 0.3, (2, 3, 3, 3))).astype(np.float32)
     p = np.array([1e-9, 1e5, -1], np.float32)
     y, slopes = value_and_grad(lambda a: ops.gem_pool2d(a[0], a[1], 3).sum())((x, p))
-    cells = x.reshape(2, 9, 3).astype(float)
-    ends = [np.exp(np.log(cells[..., 0]).mean(1)), cells[..., 1].max(1), 1 / (1 / cells[..., 2]).mean(1)]
+    elements = x.reshape(2, 9, 3).astype(float)
+    ends = [np.exp(np.log(elements[..., 0]).mean(1)), elements[..., 1].max(1), 1 / (1 / elements[..., 2]).mean(1)]
     assert_allclose(ops.gem_pool2d(x, p, 3).reshape(2, 3).T, ends, rtol=3e-5)
     assert_allclose(y, np.sum(ends), rtol=3e-5)
-    assert_allclose(slopes[1][0], (ends[0] * np.log(cells[..., 0]).var(1) / 2).sum(), rtol=1e-4)
+    assert_allclose(slopes[1][0], (ends[0] * np.log(elements[..., 0]).var(1) / 2).sum(), rtol=1e-4)
     assert 0 <= slopes[1][1] < 1e-8
     assert np.isfinite(slopes[0]).all()
     assert_array_equal(layers.GlobalGeMPooling2D()({"p": p[:1]}, x), ops.gem_pool2d(x, p[:1], 3).reshape(2, 3))
@@ -291,7 +291,7 @@ def test_the_mean_of_stochastic_pooling_of_any_numbers(dtype, scale):
 @pytest.mark.parametrize("rng", [None, 0])
 @DTYPES
 def test_stochastic_pooling_of_nan_and_infinity(rng, dtype):
-    """NaN comes out; an infinite cell has probability 1, several of them equal shares."""
+    """NaN comes out; an infinite element has probability 1, several of them equal shares."""
     n = 2000
     x = np.tile(row(1, np.nan, np.inf, 2, 3, np.inf, 9, np.inf, 0, 0, 0, 0, dtype=dtype), (n, 1, 1, 1))
 

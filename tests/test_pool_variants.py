@@ -1,4 +1,4 @@
-"""Adaptive pooling, poolings of papers, indices and unpooling, convolution with copies in its pads."""
+"""Adaptive pooling, poolings of papers, indices and unpooling, convolution with copies in its padding."""
 
 import copy
 import math
@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import oracles
 import pytest
+import test_ops
 from numpy.testing import assert_allclose, assert_array_equal
 from wrong import says
 
@@ -18,15 +19,7 @@ from minicnn.ops.pooling_variants.adaptive import spans
 from minicnn.validation import ShapeError
 
 IMAGE = (2, 6, 5, 2)
-POOLINGS = [
-    {},
-    {"pool_size": (3, 2), "strides": (1, 2)},
-    {"pool_size": 3, "strides": 2, "padding": "same"},
-    {"pool_size": 2, "strides": 3},
-    {"pool_size": (2, 1), "padding": ((1, 0), (0, 0)), "dilation_rate": (2, 1)},
-    {"pool_size": 3, "strides": 2, "padding": 1, "ceil_mode": True},
-    {"pool_size": (6, 5)},
-]
+POOLINGS = [*test_ops.POOLINGS, {"pool_size": (6, 5)}]
 
 
 def distinct(shape, seed=7, dtype=np.float64):
@@ -85,11 +78,11 @@ def layout(shape, pool_size=2, strides=None, padding="valid", dilation_rate=1, c
 
 
 def by_loops(formula, x, how):
-    """The formula on the cells of the image in each window."""
+    """The formula on the elements of the image in each window."""
     where = layout(x.shape, **how)
     y = np.full(oracles.out_shape(x.shape, *where), np.nan)
-    for (image, p, q, channel), cells in oracles.windows(x.shape, *where):
-        y[image, p, q, channel] = formula([x[image, r, c, channel] for _, _, r, c in cells])
+    for (image, p, q, channel), elements in oracles.windows(x.shape, *where):
+        y[image, p, q, channel] = formula([x[image, r, c, channel] for _, _, r, c in elements])
     return y
 
 
@@ -190,7 +183,7 @@ def test_from_average_to_maximum():
 
 
 def test_a_window_of_pads_only():
-    """One cell, two taps three apart, two pads at each side: neither of two windows has a tap on the cell."""
+    """One element, two taps three apart, padding of two at each side: no tap of either window is on the element."""
     x = np.full((1, 1, 1, 1), 5.0)
     how = {"pool_size": (1, 2), "strides": 1, "padding": (0, 2), "dilation_rate": (1, 3)}
     values = {
@@ -421,7 +414,7 @@ def test_an_index_of_minus_one_puts_nothing_anywhere():
     assert grad(lambda x: ops.max_unpool2d(x, indices, 2).sum())(x).ravel().tolist() == [0, 1]
 
 
-# Convolution with copies in its pads
+# Convolution with copies in its padding
 
 PADS = [{"padding": "same"}, {"padding": ((2, 1), (0, 3)), "strides": 2}, {"padding": 2, "dilation_rate": 2}]
 

@@ -411,7 +411,7 @@ def test_missing_replicates_are_left_out_of_the_flips():
     assert sign_flip_p(with_gap).tolist() == sign_flip_p(column[:, None]).tolist()
 
 
-def test_differences_of_zero_are_no_evidence():
+def test_differences_of_zero_are_not_evidence():
     assert sign_flip_p(np.zeros((5, 2))).tolist() == [1, 1]
 
 

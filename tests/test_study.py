@@ -14,7 +14,7 @@ from study_fixtures import curve, filled, ledger, net, reported, small_cnn, tiny
 from minicnn import data, layers, optim, study
 from minicnn.study import canonical, engine, executors
 from minicnn.study import trials as trials_of
-from minicnn.study.replicates import pooled
+from minicnn.study.images import pooled
 from minicnn.study.sql import FILE
 from minicnn.study.store import reading
 from minicnn.study.trial import Outcome, run_trial
@@ -38,7 +38,7 @@ WRONG = {
     ),
     "no arms": (lambda: study.Study({}, control="a", data="digits", recipe=RECIPE), TypeError, "arms must be a dict"),
     "arms in a list": (lambda: tiny_study([net(2)], control="a"), TypeError, "arms must be a dict of layers"),
-    "an arm that is no layer": (lambda: tiny_study({"a": "max"}), TypeError, "net must be a layer, got 'max'"),
+    "an arm that is not a layer": (lambda: tiny_study({"a": "max"}), TypeError, "net must be a layer, got 'max'"),
     "a negative region": (lambda: tiny_study(rope=-0.1), ValueError, "the rope of accuracy must be"),
     "a negative region of one measure": (lambda: tiny_study(rope={"nll": -1}), ValueError, "the rope of nll must be"),
     "a recipe that is none": (lambda: tiny_study(recipe=3), TypeError, "recipe must be a study.Recipe, got 3"),
@@ -46,7 +46,7 @@ WRONG = {
     "no epochs": (lambda: study.Recipe(optim.Adam(1e-2), epochs=0), ValueError, "epochs must be"),
     "a level that is a list": (lambda: study.Arm(net(2), factors={"head": [1]}), TypeError, "factors must map names"),
     "a level that is a bool": (lambda: study.Arm(net(2), factors={"head": True}), TypeError, "factors must map names"),
-    "measures that are no functions": (lambda: tiny_study(measures={"a": 1}), TypeError, "measures must be a dict"),
+    "measures that are not functions": (lambda: tiny_study(measures={"a": 1}), TypeError, "measures must be a dict"),
     "no measures": (lambda: tiny_study(measures={}), TypeError, "measures must be a dict of functions"),
     "a seed that is also one of tuning": (
         lambda: tiny_study(tune=study.Grid((0.01,), seeds=(5, 1))),
@@ -192,7 +192,7 @@ def test_every_change_of_a_configuration_gives_other_ids(change):
 
 
 @pytest.mark.parametrize("change", MEASURES)
-def test_measures_are_no_part_of_what_is_trained(change):
+def test_measures_are_not_part_of_what_is_trained(change):
     assert ids(tiny_study(measures=MEASURES[change])) == ids(tiny_study())
 
 

@@ -517,7 +517,7 @@ def test_names_are_written_as_they_are(named, page_of_names):
     assert len({len(line) for line in lines[1:]}) == 1
 
 
-def test_names_are_no_markup_in_markdown(named, page_of_names):
+def test_names_are_not_markup_in_markdown(named, page_of_names):
     text = (named.path / "report.md").read_text(encoding="utf-8")
     lines = next(part for part in text.split("\n\n") if part.startswith("| arm |")).splitlines()
     assert len(lines) == 2 + len(NAMES)

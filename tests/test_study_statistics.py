@@ -166,7 +166,7 @@ def test_the_interval_covers_the_truth_as_often_as_it_says():
     rng = np.random.default_rng(2)
     intervals = [mean_interval(rng.normal(1, 2, size=6)) for _ in range(1000)]
     covered = np.mean([interval.low <= 1 <= interval.high for interval in intervals])
-    # four standard errors of a share of 0.95 in 1000
+    # four standard errors of a fraction of 0.95 in 1000
     assert abs(covered - 0.95) < 4 * math.sqrt(0.95 * 0.05 / 1000)
 
 
@@ -336,7 +336,7 @@ def test_the_columns_are_in_their_order(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\0", b"SQLite format 3\0" + b"x" * 200_000, b"arm\n" * 50_000])
-def test_what_is_no_ledger_is_refused_with_the_path(tmp_path, content):
+def test_what_is_not_a_ledger_is_refused_with_the_path(tmp_path, content):
     (tmp_path / "study.sqlite").write_bytes(content)
     with pytest.raises(ValueError, match=r"folder of a study that has begun|undamaged ledger") as caught:
         open_results(tmp_path)

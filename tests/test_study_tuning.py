@@ -10,7 +10,7 @@ from study_fixtures import net, tiny, tiny_study
 from minicnn import data, study
 from minicnn.study import executors, missing
 from minicnn.study import trials as trials_of
-from minicnn.study.replicates import pooled
+from minicnn.study.images import pooled
 from minicnn.study.store import reading
 from minicnn.study.trial import Outcome, run_trial
 
@@ -225,7 +225,7 @@ UNFIT = {
     "a test part that is rounded to none": (
         study.Resplits(2, test=0.01),
         np.arange(40) % 2,
-        "test must be a share of at least one image, got 0.01 of 40",
+        "test must be a fraction of at least one image, got 0.01 of 40",
     ),
     "fewer test images than classes": (
         study.Resplits(2, test=0.03),

@@ -275,9 +275,9 @@ def test_large_windows_add_up(kernels, k, make):
     x = make(1, max(k[0], 20), max(k[1], 20), 3)
     y = kernels.sum_pool2d(x, geometry(x.shape, k, k))
     p, q = y.shape[1:3]
-    cells = x[0, : p * k[0], : q * k[1]].reshape(p, k[0], q, k[1], 3)
+    elements = x[0, : p * k[0], : q * k[1]].reshape(p, k[0], q, k[1], 3)
     assert y.dtype == np.float32
-    assert error(y[0], cells.sum((1, 3), dtype=np.float64)) <= RUN_ERROR
+    assert error(y[0], elements.sum((1, 3), dtype=np.float64)) <= RUN_ERROR
 
 
 def test_gradients_of_many_windows_add_up(kernels):

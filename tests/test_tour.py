@@ -1,6 +1,8 @@
 """docs/tour.md is what `python docs/tour.py` writes, and one training step is as short as it says."""
 
 import importlib.util
+import json
+import os
 import re
 import subprocess
 import sys
@@ -56,6 +58,60 @@ def test_one_training_step_is_short():
     assert LINES <= 500
     assert CALLS <= 300
     assert FILES <= 15
+
+
+MEASURE = """
+import json
+from pathlib import Path
+
+import numpy as np
+import tour
+from minicnn import data, train
+
+net, optimizer = tour.network()
+rng = np.random.default_rng(0)
+images, labels = rng.random((12, 8, 8, 1), dtype=np.float32), np.arange(12) % 10
+params = net.init(rng, images.shape[1:])
+batch = (params, optimizer.init(params), images[:4], labels[:4])
+steps = {
+    "fit": lambda: train.fit(net, data.Split(images, labels), optimizer=optimizer, epochs=1, batch_size=4),
+    "train_step": lambda: train.train_step(net, optimizer, *batch, rng=rng),
+}
+found = {}
+for name, step in steps.items():
+    step()
+    calls = tour.trace(step)
+    if name == "fit":  # from one step to the next, the loop, which takes three, included
+        starts = [i for i, code in enumerate(calls) if code is train.loop._step.__code__]
+        calls = calls[starts[1] : starts[2]]
+    found[name] = len(calls), sorted({Path(code.co_filename).relative_to(tour.PACKAGE).as_posix() for code in calls})
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def measured():
+    """Return the calls and the files of one step, as `fit` and as `train_step` take it, with the reference kernels."""
+    paths = os.pathsep.join([str(PROGRAM.parent), str(ROOT)])
+    kernels = {"MINICNN_KERNELS": "reference", "MINICNN_FUSE": "0", "PYTHONPATH": paths}
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE], check=True, capture_output=True, text=True, env=os.environ | kernels
+    )
+    return json.loads(done.stdout)
+
+
+def test_from_one_step_of_fit_to_the_next_there_are_few_calls(measured):
+    """Beyond the step of the tour the loop takes the next batch, looks up the rate, and adds up loss and accuracy."""
+    calls, files = measured["fit"]
+    assert calls <= 300
+    assert {path for path, _ in sections()} <= set(files)
+
+
+def test_one_call_of_train_step_is_short(measured):
+    """One file more than the step of the tour: the wrapper `hints.explained`, which explains a wrong call."""
+    calls, files = measured["train_step"]
+    assert calls == CALLS + 2
+    assert set(files) == {path for path, _ in sections()} | {"hints.py"}
 
 
 def test_the_numbers_are_those_of_what_is_shown():

@@ -84,11 +84,11 @@ def test_sizes_are_those_of_counting(n, k, s, d, data):
         return
     found = axis(n, k, s, d, ((before, after), (before, after)), ceil_mode=ceil)
     assert found.out == len(fits)
-    cells = [[i - before + t * d for t in range(k)] for i in fits]
-    assert found.real_elements(include_pad=False) == [sum(0 <= c < n for c in row) for row in cells]
-    assert found.real_elements(include_pad=True) == [sum(-before <= c < n + after for c in row) for row in cells]
-    assert found.overhang == max(0, cells[-1][-1] + 1 - n - after)
-    assert found.unread == tuple(sorted({*range(n)}.difference(*cells)))
+    elements = [[i - before + t * d for t in range(k)] for i in fits]
+    assert found.real_elements(include_pad=False) == [sum(0 <= c < n for c in row) for row in elements]
+    assert found.real_elements(include_pad=True) == [sum(-before <= c < n + after for c in row) for row in elements]
+    assert found.overhang == max(0, elements[-1][-1] + 1 - n - after)
+    assert found.unread == tuple(sorted({*range(n)}.difference(*elements)))
 
 
 def test_a_stride_over_the_window_leaves_cells_unread():

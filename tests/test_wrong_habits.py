@@ -43,6 +43,12 @@ def changed(path, value):
 
 
 CALLS = [
+    # the constructor of Tensor
+    (T, Tensor, "Tensor: 'data' must be given.", "The arguments are data, edges."),
+    (T, lambda: Tensor(dta=ROWS), "Tensor: 'dta' is not an argument.", "Did you mean 'data'?"),
+    (T, lambda: Tensor(ROWS, requires_grad=True), "Tensor: 'requires_grad' is not an argument.", "plain array"),
+    (T, lambda: Tensor(ROWS, (), None), "Tensor: too many arguments, 3 where at most 2 fit.", "data, edges"),
+    (T, lambda: Tensor(ROWS, data=ROWS), "Tensor: 'data' is given twice", "data, edges"),
     # unknown arguments of layers, ops, models, optimizers, data
     (T, lambda: L.Conv2D(8, 3, activation="relu"), "Conv2D: 'activation'", "layers.ReLU() after it"),
     (T, lambda: L.Conv2D(8, 3, input_shape=(8, 8, 1)), "Conv2D: 'input_shape'", "net.init(rng, input_shape)"),

@@ -185,10 +185,10 @@ def test_the_largest_stride_and_dilation_are_right_where_they_change_nothing(nam
 def test_long_axes_are_counted_without_walking_over_all_taps():
     """Windows of 50,000 taps at 100,000 places; the first reads half of its taps beyond padding."""
     axis = Axis(n=100_000, k=50_000, s=1, d=1, before=24_999, after=25_000, out=100_000)
-    cells = axis.real_elements(include_pad=False)
-    assert cells[0] == 50_000 - 24_999
-    assert cells[50_000] == 50_000
-    assert cells[-1] == 24_999 + 1
+    elements = axis.real_elements(include_pad=False)
+    assert elements[0] == 50_000 - 24_999
+    assert elements[50_000] == 50_000
+    assert elements[-1] == 24_999 + 1
     assert set(axis.real_elements(include_pad=True)) == {50_000}
     assert axis.unread == ()
     assert Axis(n=10**6, k=1, s=10**5, d=1, before=0, after=0, out=10).unread[:2] == (1, 2)

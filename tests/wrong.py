@@ -2,6 +2,8 @@
 
 import pytest
 
+from minicnn import train
+
 FOREIGN = ["broadcast together", "could not be broadcast", "not subscriptable", "not iterable", "has no attribute",
            "out of range for", "unsupported operand", "NoneType' object", "remapped shapes", "could not convert",
            "division by zero", "zero-size array", "cannot reshape", "tuple index", "list index",
@@ -31,6 +33,14 @@ def check(call, kind, fragments):
     assert any(word in message for word in REMEDIES), message
     for words in FOREIGN:
         assert words not in message, message
+
+
+def check_refused(call, kind, words, monkeypatch):
+    """Make a call of training: it must be refused before it takes a step."""
+    monkeypatch.setattr(train.loop, "_step", lambda *_, **__: pytest.fail("worked"))
+    with pytest.raises(kind) as caught:
+        call()
+    assert all(says(str(caught.value), word) for word in words), str(caught.value)
 
 
 def table(rows):

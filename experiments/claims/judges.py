@@ -34,8 +34,8 @@ def judge_keeps(setting: Setting, results: Results) -> Judgement:
     grey, noisy = (_percent(means(results, name, "mean"), 1) for name in ("background", "noise"))
     return judgement(
         effects,
-        f"In brackets: the learning rate. Share kept of the strongest activation: {peak}; of noise: {noise}; of a grey "
-        f"background in windows with a stroke: {background}. Accuracy on grey backgrounds: {grey}; with noise: "
+        f"In brackets: the learning rate. Fraction kept of the strongest activation: {peak}; of noise: {noise}; of a "
+        f"grey background in windows with a stroke: {background}. Accuracy on grey backgrounds: {grey}; with noise: "
         f"{noisy}.",
     )
 

@@ -11,8 +11,9 @@ CLAIMS = (
         "keeps",
         "Max pooling keeps the strongest feature; average pooling smooths, and keeps the background.",
         "Pairs of nets that differ in their 2x2 poolings, at two learning rates. On the first feature maps of the "
-        "trained nets: the pooled maximum as a share of the maximum. On the images: the share of added noise that "
-        "passes a pooling, and the share of a background raised from 0 to 0.2 that arrives in windows with a stroke. "
+        "trained nets: the pooled maximum as a fraction of the maximum. On the images: the fraction of added noise "
+        "that passes a pooling, and the fraction of a background raised from 0 to 0.2 that arrives in windows with a "
+        "stroke. "
         "On the nets: accuracy with backgrounds raised to 0.1, 0.2 and 0.3 (max should do better), and with noise "
         "(average should).",
         studies.keeps,

@@ -1,4 +1,4 @@
-"""What the studies of the claims share for a data set: images with a margin, recipe, replicates and widths."""
+"""What all studies of the claims use for a data set: images with a margin, recipe, replicates and widths."""
 
 from __future__ import annotations
 

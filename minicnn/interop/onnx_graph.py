@@ -61,7 +61,7 @@ def onnx_pads(pads: Pads) -> list[int]:
     return [top, left, bottom, right]
 
 
-class Cells:
+class Elements:
     """The T elements of each window on an axis of their own: (N, C, H, W) -> (N, C, T, P, Q).
 
     One Gather by constant indices serves all strides, dilations and padding, and adaptive windows of different sizes.

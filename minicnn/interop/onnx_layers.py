@@ -13,7 +13,7 @@ import numpy as np
 
 from minicnn import layers
 from minicnn.geometry import Axis, Pads, Pair, Shape, Windows, windows
-from minicnn.interop.onnx_graph import Cells, Graph, onnx_pads
+from minicnn.interop.onnx_graph import Elements, Graph, onnx_pads
 from minicnn.layers import Layer
 from minicnn.layers.base import Params
 from minicnn.ops.pad import check_pads
@@ -99,8 +99,8 @@ def _max_pooling(graph: Graph, layer: Any, params: Params, shape: Shape, x: str)
 def _maximum(graph: Graph, w: Windows, x: str) -> str:
     if _is_plain(w) and all(map(_has_max_pool, (w.rows, w.cols), w.pads)):
         return graph.add("MaxPool", x, pads=onnx_pads(w.pads), **_where(w))
-    cells = Cells(graph, x, w)
-    return cells.finish(cells.reduce("ReduceMax", cells.masked(cells.values, -np.inf)), -np.inf)
+    elements = Elements(graph, x, w)
+    return elements.finish(elements.reduce("ReduceMax", elements.masked(elements.values, -np.inf)), -np.inf)
 
 
 def _has_max_pool(axis: Axis, pads: Pair) -> bool:
@@ -118,8 +118,8 @@ def _average_pooling(graph: Graph, layer: Any, params: Params, shape: Shape, x: 
 
 def _average(graph: Graph, w: Windows, x: str, *, include_pad: bool = False) -> str:
     if not _is_plain(w):
-        cells = Cells(graph, x, w)
-        return graph.add("Div", cells.reduce("ReduceSum", cells.masked(cells.values, 0)), cells.counts())
+        elements = Elements(graph, x, w)
+        return graph.add("Div", elements.reduce("ReduceSum", elements.masked(elements.values, 0)), elements.counts())
     # Zeros around the image, the average over whole windows, and what each window has to be divided by instead.
     y = graph.add("AveragePool", graph.pad(x, w.pads), **_where(w))
     down, across = (np.maximum(axis.real_elements(include_pad=include_pad), 1) for axis in (w.rows, w.cols))
@@ -155,37 +155,37 @@ def _adaptive(rule: Callable[[Graph, Windows, str], str]) -> Rule:
 
 
 def _lp(graph: Graph, layer: Any, params: Params, shape: Shape, x: str) -> str:
-    cells = Cells(graph, graph.add("Abs", x), layer.windows(shape))
-    values = cells.masked(cells.values, 0)
+    elements = Elements(graph, graph.add("Abs", x), layer.windows(shape))
+    values = elements.masked(elements.values, 0)
     # Relative to the largest element, so that no power overflows; a window of zeros stays 0.
-    largest = cells.reduce("ReduceMax", values, keepdims=True)
+    largest = elements.reduce("ReduceMax", values, keepdims=True)
     shares = graph.add("Div", values, graph.add("Max", largest, graph.number("tiny", TINY)))
-    powers = cells.reduce("ReduceSum", graph.add("Pow", shares, graph.number("p", layer.p)))
+    powers = elements.reduce("ReduceSum", graph.add("Pow", shares, graph.number("p", layer.p)))
     norm = graph.add("Pow", powers, graph.number("inverse", 1 / layer.p))
-    return cells.finish(graph.add("Mul", norm, cells.reduce("ReduceMax", values)), 0)
+    return elements.finish(graph.add("Mul", norm, elements.reduce("ReduceMax", values)), 0)
 
 
 def _log_mean_exp(graph: Graph, layer: Any, params: Params, shape: Shape, x: str) -> str:
-    cells = Cells(graph, x, layer.windows(shape))
-    return cells.finish(_mean_exp(graph, cells, cells.values, layer.r), -np.inf)
+    elements = Elements(graph, x, layer.windows(shape))
+    return elements.finish(_mean_exp(graph, elements, elements.values, layer.r), -np.inf)
 
 
 SHARP = 0.1
 
 
-def _mean_exp(graph: Graph, cells: Cells, values: str, r: float) -> str:
+def _mean_exp(graph: Graph, elements: Elements, values: str, r: float) -> str:
     """Return log(mean(exp(r x))) / r of each window, relative to the largest r x so that nothing overflows."""
     # Division by r multiplies the rounding of the logarithm: a small r needs more digits.
     kind = np.float32 if abs(r) >= SHARP else np.float64
     if kind is np.float64:
         values = graph.add("Cast", values, to=graph.helper.np_dtype_to_tensor_dtype(np.dtype(kind)))
     scaled = graph.add("Mul", values, factor := graph.constant("r", np.array(r, kind)))
-    if not cells.real.all():
-        scaled = graph.add("Add", scaled, graph.constant("mask", np.where(cells.real, 0, -np.inf).astype(kind)))
-    largest = cells.reduce("ReduceMax", scaled, keepdims=True)
-    total = cells.reduce("ReduceSum", graph.add("Exp", graph.add("Sub", scaled, largest)))
-    mean = graph.add("Div", total, graph.constant("counts", cells.real.sum(axis=0).astype(kind)))
-    y = graph.add("Div", graph.add("Add", graph.add("Log", mean), cells.reduce("ReduceMax", scaled)), factor)
+    if not elements.real.all():
+        scaled = graph.add("Add", scaled, graph.constant("mask", np.where(elements.real, 0, -np.inf).astype(kind)))
+    largest = elements.reduce("ReduceMax", scaled, keepdims=True)
+    total = elements.reduce("ReduceSum", graph.add("Exp", graph.add("Sub", scaled, largest)))
+    mean = graph.add("Div", total, graph.constant("counts", elements.real.sum(axis=0).astype(kind)))
+    y = graph.add("Div", graph.add("Add", graph.add("Log", mean), elements.reduce("ReduceMax", scaled)), factor)
     return y if kind is np.float32 else graph.add("Cast", y, to=1)
 
 
@@ -195,25 +195,25 @@ def _gem(graph: Graph, layer: Any, params: Params, shape: Shape, x: str) -> str:
         raise ValueError("to_onnx: p of a GeM pooling must be a number other than 0, got 0. Use p=1 for the average.")
     # The mean of powers is the log-mean-exp of logarithms.
     floor = graph.add("Max", x, graph.number("epsilon", layer.epsilon))
-    cells = Cells(graph, graph.add("Log", floor), layer.windows(shape))
-    return cells.finish(graph.add("Exp", _mean_exp(graph, cells, cells.values, p)), 0)
+    elements = Elements(graph, graph.add("Log", floor), layer.windows(shape))
+    return elements.finish(graph.add("Exp", _mean_exp(graph, elements, elements.values, p)), 0)
 
 
 def _soft(graph: Graph, layer: Any, params: Params, shape: Shape, x: str) -> str:
-    cells = Cells(graph, x, layer.windows(shape))
-    weights = graph.add("Softmax", cells.masked(cells.values, -np.inf), axis=2)
-    return cells.finish(cells.reduce("ReduceSum", graph.add("Mul", weights, cells.values)), 0)
+    elements = Elements(graph, x, layer.windows(shape))
+    weights = graph.add("Softmax", elements.masked(elements.values, -np.inf), axis=2)
+    return elements.finish(elements.reduce("ReduceSum", graph.add("Mul", weights, elements.values)), 0)
 
 
 def _stochastic(graph: Graph, layer: Any, params: Params, shape: Shape, x: str) -> str:
     # The mean weighted by the elements themselves; relative to the largest one, so that no square overflows.
-    cells = Cells(graph, graph.add("Relu", x), layer.windows(shape))
-    values = cells.masked(cells.values, 0)
-    largest = cells.reduce("ReduceMax", values, keepdims=True)
+    elements = Elements(graph, graph.add("Relu", x), layer.windows(shape))
+    values = elements.masked(elements.values, 0)
+    largest = elements.reduce("ReduceMax", values, keepdims=True)
     odds = graph.add("Div", values, graph.add("Max", largest, graph.number("tiny", TINY)))
-    total = graph.add("Max", cells.reduce("ReduceSum", odds), graph.number("one", 1))
-    mean = graph.add("Div", cells.reduce("ReduceSum", graph.add("Mul", odds, odds)), total)
-    return cells.finish(graph.add("Mul", mean, cells.reduce("ReduceMax", values)), 0)
+    total = graph.add("Max", elements.reduce("ReduceSum", odds), graph.number("one", 1))
+    mean = graph.add("Div", elements.reduce("ReduceSum", graph.add("Mul", odds, odds)), total)
+    return elements.finish(graph.add("Mul", mean, elements.reduce("ReduceMax", values)), 0)
 
 
 def _whole(rule: Rule) -> Rule:

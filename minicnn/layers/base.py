@@ -164,8 +164,7 @@ class WeightedLayer(Layer):
 
     def __call__(self, params: Params, x: Any, rng: np.random.Generator | None = None) -> Any:
         """Apply the op."""
-        kernel, bias = self.weights(params)
-        return self.op(x, kernel, bias, **self.options)
+        return self.op(x, *self.weights(params), **self.options)
 
     def weights(self, params: Params) -> tuple[Any, Any]:
         """Return kernel and bias, None for a layer without bias, or say which one is missing."""

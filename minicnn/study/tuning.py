@@ -23,8 +23,8 @@ class Grid:
     """Learning rates to try for each arm; the best one on validation images is frozen before the test.
 
     No image that takes part in tuning is in the test part of any replicate. With `Seeds`, tuning trains and validates
-    on the training and validation images, which each tuning seed divides again. `Resplits` and `KFold` set a share of
-    the images apart for it, which must be given: `Resplits(10, tuning=0.25)`; a quarter of it validates. A net sees
+    on the training and validation images, which each tuning seed divides again. `Resplits` and `KFold` set a fraction
+    of the images apart for it, which must be given: `Resplits(10, tuning=0.25)`; a quarter of it validates. A net sees
     fewer images there than in the study, so `epochs` may have to be larger for a comparable number of steps.
 
     Parameters

@@ -21,7 +21,7 @@ export function control<T extends Plain>(key: string, initial: T, fits: (value: 
   return state;
 }
 
-/** A control that is a whole number in a range. */
+/** A control that is an integer in a range. */
 export const count = (key: string, initial: number, least: number, most: number): Signal<number> =>
   control(key, initial, (n) => Number.isInteger(n) && n >= least && n <= most);
 

@@ -58,10 +58,7 @@ def write_report(
     tried = tried or results.tried()
     drawn = figures.figures(results, compared, wanted, tried)
     saved = {name: style.save(figure, results.path / name) for name, (figure, _) in drawn.items()}
-    results.to_csv(results.path / "results.csv")
-    if tried:
-        rows = [(arm, r, seed, v) for arm, by in tried.items() for r in sorted(by) for seed, v in enumerate(by[r])]
-        atomic_write(results.path / TUNING, csv_text(("arm", "learning_rate", "seed", "criterion"), rows))
+    _write_numbers(results, tried)
     content = page.Content(
         title=title or results.name,
         question=question,
@@ -82,6 +79,13 @@ def write_report(
     )
     atomic_write(results.path / "report.md", page.as_markdown(content))
     return atomic_write(results.path / "report.html", page.as_html(content))
+
+
+def _write_numbers(results: Results, tried: Mapping[str, Mapping[float, Sequence[float]]]) -> None:
+    results.to_csv(results.path / "results.csv")
+    if tried:
+        rows = [(arm, r, seed, v) for arm, by in tried.items() for r in sorted(by) for seed, v in enumerate(by[r])]
+        atomic_write(results.path / TUNING, csv_text(("arm", "learning_rate", "seed", "criterion"), rows))
 
 
 def _renamed(outcome: Outcome, names: Mapping[str, str]) -> Outcome:

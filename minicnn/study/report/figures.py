@@ -154,7 +154,7 @@ def _wrong(results: Results) -> tuple[Figure, str] | None:
     if not shares:
         return None
     figure = pictures.most_often_wrong(images, labels, shares)
-    return figure, "Test images of the first replicate, with the share of arms that classify them wrongly."
+    return figure, "Test images of the first replicate, with the fraction of arms that classify them wrongly."
 
 
 def _maps(results: Results) -> tuple[Figure, str] | None:

@@ -140,7 +140,7 @@ def _better_share(differences: Mapping[int, float], rules: Rules) -> Interval:
         return Interval(math.nan, math.nan, math.nan, 0)
     sign = -1 if rules.lower_is_better else 1
     wins = sum(sign * difference > 0 for difference in differences.values())
-    if rules.factor(n) > 1 / n * (1 + ROUNDING):  # correlated replicates are no independent trials
+    if rules.factor(n) > 1 / n * (1 + ROUNDING):  # correlated replicates are not independent trials
         return Interval(wins / n, math.nan, math.nan, n)
     ends = need("scipy.stats").binomtest(wins, n).proportion_ci(rules.confidence, method="wilson")
     return Interval(wins / n, float(ends.low), float(ends.high), n)

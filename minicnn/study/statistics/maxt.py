@@ -180,7 +180,7 @@ def sign_flip_p(differences: np.ndarray) -> np.ndarray:
     """Return for each column the p-value of a mean of zero, adjusted for all columns, from random signs.
 
     If arm and control are exchangeable, each replicate's differences could as well have the other sign. The signs of
-    whole replicates are flipped, which keeps the correlation of the contrasts, and p is the share of assignments
+    whole replicates are flipped, which keeps the correlation of the contrasts, and p is the fraction of assignments
     whose largest |t| reaches the |t| of the column (single-step max-t; Westfall and Young, "Resampling-based multiple
     testing", 1993). It is exact up to MOST_FLIPS assignments; beyond, MOST_FLIPS are drawn with a fixed seed, the
     observed one among them. NaN differences are missing replicates; columns of zeros have p = 1.
