@@ -164,7 +164,7 @@ def _maps(results: Results) -> tuple[Figure, str] | None:
     found = {}
     for arm in results.arms:
         net = results.net(arm)
-        done = any((t.arm, t.replicate, t.status) == (arm, 0, "done") for t in results.trials)
+        done = any((t.arm, t.replicate, t.trained) == (arm, 0, True) for t in results.trials)
         if isinstance(net, Classifier) and done:
             values, score, bias = class_map(net, results.params(arm), images[0], int(labels[0]))
             rest = score - bias - float(values.sum())
