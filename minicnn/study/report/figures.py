@@ -10,6 +10,7 @@ import numpy as np
 
 from minicnn import records
 from minicnn.layers import Classifier
+from minicnn.optional import need
 from minicnn.study.report import curves, forest, pictures, style, tables
 from minicnn.study.report.maps import class_map
 from minicnn.study.report.words import Outcome
@@ -129,12 +130,12 @@ def _confusions(results: Results) -> tuple[Figure, str] | None:
     labels, found = _labels(results), {}
     if labels is None:
         return None
+    classes = np.arange(len(results.description["data"]["classes"]))
     for arm in results.arms:
         predicted = results.per_image(arm, "predictions").get(0)
         if predicted is not None:
-            found[arm] = pictures.confusion(
-                predicted[: len(labels)], labels, len(results.description["data"]["classes"])
-            )
+            matrix = need("sklearn.metrics").confusion_matrix
+            found[arm] = matrix(labels, predicted[: len(labels)], labels=classes, normalize="true")
     control = found.pop(results.control, None)
     if control is None or not found:
         return None
