@@ -334,6 +334,13 @@ def test_running_again_trains_nothing_and_an_added_arm_only_itself(done, tmp_pat
     assert repr(tiny_study().run(folder, progress=False)) == "Results('study': 2 arms, 6 of 6 trials done)"
 
 
+def test_the_command_is_one_that_can_be_repeated(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "orig_argv", ["/usr/bin/python3", "-m", "mine", "own heads"])
+    monkeypatch.setattr(sys, "argv", ["/somewhere/mine/__main__.py", "own heads"])
+    found = ledger(tmp_path, tiny_study(), lambda trial: None)
+    assert found.description["command"] == "python -m mine 'own heads'"
+
+
 def test_an_interrupted_study_goes_on_and_equals_one_that_was_not(done, tmp_path, monkeypatch, capsys):
     begun = []
 
