@@ -8,7 +8,9 @@ from __future__ import annotations
 import html
 import importlib
 import io
+import itertools
 import sys
+import uuid
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,9 +21,12 @@ if TYPE_CHECKING:
 
 def in_notebook() -> bool:
     """Tell whether this process is the kernel of a notebook, as Jupyter and its relatives run it."""
+    return any(kind.__name__ == "ZMQInteractiveShell" for kind in type(_shell()).__mro__)
+
+
+def _shell() -> Any:
     get_shell = getattr(sys.modules.get("IPython"), "get_ipython", None)
-    shell = get_shell() if callable(get_shell) else None
-    return any(kind.__name__ == "ZMQInteractiveShell" for kind in type(shell).__mro__)
+    return get_shell() if callable(get_shell) else None
 
 
 def progress_bar(total: int, *, unit: str, shown: bool | None = None, scaled: bool = True, done: int = 0) -> Any:
@@ -82,8 +87,27 @@ def _widget_bar() -> Any:
         importlib.import_module("ipywidgets")
         from tqdm.notebook import tqdm
     except ImportError:
-        return _text_bar()
+        publisher = getattr(_shell(), "display_pub", None)
+        return _text_bar() if publisher is None else _cell_bar(publisher.publish)
     return tqdm
+
+
+def _cell_bar(publish: Any) -> Any:
+    """Return a bar of text that is one output of its cell, replaced by each step.
+
+    What is written to stderr may stay as a line for each step where a notebook is executed without being displayed.
+    """
+
+    class CellBar(_text_bar()):  # type: ignore[misc]
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options, file=io.StringIO(), ascii=False)
+
+        @staticmethod
+        def status_printer(file: Any) -> Any:
+            place, updates = {"display_id": uuid.uuid4().hex}, itertools.chain([False], itertools.repeat(True))
+            return lambda text: publish({"text/plain": text}, transient=place, update=next(updates))
+
+    return CellBar
 
 
 def _png(figure: Figure) -> bytes:

@@ -335,7 +335,7 @@ def test_a_shift_that_cuts_something_off_is_refused_before_anything_is_computed(
     monkeypatch.setattr(train, "predict", lambda *_, **__: pytest.fail("computed"))
     wide = transforms.padded(dataset(9), 2)
     robustness.Shifted((1, 2)).check(wide)
-    words = r"margin of zeros, 3 pixels wide, got images of random, padded by 2 .* transforms.padded\(dataset, 3\)"
+    words = r"margin of zeros, 3 pixels wide, got images of random, padded by 2 .* study.padded\(dataset, 3\)"
     with pytest.raises(ValueError, match=words):
         robustness.Shifted((1, 3))(NET, weights((10, 13, 2)), wide)
     with pytest.raises(ValueError, match="margin of zeros, 4 pixels wide"):

@@ -200,6 +200,24 @@ def test_a_kernel_without_ipywidgets_gets_a_bar_of_text_and_no_warning(kernel, m
     assert sys.stderr.getvalue() == ""
 
 
+def test_a_kernel_without_ipywidgets_gets_one_output_that_is_replaced(kernel, monkeypatch):
+    seen = []
+
+    def publish(data, *, transient, update):
+        seen.append((transient["display_id"], update, data["text/plain"]))
+
+    shell = sys.modules["IPython"].get_ipython()
+    monkeypatch.setattr(type(shell), "display_pub", types.SimpleNamespace(publish=publish), raising=False)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    fit()
+    assert len({place for place, *_ in seen}) == 1
+    assert [update for _, update, _ in seen] == [False] + [True] * (len(seen) - 1)
+    assert seen[0][2].strip().startswith("0%")
+    assert "epoch 2/2: 100%" in seen[-1][2]
+    assert not any("\n" in text or "\r" in text for *_, text in seen)
+    assert sys.stderr.getvalue() == ""
+
+
 def test_a_kernel_with_ipywidgets_gets_the_widget(kernel, monkeypatch):
     made = []
     widget = types.SimpleNamespace(tqdm=lambda **how: made.append(how) or Bar())

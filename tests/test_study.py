@@ -235,6 +235,34 @@ def closing_over(value):
     return closed
 
 
+def with_default(value):
+    def given(net, params, dataset, helper=value, *, other=value):
+        return helper
+
+    return given
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        (function("return 1.0", __name__="here"), function("return 2.0", __name__="here")),
+        (np.zeros(2000), np.arange(2000) == 1000),
+        (np.float32, np.float64),
+        (None, 1),
+    ],
+    ids=["functions", "arrays", "classes", "plain values"],
+)
+def test_what_a_function_has_by_default_is_part_of_its_text(values):
+    one, two = (canonical.canonical(with_default(value)) for value in values)
+    assert one != two
+    assert one == canonical.canonical(with_default(values[0]))
+
+
+def test_a_helper_given_by_default_has_no_address_in_the_text():
+    one, two = (function("return 1.0", __name__="here") for _ in range(2))
+    assert canonical.canonical(with_default(one)) == canonical.canonical(with_default(two))
+
+
 @pytest.mark.parametrize("values", [(1, 2), (np.zeros(3), np.ones(3)), (tiny(), changed_image()), (abs, len)])
 def test_what_a_function_closes_over_is_part_of_its_text(values):
     one, two = (canonical.canonical(closing_over(value)) for value in values)
@@ -304,6 +332,13 @@ def test_running_again_trains_nothing_and_an_added_arm_only_itself(done, tmp_pat
     assert trained == ["wider"] * 3
     assert repr(more) == "Results('study': 3 arms, 9 of 9 trials done)"
     assert repr(tiny_study().run(folder, progress=False)) == "Results('study': 2 arms, 6 of 6 trials done)"
+
+
+def test_the_command_is_one_that_can_be_repeated(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "orig_argv", ["/usr/bin/python3", "-m", "mine", "own heads"])
+    monkeypatch.setattr(sys, "argv", ["/somewhere/mine/__main__.py", "own heads"])
+    found = ledger(tmp_path, tiny_study(), lambda trial: None)
+    assert found.description["command"] == "python -m mine 'own heads'"
 
 
 def test_an_interrupted_study_goes_on_and_equals_one_that_was_not(done, tmp_path, monkeypatch, capsys):

@@ -1,6 +1,8 @@
 """Whatever stops the command ends in one clear line, and what was trained is kept and can be read."""
 
+import contextlib
 import shutil
+import sqlite3
 import sys
 from types import SimpleNamespace
 
@@ -61,7 +63,18 @@ def test_a_second_study_in_the_same_folder_is_refused_and_changes_nothing(tmp_pa
     assert study.open_results(tmp_path).name == "study"
 
 
-@pytest.mark.parametrize("wrong", [["--heads", "maxx"], ["--match", "size"], ["--seeds", "0"], ["--trunks", "max3"]])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--heads", "maxx"],
+        ["--match", "size"],
+        ["--seeds", "0"],
+        ["--trunks", "max3"],
+        ["--dataset", "minst"],
+        ["--jobs", "none"],
+        ["--factor", "head"],
+    ],
+)
 def test_bad_input_leaves_the_results_that_are_there_as_they_are(tmp_path, quick, capsys, wrong):
     assert run(tmp_path) == 0
     before = contents(tmp_path)
@@ -119,6 +132,21 @@ def test_a_damaged_ledger_is_said_and_nothing_is_trained(tmp_path, quick, capsys
     capsys.readouterr()
     assert run(tmp_path) == 2
     assert str(ledger) in only_line(capsys)
+    assert len(quick) == 4
+
+
+@pytest.mark.parametrize("trouble", ["locked", "of another format"])
+def test_a_ledger_that_cannot_be_used_is_said_and_can_be_read_afterwards(tmp_path, quick, capsys, monkeypatch, trouble):
+    assert run(tmp_path) == 0
+    before, real = list(study.open_results(tmp_path).rows()), sqlite3.connect
+    with contextlib.closing(real(tmp_path / sql.FILE, isolation_level=None)) as other, monkeypatch.context() as patch:
+        patch.setattr(sqlite3, "connect", lambda *args, **options: real(*args, **{**options, "timeout": 0.1}))
+        other.execute("BEGIN EXCLUSIVE" if trouble == "locked" else "PRAGMA user_version = 99")
+        capsys.readouterr()
+        assert run(tmp_path) == 2
+        assert ("database is locked" if trouble == "locked" else "got format 99") in only_line(capsys)
+        other.execute("ROLLBACK" if trouble == "locked" else f"PRAGMA user_version = {sql.FORMAT}")
+    assert list(study.open_results(tmp_path).rows()) == before
     assert len(quick) == 4
 
 

@@ -33,14 +33,14 @@ def add(parsers: Parsers) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the evaluation."""
     import numpy as np
+    from sklearn.metrics import confusion_matrix
 
     from minicnn import runs
 
     done = runs.open_run(options.run_folder)
     found = done.evaluate(options.part)
     labels = getattr(done.dataset, options.part).labels
-    counts = np.zeros((len(done.classes), len(done.classes)), int)
-    np.add.at(counts, (labels, found.predictions), 1)
+    counts = confusion_matrix(labels, found.predictions, labels=np.arange(len(done.classes)))
     rows = [_row(name, index, counts[index], done.classes) for index, name in enumerate(done.classes)]
     value = {"part": options.part, "images": len(labels), "loss": found.loss, "accuracy": found.accuracy,
              "classes": rows, "confusion": counts.tolist()}  # fmt: skip

@@ -74,7 +74,7 @@ def compare(
     place = writable_folder(default_folder(dataset, choice) if folder is None else folder)
     need("matplotlib"), need("jinja2")
     results = chosen.run(place, jobs=jobs, dask=dask, retry_failed=retry_failed)
-    if not any(trial.status == "done" for trial in results.trials):
+    if not any(trial.trained for trial in results.trials):
         lines = ["No trial is complete, so there is nothing to report.", *_failures(results)]
         return Comparison(results, "\n".join(lines))
     return _reported(chosen, results, dataset, choice)
@@ -123,7 +123,7 @@ def _reported(chosen: Study, results: Results, dataset: str, choice: Choice) -> 
 
 def _explorer(results: Results, dataset: str) -> str:
     """Write the page of a few trained nets beside the report, once, and return its name; "" where there is none."""
-    done = {trial.arm for trial in results.trials if (trial.replicate, trial.status) == (0, "done")}
+    done = {trial.arm for trial in results.trials if (trial.replicate, trial.trained) == (0, True)}
     arms = [arm for arm in (results.control, *EXPLAINED) if arm in done] or sorted(done)[:1]
     path = results.path / EXPLORER
     if not arms or not results.sample():

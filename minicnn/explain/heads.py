@@ -10,6 +10,7 @@ from minicnn import layers, ops, trees
 from minicnn.autograd import Tensor
 from minicnn.explain.contract import Head, Layer
 from minicnn.explain.net import CHAINS, Describer, apply
+from minicnn.layers.inspection.class_maps import contributions
 from minicnn.layers.inspection.summary import summary
 
 TOLERANCE = 1e-4
@@ -81,16 +82,8 @@ def class_maps(net: Any, params: Any, image: np.ndarray, place: str) -> tuple[np
         return kept[0]
 
     logits = apply(net, params, x if place else kept[0], None, look)
-    maps = [_class_map(logits, kept[0], k) for k in range(logits.data.shape[-1])]
+    maps = [contributions(logits[:, k], kept[0])[0] for k in range(logits.data.shape[-1])]
     return np.stack(maps), kept[0].data[0]
-
-
-def _class_map(logits: Any, activation: Tensor, k: int) -> np.ndarray:
-    ops.sum(logits[:, k]).backward()
-    grad = np.zeros_like(activation.data) if activation.grad is None else activation.grad
-    # Where the activation is 0 its share is 0, though the gradient of a power may be infinite there.
-    share = np.where(activation.data == 0, 0, activation.data * grad)
-    return np.asarray(share[0].sum(axis=-1))
 
 
 def _bias(described: list[Layer], place: str, params: Any, classes: int) -> np.ndarray:

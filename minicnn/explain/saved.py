@@ -86,7 +86,7 @@ def page_of_study(
 
 
 def _arms(results: Results, arms: Sequence[str] | None, replicate: int) -> list[str]:
-    done = {trial.arm for trial in results.trials if (trial.replicate, trial.status) == (replicate, "done")}
+    done = {trial.arm for trial in results.trials if trial.trained and trial.replicate == replicate}
     known = [arm for arm in results.arms if arm in done]
     asked = known if arms is None else [arms] if isinstance(arms, str) else list(arms)
     for arm in asked:

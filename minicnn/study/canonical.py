@@ -40,7 +40,7 @@ def canonical(value: Any) -> str:
             return name
         bound = [function.__self__] if inspect.ismethod(function) else []
         closed = [_closed(each) for each in (*bound, *(cell.cell_contents for cell in function.__closure__ or ()))]
-        rest = json.dumps([repr(function.__defaults__), repr(function.__kwdefaults__), closed])
+        rest = json.dumps([_defaults(function.__defaults__), _defaults(function.__kwdefaults__), closed])
         return f"{name} {_digest(_code(code), rest.encode())[:16]}"
     text, methods = records.to_json(value), sorted(_own_methods(value))
     return text if not methods else f"{text} {_digest(*methods)[:16]}"
@@ -58,6 +58,18 @@ def _own_methods(value: Any) -> set[bytes]:
         functions = {name: inspect.unwrap(f) for name, f in vars(kind).items() if inspect.isfunction(f)}
         found |= {name.encode() + _code(f.__code__) for name, f in functions.items()}
     return found
+
+
+def _defaults(values: Any) -> str:
+    """Return defaults as text. The representation of a function has its address, that of an array not all values."""
+    if isinstance(values, dict):
+        return repr({name: _default(value) for name, value in values.items()})
+    return repr(values and tuple(map(_default, values)))
+
+
+def _default(value: Any) -> Any:
+    told = inspect.isroutine(value) or isinstance(value, functools.partial | np.ndarray | Dataset)
+    return _closed(value) if told else value
 
 
 def _closed(value: Any) -> str:

@@ -72,7 +72,8 @@ def description(
         "tuning": [_place(trial) for trial in tuning],
         "warnings": list(warnings),
         "environment": {**environment(), **canonical.numerics()},
-        "command": shlex.join(sys.argv),
+        # sys.argv has neither the interpreter nor the -m of a module
+        "command": shlex.join(["python", *sys.orig_argv[1:]]),
     }
 
 

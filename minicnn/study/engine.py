@@ -129,9 +129,9 @@ class _Work:
         self.bar.initial = getattr(self.bar, "initial", 0) + before
         if left.damaged:
             where = self.store.folder / "trials"
-            print(
-                f"study: {left.damaged} files in {where} are missing or damaged; they are made again.", file=sys.stderr
-            )
+            files, are, they = ("file", "is", "it is") if left.damaged == 1 else ("files", "are", "they are")
+            said = f"study: {left.damaged} {files} in {where} {are} missing or damaged; {they} made again."
+            print(said, file=sys.stderr)
         for start in range(0, len(left.measure), AT_A_TIME):
             some = left.measure[start : start + AT_A_TIME]
             self._run([replace(trial, params=self.store.params(trial.id)) for trial in some], "measure")

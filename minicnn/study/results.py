@@ -101,7 +101,7 @@ class Results:
         for trial in self.trials:
             if key in self.numbers.get(trial.id, {}):
                 found[trial.arm][trial.replicate] = self.numbers[trial.id][key]
-        if not any(found.values()) and any(trial.status == "done" for trial in self.trials):
+        if not any(found.values()) and any(trial.trained for trial in self.trials):
             known = sorted({" ".join(filter(None, k)) for numbers in self.numbers.values() for k in numbers})
             asked = " ".join(filter(None, key))
             raise ValueError(
@@ -150,7 +150,7 @@ class Results:
         """Return one value per test image for each replicate of an arm; "predictions" are the predicted classes."""
         key = measure if measure == "predictions" else f"{measure}|{condition}"
         self._known(arm)
-        done = [trial for trial in self.trials if (trial.arm, trial.status) == (arm, "done")]
+        done = [trial for trial in self.trials if trial.arm == arm and trial.trained]
         with reading(self.path) as store:
             some = {trial.replicate: self._arrays(store, trial.id, measure)["per_image"] for trial in done}
             found = {replicate: arrays[key] for replicate, arrays in some.items() if key in arrays}
@@ -214,7 +214,7 @@ class Results:
 
     def _trial(self, arm: str, replicate: int) -> Recorded:
         for trial in self.trials:
-            if (trial.arm, trial.replicate, trial.status) == (arm, replicate, "done"):
+            if (trial.arm, trial.replicate, trial.trained) == (arm, replicate, True):
                 return trial
         raise ValueError(f"Results: arm and replicate must be those of a trial that is done, got {arm!r}, {replicate}.")
 

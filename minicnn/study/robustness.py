@@ -109,6 +109,10 @@ class Changed:
         return np.concatenate(parts)
 
 
+def _pixels(count: int) -> str:
+    return f"{count} pixel{'s' * (count != 1)}"
+
+
 def _share(right: np.ndarray, clean: np.ndarray) -> float:
     return float((right * clean).sum(dtype=np.float64) / clean.sum()) if clean.any() else math.nan
 
@@ -119,7 +123,7 @@ class Shifted(Changed):
     """Moved by whole pixels in the eight directions; a diagonal one moves rows and columns by as many.
 
     Nothing may be cut off: `check`, and the call, raise ValueError unless the largest shift fits between every test
-    image's content and its border. `transforms.padded` makes a data set with such a margin, to be trained on, too.
+    image's content and its border. `study.padded` makes a data set with such a margin, to be trained on, too.
     """
 
     pixels: tuple[int, ...] = (0, 1, 2, 3, 4)
@@ -138,9 +142,9 @@ class Shifted(Changed):
         inner = images[:, p : images.shape[1] - p, p : images.shape[2] - p]
         if np.count_nonzero(inner) < np.count_nonzero(images):
             raise ValueError(
-                f"Shifted: the test images must have a margin of zeros, {p} pixels wide, got images of "
-                f"{dataset.name} from which a shift by {p} pixels would cut something off. "
-                f"Train and test on transforms.padded(dataset, {p})."
+                f"Shifted: the test images must have a margin of zeros, {_pixels(p)} wide, got images of "
+                f"{dataset.name} from which a shift by {_pixels(p)} would cut something off. "
+                f"Train and test on study.padded(dataset, {p})."
             )
 
     def versions(self, images: np.ndarray, amount: float, rng: np.random.Generator) -> Iterator[np.ndarray]:

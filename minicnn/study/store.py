@@ -34,7 +34,8 @@ KEPT = ("status", "size", "checksum", "ended")
 class Recorded:
     """A trial as the ledger has it; `status` is "done" or "failed", `error` the traceback of a failed one.
 
-    `attempts` counts the attempts to train it, or those of a measure if they were more.
+    `attempts` counts the attempts to train it, or those of a measure if they were more; `trained` is also True for a
+    trial of which only a measure failed.
     """
 
     id: str
@@ -51,6 +52,11 @@ class Recorded:
     cpu_seconds: float
     size: int = 0
     checksum: int = 0
+
+    @property
+    def trained(self) -> bool:
+        """Whether there are parameters."""
+        return self.size > 0
 
 
 @dataclass(frozen=True)

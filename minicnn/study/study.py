@@ -31,6 +31,10 @@ class Study(Specification):
         What varies between repetitions; it determines the statistics.
     measures : mapping of str to callable
         (net, params, dataset) -> a number, one value per test image, or a dict of either by condition.
+        What a measure gave is kept in the ledger under an id made of its code, its defaults, the values it closes over
+        and, for a record, its fields. Functions that it calls and global variables are not part of the id: if one of
+        those has changed, pass it as an argument with a default, or give the function itself another name, so that
+        the measure is taken again.
     rope : float, or mapping of str to float
         The largest difference that does not matter in practice, in the unit of the measure; per measure if a mapping.
     tune : Grid, optional

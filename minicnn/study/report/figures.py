@@ -10,6 +10,7 @@ import numpy as np
 
 from minicnn import records
 from minicnn.layers import Classifier
+from minicnn.optional import need
 from minicnn.study.report import curves, forest, pictures, style, tables
 from minicnn.study.report.maps import class_map
 from minicnn.study.report.words import Outcome
@@ -129,12 +130,12 @@ def _confusions(results: Results) -> tuple[Figure, str] | None:
     labels, found = _labels(results), {}
     if labels is None:
         return None
+    classes = np.arange(len(results.description["data"]["classes"]))
     for arm in results.arms:
         predicted = results.per_image(arm, "predictions").get(0)
         if predicted is not None:
-            found[arm] = pictures.confusion(
-                predicted[: len(labels)], labels, len(results.description["data"]["classes"])
-            )
+            matrix = need("sklearn.metrics").confusion_matrix
+            found[arm] = matrix(labels, predicted[: len(labels)], labels=classes, normalize="true")
     control = found.pop(results.control, None)
     if control is None or not found:
         return None
@@ -164,7 +165,7 @@ def _maps(results: Results) -> tuple[Figure, str] | None:
     found = {}
     for arm in results.arms:
         net = results.net(arm)
-        done = any((t.arm, t.replicate, t.status) == (arm, 0, "done") for t in results.trials)
+        done = any((t.arm, t.replicate, t.trained) == (arm, 0, True) for t in results.trials)
         if isinstance(net, Classifier) and done:
             values, score, bias = class_map(net, results.params(arm), images[0], int(labels[0]))
             rest = score - bias - float(values.sum())

@@ -18,18 +18,6 @@ if TYPE_CHECKING:
 Array = NDArray[np.generic]
 
 
-def confusion(predictions: Array, labels: Array, classes: int) -> NDArray[np.float64]:
-    """Return the share of each true class (row) that is predicted as each class (column), (classes, classes).
-
-    >>> confusion(np.array([0, 1, 1]), np.array([0, 0, 1]), 2).tolist()
-    [[0.5, 0.5], [0.0, 1.0]]
-    """
-    pairs = classes * np.asarray(labels, np.int64) + np.asarray(predictions, np.int64)
-    counts = np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
-    shares: NDArray[np.float64] = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    return shares
-
-
 @styled
 def confusion_differences(
     differences: Mapping[str, NDArray[np.float64]], *, control: str, names: Sequence[str] | None = None
