@@ -6,7 +6,7 @@ from minicnn import data, layers, models, optim, study
 from minicnn.study import description as describing
 from minicnn.study import trials as trials_of
 from minicnn.study.canonical import data_digest
-from minicnn.study.results import open_results
+from minicnn.study.opening import open_results
 from minicnn.study.store import writing
 from minicnn.study.trial import Outcome
 

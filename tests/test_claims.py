@@ -13,7 +13,7 @@ from experiments.claims.claim import Effect, _effect, combined, counted, incompl
 from experiments.claims.lesson import CLAIMS
 from minicnn import data, ops, optim
 from minicnn.layers import AveragePooling2D, MaxPooling2D
-from minicnn.study.results import open_results
+from minicnn.study.opening import open_results
 from minicnn.study.spec import Recipe
 from minicnn.study.statistics import Interval, compare
 

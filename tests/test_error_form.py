@@ -21,7 +21,8 @@ OTHER_FORM = {
     "hints": 4,  # calls that do not fit a signature: what is missing, unknown or too much, and all arguments
     "trees": 1,  # where two trees differ
     "data/idx": 4,  # files that are damaged, or are not the published ones
-    "train/checkpoint": 5,  # reasons why a file is damaged: load puts "path must be ..., got ...: " before them
+    "train/checkpoint": 4,  # reasons why a file is damaged: load puts "path must be ..., got ...: " before them
+    "train/encoding": 1,  # the same
     "train/npz": 8,  # the same
     "interop/keras_files": 6,  # the same: `opened` puts it before them
     "interop/keras_import": 6,

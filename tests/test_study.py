@@ -14,7 +14,7 @@ from study_fixtures import curve, filled, ledger, net, reported, small_cnn, tiny
 from minicnn import data, layers, optim, study
 from minicnn.study import canonical, engine, executors
 from minicnn.study import trials as trials_of
-from minicnn.study.replicates import pooled
+from minicnn.study.images import pooled
 from minicnn.study.sql import FILE
 from minicnn.study.store import reading
 from minicnn.study.trial import Outcome, run_trial

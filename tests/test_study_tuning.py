@@ -10,7 +10,7 @@ from study_fixtures import net, tiny, tiny_study
 from minicnn import data, study
 from minicnn.study import executors, missing
 from minicnn.study import trials as trials_of
-from minicnn.study.replicates import pooled
+from minicnn.study.images import pooled
 from minicnn.study.store import reading
 from minicnn.study.trial import Outcome, run_trial
 

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.framework_differences.answers import TOPICS, Answer, Topic
+from experiments.framework_differences.answers import TOPICS
+from experiments.framework_differences.topic import Answer, Topic
 
 
 def main(argv: list[str] | None = None) -> int:

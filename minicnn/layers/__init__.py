@@ -6,7 +6,8 @@ from minicnn.hints import no_attribute
 from minicnn.layers import initializers
 from minicnn.layers.activation import ELU, GELU, Dropout, LeakyReLU, ReLU, Sigmoid, Softmax, Softplus, Tanh
 from minicnn.layers.base import Layer, check_params
-from minicnn.layers.containers import Classifier, Concat, Residual, Sequential
+from minicnn.layers.branches import Concat, Residual
+from minicnn.layers.containers import Classifier, Sequential
 from minicnn.layers.conv import Conv2D
 from minicnn.layers.dense import Dense, Flatten
 from minicnn.layers.inspection.activations import activations

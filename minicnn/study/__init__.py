@@ -50,11 +50,12 @@ from minicnn.study.measures import (
     nll,
     padded,
 )
+from minicnn.study.opening import open_results
 from minicnn.study.planning import Plan
 from minicnn.study.replicates import KFold, Resplits, Seeds
 from minicnn.study.report.build import write_report
 from minicnn.study.report.forest import forest
-from minicnn.study.results import Results, open_results
+from minicnn.study.results import Results
 from minicnn.study.spec import Arm, Recipe
 from minicnn.study.study import Study
 from minicnn.study.tuning import Grid

@@ -14,9 +14,11 @@ from minicnn.notebook import progress_bar
 from minicnn.study import canonical, checks
 from minicnn.study.description import check_same_study, description
 from minicnn.study.executors import Executor, chosen
+from minicnn.study.images import base
 from minicnn.study.missing import Search, searched, work_left
-from minicnn.study.replicates import Seeds, base, forget, of_replicate, of_tuning
-from minicnn.study.results import Results, open_results
+from minicnn.study.opening import open_results
+from minicnn.study.replicates import Seeds, forget, of_replicate, of_tuning
+from minicnn.study.results import Results
 from minicnn.study.spec import Specification
 from minicnn.study.store import Store, writing
 from minicnn.study.trial import Outcome, Trial

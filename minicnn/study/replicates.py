@@ -13,21 +13,20 @@ is set apart before the others are split and is the same for all replicates.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from minicnn import data
-from minicnn.data import Dataset, Split
+from minicnn.data import Dataset
 from minicnn.data.sets import stratified
 from minicnn.hints import explained
 from minicnn.records import register
-from minicnn.validation import integer, number, shown
-
-Source: TypeAlias = str | Dataset | Callable[[int], Dataset]
+from minicnn.study.images import Source, base, divided, joined, pooled
+from minicnn.validation import integer, number
 
 TUNING_VALID = 0.25
 """The share of the images set apart for tuning on which a learning rate is judged; it is trained on the others."""
@@ -35,22 +34,85 @@ TUNING_SEED = 10_000
 """Which images are set apart is drawn once, for all replicates of all studies."""
 
 
-def base(source: Source, seed: int) -> Dataset:
-    """Return the data set of a source: a name, a data set, or a function of the seed."""
-    if isinstance(source, str):
-        return data.load(source, seed=seed)
-    found = source if isinstance(source, Dataset) else source(seed) if callable(source) else source
-    if not isinstance(found, Dataset):
-        raise TypeError(
-            f"Study: data must be a name, a data.Dataset or a function seed -> data.Dataset, got {shown(found)}."
-        )
-    return found
+class _Seeded:
+    """Base class: replicate i has the seed `first` + i, which draws its initial weights, and its split if any."""
+
+    n: int
+    first: int
+
+    def __post_init__(self) -> None:
+        integer(type(self).__name__, "n", self.n)
+        integer(type(self).__name__, "first", self.first, least=0)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seed of each replicate."""
+        return tuple(range(self.first, self.first + self.n))
+
+
+class _Resampling(_Seeded, ABC):
+    """Base class: each replicate splits all images again, but those that are set apart for tuning."""
+
+    valid: float
+    tuning: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for part in ("valid", "tuning"):
+            number(type(self).__name__, part, getattr(self, part), least=0, below=1)
+
+    @abstractmethod
+    def _split(self, labels: np.ndarray, replicate: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the indices of training, validation and test images."""
+
+    def dataset(self, source: Source, replicate: int) -> Dataset:
+        """Return the data of a replicate: all images of the source but those for tuning, split."""
+        whole = base(source, 0)
+        images, labels = pooled(whole)
+        return divided(whole, images, labels, *self._split(labels, replicate))
+
+    def tuning_data(self, source: Source, seed: int) -> Dataset:
+        """Return training and validation images for tuning, divided by `seed`, and no test images."""
+        whole = base(source, 0)
+        images, labels = pooled(whole)
+        at, _ = self._set_apart(labels)
+        if not len(at):
+            kind = type(self).__name__
+            raise ValueError(
+                f"Study: replicates must set images apart for tune, got {kind} with tuning=0. Images that choose a "
+                f"learning rate must not be test images: use study.{kind}(..., tuning=0.25)."
+            )
+        _, valid, train = stratified(labels[at], (0, round(TUNING_VALID * len(at))), seed, where="Grid")
+        return divided(whole, images, labels, at[train], at[valid], at[:0])
+
+    def check(self, source: Source) -> None:
+        """Raise ValueError if the images cannot be split so in each replicate."""
+        _, labels = pooled(base(source, 0))
+        for replicate in range(self.n):
+            self._split(labels, replicate)
+
+    def _set_apart(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the indices of the images for tuning, and of all others in the order that they had."""
+        size = self._size("tuning", len(labels))
+        tuning, _, rest = stratified(labels, (size, 0), TUNING_SEED, where=type(self).__name__)
+        return np.sort(tuning), np.sort(rest)
+
+    def _size(self, part: str, count: int) -> int:
+        """Return how many of `count` images a fraction is; one that is above 0 must not be rounded to none."""
+        fraction: float = getattr(self, part)
+        size = round(fraction * count)
+        if fraction and not size:
+            raise ValueError(
+                f"{type(self).__name__}: {part} must be a share of at least one image, got {fraction:g} of {count}. "
+                "Use a larger one."
+            )
+        return size
 
 
 @register
 @explained
 @dataclass(frozen=True)
-class Seeds:
+class Seeds(_Seeded):
     """`n` trainings with the seeds `first`, `first` + 1, ..., all tested on the same images.
 
     >>> Seeds(3).seeds, Seeds(3).factor(1000, 100)(4)
@@ -59,15 +121,6 @@ class Seeds:
 
     n: int
     first: int = 0
-
-    def __post_init__(self) -> None:
-        integer("Seeds", "n", self.n)
-        integer("Seeds", "first", self.first, least=0)
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        """The seed of each replicate."""
-        return tuple(range(self.first, self.first + self.n))
 
     def identity(self, replicate: int) -> dict[str, Any]:
         """Return what the data of a replicate depend on beside its seed; not on how many replicates there are."""
@@ -80,9 +133,9 @@ class Seeds:
     def tuning_data(self, source: Source, seed: int) -> Dataset:
         """Return training and validation images for tuning, divided again by `seed`, and no test images."""
         whole = base(source, seed)
-        images, labels = _joined(whole.train, whole.valid)
+        images, labels = joined(whole.train, whole.valid)
         _, valid, train = stratified(labels, (0, len(whole.valid)), seed, where="Grid")
-        return _parts(whole, images, labels, train, valid, train[:0])
+        return divided(whole, images, labels, train, valid, train[:0])
 
     def check(self, source: Source) -> None:
         """Raise nothing: there is nothing to split."""
@@ -95,7 +148,7 @@ class Seeds:
 @register
 @explained
 @dataclass(frozen=True)
-class Resplits:
+class Resplits(_Resampling):
     """`n` random stratified splits of all images of the data set, with the seeds `first`, `first` + 1, ...
 
     The training sets overlap, so the replicates are correlated: the variance of the mean has 1/n + n_test / n_train
@@ -115,48 +168,24 @@ class Resplits:
     tuning: float = 0.0
 
     def __post_init__(self) -> None:
-        integer("Resplits", "n", self.n)
-        integer("Resplits", "first", self.first, least=0)
+        super().__post_init__()
         number("Resplits", "test", self.test, above=0, below=1)
-        number("Resplits", "valid", self.valid, least=0, below=1)
-        number("Resplits", "tuning", self.tuning, least=0, below=1)
         if self.test + self.valid >= 1:
             raise ValueError(
                 f"Resplits: test and valid must leave images for training, got test={self.test} and "
                 f"valid={self.valid}, which are all. Use smaller fractions."
             )
 
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        """The seed of each replicate, which draws the split and the initial weights."""
-        return tuple(range(self.first, self.first + self.n))
-
     def identity(self, replicate: int) -> dict[str, Any]:
         """Return what the data of a replicate depend on beside its seed."""
         return {"kind": "Resplits", "test": self.test, "valid": self.valid, "tuning": self.tuning}
 
-    def dataset(self, source: Source, replicate: int) -> Dataset:
-        """Return the data of a replicate: all images of the source but those for tuning, split by its seed."""
-        whole = base(source, 0)
-        images, labels = pooled(whole)
-        return _parts(whole, images, labels, *self._split(labels, replicate))
-
     def _split(self, labels: np.ndarray, replicate: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the indices of training, validation and test images."""
-        _, rest = _set_apart("Resplits", labels, self.tuning)
-        sizes = [_size("Resplits", part, getattr(self, part), len(rest)) for part in ("test", "valid")]
+        _, rest = self._set_apart(labels)
+        sizes = [self._size(part, len(rest)) for part in ("test", "valid")]
         test, valid, train = stratified(labels[rest], (sizes[0], sizes[1]), self.seeds[replicate], where="Resplits")
         return rest[train], rest[valid], rest[test]
-
-    def tuning_data(self, source: Source, seed: int) -> Dataset:
-        """Return training and validation images for tuning, divided by `seed`, and no test images."""
-        return _tuning_data("Resplits", source, self.tuning, seed)
-
-    def check(self, source: Source) -> None:
-        """Raise ValueError if the images cannot be split so in each replicate."""
-        _, labels = pooled(base(source, 0))
-        for replicate in range(self.n):
-            self._split(labels, replicate)
 
     def factor(self, n_train: float, n_test: float) -> Callable[[int], float]:
         """Return the factor of the variance."""
@@ -166,7 +195,7 @@ class Resplits:
 @register
 @explained
 @dataclass(frozen=True)
-class KFold:
+class KFold(_Resampling):
     """Stratified k-fold cross-validation, `repeats` times: k * repeats replicates.
 
     The variance of the mean has 1/n + 1/(k - 1) instead of 1/n, as in the correlated t-test of `baycomp`. `tuning` is
@@ -181,28 +210,18 @@ class KFold:
     valid: float = 0.1
     first: int = 0
     tuning: float = 0.0
+    n: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         integer("KFold", "k", self.k, least=2)
         integer("KFold", "repeats", self.repeats)
-        integer("KFold", "first", self.first, least=0)
-        number("KFold", "valid", self.valid, least=0, below=1)
-        number("KFold", "tuning", self.tuning, least=0, below=1)
+        object.__setattr__(self, "n", self.k * self.repeats)
+        super().__post_init__()
         if self.valid >= (most := 1 - 1 / self.k):
             raise ValueError(
                 f"KFold: valid must be below 1 - 1/k = {most:.3g}, the share that is not in the test fold, got "
                 f"{self.valid}. Use a smaller fraction."
             )
-
-    @property
-    def n(self) -> int:
-        """The number of replicates."""
-        return self.k * self.repeats
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        """The seed of each replicate."""
-        return tuple(range(self.first, self.first + self.n))
 
     def identity(self, replicate: int) -> dict[str, Any]:
         """Return what the data of a replicate depend on beside its seed."""
@@ -210,18 +229,12 @@ class KFold:
         shares = {"valid": self.valid, "tuning": self.tuning}
         return {"kind": "KFold", "k": self.k, **shares, "shuffle": self.first + repeat, "fold": fold}
 
-    def dataset(self, source: Source, replicate: int) -> Dataset:
-        """Return the data of a replicate: fold `replicate` % k of repetition `replicate` // k."""
-        whole = base(source, 0)
-        images, labels = pooled(whole)
-        return _parts(whole, images, labels, *self._split(labels, replicate))
-
     def _split(self, labels: np.ndarray, replicate: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the indices of training, validation and test images."""
         from sklearn.model_selection import StratifiedKFold
 
         repeat, fold = divmod(replicate, self.k)
-        _, kept = _set_apart("KFold", labels, self.tuning)
+        _, kept = self._set_apart(labels)
         smallest = np.unique(labels[kept], return_counts=True)[1].min(initial=len(kept))
         if smallest < self.k:
             raise ValueError(
@@ -230,19 +243,9 @@ class KFold:
             )
         folds = StratifiedKFold(self.k, shuffle=True, random_state=self.first + repeat)
         rest, test = list(folds.split(np.zeros(len(kept)), labels[kept]))[fold]
-        size = _size("KFold", "valid", self.valid, len(kept))
+        size = self._size("valid", len(kept))
         _, valid, train = stratified(labels[kept[rest]], (0, size), self.seeds[replicate], where="KFold")
         return kept[rest[train]], kept[rest[valid]], kept[test]
-
-    def tuning_data(self, source: Source, seed: int) -> Dataset:
-        """Return training and validation images for tuning, divided by `seed`, and no test images."""
-        return _tuning_data("KFold", source, self.tuning, seed)
-
-    def check(self, source: Source) -> None:
-        """Raise ValueError if the images cannot be split so in each replicate."""
-        _, labels = pooled(base(source, 0))
-        for replicate in range(self.n):
-            self._split(labels, replicate)
 
     def factor(self, n_train: float, n_test: float) -> Callable[[int], float]:
         """Return the factor of the variance."""
@@ -250,52 +253,6 @@ class KFold:
 
 
 Replicates: TypeAlias = Seeds | Resplits | KFold
-
-
-def pooled(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Return the images and labels of all parts of a data set."""
-    return _joined(dataset.train, dataset.valid, dataset.test)
-
-
-def _joined(*parts: Split) -> tuple[np.ndarray, np.ndarray]:
-    return np.concatenate([p.images for p in parts]), np.concatenate([p.labels for p in parts])
-
-
-def _size(where: str, part: str, share: float, count: int) -> int:
-    """Return how many of `count` images a share is; one that is above 0 must not be rounded to none."""
-    size = round(share * count)
-    if share and not size:
-        raise ValueError(
-            f"{where}: {part} must be a share of at least one image, got {share:g} of {count}. Use a larger one."
-        )
-    return size
-
-
-def _set_apart(where: str, labels: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the indices of the images for tuning, and of all others in the order that they had."""
-    size = _size(where, "tuning", share, len(labels))
-    tuning, _, rest = stratified(labels, (size, 0), TUNING_SEED, where=where)
-    return np.sort(tuning), np.sort(rest)
-
-
-def _tuning_data(where: str, source: Source, share: float, seed: int) -> Dataset:
-    whole = base(source, 0)
-    images, labels = pooled(whole)
-    at, _ = _set_apart(where, labels, share)
-    if not len(at):
-        raise ValueError(
-            f"Study: replicates must set images apart for tune, got {where} with tuning=0. Images that choose a "
-            f"learning rate must not be test images: use study.{where}(..., tuning=0.25)."
-        )
-    _, valid, train = stratified(labels[at], (0, round(TUNING_VALID * len(at))), seed, where="Grid")
-    return _parts(whole, images, labels, at[train], at[valid], at[:0])
-
-
-def _parts(
-    whole: Dataset, images: np.ndarray, labels: np.ndarray, train: np.ndarray, valid: np.ndarray, test: np.ndarray
-) -> Dataset:
-    made = [Split(images[at], labels[at]) for at in (train, valid, test)]
-    return Dataset(name=whole.name, train=made[0], valid=made[1], test=made[2], classes=whole.classes)
 
 
 @lru_cache(maxsize=2)

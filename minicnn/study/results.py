@@ -6,7 +6,7 @@ import functools
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,10 @@ import numpy as np
 
 from minicnn import records
 from minicnn.files import atomic_write
-from minicnn.hints import explained, near
+from minicnn.hints import near
 from minicnn.notebook import html_table
 from minicnn.optional import need
-from minicnn.study.recorded import numbers_by_trial, with_errors
 from minicnn.study.replicates import Replicates, Seeds
-from minicnn.study.sql import undamaged
 from minicnn.study.statistics import Comparison, ImagesInterval, all_pairs, compare, new_images
 from minicnn.study.store import Recorded, Store, reading
 from minicnn.study.tables import csv_text
@@ -290,30 +288,3 @@ class Results:
             for arm, by in self.values(first, condition).items()
         ]
         return html_table(("arm", "replicates", first, "verdict"), rows)
-
-
-@explained
-def open_results(path: str | Path) -> Results:
-    """Return the results in the folder of a study, complete or not; nothing is trained.
-
-    Raises ValueError for a folder without a ledger, or with a damaged one.
-    """
-    with reading(path) as store:
-        description, recorded, measured = store.description(), store.trials(), store.measured()
-        if not description:
-            raise ValueError(
-                f"open_results: path must be the folder of a study that has begun, got {shown(str(path))}."
-            )
-        values, histories = store.values(), store.curves()
-    with undamaged(Path(path)):
-        ids = description["measure_ids"]
-        trials, tuning = (
-            tuple(replace(recorded[place["id"]], **place) for place in description[part] if place["id"] in recorded)
-            for part in ("trials", "tuning")
-        )
-        rows = {trial.id: [measured.get((trial.id, identity)) for identity in ids.values()] for trial in trials}
-        unmeasured = sum(trial.status == "done" and None in rows[trial.id] for trial in trials)
-        trials = tuple(with_errors(trial, rows[trial.id]) for trial in trials)
-        missing = len(description["trials"]) - len(trials)
-        numbers = numbers_by_trial(values, ids)
-    return Results(Path(path), description, trials, missing, tuning, numbers, histories, unmeasured)

@@ -10,8 +10,9 @@ from minicnn.hints import explained, near
 from minicnn.layers import Layer
 from minicnn.optim import Optimizer
 from minicnn.records import register
+from minicnn.study.images import Source
 from minicnn.study.measures import Measure, accuracy, nll
-from minicnn.study.replicates import KFold, Replicates, Resplits, Seeds, Source
+from minicnn.study.replicates import KFold, Replicates, Resplits, Seeds
 from minicnn.study.tuning import Grid
 from minicnn.train.loop import Augment
 from minicnn.validation import flag, integer, number, shown

@@ -18,9 +18,10 @@ import numpy as np
 from minicnn import kernels, train
 from minicnn.data import Dataset
 from minicnn.layers import Layer
+from minicnn.study.images import Source
 from minicnn.study.measures import Measure
 from minicnn.study.predictions import logits, remembered
-from minicnn.study.replicates import Replicates, Source, of_replicate, of_tuning
+from minicnn.study.replicates import Replicates, of_replicate, of_tuning
 from minicnn.study.spec import Recipe
 from minicnn.validation import shown
 

@@ -7,11 +7,9 @@ The suffix ".safetensors" gives that format, any other an uncompressed .npz, whi
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import os
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +20,11 @@ from minicnn.files import GIBIBYTE, FileFormatError, atomic_write, check_size
 from minicnn.hints import explained
 from minicnn.layers.base import Layer
 from minicnn.train import npz
+from minicnn.train.encoding import brief, decode, encode
 from minicnn.validation import integer, shown
 
 TREE, NET, METADATA = KNOWN = ("tree", "net", "metadata")
 """The texts of a file. In an archive they are entries that end in ".json", and arrays such that end in ".npy"."""
-DEPTH = 100
-BITS = 2048
-"""Of the longest integer: JSON has decimals, and Python may refuse to read more than 640 digits."""
 WANTED = "a file that `save` wrote"
 
 
@@ -66,14 +62,14 @@ def save(path: str | Path, params: Any, net: Layer | None = None, **metadata: An
     """
     _check_path("save", path)
     if not isinstance(params, dict | list | tuple):
-        raise ValueError(f"save: params must be a dict, list or tuple, got {_brief(params)} without a name.")
+        raise ValueError(f"save: params must be a dict, list or tuple, got {brief(params)} without a name.")
     arrays: dict[str, np.ndarray] = {}
-    texts = {TREE: json.dumps(_encode(params, (), arrays))}
+    texts = {TREE: json.dumps(encode(params, (), arrays))}
     if net is not None:
         texts[NET] = records.to_json(net)
     if metadata:
         inside: dict[str, np.ndarray] = {}
-        texts[METADATA] = json.dumps(_encode(metadata, (), inside))
+        texts[METADATA] = json.dumps(encode(metadata, (), inside))
         if inside:
             raise TypeError(f"save: metadata must hold no arrays, got {', '.join(inside)}. Use .tolist().")
     npz.check_amount(texts, arrays)
@@ -127,7 +123,7 @@ def load_net(path: str | Path, *, max_bytes: int = GIBIBYTE) -> tuple[Layer, Any
 def load_metadata(path: str | Path, *, max_bytes: int = GIBIBYTE) -> dict[str, Any]:
     """Read what `save(path, params, **metadata)` was given besides parameters and net; errors are those of `load`."""
     with _opened("load_metadata", path, max_bytes) as content:
-        found = _decode(json.loads(content.texts.get(METADATA, '{"dict": []}')), _no_array)
+        found = decode(json.loads(content.texts.get(METADATA, '{"dict": []}')), _no_array)
         if not isinstance(found, dict):
             raise ValueError(f"its metadata must be a dict, got {shown(found)}")
         return found
@@ -145,66 +141,6 @@ def _is_safetensors(path: str | Path) -> bool:
 # Writing
 
 
-def _encode(value: Any, place: tuple[Any, ...], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Return the structure of `value` for JSON, adding its arrays under their entries' names."""
-    if len(place) > DEPTH:
-        raise ValueError(
-            f"save: params must be nested at most {DEPTH} levels deep and not contain itself, got {_where(place)}."
-        )
-    kind = type(value)
-    if kind is dict:
-        return {"dict": [[_key(key, place), _encode(value[key], (*place, key), arrays)] for key in value]}
-    if kind is list or kind is tuple:
-        return {kind.__name__: [_encode(child, (*place, i), arrays) for i, child in enumerate(value)]}
-    if _is_plain(value):
-        return {"value": value}
-    if kind is np.ndarray or isinstance(value, np.generic):
-        return {"array" if kind is np.ndarray else "scalar": _entry(np.asarray(value), place, arrays)}
-    raise TypeError(
-        f"save: {_where(place)} must be an array, a number, a string or None, in dicts, lists and tuples, "
-        f"got {_brief(value)}. {_conversion(value)}"
-    )
-
-
-def _key(key: Any, place: tuple[Any, ...]) -> Any:
-    if type(key) in {str, int} and _is_plain(key):
-        return key
-    kinds = {np.str_: "str(key)", np.integer: "int(key)"}
-    fix = next((f" Use {call}, in dict(...)." for kind, call in kinds.items() if isinstance(key, kind)), "")
-    raise TypeError(f"save: the keys of {_where(place)} must be strings or integers, got {shown(key)}.{fix}")
-
-
-def _conversion(value: Any) -> str:
-    kinds = {Mapping: "dict", list: "list", tuple: "tuple", np.ndarray: "np.asarray"}
-    calls = (f"Use {call}(...), or leave it out." for kind, call in kinds.items() if isinstance(value, kind))
-    return next(calls, "Convert it, or leave it out.")
-
-
-def _is_plain(value: Any) -> bool:
-    """Say whether JSON gives exactly this value back."""
-    if type(value) is str:
-        return not any("\ud800" <= character <= "\udfff" for character in value)
-    if type(value) is int:
-        return value.bit_length() <= BITS
-    return value is None or type(value) in {bool, float}
-
-
-def _entry(array: np.ndarray, place: tuple[Any, ...], arrays: dict[str, np.ndarray]) -> str:
-    """Put an array under its path if that can be an entry's name and is free, else under a number."""
-    if array.dtype.kind not in "biufcSUmM" or array.dtype.metadata is not None:
-        raise TypeError(
-            f"save: {_where(place)} must be an array of numbers, strings or dates, got dtype {array.dtype}. "
-            "Store its parts, or convert it by astype."
-        )
-    parts = [str(key) for key in place]
-    readable = all(re.fullmatch(r"[^\x00-\x1f/\\:]{1,100}", part) and part not in {".", ".."} for part in parts)
-    numbered = (f"leaf {number}" for number in itertools.count(len(arrays)))
-    names = itertools.chain(["/".join(parts)] if readable else [], numbered)
-    name = next(name for name in names if name not in arrays)
-    arrays[name] = array
-    return name
-
-
 def _check_supported(arrays: Mapping[str, np.ndarray]) -> None:
     for name, array in arrays.items():
         if not safetensors_files.is_supported(array.dtype):
@@ -212,15 +148,6 @@ def _check_supported(arrays: Mapping[str, np.ndarray]) -> None:
                 f"save: {name} must be booleans, integers or floats of up to 64 bits in a safetensors file, "
                 f"got dtype {array.dtype}. Use a path that ends in .npz."
             )
-
-
-def _where(place: tuple[Any, ...]) -> str:
-    text = "params" + "".join(f"[{key!r}]" for key in place)
-    return text if len(text) <= 100 else f"{text[:60]}...{text[-37:]}"
-
-
-def _brief(value: Any) -> str:
-    return "one array" if type(value) is np.ndarray else f"{shown(value)} of type {type(value).__name__}"
 
 
 # Reading
@@ -265,7 +192,7 @@ def _tree(content: npz.Content) -> Any:
         left.remove(name)
         return content.array(name)
 
-    tree = _decode(json.loads(content.texts[TREE]), array)
+    tree = decode(json.loads(content.texts[TREE]), array)
     if left:
         raise ValueError(f"{', '.join(left)}: not in the structure")
     return tree
@@ -273,27 +200,6 @@ def _tree(content: npz.Content) -> Any:
 
 def _no_array(name: str) -> np.ndarray:
     raise ValueError(f"the metadata has an array {name}")
-
-
-def _decode(node: Any, array: Callable[[str], np.ndarray]) -> Any:
-    """Return the tree of a structure; `array` gives the array of an entry."""
-    match node:
-        case {"dict": [*pairs], **rest} if not rest:
-            tree = {key: _decode(child, array) for key, child in pairs}
-            if len(tree) == len(pairs) and all(type(key) in {str, int} for key in tree):
-                return tree
-        case {"list": [*children], **rest} if not rest:
-            return [_decode(child, array) for child in children]
-        case {"tuple": [*children], **rest} if not rest:
-            return tuple(_decode(child, array) for child in children)
-        case {"array": str(name), **rest} if not rest:
-            return array(name)
-        case {"scalar": str(name), **rest} if not rest:
-            return array(name)[()]
-        case {"value": None | bool() | int() | float() | str() as value, **rest} if not rest:
-            return value
-    start = "".join(itertools.islice(json.JSONEncoder().iterencode(node), 20))  # all of it could be millions
-    raise ValueError(f"the structure has {start:.60}")
 
 
 def _nested(arrays: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from minicnn import data, ops, trees
 from minicnn.geometry import Shape, integer
 from minicnn.layers.activation import Dropout
 from minicnn.layers.base import Layer, check_params
-from minicnn.layers.containers import Concat, Residual
+from minicnn.layers.branches import Concat, Residual
 from minicnn.layers.dense import Flatten
 from minicnn.ops.loss import check_labels, cross_entropy_shape
 from minicnn.train.history import COLUMNS, VALID_COLUMNS, unknown

@@ -9,7 +9,8 @@ import numpy as np
 from minicnn import ops
 from minicnn.hints import explained
 from minicnn.layers.base import Layer, Params, check_net, check_params
-from minicnn.layers.containers import Classifier, Concat, Residual, Sequential
+from minicnn.layers.branches import Concat, Residual
+from minicnn.layers.containers import Classifier, Sequential
 from minicnn.validation import FLOATS
 
 
