@@ -6,9 +6,9 @@ time: the steps since are taken again from the same numbers.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import kernels, optim, records, trees
+from minicnn import kernels, optim, trees
 from minicnn.data import Split
 from minicnn.files import GIBIBYTE, FileFormatError, writable_folder
 from minicnn.layers import fusion
 from minicnn.layers.base import check_params
+from minicnn.train.canonical import canonical, without_addresses
 from minicnn.train.checkpoint import load, save
 from minicnn.train.history import History, Meter, Row
 
@@ -125,6 +126,7 @@ class Checkpoint:
             _check_run(self.path, found["run"], self.run)
             at = _position(found)
             check_params(run.net, at.params, run.train.images.shape[1:])
+            _check_state(run.optimizer, at)
             self._restore([found["order"], *found["generators"]], found["callbacks"])
         except _OtherRunError:
             raise
@@ -146,6 +148,14 @@ class Checkpoint:
 
 def _has_state(callback: Any) -> bool:
     return callable(getattr(callback, "state", None)) and callable(getattr(callback, "restore", None))
+
+
+def _check_state(optimizer: Any, at: Position) -> None:
+    """Raise what the optimizer raises for a state that does not belong to the parameters, before training begins."""
+    if isinstance(optimizer, optim.Optimizer):
+        once = dataclasses.replace(optimizer, learning_rate=1.0)  # a schedule may not know this step
+        with np.errstate(all="ignore"):
+            once.update(trees.map_leaves(np.zeros_like, at.params), at.state, at.params)
 
 
 def _position(found: dict[str, Any]) -> Position:
@@ -190,9 +200,18 @@ def _described(value: Any) -> Any:
     if isinstance(value, dict):
         return f"a tree {_digest(*(leaf for _, leaf in trees.items(value)))}"
     try:
-        return records.to_json(value)
-    except (TypeError, ValueError):  # a function, or a class that is not registered
-        return re.sub(" at 0x[0-9a-fA-F]+", "", repr(value))
+        return canonical(value)
+    except (TypeError, ValueError):  # in it is an object whose class is not registered, or a function in a record
+        return _of_parts(value)
+
+
+def _of_parts(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(str(_described(part)) for part in value)}]"
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        parts = {f.name: _described(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
+        return f"{type(value).__name__}({', '.join(f'{name}={text}' for name, text in parts.items())})"
+    return without_addresses(value)
 
 
 def _digest(*arrays: Any) -> str:
