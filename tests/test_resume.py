@@ -356,6 +356,10 @@ def _negative(state):
     return {**state, "uinteger": -1, "has_uint32": 1}
 
 
+def _rows(tree):
+    return [{name: column.tolist()[0] for name, column in tree["history"].items()}]
+
+
 def _dates(leaf):
     return leaf.astype(np.int64).astype("M8[s]")
 
@@ -373,6 +377,8 @@ def other_files(folder):
         "no-run": {"run": 3}, "no-epoch": {"epoch": "1"}, "rows": {"epoch": 7}, "tree": {"params": {}},
         "generators": {"generators": [{}, {}]}, "word": {"generators": [_negative(g) for g in tree["generators"]]},
         "history": {"history": {"loss": 3}}, "meter": {"meter": {"a": 1}},
+        "row": {"history": [{**_rows(tree)[0], "epoch": 2}]},
+        "row-text": {"history": [{**_rows(tree)[0], "loss": None}]},
         "state-dates": {"state": {**tree["state"], "mean": trees.map_leaves(_dates, tree["state"]["mean"])}},
         "state-shape": {"state": {**tree["state"], "square": trees.map_leaves(np.ravel, tree["state"]["square"])}},
         "state-of-sgd": {"state": {"step": 3}}, "state-step": {"state": {**tree["state"], "step": -1}},
@@ -385,7 +391,7 @@ def other_files(folder):
 
 def test_a_file_that_is_something_else_or_damaged_is_refused_and_kept(tmp_path):
     found = other_files(tmp_path)
-    assert len(found) == 18
+    assert len(found) == 20
     for path in found:
         before = path.read_bytes()
         with pytest.raises(ValueError, match="must be") as caught:
@@ -443,6 +449,29 @@ def test_a_callback_of_ones_own_keeps_its_state(tmp_path):
     result = fit(checkpoint=path, callbacks=[second], epochs=3)
     assert second.seen == result.history["loss"]
     assert len(first.seen) == 1
+
+
+ADDED = {
+    "None at first": lambda epoch: None if epoch == 1 else 0.5,
+    "integers and floats": lambda epoch: epoch if epoch == 1 else epoch / 2,
+    "texts": lambda epoch: f"{epoch}\0",
+    "text and number": lambda epoch: "none" if epoch == 1 else epoch,
+    "truth": lambda epoch: epoch > 1,
+    "large integers": lambda epoch: 2**70 if epoch > 1 else 1,
+    "NumPy's numbers": np.float32,
+}
+
+
+@pytest.mark.parametrize("name", ADDED)
+def test_what_a_callback_adds_to_the_history_comes_back_as_it_was(name, tmp_path):
+    def add(moment):
+        moment.history.rows[-1]["added"] = ADDED[name](moment.epoch)
+
+    path = tmp_path / "run.npz"
+    first = fit(checkpoint=path, callbacks=[add], epochs=3)
+    again = fit(checkpoint=path, callbacks=[add], epochs=3)
+    values = [ADDED[name](epoch) for epoch in (1, 2, 3)]
+    assert repr(first.history["added"]) == repr(again.history["added"]) == repr(values)
 
 
 def test_a_moment_has_what_callbacks_need():

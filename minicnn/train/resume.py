@@ -23,7 +23,7 @@ from minicnn.layers import fusion
 from minicnn.layers.base import check_params
 from minicnn.train.canonical import canonical, without_addresses
 from minicnn.train.checkpoint import load, save
-from minicnn.train.history import History, Meter, Row
+from minicnn.train.history import COLUMNS, VALID_COLUMNS, History, Meter, Row
 
 FORMAT = "minicnn training 1"
 REMEDY = "Use another path for another run, or delete the file."
@@ -163,18 +163,30 @@ def _position(found: dict[str, Any]) -> Position:
     at = Position(
         found["params"], found["state"], history, found["epoch"], found["step"], meter, stopped=found["stopped"]
     )
-    if len(history) != at.epoch - 1 or at.step < 0:
+    if [row["epoch"] for row in history.rows] != list(range(1, at.epoch)) or at.step < 0:
         place = f"epoch {at.epoch}, step {at.step}"
         raise ValueError(f"the history must have one row for each finished epoch, got {len(history)} in {place}")
+    for row in history.rows:
+        for name in {*COLUMNS, *VALID_COLUMNS} & set(row):
+            if not isinstance(row[name], int | float):
+                raise ValueError(f"the history must have numbers, got {row[name]!r} for {name}")
     return at
 
 
 # as arrays, because the structure of a tree on disk is limited
 def _columns(rows: list[Row]) -> Any:
     names = list(rows[0]) if rows else []
-    if any(list(row) != names for row in rows):  # a callback has added to them
-        return rows
-    return {name: np.array([row[name] for row in rows]) for name in names}
+    columns = {name: _column([row.get(name) for row in rows]) for name in names}
+    if any(list(row) != names for row in rows) or any(column is None for column in columns.values()):
+        return rows  # a callback has added to them
+    return columns
+
+
+def _column(values: list[Any]) -> np.ndarray | None:
+    """Return numbers of one type as an array, None for what would come back as another type or value."""
+    kind = type(values[0])
+    column = np.array(values) if kind in {int, float} and all(type(value) is kind for value in values) else None
+    return column if column is not None and column.dtype in {np.dtype(np.int64), np.dtype(np.float64)} else None
 
 
 def _rows(columns: Any) -> list[Row]:
