@@ -128,6 +128,9 @@ SAFETENSORS = {
     "negative sizes": safetensors(claim([-3]), bytes(12)),
     "offsets outside": safetensors(claim([3], 100, 112), bytes(12)),
     "offsets backward": safetensors(claim([3], 12, 0), bytes(12)),
+    "bfloat16": safetensors(claim([6], dtype="BF16"), bytes(12)),
+    "floats of 8 bits": safetensors(claim([12], dtype="F8_E5M2"), bytes(12)),
+    "complex numbers": safetensors(claim([1], 0, 8, dtype="C64"), bytes(8)),
     "a dtype of its own": safetensors(claim([3], dtype="PY"), bytes(12)),
     "no JSON": safetensors(b"{{{{", bytes(12)),
     "deep JSON": safetensors(b'{"a":' * 100_000),
@@ -279,3 +282,12 @@ def test_a_limit_holds_for_the_data(tmp_path):
         idx.read(tmp_path / "a.gz", md5, max_bytes=900)
     with pytest.raises(files.FileFormatError, match="max_bytes is 10"):
         idx.read(tmp_path / "a.gz", md5, max_bytes=10)
+
+
+@pytest.mark.parametrize("dtype", ["BF16", "F8_E5M2"])
+def test_floats_that_numpy_does_not_have_are_named_with_a_remedy(dtype, tmp_path):
+    path = tmp_path / "net.safetensors"
+    path.write_bytes(safetensors(claim([12 if dtype[1] == "8" else 6], dtype=dtype), bytes(12)))
+    with pytest.raises(files.FileFormatError, match=rf"a has dtype {dtype}, which NumPy .*\. Save float32") as caught:
+        train.load(path)
+    assert caught.value.path == str(path)

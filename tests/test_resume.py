@@ -34,6 +34,12 @@ OPTIMIZERS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def quick_disk(monkeypatch):
+    """Nothing here depends on what a power failure leaves."""
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+
+
 class Interrupts:
     """Raise KeyboardInterrupt at a call of this number, counted over everything that it wraps."""
 
