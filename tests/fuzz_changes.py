@@ -7,6 +7,7 @@ container, change one value, array, entry or row in it, and close it again with 
 from __future__ import annotations
 
 import ast
+import bz2
 import copy
 import gzip
 import io
@@ -216,6 +217,14 @@ def idx(content: bytes, draw: Random) -> bytes:
     if draw.random() < 0.8:
         elements = _fitted(elements, math.prod(shape) * (4 if kind == 12 else 1))
     return gzip.compress(bytes([0, 0, kind, len(shape)]) + struct.pack(f">{len(shape)}I", *shape) + elements, mtime=0)
+
+
+def lines(content: bytes, draw: Random) -> bytes:
+    """Change numbers, or leave out or repeat some, in a text that is compressed by bzip2."""
+    made = bytearray(bz2.decompress(content))
+    for _ in range(draw.choice([1, 1, 2, 5])):
+        draw.choice([_digits, _digits, _word, _cut, _repeat])(made, draw.randrange(len(made) + 1), [], draw)
+    return bz2.compress(made)
 
 
 # Containers

@@ -5,6 +5,7 @@ of processor time and 200 MB of memory. What the right answer is, each target sa
 before it was refused.
 """
 
+import bz2
 import contextlib
 import functools
 import gzip
@@ -35,7 +36,7 @@ from test_checkpoint import KEYS, SUBTREES, same
 
 import minicnn
 from minicnn import data, files, interop, layers, optim, records, study, train
-from minicnn.data import idx
+from minicnn.data import idx, svmlight
 from minicnn.interop import hdf5_texts, keras_files, keras_graph, keras_import, keras_layers, torch_files, torch_layers
 from minicnn.study import opening, sql, store
 from minicnn.study.trial import Outcome
@@ -178,6 +179,20 @@ def _read_idx(path: Path) -> None:
     assert array.shape == struct.unpack(f">{inside[3]}I", inside[4:start])
     assert (array.ravel() == elements).all()
     assert (idx.parse_idx(inside, "plain") == array).all()
+
+
+def _usps(folder: Path) -> list[bytes]:
+    rows = [
+        " ".join([str(label), *(f"{i}:{i / 256 - label % 2}" for i in range(1, 257, label))]) for label in (1, 10, 3)
+    ]
+    return [bz2.compress("\n".join([*rows[:n], ""]).encode()) for n in (1, 3)]
+
+
+def _read_usps(path: Path) -> None:
+    pixels, labels = svmlight.read(path, hashlib.md5(path.read_bytes()).hexdigest())  # noqa: S324
+    assert pixels.shape == (len(labels), 16, 16)
+    assert ((pixels >= 0) & (pixels <= 255)).all()
+    assert ((labels >= 0) & (labels <= 9)).all()
 
 
 # Records
@@ -351,6 +366,7 @@ TARGETS = {
         TREE,
     ),
     "idx": Target(".gz", _idx, _read_idx, fuzz_changes.idx, {"opened": (idx, "parse_idx")}, (idx,)),
+    "usps": Target(".bz2", _usps, _read_usps, fuzz_changes.lines, {"opened": (svmlight, "parse")}, (svmlight,)),
     "records": Target(
         ".json", _records, _read_record, fuzz_changes.json_text, {"opened": (records, "_decoded")}, (records,), NAMED
     ),

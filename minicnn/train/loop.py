@@ -113,7 +113,8 @@ def fit(
         A file with the state of the training: written after each epoch, after every `checkpoint_every` steps, and on
         Ctrl-C; if it is there when `fit` is called, training continues from it. So one command is right for the
         first start, for every start after a crash, and once it is complete, when it returns at once. The parameters
-        at the end are those of a training without a pause, bit for bit, on the same machine with the same kernels.
+        at the end are those of a training without a pause, bit for bit, on the same machine with the same kernels and
+        number of threads.
         Two arguments, one to write and one to resume, would need another command for the second start, and would
         overwrite the file where it is forgotten. Here a file of another run is refused and never overwritten: net,
         optimizer, images, labels, batch size, seed, initial parameters, label smoothing, augmentation and kernels must
