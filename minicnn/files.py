@@ -54,12 +54,15 @@ def check_size(where: str, wanted: str, path: Path, max_bytes: int) -> None:
         raise FileFormatError(where, wanted, path, reason)
 
 
-def atomic_write(path: str | Path, content: str | bytes | Callable[[BinaryIO], object]) -> Path:
+def atomic_write(
+    path: str | Path, content: str | bytes | Callable[[BinaryIO], object], *, durable: bool = False
+) -> Path:
     """Write text (as UTF-8), bytes, or what a function writes, to a temporary neighbour and move it into place.
 
     Readers see the old file or the new one, never a part. A symbolic link stays and its target is written; an
     existing file keeps its mode, a new one gets what the umask leaves. A device or a pipe is written directly.
-    Temporary files of killed processes are removed by the next write into the same folder.
+    Temporary files of killed processes are removed by the next write into the same folder. With `durable`, which takes
+    some milliseconds, an existing file is replaced once the disk has the new one: a power failure leaves one of them.
     Raises OSError where the folder is missing, or the folder or the file cannot be written.
     """
     content = content.encode() if isinstance(content, str) else content
@@ -75,6 +78,8 @@ def atomic_write(path: str | Path, content: str | bytes | Callable[[BinaryIO], o
     with _temporary(target.parent, before) as (file, name):
         _fill(file, content)
         file.flush()
+        if durable and before is not None:
+            os.fsync(file.fileno())
         if fcntl is None:
             file.close()  # Windows moves closed files only
         os.replace(name, target)

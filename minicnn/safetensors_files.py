@@ -13,6 +13,8 @@ from minicnn.files import FileFormatError, atomic_write, check_size
 from minicnn.optional import need
 
 LONGEST_HEADER = 2**23
+DTYPES = {"BOOL", "U8", "U16", "U32", "U64", "I8", "I16", "I32", "I64", "F16", "F32", "F64"}
+"""The names of the dtypes that are written, too."""
 
 
 @contextlib.contextmanager
@@ -34,11 +36,18 @@ def opened(where: str, wanted: str, path: Path, max_bytes: int) -> Iterator[Any]
         raise FileFormatError(where, wanted, path, str(error)) from None
 
 
+def tensor(file: Any, name: str) -> np.ndarray:
+    """Return an array of an open file; raise ValueError for bfloat16 and others that NumPy does not have."""
+    if (dtype := file.get_slice(name).get_dtype()) not in DTYPES:
+        raise ValueError(f"{name} has dtype {dtype}, which NumPy does not have. Save float32, in PyTorch by .float()")
+    return np.array(file.get_tensor(name))
+
+
 def write(path: str | Path, arrays: Mapping[str, np.ndarray], metadata: dict[str, str]) -> Path:
     """Write arrays and texts, whole or not at all."""
     # the package would write the memory of a transposed array, not its elements in their order
     ordered = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    return atomic_write(path, need("safetensors.numpy", "interop").save(ordered, metadata))
+    return atomic_write(path, need("safetensors.numpy", "interop").save(ordered, metadata), durable=True)
 
 
 def is_supported(dtype: np.dtype[Any]) -> bool:

@@ -1,9 +1,11 @@
 """What is fuzzed: each reader of files with good files to begin from, trees and calls by Hypothesis, and the rule.
 
 The rule for each input: the reader returns the right answer or raises one of its documented errors, within two seconds
-of processor time and 200 MB of memory. What the right answer is, each target says by itself.
+of processor time and 200 MB of memory. What the right answer is, each target says by itself, and how far an input came
+before it was refused.
 """
 
+import bz2
 import contextlib
 import functools
 import gzip
@@ -12,18 +14,19 @@ import io
 import math
 import random
 import re
-import sqlite3
 import struct
-import tempfile
+import sys
 import time
 import traceback
+import unittest.mock
 import warnings
 import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import fuzz_changes
 import numpy as np
 import random_calls
 from hypothesis import HealthCheck, given, settings
@@ -32,12 +35,14 @@ from study_fixtures import curve, ledger, tiny_study
 from test_checkpoint import KEYS, SUBTREES, same
 
 import minicnn
-from minicnn import data, files, interop, layers, optim, study, train
-from minicnn.data import idx
+from minicnn import data, files, interop, layers, optim, records, study, train
+from minicnn.data import idx, svmlight
+from minicnn.interop import hdf5_texts, keras_files, keras_graph, keras_import, keras_layers, torch_files, torch_layers
+from minicnn.study import opening, sql, store
 from minicnn.study.trial import Outcome
+from minicnn.train import checkpoint, encoding, npz, resume
 
 SECONDS, MEGABYTES = 2, 200
-PART = b"\n--part--\n"
 NET = layers.Sequential([
     layers.Conv2D(2, 3), layers.BatchNormalization(), layers.ReLU(), layers.Flatten(), layers.Dropout(0.5),
     layers.Dense(2),
@@ -49,36 +54,64 @@ SHAPE = (4, 4, 1)
 class Target:
     """A reader: the suffix of its files, the bytes to begin from, what it does, and the errors that it documents.
 
-    `pack` makes a file of the fuzzed bytes, such as an archive with right checksums.
+    `change` changes what is inside a file. `steps` has functions that are called on the way, the first one when the
+    container has been opened: how many of them an input reaches tells how far it came. Coverage is followed in `code`.
     """
 
     suffix: str
     seeds: Callable[[Path], list[bytes]]
     read: Callable[[Path], None]
+    change: fuzz_changes.Change
+    steps: dict[str, tuple[Any, str]]
+    code: tuple[Any, ...] = ()
     errors: tuple[type[Exception], ...] = (files.FileFormatError,)
-    pack: Callable[[bytes], bytes] = bytes
 
 
-def outcome(target: Target, content: bytes, path: Path) -> tuple[bool, str]:
-    """Read one fuzzed file; return whether it was read, and what breaks the rule, or nothing."""
-    path.write_bytes(target.pack(content))
-    before, began, read, found = _resident(reset=True), time.process_time(), False, ""
+@dataclass
+class Found:
+    """What became of an input: the steps that it reached, "read" among them, and what breaks the rule, or nothing."""
+
+    reached: set[str] = field(default_factory=set)
+    offence: str = ""
+
+
+def outcome(target: Target, content: bytes, path: Path) -> Found:
+    """Read one fuzzed file."""
+    path.write_bytes(content)
+    found, before, began = Found(), _resident(reset=True), time.process_time()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _watched(target.steps, found.reached):
             warnings.simplefilter("ignore")
             target.read(path)
-            read = True
+        found.reached.add("read")
     except target.errors as error:
         if isinstance(error, files.FileFormatError) and not (error.path and error.reason):
-            found = f"an error without path or reason: {error}"
+            found.offence = f"an error without path or reason: {error}"
     except Exception:
-        found = traceback.format_exc()
+        found.offence = traceback.format_exc()
     seconds, taken = time.process_time() - began, _resident() - before
     if seconds > SECONDS:
-        found += f"\n{seconds:.1f} s"
+        found.offence += f"\n{seconds:.1f} s"
     if taken > MEGABYTES:
-        found += f"\n{taken:.0f} MB"
-    return read, found
+        found.offence += f"\n{taken:.0f} MB"
+    return found
+
+
+@contextlib.contextmanager
+def _watched(steps: dict[str, tuple[Any, str]], reached: set[str]) -> Iterator[None]:
+    """Note which of the functions are called meanwhile."""
+    with contextlib.ExitStack() as stack:
+        for step, (place, name) in steps.items():
+            stack.enter_context(unittest.mock.patch.object(place, name, _noted(getattr(place, name), step, reached)))
+        yield
+
+
+def _noted(function: Callable, step: str, reached: set[str]) -> Callable:
+    def noted(*args, **kwargs):
+        reached.add(step)
+        return function(*args, **kwargs)
+
+    return noted
 
 
 def _resident(*, reset: bool = False) -> float:
@@ -94,6 +127,14 @@ def _resident(*, reset: bool = False) -> float:
 # Trees as they are saved, in npz and safetensors files.
 
 
+def _nets(folder: Path) -> list[bytes]:
+    return [_net(".npz", folder).read_bytes()]
+
+
+def _net(suffix: str, folder: Path) -> Path:
+    return train.save(folder / f"net{suffix}", NET.init(np.random.default_rng(0), SHAPE), NET)
+
+
 def _trees(suffix: str, folder: Path) -> list[bytes]:
     trees = [
         {"conv2d": {"kernel": np.ones((3, 3, 1, 2), np.float32), "bias": np.zeros(2)}},
@@ -101,7 +142,7 @@ def _trees(suffix: str, folder: Path) -> list[bytes]:
         {},
     ]
     made = [train.save(folder / f"{i}{suffix}", tree, note="a") for i, tree in enumerate(trees)]
-    made.append(train.save(folder / f"net{suffix}", NET.init(np.random.default_rng(0), SHAPE), NET))
+    made.append(_net(suffix, folder))
     return [path.read_bytes() for path in made]
 
 
@@ -117,47 +158,21 @@ def _read_net(path: Path) -> None:
     assert minicnn.from_json(minicnn.to_json(net)) == net
 
 
-def unpacked(content: bytes) -> bytes:
-    """Return the entries of an archive as parts, each a name, a line's end and a content."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        return PART.join(info.filename.encode() + b"\n" + archive.read(info) for info in archive.infolist())
-
-
-def packed(content: bytes) -> bytes:
-    """Return the archive of fuzzed parts, its checksums right, so that what is inside gets past them."""
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w") as archive, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of entries with one name
-        for part in content.split(PART)[:50]:
-            name, _, inside = part.partition(b"\n")
-            archive.writestr(zipfile.ZipInfo(name.decode("latin-1") or "x"), inside)
-    return made.getvalue()
-
-
-def _inside(seeds: Callable[[Path], list[bytes]], folder: Path) -> list[bytes]:
-    return [unpacked(content) for content in seeds(folder)]
-
-
 # IDX
 
 
 def _idx(folder: Path) -> list[bytes]:
     shapes = [(2, 3, 4), (5,), (0, 4), ()]
-    return [
-        bytes([0, 0, 8, len(shape)]) + struct.pack(f">{len(shape)}I", *shape) + bytes(range(math.prod(shape)))
-        for shape in shapes
-    ]
-
-
-def _gzipped(folder: Path) -> list[bytes]:
-    return [gzip.compress(content, mtime=0) for content in _idx(folder)]
+    headers = [bytes([0, 0, 8, len(shape)]) + struct.pack(f">{len(shape)}I", *shape) for shape in shapes]
+    contents = [head + bytes(range(math.prod(shape))) for head, shape in zip(headers, shapes, strict=True)]
+    return [gzip.compress(content, mtime=0) for content in contents]
 
 
 def _read_idx(path: Path) -> None:
     """The format's definition: two zeros, the code of a type, the rank, the sizes, and the elements."""
     content = path.read_bytes()
-    inside = gzip.decompress(content)
     array = idx.read(path, hashlib.md5(content).hexdigest())  # noqa: S324, as the data sets publish it
+    inside = gzip.decompress(content)
     start = 4 + 4 * inside[3]
     assert inside[:2] == b"\0\0"
     elements = np.frombuffer(inside[start:], {8: ">u1", 12: ">i4"}[inside[2]])
@@ -166,8 +181,18 @@ def _read_idx(path: Path) -> None:
     assert (idx.parse_idx(inside, "plain") == array).all()
 
 
-def _read_gzip(path: Path) -> None:
-    idx.read(path, hashlib.md5(path.read_bytes()).hexdigest())  # noqa: S324
+def _usps(folder: Path) -> list[bytes]:
+    rows = [
+        " ".join([str(label), *(f"{i}:{i / 256 - label % 2}" for i in range(1, 257, label))]) for label in (1, 10, 3)
+    ]
+    return [bz2.compress("\n".join([*rows[:n], ""]).encode()) for n in (1, 3)]
+
+
+def _read_usps(path: Path) -> None:
+    pixels, labels = svmlight.read(path, hashlib.md5(path.read_bytes()).hexdigest())  # noqa: S324
+    assert pixels.shape == (len(labels), 16, 16)
+    assert ((pixels >= 0) & (pixels <= 255)).all()
+    assert ((labels >= 0) & (labels <= 9)).all()
 
 
 # Records
@@ -262,33 +287,6 @@ def _read_ledger(path: Path) -> None:
     assert results.missing >= 0
 
 
-def _descriptions(folder: Path) -> list[bytes]:
-    connection = sqlite3.connect(":memory:")
-    connection.deserialize(_whole_ledger())
-    rows = connection.execute("SELECT key, value FROM description").fetchall()
-    connection.close()
-    return [PART.join(f"{key}\n{value}".encode() for key, value in rows)]
-
-
-@functools.cache
-def _whole_ledger() -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        return _ledger(Path(folder))[0]
-
-
-def _described(content: bytes) -> bytes:
-    """Return a whole ledger with fuzzed descriptions."""
-    connection = sqlite3.connect(":memory:")
-    connection.deserialize(_whole_ledger())
-    connection.execute("DELETE FROM description")
-    rows = [part.decode("latin-1").partition("\n")[::2] for part in content.split(PART)]
-    connection.executemany("INSERT OR REPLACE INTO description VALUES (?, ?)", rows)
-    connection.commit()
-    made = connection.serialize()
-    connection.close()
-    return made
-
-
 # Trees and calls, made by Hypothesis
 
 
@@ -299,13 +297,18 @@ def _hypothesis(strategy: st.SearchStrategy, check: Callable) -> Callable[[Path]
     @settings(database=None, deadline=None, suppress_health_check=list(HealthCheck))
     @given(strategy)
     def one(value):
-        check(where[-1], value)
+        _made(check, where[-1], value)
 
     def read(path: Path) -> None:
         where[:] = [path]
         one.hypothesis.fuzz_one_input(path.read_bytes())
 
     return read
+
+
+def _made(check: Callable, *args: Any) -> None:
+    """Check a value that Hypothesis has made: it makes one of fewer than all bytes."""
+    check(*args)
 
 
 def _round_trip(path: Path, tree) -> None:
@@ -328,29 +331,101 @@ def _noise(folder: Path) -> list[bytes]:
     return [np.random.default_rng(seed).bytes(500) for seed in range(8)]
 
 
+def _noise_changed(content: bytes, draw: random.Random) -> bytes:
+    at = draw.randrange(len(content) + 1)
+    return content[:at] + draw.randbytes(draw.choice([1, 20, 400])) + content[at + draw.choice([0, 1, 20]) :]
+
+
 NAMED = (ValueError, TypeError)
+TREE = (checkpoint, encoding, npz)
+KERAS = (keras_files, keras_graph, keras_import, keras_layers)
+MADE = {"opened": (sys.modules[__name__], "_made")}
 TARGETS = {
-    "npz": Target(".npz", functools.partial(_trees, ".npz"), _read_tree),
-    "npz, inside": Target(
-        ".npz", functools.partial(_inside, functools.partial(_trees, ".npz")), _read_tree, pack=packed
+    "npz": Target(
+        ".npz",
+        functools.partial(_trees, ".npz"),
+        _read_tree,
+        fuzz_changes.archive,
+        {"opened": (checkpoint, "_tree"), "saved again": (train, "save")},
+        TREE,
     ),
-    "net": Target(".npz", functools.partial(_inside, functools.partial(_trees, ".npz")), _read_net, pack=packed),
-    "safetensors": Target(".safetensors", functools.partial(_trees, ".safetensors"), _read_tree),
-    "idx": Target(".gz", _idx, _read_idx, pack=functools.partial(gzip.compress, mtime=0)),
-    "idx, gzipped": Target(".gz", _gzipped, _read_gzip),
-    "records": Target(".json", _records, _read_record, NAMED),
-    "keras": Target(".keras", functools.partial(_keras, ".keras"), _read_keras),
-    "keras, inside": Target(
-        ".keras", functools.partial(_inside, functools.partial(_keras, ".keras")), _read_keras, pack=packed
+    "net": Target(
+        ".npz",
+        _nets,
+        _read_net,
+        fuzz_changes.archive,
+        {"opened": (records, "from_json"), "net": (checkpoint, "_tree")},
+        (*TREE, records),
     ),
-    "keras, legacy": Target(".h5", functools.partial(_keras, ".h5"), _read_keras),
-    "keras, weights": Target(".weights.h5", functools.partial(_keras, ".weights.h5"), _read_keras_weights),
-    "torch": Target(".safetensors", _torch, _read_torch),
+    "safetensors": Target(
+        ".safetensors",
+        functools.partial(_trees, ".safetensors"),
+        _read_tree,
+        fuzz_changes.safetensors,
+        {"opened": (checkpoint, "_tree"), "saved again": (train, "save")},
+        TREE,
+    ),
+    "idx": Target(".gz", _idx, _read_idx, fuzz_changes.idx, {"opened": (idx, "parse_idx")}, (idx,)),
+    "usps": Target(".bz2", _usps, _read_usps, fuzz_changes.lines, {"opened": (svmlight, "parse")}, (svmlight,)),
+    "records": Target(
+        ".json", _records, _read_record, fuzz_changes.json_text, {"opened": (records, "_decoded")}, (records,), NAMED
+    ),
+    "keras": Target(
+        ".keras",
+        functools.partial(_keras, ".keras"),
+        _read_keras,
+        fuzz_changes.archive,
+        {"opened": (keras_import, "_shape_in"), "net": (keras_import, "_params"), "weights": (keras_import, "_values")},
+        KERAS,
+    ),
+    "keras, legacy": Target(
+        ".h5",
+        functools.partial(_keras, ".h5"),
+        _read_keras,
+        fuzz_changes.hdf5,
+        {"opened": (keras_import, "_shape_in"), "net": (keras_import, "_params"), "weights": (keras_import, "_values")},
+        (*KERAS, hdf5_texts),
+    ),
+    "keras, weights": Target(
+        ".weights.h5",
+        functools.partial(_keras, ".weights.h5"),
+        _read_keras_weights,
+        fuzz_changes.hdf5,
+        {"opened": (keras_import, "_params"), "weights": (keras_import, "_values")},
+        KERAS,
+    ),
+    "torch": Target(
+        ".safetensors",
+        _torch,
+        _read_torch,
+        fuzz_changes.safetensors,
+        {"opened": (torch_files, "_modules"), "matched": (torch_files, "_matched"), "net": (torch_files, "tree_of")},
+        (torch_files, torch_layers),
+    ),
     "checkpoint": Target(
-        ".npz", functools.partial(_inside, _checkpoints), _fit, (ValueError, FloatingPointError), packed
+        ".npz",
+        _checkpoints,
+        _fit,
+        fuzz_changes.archive,
+        {"opened": (resume, "_check_run"), "this run": (resume, "_position"), "fits": (resume, "check_params")},
+        (*TREE, resume),
+        (ValueError, FloatingPointError),
     ),
-    "ledger": Target(".sqlite", _ledger, _read_ledger, (ValueError, OSError)),
-    "ledger, inside": Target(".sqlite", _descriptions, _read_ledger, (ValueError, OSError), _described),
-    "trees": Target(".bytes", _noise, _hypothesis(st.dictionaries(KEYS, SUBTREES, max_size=5), _round_trip), ()),
-    "calls": Target(".bytes", _noise, _hypothesis(st.randoms(use_true_random=False), _call), ()),
-}
+    "ledger": Target(
+        ".sqlite",
+        _ledger,
+        _read_ledger,
+        fuzz_changes.ledger,
+        {"opened": (store.Store, "description"), "described": (store.Store, "trials")},
+        (opening, sql, store),
+        (ValueError, OSError),
+    ),
+    "trees": Target(
+        ".bytes", _noise, _hypothesis(st.dictionaries(KEYS, SUBTREES, max_size=5), _round_trip), _noise_changed, MADE,
+        TREE, (),
+    ),
+    "calls": Target(
+        ".bytes", _noise, _hypothesis(st.randoms(use_true_random=False), _call), _noise_changed, MADE, (), (),
+    ),
+}  # fmt: skip
+"""What every reader of files reads, and what Hypothesis makes."""

@@ -23,7 +23,8 @@ OTHER_FORM = {
     "data/idx": 4,  # files that are damaged, or are not the published ones
     "train/checkpoint": 4,  # reasons why a file is damaged: load puts "path must be ..., got ...: " before them
     "train/encoding": 1,  # the same
-    "train/npz": 8,  # the same
+    "train/npz": 9,  # the same
+    "safetensors_files": 1,  # the same
     "interop/keras_files": 6,  # the same: `opened` puts it before them
     "interop/keras_import": 6,
     "train/history": 1,  # from `unknown`, which has the form

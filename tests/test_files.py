@@ -11,7 +11,7 @@ from collections import Counter
 
 import pytest
 
-from minicnn import files
+from minicnn import files, train
 from minicnn.files import append_line, atomic_write, only_writer, writable_folder
 
 posix = pytest.mark.skipif(os.name == "nt", reason="modes and links are POSIX's")
@@ -237,6 +237,19 @@ def test_a_torn_line_stays_alone(tmp_path):
     append_line(path, '{"whole": 2}')
     append_line(path, "")
     assert path.read_text() == '{"whole": 1}\n{"hal\n{"whole": 2}\n\n'
+
+
+def test_a_file_is_replaced_when_the_disk_has_the_new_one(tmp_path, monkeypatch):
+    """Else a power failure could leave neither: the new name may reach the disk before the new bytes."""
+    calls, path = [], tmp_path / "run.npz"
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: (calls.append("fsync"), fsync(handle)))
+    monkeypatch.setattr(os, "replace", lambda *names: (calls.append("replace"), replace(*names)))
+    train.save(path, {"a": 1})
+    assert calls == ["replace"]
+    train.save(path, {"a": 2})
+    assert calls == ["replace", "fsync", "replace"]
+    assert train.load(path) == {"a": 2}
 
 
 @pytest.mark.parametrize("line", ["a\nb", "a\n", "a\rb"])

@@ -83,6 +83,10 @@ NPZ = {
     "0 times 2**62": archive(("a.npy", npy((0, 2**62)))),
     "2**20 axes": archive(("a.npy", npy("(" + "1," * 2**12 + ")", bytes(4)))),
     "objects": archive(("a.npy", npy((1,), b"\x80\x04N.", "|O"))),
+    "records": archive(("a.npy", npy((1,), bytes(8), [("x", "<f4"), ("y", "<f4")]))),
+    "bytes without a meaning": archive(("a.npy", npy((1,), bytes(4), "|V4"))),
+    "characters that do not exist": archive(("a.npy", npy((2,), b"a\0\0\0\xff\xff\xff\xff", "<U1"))),
+    "characters that do not exist, big-endian": archive(("a.npy", npy((1,), b"\x61\0\0\0", ">U1"))),
     "a string of 2**31 characters": archive(("a.npy", npy((1,), b"", f"<U{2**29}"))),
     "code as a header": archive(("a.npy", b"\x93NUMPY\x01\0\x1c\0__import__('os').abort()   \n")),
     "a bomb, deflated": archive(("a.npy", npy((50_000_000,), bytes(200_000_000))), method=zipfile.ZIP_DEFLATED),
@@ -124,6 +128,9 @@ SAFETENSORS = {
     "negative sizes": safetensors(claim([-3]), bytes(12)),
     "offsets outside": safetensors(claim([3], 100, 112), bytes(12)),
     "offsets backward": safetensors(claim([3], 12, 0), bytes(12)),
+    "bfloat16": safetensors(claim([6], dtype="BF16"), bytes(12)),
+    "floats of 8 bits": safetensors(claim([12], dtype="F8_E5M2"), bytes(12)),
+    "complex numbers": safetensors(claim([1], 0, 8, dtype="C64"), bytes(8)),
     "a dtype of its own": safetensors(claim([3], dtype="PY"), bytes(12)),
     "no JSON": safetensors(b"{{{{", bytes(12)),
     "deep JSON": safetensors(b'{"a":' * 100_000),
@@ -275,3 +282,12 @@ def test_a_limit_holds_for_the_data(tmp_path):
         idx.read(tmp_path / "a.gz", md5, max_bytes=900)
     with pytest.raises(files.FileFormatError, match="max_bytes is 10"):
         idx.read(tmp_path / "a.gz", md5, max_bytes=10)
+
+
+@pytest.mark.parametrize("dtype", ["BF16", "F8_E5M2"])
+def test_floats_that_numpy_does_not_have_are_named_with_a_remedy(dtype, tmp_path):
+    path = tmp_path / "net.safetensors"
+    path.write_bytes(safetensors(claim([12 if dtype[1] == "8" else 6], dtype=dtype), bytes(12)))
+    with pytest.raises(files.FileFormatError, match=rf"a has dtype {dtype}, which NumPy .*\. Save float32") as caught:
+        train.load(path)
+    assert caught.value.path == str(path)

@@ -226,6 +226,41 @@ def test_learned_exponents_of_any_size(p, tmp_path):
     np.testing.assert_allclose(*answers(layers.GeMPooling2D(3), IMAGE, tmp_path, params), rtol=3e-6)
 
 
+@pytest.mark.parametrize("mode", ["constant", "reflect", "edge", "wrap"])
+@pytest.mark.parametrize("padding", [((1, 2), (0, 3)), ((4, 0), (2, 4))])
+def test_padding_of_any_batch(mode, padding, tmp_path):
+    """Also of no images, which onnxruntime's own "wrap" refuses."""
+    shape = (5, 5, 2)
+    for images in (0, 1, 3):
+        x = np.random.default_rng(0).normal(size=(images, *shape)).astype(np.float32)
+        theirs, ours = answers(layers.Padding2D(padding, mode=mode), shape, tmp_path, x=x)
+        assert ours.shape == theirs.shape
+        assert (ours == theirs).all()
+
+
+UNUSUAL = {
+    "one pixel": (
+        Sequential([Conv2D(3, 1), layers.MaxPooling2D(1), layers.GlobalAveragePooling2D(), Dense(2)]), (1, 1, 1)
+    ),
+    "strides beyond the image": (Sequential([Conv2D(3, 1, strides=9), layers.Flatten(), Dense(2)]), (4, 4, 2)),
+    "pooling strides beyond the image": (layers.AveragePooling2D(2, strides=9), (4, 4, 2)),
+    "the same with padding": (layers.MaxPooling2D(3, strides=9, padding="same"), (4, 4, 2)),
+    "one row": (Conv2D(2, (1, 5)), (1, 9, 1)),
+    "nothing but a flatten": (layers.Flatten(), (4,)),
+    "branches of features": (layers.Concat([Dense(2), Dense(3)]), (5,)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_unusual_nets_of_any_batch(name, tmp_path):
+    net, shape = UNUSUAL[name]
+    for images in (0, 1, 3):
+        x = np.random.default_rng(0).normal(size=(images, *shape)).astype(np.float32)
+        theirs, ours = answers(net, shape, tmp_path, x=x)
+        assert ours.shape == theirs.shape
+        np.testing.assert_allclose(theirs, ours, rtol=1e-4, atol=1e-6)
+
+
 def test_the_file_says_what_it_holds(tmp_path):
     net = models.small_cnn("max")
     model = onnx.load(to_onnx(net, net.init(np.random.default_rng(0), (8, 8, 1)), (8, 8, 1), tmp_path / "net.onnx"))

@@ -214,6 +214,10 @@ def test_usps_is_read_from_its_text(tmp_path, monkeypatch):
         (b"1 1:2\n", "grey levels must be from -1 to 1"),
         (b"1 257:0\n", ""),
         (b"one 1:0\n", ""),
+        (b"1 99999999999999999999:0\n", "too large"),
+        (b"1 4294967297:0\n", ""),
+        (b"1 1:0\n" * 20_001, "at most 20,000 lines"),
+        (b" " * 50_000_000, "max_bytes must be"),
         (b"", ""),
     ],
 )

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,12 @@ OPTIMIZERS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def quick_disk(monkeypatch):
+    """Nothing here depends on what a power failure leaves."""
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+
+
 class Interrupts:
     """Raise KeyboardInterrupt at a call of this number, counted over everything that it wraps."""
 
@@ -56,16 +63,20 @@ def run(optimizer=OPTIMIZERS["adam"], *, wrap=None, folder=None, **how):
     callbacks = [best, train.EarlyStopping(10)]
     if folder is not None:
         callbacks.append(train.CSVLog(folder / "history.csv"))
-    # a function is compared by name, so the wrapped one and the plain one are the same augmentation
-    augment = warp if wrap is None else wrap(warp)
+    # a function is compared by its code, so what interrupts it comes from outside
+    HOOKS["before"] = (lambda: None) if wrap is None else wrap(lambda: None)
     if wrap is not None:
         callbacks = [callbacks[0], wrap(callbacks[1]), *callbacks[2:]]
     how = {"epochs": EPOCHS, "batch_size": BATCH, "seed": 4, "label_smoothing": 0.1, "valid": VALID, **how}
-    result = train.fit(NET, TRAIN, optimizer=optimizer, augment=augment, callbacks=callbacks, **how)
+    result = train.fit(NET, TRAIN, optimizer=optimizer, augment=warp, callbacks=callbacks, **how)
     return result, best
 
 
+HOOKS = {}
+
+
 def warp(images, rng):
+    HOOKS["before"]()
     return SHIFT(images, rng)
 
 
@@ -230,6 +241,79 @@ OTHERS = {
 }
 
 
+def brighter(images, rng, by=0.1):
+    return images + np.float32(by)
+
+
+def adding(by):
+    return lambda images, rng: images + by
+
+
+class Adds:
+    """Of a class that is not registered."""
+
+    def __init__(self, by):
+        self.by = by
+
+    def __repr__(self):
+        return f"Adds({self.by})"
+
+    def __call__(self, images, rng):
+        return images + np.float32(self.by)
+
+
+def edited(body):
+    """A function of the name `darker` with this body."""
+    exec(f"def darker(images, rng):\n    return {body}", names := {})  # noqa: S102
+    return names["darker"]
+
+
+SAME_NAMES = {
+    "the code": ({"augment": edited("images * images")}, {"augment": edited("images - images")}),
+    "a constant": ({"augment": edited("images / 2")}, {"augment": edited("images / 4")}),
+    "what it closes over": ({"augment": adding(1)}, {"augment": adding(2)}),
+    "an array that it closes over": ({"augment": adding(np.float32([1]))}, {"augment": adding(np.float32([2]))}),
+    "a partial's argument": ({"augment": partial(brighter, by=1)}, {"augment": partial(brighter, by=2)}),
+    "the object of a method": ({"augment": Adds(1).__call__}, {"augment": Adds(2).__call__}),
+    "an object": ({"augment": Adds(1)}, {"augment": Adds(2)}),
+    "a schedule": ({"optimizer": optim.SGD(lambda step: 0.1)}, {"optimizer": optim.SGD(lambda step: 0.2)}),
+}
+
+
+@pytest.mark.parametrize("name", SAME_NAMES)
+def test_a_function_of_the_same_name_is_another_one(name, tmp_path):
+    path, (one, two) = tmp_path / "run.npz", SAME_NAMES[name]
+    fit(checkpoint=path, **one)
+    fit(checkpoint=path, **one)
+    with pytest.raises(ValueError, match=f"fit: checkpoint must be a file of this run, got .* with {next(iter(one))} "):
+        fit(checkpoint=path, **two)
+
+
+def test_a_function_is_the_same_in_another_process(tmp_path):
+    """Where its addresses are others, and sets have another order."""
+    code = """
+import sys
+import numpy as np
+from minicnn import data, layers, optim, train
+
+def shift(images, rng, more=min):
+    return images + np.float32(0 if "b" in {"a", "b", "c"} else 1)
+
+def wrapped(function):
+    return lambda images, rng: function(images, rng)
+
+split = data.Split(np.ones((4, 2, 1, 1), np.float32), np.arange(4) % 2)
+net = layers.Sequential([layers.Flatten(), layers.Dense(2)])
+train.fit(net, split, optimizer=optim.SGD(lambda step: 0.1), epochs=1, augment=wrapped(shift),
+          checkpoint=sys.argv[1], progress=False)
+"""
+    for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "MINICNN_KERNELS": "numpy_blocked"}
+        command = [sys.executable, "-c", code, tmp_path / "run.npz"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        assert done.returncode == 0, done.stderr
+
+
 def fit(**how):
     how = {**BASE, **how}
     return train.fit(how.pop("net"), how.pop("train"), **how)
@@ -278,6 +362,14 @@ def _negative(state):
     return {**state, "uinteger": -1, "has_uint32": 1}
 
 
+def _rows(tree):
+    return [{name: column.tolist()[0] for name, column in tree["history"].items()}]
+
+
+def _dates(leaf):
+    return leaf.astype(np.int64).astype("M8[s]")
+
+
 def other_files(folder):
     np.savez(folder / "arrays.npz", a=np.ones(3))
     train.save(folder / "params.npz", {"format": "mine", "a": 1})
@@ -291,6 +383,12 @@ def other_files(folder):
         "no-run": {"run": 3}, "no-epoch": {"epoch": "1"}, "rows": {"epoch": 7}, "tree": {"params": {}},
         "generators": {"generators": [{}, {}]}, "word": {"generators": [_negative(g) for g in tree["generators"]]},
         "history": {"history": {"loss": 3}}, "meter": {"meter": {"a": 1}},
+        "row": {"history": [{**_rows(tree)[0], "epoch": 2}]},
+        "row-text": {"history": [{**_rows(tree)[0], "loss": None}]},
+        "state-dates": {"state": {**tree["state"], "mean": trees.map_leaves(_dates, tree["state"]["mean"])}},
+        "state-shape": {"state": {**tree["state"], "square": trees.map_leaves(np.ravel, tree["state"]["square"])}},
+        "state-of-sgd": {"state": {"step": 3}}, "state-step": {"state": {**tree["state"], "step": -1}},
+        "dates": {"params": trees.map_leaves(_dates, tree["params"])},
     }.items():  # fmt: skip
         train.save(folder / f"{name}.npz", {**tree, **change})
     whole_file.unlink()
@@ -299,7 +397,7 @@ def other_files(folder):
 
 def test_a_file_that_is_something_else_or_damaged_is_refused_and_kept(tmp_path):
     found = other_files(tmp_path)
-    assert len(found) == 13
+    assert len(found) == 20
     for path in found:
         before = path.read_bytes()
         with pytest.raises(ValueError, match="must be") as caught:
@@ -357,6 +455,29 @@ def test_a_callback_of_ones_own_keeps_its_state(tmp_path):
     result = fit(checkpoint=path, callbacks=[second], epochs=3)
     assert second.seen == result.history["loss"]
     assert len(first.seen) == 1
+
+
+ADDED = {
+    "None at first": lambda epoch: None if epoch == 1 else 0.5,
+    "integers and floats": lambda epoch: epoch if epoch == 1 else epoch / 2,
+    "texts": lambda epoch: f"{epoch}\0",
+    "text and number": lambda epoch: "none" if epoch == 1 else epoch,
+    "truth": lambda epoch: epoch > 1,
+    "large integers": lambda epoch: 2**70 if epoch > 1 else 1,
+    "NumPy's numbers": np.float32,
+}
+
+
+@pytest.mark.parametrize("name", ADDED)
+def test_what_a_callback_adds_to_the_history_comes_back_as_it_was(name, tmp_path):
+    def add(moment):
+        moment.history.rows[-1]["added"] = ADDED[name](moment.epoch)
+
+    path = tmp_path / "run.npz"
+    first = fit(checkpoint=path, callbacks=[add], epochs=3)
+    again = fit(checkpoint=path, callbacks=[add], epochs=3)
+    values = [ADDED[name](epoch) for epoch in (1, 2, 3)]
+    assert repr(first.history["added"]) == repr(again.history["added"]) == repr(values)
 
 
 def test_a_moment_has_what_callbacks_need():

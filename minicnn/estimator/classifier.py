@@ -9,19 +9,18 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from minicnn import data, models, optim, train
-from minicnn.estimator.rows import UNSCALED, as_images, by_blocks, image_shape, standard
+from minicnn.estimator.rows import UNSCALED, as_images, by_blocks, divided, image_shape, numbers, standard
 from minicnn.estimator.scaled import scaled_net
 from minicnn.hints import explained
 from minicnn.layers import Layer
 from minicnn.train.loop import Augment
-from minicnn.validation import integer, number, one_of, shown
+from minicnn.validation import flag, integer, number, one_of, shown
 
 _CHECKS: dict[str, Any] = {"dtype": [np.float32, np.float64], "allow_nd": True}
 
@@ -85,7 +84,8 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Notes
     -----
-    The result for a row is the same to the bit whichever other rows are predicted with it.
+    The result for a row is the same to the bit whichever other rows are predicted with it. Weights of samples
+    and classes are not supported.
 
     Examples
     --------
@@ -181,21 +181,21 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         first = not hasattr(self, "classes_")
         images, labels = self._training_data(X, y, reset=first)
+        known = self.classes_ if not first else np.unique(labels if classes is None else np.asarray(classes))
+        unknown = np.setdiff1d(labels, known)
+        if unknown.size:
+            raise ValueError(
+                f"partial_fit: y must contain only classes of the first call, {shown(known)}, got {shown(unknown)}. "
+                "Give all classes to the first call."
+            )
         if first:
-            every = np.asarray(labels if classes is None else classes)
-            self._start(images.shape[1:], every)
+            self._start(images.shape[1:], known)
             self._scaled = standard(images) if self.scale == "standard" else UNSCALED
             self.params_ = self.net_.init(np.random.default_rng(self._seed()), self.image_shape_)
             self.history_, self.loss_curve_, self.n_iter_ = train.History(), [], 0
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
             raise ValueError(
                 f"partial_fit: classes must be those of the first call, {shown(self.classes_)}, got {shown(classes)}."
-            )
-        unknown = np.setdiff1d(labels, self.classes_)
-        if unknown.size:
-            raise ValueError(
-                f"partial_fit: y must contain only classes of the first call, {shown(self.classes_)}, got "
-                f"{shown(unknown)}. Give all classes to the first call."
             )
         self._epoch(self._prepared(images, labels))
         return self
@@ -229,36 +229,44 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return to_onnx(whole, params, self.image_shape_, path)
 
     def _training_data(self, X: Any, y: Any, *, reset: bool = True) -> tuple[np.ndarray, np.ndarray]:  # noqa: N803
+        for name in ("epochs", "batch_size", "n_iter_no_change"):
+            integer("CNNClassifier", name, getattr(self, name))
+        for name in ("early_stopping", "warm_start"):
+            flag("CNNClassifier", name, getattr(self, name))
+        one_of("CNNClassifier", "scale", self.scale, ("standard", "none"))
         rows, labels = validate_data(self, X, y, reset=reset, **_CHECKS)
         check_classification_targets(labels)
-        integer("CNNClassifier", "epochs", self.epochs)
-        integer("CNNClassifier", "batch_size", self.batch_size)
-        one_of("CNNClassifier", "scale", self.scale, ("standard", "none"))
         shape = image_shape(rows, self.image_shape) if reset else self.image_shape_
         return as_images(rows, shape), labels
 
     def _start(self, shape: tuple[int, ...], classes: np.ndarray) -> Any:
         """Set net and classes; return the parameters to start from, None for new ones."""
         encoder = LabelEncoder().fit(classes)
+        net = self._net(len(encoder.classes_), shape)
         same = (
             hasattr(self, "params_") and self.image_shape_ == shape and np.array_equal(self.classes_, encoder.classes_)
         )
-        self.encoder_, self.classes_, self.image_shape_ = encoder, encoder.classes_, shape
-        net = self._net(len(encoder.classes_))
         warm = self.warm_start and same and net == self.net_
-        self.net_ = net
+        self.encoder_, self.classes_, self.image_shape_, self.net_ = encoder, encoder.classes_, shape, net
         return self.params_ if warm else None
 
-    def _net(self, classes: int) -> Layer:
+    def _net(self, classes: int, shape: tuple[int, ...]) -> Layer:
         if self.net is not None:
-            scores = self.net.output_shape(self.image_shape_)
+            if not isinstance(self.net, Layer):
+                raise TypeError(f"CNNClassifier: net must be a layer such as Sequential, got {shown(self.net)}.")
+            scores = self.net.output_shape(shape)
             if scores != (classes,):
                 raise ValueError(
                     f"CNNClassifier: net must return one score per class, {classes}, got the output shape {scores}."
                 )
             return self.net
-        strides = self.strides or tuple(1 + i % 2 for i in range(len(self.filters)))
-        return models.small_cnn(self.head, filters=tuple(self.filters), strides=tuple(strides), classes=classes)
+        filters = numbers("filters", self.filters)
+        strides = (
+            tuple(1 + i % 2 for i in range(len(filters))) if self.strides is None else numbers("strides", self.strides)
+        )
+        net = models.small_cnn(self.head, filters=filters, strides=strides, classes=classes)
+        net.output_shape(shape)  # raises where the images are too small for it
+        return net
 
     def _optimizer(self) -> optim.Optimizer:
         if self.optimizer is not None:
@@ -274,14 +282,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _parts(self, split: data.Split) -> tuple[data.Split, data.Split]:
         """Return images for training and for validation, in equal proportions of classes where there are enough."""
         fraction = number("CNNClassifier", "validation_fraction", self.validation_fraction, above=0, below=1)
-        counts = np.bincount(split.labels)
-        enough = counts.min() > 1 and len(split) * min(fraction, 1 - fraction) >= len(counts)
-        kept, held = train_test_split(
-            np.arange(len(split)),
-            test_size=fraction,
-            random_state=self._seed(),
-            stratify=split.labels if enough else None,
-        )
+        kept, held = divided(split.labels, fraction, self._seed())
         return split[kept], split[held]
 
     def _epoch(self, split: data.Split) -> None:

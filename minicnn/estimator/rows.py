@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.model_selection import train_test_split
 
-from minicnn.validation import shown
+from minicnn.validation import integer, shown
 
 BLOCK = 64
 """Rows that are predicted together. Every call uses blocks of this size, filled up with zeros, so that the result for a
@@ -28,13 +29,22 @@ def image_shape(rows: np.ndarray, given: Sequence[int] | None) -> tuple[int, ...
     if rows.ndim > 2:
         return (*rows.shape[1:], 1)[:3]
     count, side = rows.shape[1], math.isqrt(rows.shape[1])
-    shape = given or ((side, side) if side * side == count else (1, count))
-    shape = (*map(int, shape), 1)[:3]
+    shape = given if given is not None else ((side, side) if side * side == count else (1, count))
+    if not isinstance(shape, Sequence | np.ndarray) or len(shape) not in {2, 3}:
+        raise ValueError(f"CNNClassifier: image_shape must be (H, W) or (H, W, C), got {shown(shape)}.")
+    shape = (*(integer("CNNClassifier", "image_shape", n, shape) for n in shape), 1)[:3]
     if math.prod(shape) != count:
         raise ValueError(
             f"CNNClassifier: image_shape must have as many elements as a row of X, {count:,}, got {shown(shape)}."
         )
     return shape
+
+
+def numbers(name: str, given: Sequence[int]) -> tuple[int, ...]:
+    """Return an argument with a number per convolution as a tuple."""
+    if isinstance(given, str) or not isinstance(given, Sequence | np.ndarray):
+        raise TypeError(f"CNNClassifier: {name} must be a tuple with a number per convolution, got {shown(given)}.")
+    return tuple(given)
 
 
 def as_images(rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -66,6 +76,15 @@ def standard(images: np.ndarray) -> Scale:
     # float64: a sum of many float32 pixels would round
     sd = images.std(axis=(0, 1, 2), dtype=np.float64)
     return Scale(images.mean(axis=(0, 1, 2), dtype=np.float64), np.where(sd > 0, sd, 1.0))
+
+
+def divided(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the places of two parts, with equal proportions of classes where each part can have all of them."""
+    counts = np.bincount(labels)
+    enough = counts.min() > 1 and len(labels) * min(fraction, 1 - fraction) >= len(counts)
+    stratify = labels if enough else None
+    kept, held = train_test_split(np.arange(len(labels)), test_size=fraction, random_state=seed, stratify=stratify)
+    return kept, held
 
 
 def by_blocks(function: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> np.ndarray:

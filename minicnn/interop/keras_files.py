@@ -25,7 +25,7 @@ import numpy as np
 from minicnn.files import FileFormatError, check_size
 from minicnn.geometry import Shape
 from minicnn.interop.hdf5_texts import MOST_BYTES, texts
-from minicnn.interop.keras_layers import WEIGHTED, Config, Entry, entries
+from minicnn.interop.keras_layers import SEPARABLE, WEIGHTED, Config, Entry, entries
 from minicnn.layers.base import snake_case
 from minicnn.optional import need
 
@@ -101,6 +101,11 @@ class KerasFile:
 
     def weights(self, entry: Entry) -> dict[str, Any]:
         """Return the data sets of a layer's weights by name."""
+        if entry.whole is not None:
+            every = self.weights(entry.whole)
+            if entry.kind == "DepthwiseConv2D":
+                return {"kernel": every["kernel"]}
+            return {name.removeprefix("pointwise_"): data for name, data in every.items() if name != "kernel"}
         found = self._by_name.get(entry.name, {}) if self._is_legacy else _numbered(self.root, entry)
         if set(found) != set(entry.leaves):
             raise ValueError(f"the layer {entry.name!r} must have weights {entry.leaves}, got {tuple(found)}")
@@ -154,12 +159,12 @@ def _numbered(root: Any, entry: Entry) -> dict[str, Any]:
 
 def _numbered_entry(group: Any, name: str) -> Entry:
     """Return the layer of a group, its class from the group's name, its configuration from the number of weights."""
-    kinds = [kind for kind in WEIGHTED if re.fullmatch(rf"{snake_case(kind)}(_\d+)?", name)]
+    kinds = [kind for kind in (*WEIGHTED, SEPARABLE) if re.fullmatch(rf"{snake_case(kind)}(_\d+)?", name)]
     if not kinds:
         raise ValueError(f"its layers with weights must be {', '.join(WEIGHTED)}, got {name!r}")
     count = len(_child(group, f"{name}/vars"))
     if kinds[0] != "BatchNormalization":
-        return Entry(kinds[0], name, {"use_bias": count > 1}, f"layers/{name}")
+        return Entry(kinds[0], name, {"use_bias": count > 1 + (kinds[0] == SEPARABLE)}, f"layers/{name}")
     if count == 3:
         raise ValueError(f"{name!r} lacks gamma or beta, and the file does not tell which. Use a .keras file")
     return Entry(kinds[0], name, {"scale": count > 2, "center": count > 2}, f"layers/{name}")
@@ -169,6 +174,8 @@ def _entry(name: str, place: str, leaves: dict[str, Any]) -> Entry:
     """Return the layer that has these weights."""
     if "moving_mean" in leaves:
         return Entry("BatchNormalization", name, {"scale": "gamma" in leaves, "center": "beta" in leaves}, place)
+    if "pointwise_kernel" in leaves:
+        return Entry(SEPARABLE, name, {"use_bias": "bias" in leaves}, place)
     kind = "Conv2D" if len(leaves["kernel"].shape) == 4 else "Dense"
     return Entry(kind, name, {"use_bias": "bias" in leaves}, place)
 

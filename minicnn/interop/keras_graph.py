@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from minicnn.geometry import Shape
-from minicnn.interop.keras_layers import WEIGHTED, Config, Entry, entries, made, sources
+from minicnn.interop.keras_layers import Config, Entry, entries, made, sources
 from minicnn.layers import Concat, Dropout, Layer, Residual, Sequential
 
 JOINS = {"Add", "Concatenate"}
+OTHER_JOINS = {"Average", "Dot", "Maximum", "Minimum", "Multiply", "Subtract"}
 Part = tuple[Entry, list[Any]]
 """A layer with the branches that it joins, each a list of parts; [] for a layer with one input."""
 
@@ -63,6 +64,8 @@ class _Graph:
             self.seen.add(end)
             inputs, entry, start = self.inputs[end], self.entries[end], self.before[end]
             joins = entry.kind in JOINS
+            if entry.kind in OTHER_JOINS:
+                raise ValueError(f"{end!r} must be {' or '.join(sorted(JOINS))} of branches, got {entry.kind}")
             if len(inputs) != 1 and not joins:
                 raise ValueError(f"{end!r} must take one input, once, got {inputs}")
             parts.append((entry, [self.chain(name, start) for name in inputs] if joins else []))
@@ -78,7 +81,7 @@ def _layers(parts: list[Part], shape: Shape, order: list[Entry]) -> Iterator[Lay
             found = [_joined(entry, inner, shape)]
         else:
             found = made(entry, shape)
-            order += [entry] if entry.kind in WEIGHTED else []
+            order += entry.parts()
         for layer in found:
             yield layer
             shape = layer.output_shape(shape)

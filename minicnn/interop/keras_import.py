@@ -45,6 +45,8 @@ def from_keras(
     A `.keras` file and a legacy `.h5` file of a whole model hold the net: a Sequential model becomes a `Sequential`
     here, an activation inside a layer a layer of its own; so does a functional model, whose Add of two branches becomes
     a `Residual` and whose Concatenate a `Concat`.
+    What Keras does in training alone is left out (noise, SpatialDropout2D, regularization); Dropout is kept, and a
+    SeparableConv2D becomes two convolutions, which are `name/depthwise` and `name/pointwise` in `names`.
     A `.weights.h5` file holds weights only: give the net. In a chain its layers of each kind (Conv2D, Dense,
     BatchNormalization) take the weights of those of the same kind in the file in their order. In a net with branches,
     in which Keras's order is another one, they are matched by their shapes; give `names` where shapes are equal.
@@ -121,7 +123,7 @@ def _params(file: KerasFile, net: Layer, shape: Shape, most: int, names: Mapping
     size = 4 * sum(map(math.prod, _leaves(shapes)))
     if size > most:
         raise ValueError(f"its parameters take {size:,} bytes, and max_bytes is {most:,}")
-    found = [entry for entry in file.layers() if entry.kind in WEIGHTED]
+    found = [part for entry in file.layers() for part in entry.parts()]
     wanted = list(layers_with_params(net, shape))
     check_names("from_keras", names, [path for path, _, _ in wanted])
     arrays: dict[str, np.ndarray] = {}

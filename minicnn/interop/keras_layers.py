@@ -25,6 +25,8 @@ class Entry:
     name: str
     config: Config
     place: str
+    whole: Entry | None = None
+    """The layer of which this one is a part."""
 
     @property
     def leaves(self) -> tuple[str, ...]:
@@ -32,9 +34,19 @@ class Entry:
         if self.kind == "BatchNormalization":
             both = (("gamma", "scale"), ("beta", "center"))
             return (*(leaf for leaf, key in both if self.config.get(key, True)), "moving_mean", "moving_variance")
-        return ("kernel", "bias") if self.config.get("use_bias", True) else ("kernel",)
+        kernels = ("kernel", "pointwise_kernel") if self.kind == SEPARABLE else ("kernel",)
+        return (*kernels, "bias") if self.config.get("use_bias", True) else kernels
+
+    def parts(self) -> Iterator[Entry]:
+        """Yield the layers with weights that it is made of: itself, or the two convolutions of a separable one."""
+        if self.kind == SEPARABLE:
+            yield Entry("DepthwiseConv2D", f"{self.name}/depthwise", {"use_bias": False}, self.place, self)
+            yield Entry("Conv2D", f"{self.name}/pointwise", self.config, self.place, self)
+        elif self.kind in WEIGHTED:
+            yield self
 
 
+SEPARABLE = "SeparableConv2D"
 WEIGHTED = {
     "Conv2D": layers.Conv2D,
     "DepthwiseConv2D": layers.Conv2D,
@@ -119,13 +131,15 @@ def made(entry: Entry, shape: Shape) -> list[Layer]:
         There is none, or the configuration is damaged.
     """
     kind, config = entry.kind, entry.config
-    if kind not in MAKERS:
-        raise ValueError(f"the layer {entry.name!r} must be one that has a counterpart here, got {kind}")
+    if kind not in {*MAKERS, SEPARABLE}:
+        fix = REMEDIES.get(kind, "Leave it out, or build a net without it here and give it as net")
+        raise ValueError(f"the layer {entry.name!r} must be one that has a counterpart here, got {kind}. {fix}")
     if config.get("data_format", "channels_last") != "channels_last":
         raise ValueError(f"the layer {entry.name!r} must have data_format='channels_last', got channels_first")
-    layer = MAKERS[kind](config, shape)
-    after = _activation(config.get("activation", "linear")) if kind in {*WEIGHTED, "Activation"} else None
-    return [one for one in (layer, after) if one is not None]
+    found = _separable(config, shape) if kind == SEPARABLE else [MAKERS[kind](config, shape)]
+    activated = kind in {*WEIGHTED, SEPARABLE, "Activation"}
+    after = _activation(config.get("activation", "linear")) if activated else None
+    return [one for one in (*found, after) if one is not None]
 
 
 def _pairs(value: Any) -> Any:
@@ -152,6 +166,13 @@ def _depthwise(config: Config, shape: Shape) -> Layer:
     return _conv2d({**config, "filters": channels * config["depth_multiplier"], "groups": channels}, shape)
 
 
+def _separable(config: Config, shape: Shape) -> list[Layer]:
+    return [
+        _depthwise({**config, "use_bias": False}, shape),
+        layers.Conv2D(config["filters"], 1, use_bias=config["use_bias"]),
+    ]
+
+
 def _batch_normalization(config: Config, shape: Shape) -> Layer:
     axis = config.get("axis", -1)
     if (axis[0] if isinstance(axis, list) and len(axis) == 1 else axis) not in {-1, len(shape)}:
@@ -164,6 +185,12 @@ def _relu(config: Config, shape: Shape) -> Layer:
         raise ValueError(f"a ReLU must have neither max_value nor threshold, got {dict(config)}")
     slope = config.get("negative_slope", 0)
     return layers.LeakyReLU(slope) if slope else layers.ReLU()
+
+
+def _reshape(config: Config, shape: Shape) -> Layer:
+    if len(config["target_shape"]) != 1:
+        raise ValueError(f"target_shape of a Reshape must be flat, got {config['target_shape']}. Use Flatten")
+    return layers.Flatten()
 
 
 def _softmax(config: Config, shape: Shape) -> Layer:
@@ -179,10 +206,22 @@ def _global(kind: Callable[..., Layer]) -> Maker:
     return lambda config, shape: kind(keepdims=config.get("keepdims", False))
 
 
+def _nothing(config: Config, shape: Shape) -> None:
+    """What a layer does in inference that only changes what is trained on."""
+
+
+REMEDIES = {
+    "Lambda": "Code from a file is not run. Build the net here without it and give it as net",
+    "Normalization": "Scale the images before the net, and leave it out",
+    "Rescaling": "Scale the images before the net, and leave it out",
+    "Resizing": "Resize the images before the net, and leave it out",
+}
 MAKERS: dict[str, Maker] = {
-    "Activation": lambda config, shape: None,
+    "Activation": _nothing,
+    "ActivityRegularization": _nothing,
     "AdaptiveAveragePooling2D": lambda config, shape: layers.AdaptiveAveragePooling2D(_size(config["output_size"])),
     "AdaptiveMaxPooling2D": lambda config, shape: layers.AdaptiveMaxPooling2D(_size(config["output_size"])),
+    "AlphaDropout": _nothing,
     "AveragePooling2D": lambda config, shape: layers.AveragePooling2D(**_window(config)),
     "BatchNormalization": _batch_normalization,
     "Conv2D": _conv2d,
@@ -192,14 +231,19 @@ MAKERS: dict[str, Maker] = {
     "Dropout": lambda config, shape: layers.Dropout(config["rate"]),
     "ELU": lambda config, shape: layers.ELU(config.get("alpha", 1.0)),
     "Flatten": lambda config, shape: layers.Flatten(),
+    "GaussianDropout": _nothing,
+    "GaussianNoise": _nothing,
     "GlobalAveragePooling2D": _global(layers.GlobalAveragePooling2D),
     "GlobalMaxPooling2D": _global(layers.GlobalMaxPooling2D),
-    "InputLayer": lambda config, shape: None,
+    "Identity": _nothing,
+    "InputLayer": _nothing,
     # Keras 2 called the slope alpha.
     "LeakyReLU": lambda config, shape: layers.LeakyReLU(config.get("negative_slope", config.get("alpha", 0.3))),
     "MaxPooling2D": lambda config, shape: layers.MaxPooling2D(**_window(config)),
     "ReLU": _relu,
+    "Reshape": _reshape,
     "Softmax": _softmax,
+    "SpatialDropout2D": _nothing,
     "ZeroPadding2D": lambda config, shape: layers.ZeroPadding2D(_pairs(config["padding"])),
 }
 

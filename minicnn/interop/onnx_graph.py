@@ -46,10 +46,16 @@ class Graph:
         """Add a list of int64 numbers, as shapes and axes are given."""
         return self.constant(name, np.array(values, np.int64))
 
-    def pad(self, x: str, pads: Pads, mode: str = "constant") -> str:
-        """Pad feature maps by zeros or by copies of their pixels."""
+    def pad(self, x: str, pads: Pads, mode: str = "constant", size: tuple[int, int] = (0, 0)) -> str:
+        """Pad feature maps by zeros or by copies of their pixels; "wrap" needs their size."""
         (top, bottom), (left, right) = pads
         if not any((top, bottom, left, right)):
+            return x
+        if mode == "wrap":  # onnxruntime's Pad refuses it for a batch of no images
+            for axis, n, around in zip((2, 3), size, pads, strict=True):
+                x = self.add(
+                    "Gather", x, self.integers("wrapped", *np.pad(np.arange(n), around, mode="wrap")), axis=axis
+                )
             return x
         ends = self.integers("pads", 0, 0, top, left, 0, 0, bottom, right)
         return self.add("Pad", x, ends, mode=mode)

@@ -62,7 +62,7 @@ def _convolution(graph: Graph, layer: Any, params: Params, shape: Shape, x: str)
 def _convolve(graph: Graph, x: str, weights: list[str], w: Windows, mode: str, groups: int) -> str:
     pads = w.pads
     if mode != "constant":
-        x, pads = graph.pad(x, pads, mode), NO_PADS
+        x, pads = graph.pad(x, pads, mode, (w.rows.n, w.cols.n)), NO_PADS
     where = {"pads": onnx_pads(pads), "strides": w.strides, "dilations": w.dilation}
     return graph.add("Conv", x, *weights, kernel_shape=[w.rows.k, w.cols.k], group=groups, **where)
 
@@ -79,7 +79,8 @@ def _blur(graph: Graph, layer: Any, params: Params, shape: Shape, x: str) -> str
 
 
 def _padding(graph: Graph, layer: Any, params: Params, shape: Shape, x: str) -> str:
-    return graph.pad(x, check_pads("to_onnx", "padding", layer.padding), getattr(layer, "mode", "constant"))
+    pads = check_pads("to_onnx", "padding", layer.padding)
+    return graph.pad(x, pads, getattr(layer, "mode", "constant"), (shape[0], shape[1]))
 
 
 def _cropping(graph: Graph, layer: Any, params: Params, shape: Shape, x: str) -> str:

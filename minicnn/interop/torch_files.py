@@ -186,7 +186,8 @@ def _matched(
     for prefix, leaves in found.items():
         for leaf, (_, dtype) in leaves.items():
             if dtype not in FLOATS:
-                _refuse(path, f"{_full(prefix, leaf)} has dtype {dtype} and not one of {', '.join(FLOATS)}")
+                fix = "Save module.float().state_dict()"
+                _refuse(path, f"{_full(prefix, leaf)} has dtype {dtype} and not one of {', '.join(FLOATS)}. {fix}")
     shapes = {prefix: {leaf: shape for leaf, (shape, _) in leaves.items()} for prefix, leaves in found.items()}
     if names is None:
         dotted = {layer.path: layer.path.replace("/", ".") for layer in wanted}

@@ -76,7 +76,7 @@ def save(path: str | Path, params: Any, net: Layer | None = None, **metadata: An
     if _is_safetensors(path):
         _check_supported(arrays)
         return safetensors_files.write(path, arrays, texts)
-    return atomic_write(path, lambda file: npz.write(file, texts, arrays))
+    return atomic_write(path, lambda file: npz.write(file, texts, arrays), durable=True)
 
 
 @explained
@@ -145,8 +145,8 @@ def _check_supported(arrays: Mapping[str, np.ndarray]) -> None:
     for name, array in arrays.items():
         if not safetensors_files.is_supported(array.dtype):
             raise TypeError(
-                f"save: {name} must be booleans, integers or floats of up to 64 bits in a safetensors file, "
-                f"got dtype {array.dtype}. Use a path that ends in .npz."
+                f"save: {name} must be little-endian booleans, integers or floats of up to 64 bits in a safetensors "
+                f"file, got dtype {array.dtype}. Use a path that ends in .npz."
             )
 
 
@@ -177,7 +177,7 @@ def _safetensors(where: str, path: Path, max_bytes: int) -> Iterator[npz.Content
         texts = {name: text for name, text in (file.metadata() or {}).items() if name in KNOWN}
         if any(len(text) > npz.LONGEST_TEXT for text in texts.values()):
             raise ValueError("its metadata is too long")
-        yield npz.Content(texts, list(file.keys()), lambda name: np.array(file.get_tensor(name)))
+        yield npz.Content(texts, list(file.keys()), lambda name: safetensors_files.tensor(file, name))
 
 
 def _tree(content: npz.Content) -> Any:

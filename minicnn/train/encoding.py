@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.train import npz
 from minicnn.validation import shown
 
 DEPTH = 100
@@ -66,7 +67,7 @@ def _is_plain(value: Any) -> bool:
 
 def _entry(array: np.ndarray, place: tuple[Any, ...], arrays: dict[str, np.ndarray]) -> str:
     """Put an array under its path if that can be an entry's name and is free, else under a number."""
-    if array.dtype.kind not in "biufcSUmM" or array.dtype.metadata is not None:
+    if array.dtype.kind not in npz.KINDS or array.dtype.metadata is not None:
         raise TypeError(
             f"save: {_where(place)} must be an array of numbers, strings or dates, got dtype {array.dtype}. "
             "Store its parts, or convert it by astype."

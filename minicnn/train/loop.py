@@ -113,15 +113,20 @@ def fit(
         A file with the state of the training: written after each epoch, after every `checkpoint_every` steps, and on
         Ctrl-C; if it is there when `fit` is called, training continues from it. So one command is right for the
         first start, for every start after a crash, and once it is complete, when it returns at once. The parameters
-        at the end are those of a training without a pause, bit for bit, on the same machine with the same kernels.
+        at the end are those of a training without a pause, bit for bit, on the same machine with the same kernels and
+        number of threads.
         Two arguments, one to write and one to resume, would need another command for the second start, and would
         overwrite the file where it is forgotten. Here a file of another run is refused and never overwritten: net,
         optimizer, images, labels, batch size, seed, initial parameters, label smoothing, augmentation and kernels must
-        be the same (functions are compared by name). Two processes with one file lose time and nothing else, because
-        both write positions of the same training. More epochs continue a complete run, unless a callback has stopped
-        it; not with a schedule that spans the whole training. Callbacks need `state` and `restore` to be resumed.
+        be the same. Functions are compared by name, code (the same only in the same version of Python), defaults and
+        the values they close over, records of your own by their fields and the code of their methods; objects of
+        classes that are not registered by `repr`; global variables and functions that are called by others not at
+        all. Two processes with one file lose time and nothing else, because both write positions of the same training.
+        More epochs continue a complete run, unless a callback has stopped it; not with a schedule that spans the whole
+        training. Callbacks need `state` and `restore` to be resumed.
     checkpoint_every : int, optional
-        For epochs that take minutes.
+        For epochs that take minutes: the most steps that a crash can cost. What follows the last step of an epoch
+        (calibration, validation, callbacks) is done again after it, and so is that step.
 
     Returns
     -------

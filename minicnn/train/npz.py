@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import math
+import sys
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ HEADERS: dict[tuple[int, int], Callable[[BinaryIO], tuple[tuple[int, ...], bool,
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
+KINDS = "biufcSUmM"
+"""The kinds of dtypes that are written and read: numbers, strings and dates."""
 EMPTY_ARCHIVE = 22
 MOST_ARRAYS = 60_000
 """A directory of more entries needs another form, and memory before anything is known of them."""
@@ -125,9 +128,15 @@ def _array(content: bytes) -> np.ndarray:
             "it has an array of objects, as np.savez writes it. They are pickles, which are not read "
             "(allow_pickle=False). Use arrays of numbers or strings."
         )
+    if dtype.kind not in KINDS:
+        raise OtherFileError(f"it has an array of {dtype}: neither numbers, strings nor dates. Use np.load.")
     left = len(content) - file.tell()
     if math.prod(shape) * dtype.itemsize != left:
         raise ValueError(f"an array claims shape {shape} of {dtype}, but {left} bytes are there")
     file.seek(0)
     array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
+    if dtype.kind == "U":
+        points = np.frombuffer(content, np.dtype("u4").newbyteorder(dtype.byteorder), offset=len(content) - left)
+        if points.max(initial=0) > sys.maxunicode:
+            raise ValueError("a string has a character that does not exist")
     return array

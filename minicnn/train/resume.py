@@ -6,9 +6,9 @@ time: the steps since are taken again from the same numbers.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import kernels, optim, records, trees
+from minicnn import kernels, optim, trees
 from minicnn.data import Split
 from minicnn.files import GIBIBYTE, FileFormatError, writable_folder
 from minicnn.layers import fusion
 from minicnn.layers.base import check_params
+from minicnn.train.canonical import canonical, without_addresses
 from minicnn.train.checkpoint import load, save
-from minicnn.train.history import History, Meter, Row
+from minicnn.train.history import COLUMNS, VALID_COLUMNS, History, Meter, Row
 
 FORMAT = "minicnn training 1"
 REMEDY = "Use another path for another run, or delete the file."
@@ -125,6 +126,7 @@ class Checkpoint:
             _check_run(self.path, found["run"], self.run)
             at = _position(found)
             check_params(run.net, at.params, run.train.images.shape[1:])
+            _check_state(run.optimizer, at)
             self._restore([found["order"], *found["generators"]], found["callbacks"])
         except _OtherRunError:
             raise
@@ -148,23 +150,43 @@ def _has_state(callback: Any) -> bool:
     return callable(getattr(callback, "state", None)) and callable(getattr(callback, "restore", None))
 
 
+def _check_state(optimizer: Any, at: Position) -> None:
+    """Raise what the optimizer raises for a state that does not belong to the parameters, before training begins."""
+    if isinstance(optimizer, optim.Optimizer):
+        once = dataclasses.replace(optimizer, learning_rate=1.0)  # a schedule may not know this step
+        with np.errstate(all="ignore"):
+            once.update(trees.map_leaves(np.zeros_like, at.params), at.state, at.params)
+
+
 def _position(found: dict[str, Any]) -> Position:
     history, meter = History(_rows(found["history"])), Meter(**found["meter"])
     at = Position(
         found["params"], found["state"], history, found["epoch"], found["step"], meter, stopped=found["stopped"]
     )
-    if len(history) != at.epoch - 1 or at.step < 0:
+    if [row["epoch"] for row in history.rows] != list(range(1, at.epoch)) or at.step < 0:
         place = f"epoch {at.epoch}, step {at.step}"
         raise ValueError(f"the history must have one row for each finished epoch, got {len(history)} in {place}")
+    for row in history.rows:
+        for name in {*COLUMNS, *VALID_COLUMNS} & set(row):
+            if not isinstance(row[name], int | float):
+                raise ValueError(f"the history must have numbers, got {row[name]!r} for {name}")
     return at
 
 
 # as arrays, because the structure of a tree on disk is limited
 def _columns(rows: list[Row]) -> Any:
     names = list(rows[0]) if rows else []
-    if any(list(row) != names for row in rows):  # a callback has added to them
-        return rows
-    return {name: np.array([row[name] for row in rows]) for name in names}
+    columns = {name: _column([row.get(name) for row in rows]) for name in names}
+    if any(list(row) != names for row in rows) or any(column is None for column in columns.values()):
+        return rows  # a callback has added to them
+    return columns
+
+
+def _column(values: list[Any]) -> np.ndarray | None:
+    """Return numbers of one type as an array, None for what would come back as another type or value."""
+    kind = type(values[0])
+    column = np.array(values) if kind in {int, float} and all(type(value) is kind for value in values) else None
+    return column if column is not None and column.dtype in {np.dtype(np.int64), np.dtype(np.float64)} else None
 
 
 def _rows(columns: Any) -> list[Row]:
@@ -190,9 +212,18 @@ def _described(value: Any) -> Any:
     if isinstance(value, dict):
         return f"a tree {_digest(*(leaf for _, leaf in trees.items(value)))}"
     try:
-        return records.to_json(value)
-    except (TypeError, ValueError):  # a function, or a class that is not registered
-        return re.sub(" at 0x[0-9a-fA-F]+", "", repr(value))
+        return canonical(value)
+    except (TypeError, ValueError):  # in it is an object whose class is not registered, or a function in a record
+        return _of_parts(value)
+
+
+def _of_parts(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(str(_described(part)) for part in value)}]"
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        parts = {f.name: _described(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
+        return f"{type(value).__name__}({', '.join(f'{name}={text}' for name, text in parts.items())})"
+    return without_addresses(value)
 
 
 def _digest(*arrays: Any) -> str:
