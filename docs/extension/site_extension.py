@@ -21,8 +21,8 @@ from sphinx.util.docutils import SphinxDirective
 
 ROOT = Path(__file__).parents[2]
 CAPTION = (
-    "Drawn from the op itself, for a part of a handwritten 0. The frame shows one result, the window that it depends "
-    "on, and where its gradient goes. An empty square is 0."
+    "Drawn by minicnn.show from the op itself, in inference, for a part of a handwritten 0; show.pooling draws the "
+    "same for a net and an image of your own."
 )
 
 
@@ -32,18 +32,15 @@ class PoolingPicture(SphinxDirective):
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        """Draw the picture, and show it in the version for the page's theme."""
+        """Draw the picture, and show it."""
         name = self.arguments[0]
-        pool = pooling_pictures.pooling(name)
-        if pool is None:
+        draw = pooling_pictures.picture(name)
+        if draw is None:
             return []
-        pictures = pooling_pictures.pictures(name, pool, Path(self.env.srcdir) / "reference" / "pictures")
-        alt = f"A 6x6 image, the result of {name.rpartition('.')[2]}, and where its gradient goes"
-        images = [
-            nodes.image(uri=f"/reference/pictures/{path.name}", alt=alt, classes=[f"only-{theme}", "pooling-picture"])
-            for theme, path in pictures.items()
-        ]
-        return [*images, nodes.paragraph("", CAPTION)]
+        path = pooling_pictures.write(name, draw, Path(self.env.srcdir) / "reference" / "pictures")
+        alt = f"What {name.rpartition('.')[2]} keeps of an image of 6x6 pixels, its result, and where its gradient goes"
+        image = nodes.image(uri=f"/reference/pictures/{path.name}", alt=alt, classes=["pooling-picture"])
+        return [image, nodes.paragraph("", CAPTION)]
 
 
 class CommandHelp(SphinxDirective):
@@ -147,7 +144,7 @@ def check(app: Sphinx, exception: Exception | None) -> None:
     missing = [name for name, page in pages.items() if not page.exists()]
     if missing:
         raise ExtensionError(f"site: no page for {', '.join(missing)}")
-    poolings = [name for name in pages if pooling_pictures.pooling(name)]
+    poolings = [name for name in pages if pooling_pictures.picture(name)]
     plain = [name for name in poolings if "pooling-picture" not in pages[name].read_text(encoding="utf-8")]
     if plain:
         raise ExtensionError(f"site: no picture on the page of {', '.join(plain)}")
