@@ -106,6 +106,23 @@ def test_unpooling_puts_maxima_back(extension):
         assert found[row : row + 2, column : column + 2].max() == image[row : row + 2, column : column + 2].max()
 
 
+def test_the_explorer_is_a_page_of_three_trained_nets(extension, tmp_path):
+    text = extension("explorer_page").write(tmp_path / "_static" / "explorer.html", epochs=1).read_text()
+    assert "<title>A four in three nets" in text
+    assert not re.search(r"""(?:src|href)=["'](?:https?:)?//""", text)
+    index = (EXTENSION.parent / "index.md").read_text()
+    assert "[Explorer](explorer)" in index
+
+
+def test_each_lesson_links_the_explorer(extension):
+    pytest.importorskip("sphinx")
+    link = extension("site_extension").link_explorer
+    for name, linked in (("tutorial/4_padding_stride_and_pooling", True), ("tutorial/index", False), ("tour", False)):
+        source = ["text"]
+        link(None, name, source)
+        assert (":doc:`explorer </explorer>`" in source[0]) is linked
+
+
 @pytest.mark.parametrize("name", ["public_names", "pooling_pictures"])
 def test_its_docstrings_are_right(extension, name):
     assert doctest.testmod(extension(name), extraglobs={"np": np}, optionflags=doctest.NORMALIZE_WHITESPACE).failed == 0

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import explorer_page
 import pooling_pictures
 import public_names
 from docutils import nodes
@@ -40,7 +41,7 @@ class PoolingPicture(SphinxDirective):
         path = pooling_pictures.write(name, draw, Path(self.env.srcdir) / "reference" / "pictures")
         alt = f"What {name.rpartition('.')[2]} keeps of an image of 6x6 pixels, its result, and where its gradient goes"
         image = nodes.image(uri=f"/reference/pictures/{path.name}", alt=alt, classes=["pooling-picture"])
-        return [image, nodes.paragraph("", CAPTION)]
+        return [nodes.container("", image, classes=["wide-figure"]), nodes.paragraph("", CAPTION)]
 
 
 class CommandHelp(SphinxDirective):
@@ -117,6 +118,26 @@ def unlink_files(app: Sphinx, doctree: nodes.document) -> None:
             node.replace_self(node.children)
 
 
+SEE_ALSO = """
+
+.. seealso::
+
+   The :doc:`explorer </explorer>`: the nets of lesson 5 on one page, layer by layer, with all gradients.
+"""
+
+
+def link_explorer(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Link the explorer at the end of each lesson, whose text has no links."""
+    if re.match(r"tutorial/\d", docname):
+        source[0] += SEE_ALSO
+
+
+def write_explorer(app: Sphinx, exception: Exception | None) -> None:
+    """Train the nets of the explorer and write its page."""
+    if exception is None and app.builder.name == "html":
+        explorer_page.write(Path(app.outdir) / "_static" / "explorer.html")
+
+
 def unlink_sources(app: Sphinx, docname: str, source: list[str]) -> None:
     """Turn the tour's links to files of the package into their names: the site has its own pages of the source."""
     if docname == "tour":
@@ -161,7 +182,9 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", write_reference)
     app.connect("autodoc-process-docstring", show_columns, priority=400)  # before numpydoc
     app.connect("source-read", unlink_sources)
+    app.connect("source-read", link_explorer)
     app.connect("doctree-read", unlink_files)
     app.connect("missing-reference", resolve)
-    app.connect("build-finished", check)
+    app.connect("build-finished", write_explorer)
+    app.connect("build-finished", check)  # after it: handlers are called in their order
     return {"parallel_read_safe": True, "parallel_write_safe": True}
