@@ -69,12 +69,14 @@ html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
 html_show_search_summary = False  # summaries are fetched page by page, which a browser refuses for files
+# The pages of lessons and of names have none: figures and programs need the room.
+CONTENTS = ("tour", "command", "how-to/*", "explanation/*", "reference/*")
 html_theme_options = {
     "logo": {"text": "minicnn"},
     "show_prev_next": True,
     "show_toc_level": 2,
     "navigation_with_keys": False,
-    "secondary_sidebar_items": ["page-toc"],
+    "secondary_sidebar_items": {pages: ["page-toc"] for pages in CONTENTS},
     "footer_start": ["copyright"],
     "footer_end": [],
     "navbar_align": "left",

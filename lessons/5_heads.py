@@ -47,7 +47,7 @@ assert weights["flatten"] > weights["max"] > weights["global-max"]
 # %%
 params = {}
 for name, net in heads.items():
-    result = train.fit(net, digits.train, optimizer=optim.Adam(5e-3), epochs=6, batch_size=32, seed=0)
+    result = train.fit(net, digits.train, optimizer=optim.Adam(1e-2), epochs=5, batch_size=64, seed=0)
     params[name] = result.params
     print(name, train.evaluate(net, result.params, digits.test))
 

@@ -5,7 +5,7 @@ Lesson 6: training
 
 At the beginning the weights of a network are random, and so are its answers. Training changes the weights, a
 little at a time, in the direction that makes the answers less wrong. This lesson takes one such step by hand,
-lets ``fit`` take a thousand, and looks at the four before and after.
+lets ``fit`` take hundreds, and looks at the four before and after.
 """
 
 # %% [markdown]
@@ -83,7 +83,7 @@ assert np.allclose(stepped["dense"]["bias"], by_hand)
 
 # %%
 result = train.fit(
-    net, digits.train, valid=digits.valid, optimizer=optim.Adam(5e-3), epochs=12, batch_size=32, seed=0, params=initial
+    net, digits.train, valid=digits.valid, optimizer=optim.Adam(5e-3), epochs=10, batch_size=32, seed=0, params=initial
 )
 result
 

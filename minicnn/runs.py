@@ -37,8 +37,8 @@ from minicnn.layers import Layer
 FILE, NET, HISTORY, ENVIRONMENT, STATE = "run.json", "net.npz", "history.csv", "environment.json", "training.npz"
 FORMAT = "minicnn run 1"
 WANTED = "the folder of a run that `minicnn train` wrote"
-CENTRED = ("mnist", "kmnist", "qmnist", "usps", "digits")
-"""Data sets of characters: a picture of one's own is prepared as theirs were."""
+CENTRED = ("mnist", "kmnist", "qmnist", "usps")
+"""Data sets of characters in boxes: a picture of one's own is prepared as theirs were."""
 
 
 @explained
@@ -113,15 +113,18 @@ class Run:
         return train.evaluate(self.net, self.params, split)
 
     def prepare(self, path: str | Path, *, invert: bool | None = None) -> data.Prepared:
-        """Return a picture as the images of the data set are: like MNIST's for characters, else scaled to their size.
+        """Return a picture as the images of the data set are: characters prepared as theirs, others scaled.
 
-        `invert` says whether strokes are dark on a bright background; None looks at the border of the picture. It
-        counts for characters alone. Raises ValueError for an empty picture, FileFormatError for a file that is none.
+        `data.as_digits` prepares for digits, `data.as_mnist` for MNIST, KMNIST, QMNIST and USPS. `invert` says whether
+        strokes are dark on a bright background; None looks at the border of the picture. It counts for characters
+        alone. Raises ValueError for an empty picture, FileFormatError for a file that is none.
         """
         height, width, channels = self.input_shape
         image = data.read_image(path, channels=1 if channels == 1 else 3)
+        if self.settings.dataset == "digits":
+            return data.as_digits(image, invert=invert)
         if self.settings.dataset in CENTRED:
-            # The digits of scikit-learn and USPS fill their images; those of MNIST have a margin of four pixels.
+            # The digits of USPS fill their images; those of MNIST have a margin of four pixels.
             box = min(height, width) if height < 20 else None
             return data.as_mnist(image, size=(height, width), box=box, invert=invert)
         image = resized(image, (height, width))

@@ -173,8 +173,19 @@ def test_pictures_of_digits_on_paper_are_read(trained, pictures, capsys):
     rows = json.loads(capsys.readouterr().out)
     labels = data.load("digits").test.labels[:20]
     assert all(row["inverted"] for row in rows)
-    assert sum(row["class"] == str(label) for row, label in zip(rows, labels, strict=True)) >= 14
+    assert sum(row["class"] == str(label) for row, label in zip(rows, labels, strict=True)) >= 18
     assert all(abs(sum(row["probabilities"].values()) - 1) < 1e-9 for row in rows)
+
+
+def test_digits_by_other_writers_are_read(trained):
+    """Those of MNIST: half of them were, when they were prepared as MNIST's own nets need them."""
+    try:
+        others = data.load("mnist", download=False).test[:400]
+    except FileNotFoundError:
+        pytest.skip("MNIST's files are not on this machine")
+    done = runs.open_run(trained)
+    chances = done.predict(data.as_digits(image).image for image in others.images)
+    assert (chances.argmax(1) == others.labels).mean() > 0.7
 
 
 def test_a_file_that_is_not_a_picture_is_said_and_the_others_are_read(trained, pictures, capsys):

@@ -14,6 +14,7 @@ pytest.importorskip("matplotlib")
 ROOT = Path(__file__).parents[1]
 LESSONS = sorted((ROOT / "lessons").glob("*.py"))
 HEADINGS = {"=": 1, "-": 2}
+NOTEBOOKS = all(importlib.util.find_spec(package) for package in ("ipykernel", "nbclient", "jupytext"))
 
 
 def cells(path):
@@ -34,14 +35,6 @@ def texts(path):
 def test_there_are_seven():
     assert [path.name[:2] for path in LESSONS] == [f"{n}_" for n in range(1, 8)]
     assert not list((ROOT / "lessons").glob("*.ipynb"))
-
-
-@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
-def test_a_lesson_runs_as_a_program(path, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MPLBACKEND", "agg")
-    runpy.run_path(str(path))
-    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
@@ -95,14 +88,52 @@ def notebook_of(path):
     return notebook
 
 
-@pytest.mark.skipif(importlib.util.find_spec("ipykernel") is None, reason="needs ipykernel")
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
-def test_a_lesson_runs_as_a_notebook_that_shows_each_picture_once_and_no_wall_of_numbers(path, tmp_path):
-    client = pytest.importorskip("nbclient").NotebookClient
-    notebook = notebook_of(path)
-    client(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
-    for cell in notebook.cells:
+def test_the_cells_of_the_notebook_are_the_program(path):
+    """So that a lesson that runs as a notebook runs as a program."""
+    code = "\n".join(cell.source for cell in notebook_of(path).cells if cell.cell_type == "code")
+    program = ast.parse(path.read_text(encoding="utf-8")).body
+    texts = [node for node in program if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)]
+    assert texts == program[:1]  # the title, in quotes
+    assert [ast.dump(node) for node in ast.parse(code).body] == [ast.dump(node) for node in program[1:]]
+
+
+@pytest.mark.skipif(NOTEBOOKS, reason="they run as notebooks")
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_a_lesson_runs_as_a_program(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    runpy.run_path(str(path))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory):
+    """Return the cells of each lesson with their outputs, and its folder.
+
+    All run in one kernel, because to start one and to import everything takes longer than most lessons. In front of
+    each lesson the names of the one before are deleted; modules stay imported.
+    """
+    book, client = importlib.import_module("nbformat.v4"), importlib.import_module("nbclient")
+    cells = {path: notebook_of(path).cells for path in LESSONS}
+    folders = {path: tmp_path_factory.mktemp(path.stem) for path in LESSONS}
+    starts = [book.new_code_cell(f"%reset -f -s\n%cd -q {folders[path]}") for path in LESSONS]
+    together = [[start, *cells[path]] for start, path in zip(starts, LESSONS, strict=True)]
+    notebook = book.new_notebook(cells=list(itertools.chain(*together)))
+    client.NotebookClient(notebook, timeout=120, kernel_name="python3", allow_errors=True).execute()
+    return {path: (cells[path], folders[path]) for path in LESSONS}
+
+
+@pytest.mark.skipif(not NOTEBOOKS, reason="needs ipykernel and nbclient")
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_a_lesson_runs_as_a_notebook_that_shows_each_picture_once_and_no_wall_of_numbers(path, executed):
+    cells, folder = executed[path]
+    assert not list(folder.iterdir())
+    for cell in cells:
         outputs = cell.get("outputs", [])
+        assert not [out for out in outputs if out["output_type"] == "error"], cell.source
+        if not cell.source.startswith("#") and cell.cell_type == "code":
+            assert cell.execution_count
         pictures = [out for out in outputs if "image/png" in out.get("data", {})]
         assert len(pictures) == (cell.cell_type == "code" and ends_in_a_figure(cell.source)), cell.source
         for out in outputs:

@@ -113,6 +113,56 @@ def test_noise_of_a_scan_does_not_count_as_strokes():
     assert np.abs(data.as_mnist(image).image - data.as_mnist(clean).image).max() < 0.1
 
 
+def slanted_bar(slant, thickness=12, height=100):
+    """Return a bar whose upper end is `slant` times its height to the right of its lower end."""
+    rows, cols = np.indices((height + 40, 200))
+    middle = 100 + slant * (height / 2 + 20 - rows)
+    return ((np.abs(cols - middle) <= thickness / 2) & (rows >= 20) & (rows < height + 20)).astype(float)
+
+
+@pytest.mark.parametrize("slant", [0, 0.4, -0.3])
+@pytest.mark.parametrize("thickness", [3, 12, 24])
+def test_digits_of_8x8_are_upright_with_strokes_of_one_width(slant, thickness):
+    """A bar of any slant and thickness fills the height, and three tenths of the width, in the centre."""
+    image = data.as_digits(slanted_bar(slant, thickness)).image[..., 0]
+    assert image.shape == (8, 8)
+    assert np.array_equal(16 * image, np.round(16 * image))
+    assert 0.25 <= image.mean() <= 0.36
+    assert image[:, 3:5].min() >= 0.75
+    assert image[:, [0, 1, 6, 7]].max() <= 0.25
+
+
+def test_a_ring_has_the_height_and_the_width_of_the_zeros_of_the_digits():
+    rows, cols = np.indices((200, 150))
+    radius = np.hypot((rows - 100) / 80, (cols - 75) / 40)
+    image = data.as_digits(0.9 - 0.8 * ((radius > 0.7) & (radius < 1))).image[..., 0]
+    digits = data.load("digits").train
+    zero = digits.images[digits.labels == 0].mean(0)[..., 0]
+    assert np.corrcoef(image.ravel(), zero.ravel())[0, 1] > 0.9
+    assert image[3:5, 3:5].max() <= 0.25
+    assert image[:, [0, 7]].max() == 0
+
+
+def test_digits_that_were_made_large_become_what_they_were():
+    """More so than by the preparation of MNIST."""
+    images = data.load("digits").test.images[:100]
+    large = [np.pad(np.kron(image[..., 0], np.ones((12, 12))), 30) for image in images]
+    found = {
+        "digits": np.stack([data.as_digits(image).image for image in large]),
+        "mnist": np.stack([data.as_mnist(image, size=(8, 8), box=8).image for image in large]),
+    }
+    alike = {
+        name: [np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.7 for one, other in zip(made, images, strict=True)]
+        for name, made in found.items()
+    }
+    assert np.mean(alike["digits"]) > 0.95
+    assert np.mean(alike["mnist"]) < 0.75
+    dark = data.as_digits(1 - large[0])
+    assert dark.inverted
+    assert np.array_equal(dark.image, found["digits"][0])
+
+
+@pytest.mark.parametrize("prepare", [data.as_mnist, data.as_digits], ids=lambda prepare: prepare.__name__)
 @pytest.mark.parametrize(
     ("image", "words"),
     [
@@ -122,9 +172,17 @@ def test_noise_of_a_scan_does_not_count_as_strokes():
         (np.full((5, 5), np.nan), "must be finite"),
     ],
 )
-def test_what_cannot_be_prepared_is_told(image, words):
-    with pytest.raises(ValueError, match=f"as_mnist: image {words}"):
-        data.as_mnist(image)
+def test_what_cannot_be_prepared_is_told(prepare, image, words):
+    with pytest.raises(ValueError, match=f"{prepare.__name__}: image {words}"):
+        prepare(image)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 30), (30, 1), (3, 2)])
+def test_the_smallest_pictures_are_prepared(shape):
+    image = data.as_digits(np.pad(np.ones(shape), 2)).image
+    assert image.shape == (8, 8, 1)
+    assert np.isfinite(image).all()
+    assert image.max() > 0
 
 
 def test_a_box_larger_than_the_image_is_refused():

@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import re
+import shlex
 from pathlib import Path
 from types import ModuleType
 
@@ -11,7 +12,7 @@ import pytest
 from numpy.testing import assert_allclose
 from test_public_names import MODULES
 
-from minicnn import Tensor, layers, ops
+from minicnn import cli, layers, ops
 
 EXTENSION = Path(__file__).parent.parent / "docs" / "extension"
 
@@ -57,43 +58,69 @@ def test_the_page_of_a_module_lists_its_names(extension, tmp_path):
 
 @pytest.mark.parametrize("name", [name for name in ops.__all__ if "pool" in name])
 def test_every_pooling_op_has_a_picture(extension, name):
-    assert extension("pooling_pictures").pooling(f"minicnn.ops.{name}") is not None
+    assert extension("pooling_pictures").picture(f"minicnn.ops.{name}") is not None
 
 
 @pytest.mark.parametrize("name", [name for name in layers.__all__ if "Pooling" in name])
 def test_every_pooling_layer_has_a_picture(extension, name):
-    assert extension("pooling_pictures").pooling(f"minicnn.layers.{name}") is not None
+    assert extension("pooling_pictures").picture(f"minicnn.layers.{name}") is not None
 
 
 def test_other_names_have_none(extension):
-    pooling = extension("pooling_pictures").pooling
+    picture = extension("pooling_pictures").picture
     assert [
-        name for name in ("minicnn.ops.relu", "minicnn.layers.Dense", "minicnn.models.HEADS") if pooling(name)
+        name for name in ("minicnn.ops.relu", "minicnn.layers.Dense", "minicnn.models.HEADS") if picture(name)
     ] == []
 
 
-def test_a_picture_shows_the_window_its_result_and_its_gradient(extension, tmp_path):
+def test_a_picture_shows_the_windows_its_result_and_its_gradient(extension, tmp_path):
     pictures = extension("pooling_pictures")
-    pool = pictures.pooling("minicnn.ops.max_pool2d")
-    reads = np.zeros((6, 6), bool)
-    reads[0:2, 2:4] = True  # the second 2x2 window of the first row
-    assert (pictures.window(pool, 0, 1) == reads).all()
-    files = pictures.pictures("minicnn.ops.max_pool2d", pool, tmp_path)
-    light, dark = (files[theme].read_text() for theme in ("light", "dark"))
-    image = pictures.image()[0, :, :, 0]
-    largest = [image[row : row + 2, column : column + 2].max() for row in (0, 2, 4) for column in (0, 2, 4)]
-    numbers = [text for text in re.findall(r">([^<>]*)</text>", light) if re.fullmatch(r"\d?\.?\d+", text)]
-    expected = [pictures.shown(value) for value in [*image.ravel(), *largest] if value]
-    assert sorted(numbers) == sorted([*expected, *["1"] * 9])  # each of nine windows passes its gradient to one pixel
-    assert light != dark
-    assert light.replace(pictures.INK["light"], pictures.INK["dark"]) == dark
+    draw = pictures.picture("minicnn.ops.max_pool2d")
+    figure = draw()
+    image = pictures.image()[:, :, 0]
+    places = [(row, column) for row in (0, 2, 4) for column in (0, 2, 4)]
+    largest = [[image[row : row + 2, column : column + 2].max() for column in (0, 2, 4)] for row in (0, 2, 4)]
+    maps = {axes.get_title("left"): axes.images[0].get_array() for axes in figure.axes if axes.images}
+    assert_allclose(maps["input, channel 0"], image)
+    assert_allclose(maps["result"], largest)
+    gradient = maps["gradient of the input"]
+    for row, column in places:  # each of nine windows passes its gradient to its first maximum
+        window = image[row : row + 2, column : column + 2]
+        expected = np.zeros(4)
+        expected[window.argmax()] = 1
+        assert (gradient[row : row + 2, column : column + 2].ravel() == expected).all()
+    first = pictures.write("minicnn.ops.max_pool2d", draw, tmp_path).read_bytes()
+    assert pictures.write("minicnn.ops.max_pool2d", draw, tmp_path).read_bytes() == first
+    words = re.findall(r">([^<>]*)</text>", first.decode())
+    numbers = [text for text in words if re.fullmatch(r"\.\d\d", text)]
+    assert sorted(numbers) == sorted(f"{value:.2f}"[1:] for value in np.ravel(largest) if 0 < value < 1)
+    assert {"window", "kept; area: weight", "dropped"} <= set(words)
 
 
 def test_unpooling_puts_maxima_back(extension):
     pictures = extension("pooling_pictures")
-    x = Tensor(pictures.image())
-    y = pictures.pooling("minicnn.ops.max_unpool2d")(x)
-    assert_allclose(y.data.max(axis=(1, 2)), pictures.image().max(axis=(1, 2)))
+    figure = pictures.picture("minicnn.ops.max_unpool2d")()
+    found, image = np.asarray(figure.axes[0].images[0].get_array()), pictures.image()[:, :, 0]
+    assert ((found == 0) | (found == image)).all()
+    for row, column in [(row, column) for row in (0, 2, 4) for column in (0, 2, 4)]:
+        assert found[row : row + 2, column : column + 2].max() == image[row : row + 2, column : column + 2].max()
+
+
+def test_the_explorer_is_a_page_of_three_trained_nets(extension, tmp_path):
+    text = extension("explorer_page").write(tmp_path / "_static" / "explorer.html", epochs=1).read_text()
+    assert "<title>A four in three nets" in text
+    assert not re.search(r"""(?:src|href)=["'](?:https?:)?//""", text)
+    index = (EXTENSION.parent / "index.md").read_text()
+    assert "[Explorer](explorer)" in index
+
+
+def test_each_lesson_links_the_explorer(extension):
+    pytest.importorskip("sphinx")
+    link = extension("site_extension").link_explorer
+    for name, linked in (("tutorial/4_padding_stride_and_pooling", True), ("tutorial/index", False), ("tour", False)):
+        source = ["text"]
+        link(None, name, source)
+        assert (":doc:`explorer </explorer>`" in source[0]) is linked
 
 
 @pytest.mark.parametrize("name", ["public_names", "pooling_pictures"])
@@ -119,14 +146,47 @@ def test_resources_of_other_hosts_are_found(extension, html, found):
     assert len(extension("site_extension").remote_resources(html)) == found
 
 
+NEEDED = {"PIL": "import Image", "onnx": "--onnx", "h5py": "--keras", "matplotlib": "$ minicnn compare"}
+"""What a page says where it needs an optional package."""
 GUIDES = sorted([*EXTENSION.parent.glob("how-to/*.md"), *EXTENSION.parent.glob("explanation/*.md")])
+
+
+def said(text):
+    """Return what a command printed, without the numbers, which depend on the machine."""
+    return re.sub(r"\d[\d,.]*", "0", text)
 
 
 @pytest.mark.parametrize(
     "page", [page for page in GUIDES if "```python" in page.read_text()], ids=lambda page: page.stem
 )
-def test_the_programs_of_a_page_run(page, tmp_path, monkeypatch, capsys):
+def test_the_programs_and_commands_of_a_page_run(page, tmp_path, monkeypatch, capsys):
+    """In their order, in one folder; `...` in a page stands for lines that it leaves out."""
+    text = page.read_text()
+    for package in [name for name in ("PIL", "onnx", "h5py", "matplotlib") if NEEDED[name] in text]:
+        pytest.importorskip(package)
     monkeypatch.chdir(tmp_path)
     names = {}
-    for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
-        exec(block, names)  # noqa: S102 - the site's own programs
+    for kind, block in re.findall(r"```(python|console)\n(.*?)```", text, re.DOTALL):
+        if kind == "python":
+            exec(block, names)  # noqa: S102 - the site's own programs
+            continue
+        capsys.readouterr()
+        command, _, expected = block.partition("\n")
+        assert cli.main(shlex.split(command.removeprefix("$ minicnn "))) == 0, command
+        found = capsys.readouterr().out
+        flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+        assert doctest.OutputChecker().check_output(said(expected), said(found), flags), found
+
+
+def test_other_output_than_that_of_a_page_is_found():
+    check = doctest.OutputChecker().check_output
+    assert check(
+        said("test: 359 images\n...\n9  100.00% of 36\n"), said("test: 1 images\n0\n9  8% of 1\n"), doctest.ELLIPSIS
+    )
+    assert not check(said("test: 359 images\n"), said("valid: 359 images\n"), doctest.ELLIPSIS)
+
+
+def test_every_command_has_a_task_in_the_guide():
+    text = (EXTENSION.parent / "how-to" / "command.md").read_text()
+    for module in cli.COMMANDS:
+        assert f"$ minicnn {module.__name__.rpartition('.')[2]} " in text

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
 from matplotlib.figure import Figure
 from sphinx_gallery.scrapers import figure_rst
 
+WIDE = 6
+"""Figures of more inches than this can be scrolled on narrow screens, where their text would else be too small."""
 _shown: list[Figure] = []
 
 
@@ -19,7 +22,10 @@ def figures(block: Any, variables: dict[str, Any], gallery_conf: dict[str, Any])
     _shown[:] = [value]  # a cell without such a line leaves the value of the one before
     path = next(variables["image_path_iterator"])
     value.savefig(path, dpi=120, facecolor="white")
-    return figure_rst([path], gallery_conf["src_dir"])
+    shown: str = figure_rst([path], gallery_conf["src_dir"])
+    if value.get_figwidth() < WIDE:
+        return shown
+    return ".. container:: wide-figure\n\n" + textwrap.indent(shown.strip("\n"), "    ") + "\n\n"
 
 
 def _get_sg_image_scraper() -> Callable[..., str]:

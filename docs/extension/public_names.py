@@ -100,7 +100,8 @@ def module_page(module: str) -> str:
 def index_page() -> str:
     """Return the page that lists the modules with the first sentence of each."""
     lines = [f"* :doc:`{module} <{module}>`: {summary(module)}" for module in modules()]
-    contents = "\n".join(f"   {module}" for module in modules())
+    lines.append("* :doc:`The command minicnn </command>`: its options, as --help prints them.")
+    contents = "\n".join(f"   {module}" for module in [*modules(), "/command"])
     title = "Reference"
     about = "Every public name has a page, made of its docstring. The examples are run by the tests."
     hidden = f".. toctree::\n   :hidden:\n   :maxdepth: 1\n\n{contents}"

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import explorer_page
 import pooling_pictures
 import public_names
 from docutils import nodes
@@ -21,8 +22,8 @@ from sphinx.util.docutils import SphinxDirective
 
 ROOT = Path(__file__).parents[2]
 CAPTION = (
-    "Drawn from the op itself, for a part of a handwritten 0. The frame shows one result, the window that it depends "
-    "on, and where its gradient goes. An empty square is 0."
+    "Drawn by minicnn.show from the op itself, in inference, for a part of a handwritten 0; show.pooling draws the "
+    "same for a net and an image of your own."
 )
 
 
@@ -32,18 +33,15 @@ class PoolingPicture(SphinxDirective):
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        """Draw the picture, and show it in the version for the page's theme."""
+        """Draw the picture, and show it."""
         name = self.arguments[0]
-        pool = pooling_pictures.pooling(name)
-        if pool is None:
+        draw = pooling_pictures.picture(name)
+        if draw is None:
             return []
-        pictures = pooling_pictures.pictures(name, pool, Path(self.env.srcdir) / "reference" / "pictures")
-        alt = f"A 6x6 image, the result of {name.rpartition('.')[2]}, and where its gradient goes"
-        images = [
-            nodes.image(uri=f"/reference/pictures/{path.name}", alt=alt, classes=[f"only-{theme}", "pooling-picture"])
-            for theme, path in pictures.items()
-        ]
-        return [*images, nodes.paragraph("", CAPTION)]
+        path = pooling_pictures.write(name, draw, Path(self.env.srcdir) / "reference" / "pictures")
+        alt = f"What {name.rpartition('.')[2]} keeps of an image of 6x6 pixels, its result, and where its gradient goes"
+        image = nodes.image(uri=f"/reference/pictures/{path.name}", alt=alt, classes=["pooling-picture"])
+        return [nodes.container("", image, classes=["wide-figure"]), nodes.paragraph("", CAPTION)]
 
 
 class CommandHelp(SphinxDirective):
@@ -120,6 +118,26 @@ def unlink_files(app: Sphinx, doctree: nodes.document) -> None:
             node.replace_self(node.children)
 
 
+SEE_ALSO = """
+
+.. seealso::
+
+   The :doc:`explorer </explorer>`: the nets of lesson 5 on one page, layer by layer, with all gradients.
+"""
+
+
+def link_explorer(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Link the explorer at the end of each lesson, whose text has no links."""
+    if re.match(r"tutorial/\d", docname):
+        source[0] += SEE_ALSO
+
+
+def write_explorer(app: Sphinx, exception: Exception | None) -> None:
+    """Train the nets of the explorer and write its page."""
+    if exception is None and app.builder.name == "html":
+        explorer_page.write(Path(app.outdir) / "_static" / "explorer.html")
+
+
 def unlink_sources(app: Sphinx, docname: str, source: list[str]) -> None:
     """Turn the tour's links to files of the package into their names: the site has its own pages of the source."""
     if docname == "tour":
@@ -147,7 +165,7 @@ def check(app: Sphinx, exception: Exception | None) -> None:
     missing = [name for name, page in pages.items() if not page.exists()]
     if missing:
         raise ExtensionError(f"site: no page for {', '.join(missing)}")
-    poolings = [name for name in pages if pooling_pictures.pooling(name)]
+    poolings = [name for name in pages if pooling_pictures.picture(name)]
     plain = [name for name in poolings if "pooling-picture" not in pages[name].read_text(encoding="utf-8")]
     if plain:
         raise ExtensionError(f"site: no picture on the page of {', '.join(plain)}")
@@ -164,7 +182,9 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", write_reference)
     app.connect("autodoc-process-docstring", show_columns, priority=400)  # before numpydoc
     app.connect("source-read", unlink_sources)
+    app.connect("source-read", link_explorer)
     app.connect("doctree-read", unlink_files)
     app.connect("missing-reference", resolve)
-    app.connect("build-finished", check)
+    app.connect("build-finished", write_explorer)
+    app.connect("build-finished", check)  # after it: handlers are called in their order
     return {"parallel_read_safe": True, "parallel_write_safe": True}

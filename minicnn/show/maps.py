@@ -76,8 +76,7 @@ def feature_maps(net: Layer, params: Params, image: np.ndarray, layer: str | Non
     how = style.scale(drawn)
     for number, axes in enumerate(panels[:, 1:].flat):
         if number < len(drawn):
-            picture = style.draw_map(axes, drawn[number], how, numbers=False)
-            style.no_ticks(axes)
+            picture = style.draw_map(axes, drawn[number], how, numbers=False, ticks=False)
             axes.set_title(f"{number}{'' if drawn[number].any() else ': all 0'}")
         else:
             axes.set_axis_off()
@@ -119,8 +118,8 @@ def filters(
     how = style.scale(drawn)
     for number, axes in enumerate(panels.flat):
         if number < len(drawn):
-            picture = style.draw_map(axes, drawn[number], how, numbers=max(kernel.shape[:2]) <= 5, width=1.2)
-            style.no_ticks(axes)
+            small = max(kernel.shape[:2]) <= 5
+            picture = style.draw_map(axes, drawn[number], how, numbers=small, width=1.2, ticks=False)
             axes.set_title(f"{number}")
         else:
             axes.set_axis_off()

@@ -160,7 +160,6 @@ def _draw(figure: Figure, panel: np.ndarray, chosen: Subject, flow: Flow, channe
     entrance, exit_, *arrival, back = panel
     values = style.scale(flow.x, flow.y)
     picture = draw_canvas(entrance, flow.x, how, values)
-    style.mark_ticks(entrance, *flow.x.shape)
     entrance.set_title(f"input, channel {channel}")
     kept = np.count_nonzero(flow.weights)
     entrance.set_xlabel(f"{kept} of {flow.weights.size} elements have a part in the result", fontsize=8)

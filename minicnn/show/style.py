@@ -102,12 +102,21 @@ def _colours(name: str, *colours: str) -> Any:
 
 
 def draw_map(
-    axes: Axes, values: np.ndarray, how: dict[str, Any], *, numbers: bool | None = None, width: float = 2.0
+    axes: Axes,
+    values: np.ndarray,
+    how: dict[str, Any],
+    *,
+    numbers: bool | None = None,
+    width: float = 2.0,
+    ticks: bool = True,
 ) -> Any:
     """Draw a map (H, W) with its first row on top, and its values where a panel of `width` inches has room."""
     picture = axes.imshow(values, interpolation="nearest", **how)
     rows, cols = values.shape
-    mark_ticks(axes, rows, cols)
+    if ticks:
+        _mark_ticks(axes, rows, cols)
+    else:
+        _no_ticks(axes)
     if numbers if numbers is not None else max(values.shape) <= MOST_NUMBERS:
         _write_values(axes, values, how, 72 * width / cols)
     return picture
@@ -127,14 +136,14 @@ def draw_image(axes: Axes, image: np.ndarray) -> None:
     colour = image.shape[-1] == 3 and image.min() >= 0 and image.max() <= 1
     if colour:
         axes.imshow(image, interpolation="nearest")
+        _no_ticks(axes)
     else:
         gray = image.mean(axis=-1)
-        draw_map(axes, gray, scale(gray), numbers=False)
-    no_ticks(axes)
+        draw_map(axes, gray, scale(gray), numbers=False, ticks=False)
     axes.set_title("image" if colour or image.shape[-1] == 1 else "image, mean of channels")
 
 
-def mark_ticks(axes: Axes, rows: int, cols: int) -> None:
+def _mark_ticks(axes: Axes, rows: int, cols: int) -> None:
     """Number the rows and columns, all of them or each fourth, each seventh."""
     step_rows, step_cols = (1 if n <= MOST_NUMBERS else 4 if n <= 32 else max(1, n // 8) for n in (rows, cols))
     axes.set_xticks(range(0, cols, step_cols))
@@ -142,7 +151,7 @@ def mark_ticks(axes: Axes, rows: int, cols: int) -> None:
     axes.tick_params(length=0, pad=1.5)
 
 
-def no_ticks(axes: Axes) -> None:
+def _no_ticks(axes: Axes) -> None:
     """Take the numbers of rows and columns away, where panels are small."""
     axes.set_xticks([])
     axes.set_yticks([])

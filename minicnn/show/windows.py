@@ -76,8 +76,7 @@ def windows(
     rows, cols = taps(how.rows, how.rounding), taps(how.cols, how.rounding)
     for panel, p in zip(panels, down, strict=True):
         for axes, q in zip(panel, across, strict=True):
-            picture = draw_canvas(axes, values, how, limits)
-            style.no_ticks(axes)
+            picture = draw_canvas(axes, values, how, limits, ticks=False)
             draw_window(axes, rows[p], cols[q])
             axes.set_title(f"({p}, {q}): {result[p, q]:.3g}".replace("-", "\N{MINUS SIGN}"), fontsize=8)
     style.scale_bar(figure, picture, panels, f"input, channel {channel}")
@@ -104,10 +103,10 @@ def _title(path: str, how: Windows, most: int) -> str:
     return f"{path}: {how.out[0]}x{how.out[1]} windows of {size}, strides {steps}{dilated}\nrows: {rule}{cut}"
 
 
-def draw_canvas(axes: Axes, values: np.ndarray, how: Windows, limits: dict[str, Any]) -> Any:
+def draw_canvas(axes: Axes, values: np.ndarray, how: Windows, limits: dict[str, Any], *, ticks: bool = True) -> Any:
     """Draw the input (H, W) of a window op with its padding and its overhang."""
     sides = [(max(a.before, 0), max(a.after, 0), a.overhang) for a in (how.rows, how.cols)]
-    picture = style.draw_map(axes, values, limits, numbers=False)
+    picture = style.draw_map(axes, values, limits, numbers=False, ticks=ticks)
     h, w = values.shape
     (top, bottom, below), (left, right, beyond) = sides
     if below or beyond:
