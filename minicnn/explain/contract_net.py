@@ -149,6 +149,7 @@ class Node:
 class Tape:
     """A training step with one image, each layer run on its own, without fusion. The last node is the loss.
 
+    rules       How the ops of the tape hand on a gradient, a part of a sentence each, by name; unknown ops have none.
     svg         The drawing, of 1:1 CSS pixels: for node i a <g class="node" data-node="i"> with a <rect> and two
                 <text>, for each argument a <path class="edge" data-from="j" data-to="i">. Its colours are
                 currentColor; the page may style the classes.
@@ -158,6 +159,7 @@ class Tape:
     """
 
     nodes: list[Node]
+    rules: dict[str, str]
     svg: str
     loss: str
     training: bool

@@ -48,7 +48,7 @@ class Page:
     @property
     def html(self) -> str:
         """The page as text."""
-        return write_html(self.data, self.data.title)
+        return write_html(self.data)
 
     def save(self, path: str | Path) -> Path:
         """Write the page, whole or not at all, and return its path."""

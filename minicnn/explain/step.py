@@ -24,6 +24,21 @@ STEP = 2.0**-17
 MOST_CHECKS = 3
 MOST_UPDATED = 512
 """Elements of a parameter whose values after the update are all in the page: they cost as much as the parameter."""
+RULES = {
+    "relu": "passes on what lies under a positive result, and nothing elsewhere",
+    "conv2d": "each pixel gets, from every window that read it, its gradient times the kernel element at its tap",
+    "max_pool2d": "the first maximum of each window gets all of its gradient",
+    "average_pool2d": "each element of a window gets an equal part",
+    "global_average_pool2d": "each element gets an equal part",
+    "global_max_pool2d": "the first maximum of each channel gets all of its gradient",
+    "dense": "the features get the gradient times the kernel, the kernel gets feature times gradient",
+    "cross_entropy": "the logits get probability minus 1 for the label, and the probability for each other class",
+    "flatten": "the same numbers in the shape of the input",
+    "reshape": "the same numbers in the shape of the input",
+    "add": "both summands get the same gradient",
+    "concatenate": "each branch gets its own channels",
+}
+"""How an op hands on its gradient, as the end of a sentence."""
 IMAGE = "the image"
 """Its name on the tape. No layer has it: names of layers have no spaces."""
 
@@ -149,7 +164,8 @@ def pack(step: Step, problem: Problem, arrays: Arrays, optimizer: Any) -> Tape:
     loss = getattr(problem.loss, "__name__", type(problem.loss).__name__)
     boxes = [_named_box(step, i) for i in range(len(step.nodes))]
     svg = draw(boxes, step.image if step.image >= 0 else None)
-    return Tape(nodes, svg, loss, problem.rng is not None, None if optimizer is None else repr(optimizer))
+    rules = {node.op: RULES[node.op] for node in step.nodes if node.op in RULES}
+    return Tape(nodes, rules, svg, loss, problem.rng is not None, None if optimizer is None else repr(optimizer))
 
 
 def _named_box(step: Step, i: int) -> Box:

@@ -39,6 +39,8 @@ export type Real = number | string;
 export interface Check {
   cell: number[];
   exact: Real;
+  value: Real;
+  after?: Real;
   numeric: Real;
   h: number;
 }
@@ -56,6 +58,7 @@ export interface TapeNode {
 }
 
 export interface Tape {
+  rules: Record<string, string>;
   nodes: TapeNode[];
   svg: string;
   loss: string;
