@@ -19,7 +19,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 from browser import FLAGS, Opened, chromium_path
 from data import make_explain_page
 
-from minicnn import data, explain, layers, models, optim, train
+from minicnn import data, explain, layers, models, ops, optim, train
 
 OUT = ROOT / "out" / "page"
 README = ROOT / "docs" / "static" / "page.png"
@@ -51,7 +51,11 @@ def digits_page(studied=None, epochs=6):
     for name in ("max", "average", "global-max"):
         net = models.small_cnn(name)
         heads[name] = (net, train.fit(net, digits.train, optimizer=optim.Adam(3e-3), epochs=epochs, seed=0).params)
-    image, label = digits.test.images[6], int(digits.test.labels[6])
+    # The image of whose right class the first net is least sure: gradients are large there.
+    evaluated = train.predict(*heads["max"], digits.test.images).astype(float)
+    chances = ops.softmax(evaluated)[np.arange(len(digits.test)), digits.test.labels]
+    index = int(np.where(evaluated.argmax(1) == digits.test.labels, chances, 1).argmin())
+    image, label = digits.test.images[index], int(digits.test.labels[index])
     title = "Three pooling heads on one digit"
     return explain.page(*heads["max"], image, label, heads=heads, shifts=digits.test, study=studied, title=title)
 
@@ -150,6 +154,7 @@ def main():
     from playwright.sync_api import sync_playwright
 
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--looks", nargs="*", default=[look.name for look in LOOKS], help="such as dark-390")
     parser.add_argument("--readme", action="store_true", help=f"write {README.relative_to(ROOT)}, too")
     options = parser.parse_args()
     OUT.mkdir(parents=True, exist_ok=True)
@@ -162,7 +167,7 @@ def main():
     files = {name: page.save(OUT / f"{name}.html") for name, page in made.items()}
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
-        for look in LOOKS:
+        for look in (look for look in LOOKS if look.name in options.looks):
             size = {"width": look.width, "height": 900}
             for name, path in files.items():
                 with Opened(browser, path, reduced_motion="reduce", viewport=size, **look.options) as page:

@@ -1,8 +1,8 @@
 /** Panels 2 and 3: a window slides over an input and its output appears; its gradient flows back the same way. */
 import { data, image, arrays, values } from "./app.ts";
-import { call, has, OPS, quotient, reader, ready, run, texts, windowsOf, type Op, type Setting, type Window } from "./bench.ts";
+import { call, has, OPS, quotient, reader, ready, texts, windowsOf, type Op, type Setting, type Window } from "./bench.ts";
 import { tensor, type Axis, type Tensor } from "./contract.ts";
-import { boxAround, boxAt, Field, fly, type Box, type Cell } from "./field.tsx";
+import { boxAround, boxAt, Field, FLIGHT, fly, spot, type Box, type Cell } from "./field.tsx";
 import { abs, clamp, extent, floor, max, min, sum, upTo } from "./math.ts";
 import type { Tone } from "./paint.ts";
 import { Button, Figure, Formula } from "./parts.tsx";
@@ -27,7 +27,7 @@ const r = control<number>("r", 1, (v) => v > 0 && v <= 16);
 const ties = choice("ties", "first", "split");
 const weights = [1, 0, -1, 2, 0, -2, 1, 0, -1].map((v, n) => control<number>(`w${n}`, v));
 const pick = [count("op_r", 0, 0, 99), count("op_c", 0, 0, 99)] as const;
-const cell = [count("x_r", 0, 0, 99), count("x_c", 0, 0, 99)] as const;
+const cell = [count("x_r", -1, -1, 99), count("x_c", -1, -1, 99)] as const; // negative: the first that gets a gradient
 const which = choice("back", "one", "all");
 
 const set = ([i, j]: readonly [Signal<number>, Signal<number>], a: number, b: number): void => void ([i.value, j.value] = [a, b]);
@@ -101,7 +101,7 @@ const state = computed(() => {
   };
   const read = new Set(windows.flatMap((one) => one.real.map((t) => t.row * w + t.col)));
   const grid = { rows: length(rows), cols: length(cols) };
-  const side = (n: number): number => clamp(floor(400 / n), 20, 46);
+  const side = (n: number): number => clamp(floor(430 / n), 20, 56);
   return { ...found, rows, cols, a, b, top, left, windows, here, boxes, kind, read, grid, w, side, cell: side(max(grid.rows, grid.cols)), end: side(max(rows.out, cols.out, 5)) };
 });
 type State = Exclude<typeof state.value, string>;
@@ -121,15 +121,24 @@ function slide(s: State, direction: "bench" | "back"): void {
   over();
   if (was === direction || !moves()) return;
   playing.value = direction;
-  const y = run(s, x.value, () => 1)[0].data;
-  play(y.length, 750, (n) => {
-    set(pick, floor(n / s.cols.out), n % s.cols.out);
-    done.value = n + 1;
-    requestAnimationFrame(() => {
-      const [box, target] = ["in", "out"].map((end) => document.querySelector(`#${direction}-${end} .box`));
-      if (direction === "bench") fly(box, target, fmt(y[n]!), "value");
-      else fly(target, box, "1", "grad");
-    });
+  const read = reader(x.value);
+  play(s.windows.length, FLIGHT + 450, (n) => {
+    const [i, j] = [floor(n / s.cols.out), n % s.cols.out];
+    set(pick, i, j);
+    done.value = n;
+    // When the window has arrived, every element that counts flies to the output, or its part of the gradient comes back.
+    const { real, shares } = s.windows[n]!;
+    setTimeout(() => {
+      if (playing.value !== direction) return;
+      const out = spot(`${direction}-out`, i, j, s.rows.out, s.cols.out);
+      shares(read).forEach((share, k) => {
+        const at = spot(`${direction}-in`, real[k]!.row + s.top, real[k]!.col + s.left, s.grid.rows, s.grid.cols);
+        if (share === 0) return;
+        if (direction === "bench") fly(at, out, fmt(read(real[k]!.row, real[k]!.col)), "value");
+        else fly(out, at, fmt(share), "grad");
+      });
+    }, 300);
+    setTimeout(() => playing.value === direction && done.value === n && (done.value = n + 1), 300 + FLIGHT * 0.9);
   }, over);
 }
 
@@ -247,7 +256,8 @@ function Back({ s }: { s: State }) {
       if (share !== 0) parts.set(at, [...(parts.get(at) ?? []), share]);
     });
   const total = (i: number, j: number): number => sum(parts.get(i * s.w + j) ?? []);
-  const [i, j] = [min(cell[0].value, rows.n - 1), min(cell[1].value, cols.n - 1)];
+  const [first = 0] = parts.keys();
+  const [i, j] = [cell[0].value < 0 ? floor(first / s.w) : min(cell[0].value, rows.n - 1), cell[1].value < 0 ? first % s.w : min(cell[1].value, cols.n - 1)];
   const own = parts.get(i * s.w + j) ?? [];
   const slope = quotient(chosen, read, i, j);
   const agrees = abs(slope - total(i, j)) < 1e-4 * max(1, abs(total(i, j)));

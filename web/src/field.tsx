@@ -5,7 +5,7 @@ import { abs, ceil, clamp, extent, floor, max, min, round, upTo } from "./math.t
 import { colour, css, readable, shade, type Tone } from "./paint.ts";
 import { Scroll, Table } from "./parts.tsx";
 import type { Signal } from "./signals.ts";
-import { moves, own } from "./state.ts";
+import { element, own } from "./state.ts";
 import { fmt, short } from "./text.ts";
 
 export interface Cell {
@@ -116,7 +116,7 @@ function paintCell(context: Context, { v, kind, text, ring }: Cell, x: number, y
     context.fillText(text, x + s / 2, y + s / 2 + 0.5);
   };
   if (p.numbers && size >= 22) {
-    const shown = text ?? short(v * 10 ** -unit(p.most));
+    const shown = text ?? short(v * 10 ** -unit(p));
     write(shown, min(16, size * 0.36, (size * 1.5) / max(2, shown.length)), v === 0 || out || kind === "faint" ? colour("quiet") : readable(back));
   } else if (isNaN(v) && size >= 6) write("?", size * 0.8, colour("ink"));
   else if (v < 0 && size >= 9 && abs(v) > 0.08 * p.most) {
@@ -132,10 +132,13 @@ function paintCell(context: Context, { v, kind, text, ring }: Cell, x: number, y
   }
 }
 
-/** The power of ten in which a map of small numbers shows them, 0 for others. */
-const unit = (most: number): number => (most > 0 && most < 0.01 ? floor(Math.log10(most)) : 0);
+/** The power of ten in which a map of small numbers shows them, 0 for others and for a single number. */
+const unit = ({ most, rows, cols }: Pick<Props, "most" | "rows" | "cols">): number => (most > 0 && most < 0.01 && rows * cols > 1 ? floor(Math.log10(most)) : 0);
 
 const percent = (n: number, of: number): string => `${(100 * n) / of}%`;
+
+/** How long a number takes from one map to another, in milliseconds. */
+export const FLIGHT = 650;
 
 /** Where an event lies in its element, of so many rows and columns. */
 export const placeOf = (event: MouseEvent, rows: number, cols: number): [number, number] => {
@@ -191,7 +194,7 @@ export function Field(p: Props) {
           </div>
         </div>
       </div>
-      {p.scale !== false && <Scale most={p.most} tone={tone} signed={cells.some((c) => c.v! < 0)} numbers={numbers} />}
+      {p.scale !== false && <Scale most={p.most} tone={tone} signed={cells.some((c) => c.v! < 0)} unit={numbers ? unit(p) : 0} />}
       <Numbers cells={cells} cols={cols} label={p.label} top={top} left={left} open={own(`${p.name ?? p.label} numbers`, false)} />
     </div>
   );
@@ -204,12 +207,12 @@ const step = (key: string, i: number, j: number, rows: number, cols: number): nu
   ({ ArrowUp: [i - 1, j], ArrowDown: [i + 1, j], ArrowLeft: [i, j - 1], ArrowRight: [i, j + 1], Home: [i, 0], End: [i, cols], PageUp: [0, j], PageDown: [rows, j] })[key];
 
 /** What the colours of a map mean. */
-export const Scale = ({ most, tone, signed, numbers }: { most: number; tone: Tone; signed?: boolean; numbers?: boolean | undefined }) => (
+export const Scale = ({ most, tone, signed, unit }: { most: number; tone: Tone; signed?: boolean; unit?: number }) => (
   <div class="scale" aria-hidden="true">
     <span>{signed ? fmt(-most, 2) : 0}</span>
     <i class={`${tone} ${signed ? "signed" : ""}`} />
     <span>{fmt(most, 2)}</span>
-    {numbers && unit(most) !== 0 && <span>numbers in {fmt(10 ** unit(most), 2)}</span>}
+    {!!unit && <span>numbers in {fmt(10 ** unit, 2)}</span>}
   </div>
 );
 
@@ -256,10 +259,12 @@ interface SheetProps {
 }
 
 /** All channels of a feature map side by side. Left and right choose one. */
-export function Sheet({ label, tensor: t, tone = "value", pick, onPick, hover, cell, room = 600 }: SheetProps) {
+export function Sheet({ label, tensor: t, tone = "value", pick, onPick, hover, cell, room = 620 }: SheetProps) {
   const [h, w, c] = t.shape as [number, number, number];
-  const size = cell ?? clamp(floor(56 / w), 2, 6);
   const gap = 6;
+  room = min(room, innerWidth - 54);
+  // As large as two rows of channels allow.
+  const size = cell ?? clamp(floor((room / ceil(c / 2) - gap) / w), max(2, min(6, floor(40 / w))), 14);
   const [width, height] = [w * size + gap, h * size + gap];
   // Full rows look better than one that is almost empty.
   const across = ceil(c / ceil(c / clamp(floor(room / width), 1, c)));
@@ -327,14 +332,16 @@ export function Bars({ label, names, values, mark, show }: { label: string; name
   );
 }
 
-/** Show a number on its way from one element to another; returns at once without motion. */
-export function fly(from: Element | null | undefined, to: Element | null | undefined, text: string, tone: Tone): void {
-  if (!moves() || !from || !to) return;
+/** Where an element of a map lies on the screen. */
+export function spot(id: string, i: number, j: number, rows: number, cols: number): DOMRect {
+  const { x, y, width, height } = element(id).getBoundingClientRect();
+  return new DOMRect(x + (j * width) / cols, y + (i * height) / rows, width / cols, height / rows);
+}
+
+/** Show a number on its way from one place to another. */
+export function fly(from: DOMRect, to: DOMRect, text: string, tone: Tone): void {
   const chip = Object.assign(document.createElement("div"), { className: `chip ${tone}`, textContent: text, ariaHidden: "true" });
   document.body.append(chip);
-  const [a, b] = [from, to].map((node) => {
-    const r = node.getBoundingClientRect();
-    return `translate(${r.x + r.width / 2}px, ${r.y + r.height / 2}px) translate(-50%, -50%)`;
-  });
-  chip.animate({ transform: [`${a} scale(.7)`, a!, b!, `${b} scale(.7)`], opacity: [0, 1, 1, 0], offset: [0, 0.2, 0.85, 1] }, { duration: 600, easing: "ease-in-out" }).onfinish = () => chip.remove();
+  const [a, b] = [from, to].map((r) => `translate(${r.x + r.width / 2}px, ${r.y + r.height / 2}px) translate(-50%, -50%)`);
+  chip.animate({ transform: [`${a} scale(.7)`, a!, b!, `${b} scale(.7)`], opacity: [0, 1, 1, 0], offset: [0, 0.2, 0.85, 1] }, { duration: FLIGHT, easing: "ease-in-out" }).onfinish = () => chip.remove();
 }

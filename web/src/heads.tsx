@@ -31,7 +31,7 @@ function Card({ head, k, maps, most }: { head: Head; k: number; maps: Tensor; mo
         cols={w}
         at={(i, j) => ({ v: map[i * w + j]!, ring: won ? won[i * w + j]! > 0 : false })}
         most={most}
-        cell={clamp(floor(216 / w), 8, 48)}
+        cell={clamp(floor(260 / w), 8, 56)}
         numbers={w <= 8}
         scale={false}
       />
@@ -126,10 +126,10 @@ function Shift() {
             moved by {dy} {dy ** 2 === 1 ? "row" : "rows"} and {dx} {dx ** 2 === 1 ? "column" : "columns"}
           </p>
         </div>
+        <div>
         <Answers all={answers(shifted.value)} />
-      </div>
       {data.shift && (
-        <div class="wide">
+        <>
           <h3>How often the answer stayed the same, over {data.shift.images} images</h3>
           <ul class="cards small">
             {Object.entries(data.shift.consistency).map(([name, table]) => (
@@ -153,8 +153,10 @@ function Shift() {
             ))}
           </ul>
           <p class="note">In percent. Rows are moves up and down, columns left and right; the middle is the image where it was.</p>
-        </div>
+        </>
       )}
+        </div>
+      </div>
     </>
   );
 }

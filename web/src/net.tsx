@@ -1,7 +1,7 @@
 /** Panel 1: every layer of the net with its maps, and what one of their elements has seen of the image. */
 import { bestOf, data, field, image, probabilities, values } from "./app.ts";
 import type { Layer, Tensor } from "./contract.ts";
-import { Bars, boxAround, channel, Field, inRows, Sheet } from "./field.tsx";
+import { Bars, boxAround, channel, Field, inRows, Scale, Sheet } from "./field.tsx";
 import { best, clamp, extent, floor, min, upTo } from "./math.ts";
 import { Figure, Formula } from "./parts.tsx";
 import { computed, signal } from "./signals.ts";
@@ -59,6 +59,7 @@ function Row({ n, l, value }: { n: number; l: Layer; value: Tensor | undefined }
           {value ? size(value.shape) : "not computed in the page"}
           {parameters > 0 && `, ${plural(parameters, "parameter")}`}
         </span>
+        {value && <Scale most={extent(value.data)} tone="value" signed={value.data.some((v) => v < 0)} />}
       </div>
       {value && isMap(value) ? (
         <Sheet label={name} tensor={value} pick={min(value.shape[2]! - 1, n === at ? map : (channels.value[n] ?? 0))} onPick={(k, i, j) => choose(n, k, i, j)} hover />
@@ -70,7 +71,7 @@ function Row({ n, l, value }: { n: number; l: Layer; value: Tensor | undefined }
             cols={across}
             at={channel(inRows(value, across))}
             most={extent(value.data)}
-            cell={value.data.length > 32 ? 10 : 22}
+            cell={value.data.length > 32 ? 10 : value.data.length > 16 ? 18 : 36}
             numbers={value.data.length <= 16}
             pick={n === at ? [floor(map / across), map % across] : undefined}
             onPick={(i, j) => choose(n, min(value.data.length - 1, i * across + j))}

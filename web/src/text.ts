@@ -11,7 +11,7 @@ export function fmt(v: number, digits = 3): string {
   if (Number.isInteger(v) && size < 1e5) return minus(`${v || 0}`);
   if (size < 1e-4 || size >= 1e6) {
     const [m, e] = v.toExponential(digits - 2).split("e");
-    return `${minus(m!)}·10${[...e!.replace("+", "")].map((d) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[+d] ?? "⁻").join("")}`;
+    return `${m === "1" ? "" : `${minus(m!)}·`}10${[...e!.replace("+", "")].map((d) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[+d] ?? "⁻").join("")}`;
   }
   const text = v.toFixed(clamp(digits - 1 - floor(Math.log10(size)), 0, 6));
   return minus(text.includes(".") ? text.replace(/\.?0+$/, "") : text);

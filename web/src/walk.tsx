@@ -1,7 +1,7 @@
 /** The guided walk: six steps with one small picture, each with a way on to the panel that has the same for the own net. */
 import { array, data, layerOf } from "./app.ts";
-import type { Layer, Tensor } from "./contract.ts";
-import { boxAround, boxAt, channel, Field, fly, inRows, type Box } from "./field.tsx";
+import { tensor, type Layer, type Tensor } from "./contract.ts";
+import { boxAround, boxAt, channel, Field, FLIGHT, fly, inRows, type Box } from "./field.tsx";
 import { clamp, extent, floor, max } from "./math.ts";
 import { places } from "./ops.ts";
 import { Button } from "./parts.tsx";
@@ -31,29 +31,32 @@ function Scene() {
   const k = at.value;
   const s = steps[k]!;
   const tone = s.what;
-  const maps = s.show.map((n) => {
+  // In the order of the forward pass: a gradient flows back through the same picture.
+  const maps = [...s.show].sort((a, b) => a - b).map((n) => {
     const t = array(nodes[n]![s.what])!;
-    return { ...nodes[n]!, t: t.shape.length === 3 ? t : inRows(t, 1) };
+    const [h, w, c] = t.shape;
+    return { ...nodes[n]!, t: c === 1 ? tensor([h!, w!, 1], t.data) : inRows(t, 1) };
   });
   const end = maps.at(-1)!;
   const [, across] = end.t.shape as [number, number];
   const total = end.t.data.length;
   const layer = layerOf(net, end.layer);
   const moving = maps.length > 1 && boxOf(layer, 0, 0, tone).length > 0;
-  const now = shown.value < total ? max(0, shown.value - 1) : 0;
+  const now = shown.value < total ? floor(shown.value) : 0;
   const [i, j] = [floor(now / across), now % across];
   const run = (): void =>
     play(
       total,
-      420,
+      FLIGHT + 450,
       (n) => {
-        shown.value = n + 1;
-        requestAnimationFrame(() => {
-          const [from, to] = document.querySelectorAll("#walk .box");
-          const text = fmt(end.t.data[n]!);
-          if (tone === "grad") fly(to, from, text, tone);
-          else fly(from, to, text, tone);
-        });
+        shown.value = n;
+        // When the boxes have arrived, and when the number has.
+        setTimeout(() => {
+          const places = [...document.querySelectorAll("#walk .box")].map((box) => box.getBoundingClientRect());
+          const [from, to] = tone === "grad" ? places.reverse() : places;
+          if (shown.value === n && from && to) fly(from, to, fmt(end.t.data[n]!), tone);
+        }, 300);
+        setTimeout(() => shown.value === n && (shown.value = n + 0.5), 300 + FLIGHT * 0.9);
       },
       () => (shown.value = Infinity),
     );
