@@ -23,17 +23,31 @@ def missing():
     return "" if Path(chromium_path()).exists() else f"there is no browser at {chromium_path()} (MINICNN_CHROMIUM)"
 
 
+def two_heads(**options):
+    """Return the page of an untrained net with two heads on an image of noise."""
+    import numpy as np
+
+    from minicnn import explain, models
+    from minicnn.data import Split
+
+    split = Split(np.random.default_rng(0).random((12, 8, 8, 1), dtype=np.float32), np.arange(12) % 10)
+    nets = {name: models.small_cnn(name, filters=(4, 6, 6)) for name in ("max", "global-max")}
+    heads = {name: (net, net.init(np.random.default_rng(1), (8, 8, 1))) for name, net in nets.items()}
+    return explain.page(*heads["max"], split.images[3], 3, **{"heads": heads, "shifts": split, **options})
+
+
 class Opened:
     """A page in an offline browser, with what it asked for and what it complained of."""
 
-    def __init__(self, browser, path, **options):
+    def __init__(self, browser, path=None, **options):
         self.context = browser.new_context(offline=True, **{"viewport": {"width": 1200, "height": 900}, **options})
         self.page = self.context.new_page()
         self.asked, self.said = [], []
         self.page.on("request", lambda request: self.asked.append(request.url.split("#")[0]))
         self.page.on("console", lambda message: self.said.append(message.text))
         self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.open(path)
+        if path:
+            self.open(path)
 
     def open(self, path, address=""):
         """Go to a file, with what follows its name in the address."""

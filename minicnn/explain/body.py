@@ -50,7 +50,7 @@ def body(data: Data) -> str:
     text = (resources.files("minicnn.explain") / "page.html").read_text(encoding="utf-8")
     panels = [(name, title) for name, title in PANELS.items() if name != "study" or data.study]
     rows = [[_thousands(cell) for cell in row] for row in data.summary]
-    return Template(text).substitute(
+    made = Template(text).substitute(
         **_facts(data),
         nav="".join(
             f'<a data-to="{name}"><span aria-hidden="true">{i}</span>{title}</a>'
@@ -69,6 +69,7 @@ def body(data: Data) -> str:
         study="" if data.study is None else study_panel(data.study),
         version=data.minicnn,
     )
+    return made.encode("utf-8", "replace").decode()  # half of a surrogate pair, which no encoding has, becomes "?"
 
 
 def _thousands(value: str | int) -> str:
@@ -78,14 +79,15 @@ def _thousands(value: str | int) -> str:
 def _facts(data: Data) -> dict[str, str]:
     """Return the words of the page that depend on the net."""
     head = data.heads[0]
-    probabilities = np.asarray(ops.softmax(np.array([[float(v) for v in head.logits]])))[0]
-    answer = int(probabilities.argmax())
+    with np.errstate(invalid="ignore"):  # of logits that are not finite
+        probabilities = np.asarray(ops.softmax(np.array([float(v) for v in head.logits])))
+    best = int(probabilities.argmax())
+    answer = f"<b>{html.escape(data.classes[best])}</b>, with a probability of {100 * probabilities[best]:.3g} %"
     return {
-        "title": html.escape(data.title).encode("utf-8", "replace").decode(),
+        "title": html.escape(data.title),
         "parameters": f"{_thousands(head.parameters)} parameter{'s' if head.parameters != 1 else ''}",
         "label": html.escape(data.classes[data.label]),
-        "answer": html.escape(data.classes[answer]),
-        "probability": f"{100 * probabilities[answer]:.3g} %",
+        "answer": answer if np.isfinite(probabilities).all() else "<b>none</b>, because its logits are not finite",
         "cost": f"{_thousands(head.multiply_adds)} multiply-adds answer one image.",
     }
 

@@ -41,7 +41,7 @@ export function answer(net: Layer[], x: Tensor): number[] | undefined {
 }
 
 export const named = (k: number): string => data.classes[k] ?? `${k}`;
-export const bestOf = (p: ArrayLike<number>): string => named(best(p));
+export const bestOf = (p: number[]): string => (p.some(isNaN) ? "NaN" : named(best(p)));
 
 /** An array of the tape without its batch axis. */
 export function array(id?: string): Tensor | undefined {

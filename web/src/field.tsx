@@ -75,8 +75,11 @@ export function paintMap(context: Context, { shape, data }: Tensor, k: number, x
   const [h, w, c] = shape as [number, number, number];
   for (const i of upTo(h))
     for (const j of upTo(w)) {
-      context.fillStyle = css(shade(data[(i * w + j) * c + k]!, most, tone));
-      context.fillRect(x + j * size, y + i * size, size + 0.2, size + 0.2);
+      const v = data[(i * w + j) * c + k]!;
+      // A small square, since nothing would look like zero.
+      const s = isNaN(v) ? size / 3 : 0;
+      context.fillStyle = css(s ? colour("ink") : shade(v, most, tone));
+      context.fillRect(x + j * size + s, y + i * size + s, size - 2 * s + 0.2, size - 2 * s + 0.2);
     }
 }
 

@@ -18,11 +18,12 @@ function Card({ head, k, maps, most }: { head: Head; k: number; maps: Tensor; mo
   const won = arrays.get(head.winners!)?.data;
   const logits = head.logits.map(real);
   const says = best(logits);
+  const p = probabilities(logits);
   return (
     <li>
       <h3>{head.name}</h3>
       <p class={says === data.label ? "ok" : "off"}>
-        says {named(says)} <small>{percent(probabilities(logits)[says]!)}</small>
+        says {bestOf(p)} <small>{percent(p[says]!)}</small>
       </p>
       <Field
         name={head.name}

@@ -105,7 +105,7 @@ function Seen() {
           cols={w}
           at={(a, b) => ({ ...channel(image)(a, b), kind: !reads(a, b) ? "unread" : seen(a, b) ? undefined : "faint" })}
           most={extent(image.data)}
-          cell={clamp(floor(288 / w), 6, 288)}
+          cell={clamp(floor(288 / w), 6, 72)}
           numbers={w <= 12}
           boxes={pixels ? [boxAround(patches.flatMap((p) => p.rows), patches.flatMap((p) => p.cols), "value")] : []}
         />
@@ -148,7 +148,7 @@ export function showNet(): void {
             <div class="about">
               <b>probabilities</b>
               <span>softmax of the logits</span>
-              <span>the net says {bestOf(logits)}</span>
+              <span>the net says {bestOf(probabilities(logits))}</span>
             </div>
             <Bars label="probability of each class" names={data.classes} values={probabilities(logits)} show={percent} mark={best(logits)} />
           </li>

@@ -286,6 +286,8 @@ export function showStep(): void {
     const s = steps[here.value]!;
     element("said").className = `said ${s.phase}`;
     element("said").textContent = sentence(s);
+    // Two steps may have the same sentence, and a live region is read only when it changes.
+    element("said").insertAdjacentHTML("beforeend", `<span class="aside"> Step ${here.value + 1}.</span>`);
   });
   effect(() => void [position.value, (shown.value = -1)]);
   mount("detail", () => <Detail />);
