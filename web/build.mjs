@@ -5,8 +5,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 const out = new URL("../minicnn/explain/", import.meta.url).pathname;
 const here = new URL(".", import.meta.url).pathname;
 const common = { bundle: true, minify: true, target: "es2022", charset: "utf8", legalComments: "none", absWorkingDir: here };
-// h(name, props, ...children) takes fewer bytes than the calls of the automatic runtime.
-const jsx = { jsx: "transform", jsxFactory: "h", jsxFragment: "Fragment", inject: ["src/jsx.ts"] };
+// Calls of h(name, props, ...children) take fewer bytes than those of the automatic runtime.
+const jsx = { jsx: "transform", jsxFactory: "jsxNode", jsxFragment: "jsxFragment", inject: ["src/jsx.ts"], tsconfigRaw: {} };
 
 await build({ ...common, ...jsx, entryPoints: ["src/page.tsx"], outfile: `${out}page.js`, format: "iife" });
 await build({ ...common, entryPoints: ["src/page.css"], outfile: `${out}page.css` });

@@ -1,5 +1,6 @@
 /** Panel 4: one training step, operation by operation, forward and back, with every number that was computed. */
-import { array, data, layerOf, named } from "./app.ts";
+import { layerOf } from "./arrays.ts";
+import { array, data, named } from "./app.ts";
 import { real, tensor, type TapeNode, type Tensor } from "./contract.ts";
 import { channel, Field, inRows, Sheet } from "./field.tsx";
 import { abs, clamp, extent, floor, min, sum } from "./math.ts";
