@@ -10,7 +10,7 @@ from string import Template
 import numpy as np
 
 from minicnn import ops
-from minicnn.explain.contract import Data
+from minicnn.explain.contract import Data, Node
 from minicnn.explain.study_panel import study_panel, table
 
 PANELS = {
@@ -45,6 +45,9 @@ SIDES = ("top", "bottom", "left", "right")
 SUMMARY = ("layer", "output", "parameters", "multiply-adds", "receptive field")
 
 
+UPDATE = ("parameter", "shape", "element with the largest gradient", "gradient", "old", "change", "new")
+
+
 def body(data: Data) -> str:
     """Return the body of the page without its data and script; `page.html` has its order."""
     text = (resources.files("minicnn.explain") / "page.html").read_text(encoding="utf-8")
@@ -56,6 +59,8 @@ def body(data: Data) -> str:
             f'<a data-to="{name}"><span aria-hidden="true">{i}</span>{title}</a>'
             for i, (name, title) in enumerate(panels, 1)
         ),
+        optimizer=html.escape(data.tape.optimizer or "The optimizer"),
+        updates=table(UPDATE, map(_update, filter(lambda node: node.leaf and node.checks, data.tape.nodes))),
         shapes=html.escape("\n".join(data.shapes)),
         summary=table(SUMMARY, rows),
         operations="".join(f'<option value="{name}">{text}</option>' for name, text in OPERATIONS.items()),
@@ -74,6 +79,15 @@ def body(data: Data) -> str:
 
 def _thousands(value: str | int) -> str:
     return f"{value:,}".replace(",", "\u202f") if isinstance(value, int) else value
+
+
+def _update(node: Node) -> list[str]:
+    """Return what the optimizer makes of the element of a parameter with the largest gradient."""
+    check = node.checks[0]
+    old, new = float(check.value), float(check.value if check.after is None else check.after)
+    name = f"{(node.layer or '').rpartition('/')[2]}/{node.leaf}"
+    shape = " \u00d7 ".join(map(str, node.shape))
+    return [name, shape, str(check.cell), *(f"{v:.4g}" for v in (float(check.exact), old, new - old, new))]
 
 
 def _facts(data: Data) -> dict[str, str]:

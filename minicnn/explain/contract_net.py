@@ -11,10 +11,18 @@ Real: TypeAlias = float | str
 
 @dataclass(frozen=True)
 class Packed:
-    """An array: base64(zlib(float32 bytes)). `shape` is () for a scalar."""
+    """An array: float32, little-endian, in C order.
+
+    shape   () for a scalar.
+    z       Its bytes, compressed and as text. Of an array with a rule: the difference of its bits, as int32, from those
+            of what the rule gives; "" where they are equal.
+    rule    How the page computes it: the name of a function in `explain.derived`, the path of a layer, and the ids of
+            its arguments. Left out for an array that is told as it is.
+    """
 
     shape: list[int]
     z: str
+    rule: list[str] | None = None
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,9 @@ def draw(boxes: list[Box], root: int | None = None) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         'role="img" aria-label="Graph of the computation, from top to bottom" font-family="system-ui, sans-serif">'
-        f"{''.join(edges)}{''.join(drawn)}</svg>"
+        f'<g class="edges" fill="none" stroke="currentColor">{"".join(edges)}</g>'
+        f'<g class="boxes" fill="none" stroke="currentColor" text-anchor="middle" font-size="12">'
+        f"{''.join(drawn)}</g></svg>"
     )
 
 
@@ -100,9 +102,7 @@ def _edge(i: int, j: int, boxes: list[Box], places: list[Place], corners: list[P
     else:  # past the boxes between the two
         side = x + WIDTH
         path = f"M{side} {y + HEIGHT // 2}C{side + 40} {y + HEIGHT} {side + 40} {to_y} {side} {to_y + HEIGHT // 2}"
-    return (
-        f'<path class="edge" data-from="{i}" data-to="{j}" d="{path}" fill="none" stroke="currentColor" opacity="0.5"/>'
-    )
+    return f'<path class="edge" data-from="{i}" data-to="{j}" d="{path}" opacity="0.5"/>'
 
 
 def _box(i: int, box: Box, x: int, y: int) -> str:
@@ -110,11 +110,10 @@ def _box(i: int, box: Box, x: int, y: int) -> str:
     first = name if name and not box.parents else box.op
     second = " \u00d7 ".join(map(str, box.shape)) or "one number"
     kind = "node op" if box.parents else "node array"
-    text = f'<text x="{x + WIDTH // 2}" text-anchor="middle" fill="currentColor"'
+    text = f'<text x="{x + WIDTH // 2}" fill="currentColor" stroke="none"'
     return (
         f'<g class="{kind}" data-node="{i}"><title>{html.escape(f"{box.op} {box.name}".strip())}</title>'
-        f'<rect x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="{6 if box.parents else HEIGHT // 2}" fill="none" '
-        'stroke="currentColor"/>'
-        f'{text} y="{y + 17}" font-size="12">{html.escape(first)}</text>'
+        f'<rect x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="{6 if box.parents else HEIGHT // 2}"/>'
+        f'{text} y="{y + 17}">{html.escape(first)}</text>'
         f'{text} y="{y + 32}" font-size="11" opacity="0.7">{second}</text></g>'
     )

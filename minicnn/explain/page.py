@@ -14,6 +14,7 @@ from minicnn import layers, ops, optim, validation
 from minicnn.data import Split
 from minicnn.explain import step as steps
 from minicnn.explain.contract import FORMAT, Bench, Data, Shift, Study
+from minicnn.explain.derived import derive
 from minicnn.explain.heads import describe_head
 from minicnn.explain.html import frame, write_html
 from minicnn.explain.net import Describer
@@ -145,6 +146,8 @@ def _data(
     arrays, shape = Arrays(), subject.image.shape
     step = steps.run(problem)
     tape = steps.pack(step, problem, arrays, optimizer)
+    described = Describer(arrays, step.outputs, draw).chain(problem.net, problem.params, shape)
+    derive(tape.nodes, described, arrays)
     others = Describer(arrays, {}, draw)
     return Data(
         format=FORMAT,
@@ -156,7 +159,7 @@ def _data(
         image=arrays.put(subject.image, "the image"),
         **_examples(subject.examples, arrays),
         arrays=arrays.packed,
-        net=Describer(arrays, step.outputs, draw).chain(problem.net, problem.params, shape),
+        net=described,
         **_texts(problem.net, shape),
         tape=tape,
         heads=[describe_head(name, *pair, subject.image, others) for name, pair in subject.nets.items()],

@@ -15,7 +15,7 @@ from minicnn.autograd import Tensor
 from minicnn.explain.contract import Check, From, Node, Tape
 from minicnn.explain.drawing import MOST_NODES, Box, draw
 from minicnn.explain.net import apply
-from minicnn.explain.packing import Arrays
+from minicnn.explain.packing import Arrays, short
 from minicnn.explain.tape import TapeNode, ordered, parents, record
 
 Loss = Callable[[Any, np.ndarray], Any]
@@ -203,8 +203,9 @@ def _checks(node: TapeNode, name: str, problem: Problem, after: np.ndarray | Non
         place = [int(i) for i in np.unravel_index(element, grad.shape)]
         right, left = (ahead - here) / h, (here - behind) / h
         smooth = bool(abs(right - left) <= 1e-3 * max(abs(right), abs(left), 1e-3))
-        moved = None if after is None else float(after.flat[element])
-        yield Check(place, float(grad.flat[element]), (ahead - behind) / (2 * h), h, smooth, value, moved)
+        moved = None if after is None else short(after.flat[element])
+        numeric = short((ahead - behind) / (2 * h))
+        yield Check(place, short(grad.flat[element]), numeric, short(h), smooth, short(value), moved)
 
 
 def _moved(problem: Problem, name: str, element: int, by: float) -> float:

@@ -1,5 +1,6 @@
 /** The page's data, unpacked, and what several panels ask of it. */
-import { tensor, unpack, type Data, type Layer, type Tensor } from "./contract.ts";
+import { unbatched, unpack } from "./arrays.ts";
+import { tensor, type Data, type Layer, type Tensor } from "./contract.ts";
 import { best } from "./math.ts";
 import { forward, places, softmax, Unknown } from "./ops.ts";
 import { element } from "./state.ts";
@@ -12,7 +13,7 @@ export let values: (Tensor | undefined)[]; // of each layer of the net, where th
 export let broken: string; // why, if there is one that it cannot
 
 export async function start(): Promise<void> {
-  arrays = await unpack(data.arrays);
+  arrays = await unpack(data);
   [image, ...examples] = [data.image, ...data.examples].map((id) => tensor(data.input, arrays.get(id)!.data)) as [Tensor, ...Tensor[]];
   const [computed, why] = attempt(data.net, image);
   broken = data.draw ? why : "This file has no parameters";
@@ -43,15 +44,11 @@ export function answer(net: Layer[], x: Tensor): number[] | undefined {
 export const named = (k: number): string => data.classes[k] ?? `${k}`;
 export const bestOf = (p: number[]): string => (p.some(isNaN) ? "NaN" : named(best(p)));
 
-/** An array of the tape without its batch axis. */
+/** An array of the tape, if there is one, without its batch axis. */
 export function array(id?: string): Tensor | undefined {
   const t = arrays.get(id!);
-  return t && t.shape.length > 1 && t.shape[0] === 1 ? tensor(t.shape.slice(1), t.data) : t;
+  return t && unbatched(t);
 }
-
-/** A layer of the net by its name, in branches too. */
-export const layerOf = (net: Layer[], name?: string): Layer | undefined =>
-  net.flatMap((layer) => [layer, ...(layer.branches ?? []).map((branch) => layerOf(branch, name))]).find((layer) => layer?.name === name);
 
 type Patch = { rows: number[]; cols: number[] };
 

@@ -147,10 +147,10 @@ export function conv2d(x: Tensor, layer: Layer, kernel: Tensor, bias?: Tensor): 
   const y = tensor([rows.length, cols.length, filters]);
   const total = new Float64Array(filters);
   const [from, weights] = [x.data, kernel.data];
+  const first = bias?.data.map((v) => v + 0) ?? total.slice(); // 0 for a bias of -0: zeros of x are passed over
   rows.forEach((line, p) =>
     cols.forEach((across, q) => {
-      if (bias) total.set(bias.data);
-      else total.fill(0);
+      total.set(first);
       line.forEach((row, i) => {
         if (row < 0) return;
         across.forEach((col, j) => {
@@ -161,9 +161,9 @@ export function conv2d(x: Tensor, layer: Layer, kernel: Tensor, bias?: Tensor): 
             for (let k = 0; k < each; k++) {
               const v = from[at++]!;
               if (v === 0) continue; // after a ReLU half of the values are
-              const first = group * mine;
-              let n = tap + k * filters + first;
-              for (let f = first; f < first + mine; f++) total[f]! += v * weights[n++]!;
+              const one = group * mine;
+              let n = tap + k * filters + one;
+              for (let f = one; f < one + mine; f++) total[f]! += v * weights[n++]!;
             }
         });
       });
@@ -183,7 +183,7 @@ const binomial = (k: number): number[] => {
 export const blurWeights = (layer: Layer): Float32Array =>
   Float32Array.from(binomial(layer.rows!.k).flatMap((a) => binomial(layer.cols!.k).map((b) => a * b)));
 
-function dense(x: Tensor, kernel: Tensor, bias?: Tensor): Tensor {
+export function dense(x: Tensor, kernel: Tensor, bias?: Tensor): Tensor {
   const [inputs, units] = kernel.shape as [number, number];
   const total = new Float64Array(units);
   for (let i = 0; i < inputs; i++) {

@@ -48,6 +48,7 @@ const minicnn = {
     const [y, dx] = run(r, tensor([...shape, 1], Float32Array.from(x)), (n) => g[n % g.length]!);
     return { out: y.shape.slice(0, 2), y: [...y.data], dx: [...dx] };
   },
+  array: (id: string): number[] => [...arrays.get(id)!.data],
   logits: (): number[][] => data.heads.map((head) => [...forward(head.net, image, arrays).at(-1)!.data]),
 };
 

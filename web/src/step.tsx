@@ -1,11 +1,12 @@
 /** Panel 4: one training step, operation by operation, forward and back, with every number that was computed. */
-import { array, data, layerOf, named } from "./app.ts";
+import { layerOf } from "./arrays.ts";
+import { array, data, named } from "./app.ts";
 import { real, tensor, type TapeNode, type Tensor } from "./contract.ts";
 import { channel, Field, inRows, Sheet } from "./field.tsx";
 import { abs, clamp, extent, floor, min, sum } from "./math.ts";
 import { inside, places, softmax } from "./ops.ts";
 import type { Tone } from "./paint.ts";
-import { Button, Figure, Formula, Scroll, Table } from "./parts.tsx";
+import { Figure, Formula, Table } from "./parts.tsx";
 import { computed, effect, signal } from "./signals.ts";
 import { count, element, mount, moves, play, stop } from "./state.ts";
 import { fmt, last, list, plural, plus, size, terms } from "./text.ts";
@@ -15,7 +16,7 @@ interface Step {
   node: number;
 }
 
-const { nodes, rules, optimizer, svg } = data.tape;
+const { nodes, rules, svg } = data.tape;
 export const position = count("step", 0, 0, 9_999);
 const shown = signal(-1); // a node that was chosen in the drawing instead of that of the step
 const map = signal(0);
@@ -160,29 +161,6 @@ const Parts = ({ n, k }: { n: TapeNode; k: number }) => (
   </ul>
 );
 
-/** What one step of the optimizer makes of the element with the largest gradient of each parameter. */
-const Update = () => (
-  <>
-    <h3>Update</h3>
-    <p>
-      <code>{optimizer}</code> moves every parameter against its gradient.
-    </p>
-    <Scroll label="Updates">
-      <Table
-        kind="update"
-        head={["parameter", "shape", "element with the largest gradient", "gradient", "old", "change", "new"]}
-        rows={nodes
-          .filter((n) => isParameter(n) && n.checks[0]?.after !== undefined)
-          .map((n) => {
-            const { cell, exact, value, after } = n.checks[0]!;
-            const [old, next] = [real(value), real(after!)];
-            return [titleOf(n), size(n.shape), `[${cell.join(", ")}]`, <span class="grad">{fmt(real(exact))}</span>, fmt(old, 4), fmt(next - old), fmt(next, 4)];
-          })}
-      />
-    </Scroll>
-  </>
-);
-
 export function go(to: number): void {
   shown.value = -1;
   position.value = clamp(to, 0, steps.length - 1);
@@ -216,7 +194,8 @@ function Detail() {
   const k = chosen.value;
   const n = nodes[k];
   const { values, grads } = done.value;
-  if (!n) return <Update />;
+  element("update").hidden = !!n; // what Python has written of the update
+  if (!n) return null;
   const [known, back] = [values[k] && !isLeaf(n), grads[k]];
   return (
     <>
@@ -256,32 +235,23 @@ export function showStep(): void {
     if (found) shown.value = +found;
   };
   effect(() => mark(tape));
-  mount("buttons", () => {
-    const k = here.value;
-    return (
-      <>
-        <Button label="First step" off={!k} onClick={() => go(0)}>
-          ⇤
-        </Button>
-        <Button label="Step back" off={!k} onClick={() => go(k - 1)}>
-          ← Back
-        </Button>
-        <Button main label="Next step" off={k >= end} onClick={() => go(k + 1)}>
-          Next →
-        </Button>
-        {moves() && (
-          <Button
-            onClick={() => {
-              stop();
-              if ((playing.value = !playing.value)) play(end - k, 1100, (n) => go(k + n + 1), () => (playing.value = false));
-            }}
-          >
-            {playing.value ? "Pause" : "Play"}
-          </Button>
-        )}
-      </>
-    );
-  });
+  const button = (id: string, step: () => number): void => {
+    const node = element(id);
+    // A disabled button would lose the focus of who steps to the end with the keyboard.
+    effect(() => void (node.ariaDisabled = clamp(step(), 0, end) === here.value ? "true" : null));
+    node.onclick = () => go(step());
+  };
+  button("first", () => 0);
+  button("previous", () => here.value - 1);
+  button("next", () => here.value + 1);
+  const player = element("play");
+  player.hidden = !moves();
+  player.onclick = () => {
+    stop();
+    const from = here.value + 1;
+    if ((playing.value = !playing.value)) play(steps.length - from, 1100, (n) => go(from + n), () => (playing.value = false));
+  };
+  effect(() => void (player.textContent = playing.value ? "Pause" : "Play"));
   effect(() => {
     const s = steps[here.value]!;
     element("said").className = `said ${s.phase}`;

@@ -1,5 +1,6 @@
 /** The guided walk: six steps with one small picture, each with a way on to the panel that has the same for the own net. */
-import { array, data, layerOf } from "./app.ts";
+import { layerOf } from "./arrays.ts";
+import { array, data } from "./app.ts";
 import { tensor, type Layer, type Tensor } from "./contract.ts";
 import { boxAround, boxAt, channel, Field, FLIGHT, fly, inRows, type Box } from "./field.tsx";
 import { clamp, extent, floor, max } from "./math.ts";
