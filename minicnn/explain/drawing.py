@@ -64,8 +64,9 @@ def arrange(boxes: list[Box], root: int | None = None) -> list[Place]:
             places.setdefault(i, (0, 0))
             continue
         above = [places[p] for p in box.parents if p in places]
-        column, row = max(above, key=lambda place: (place[1], -place[0]), default=(0, -1))
-        place = _free((column, row + 1), taken)
+        # Arrays that another op has placed stand at its left: this op does not follow them there.
+        column, _ = max((p for p in above if p[0] >= 0), key=lambda place: (place[1], -place[0]), default=(0, 0))
+        place = _free((column, 1 + max((row for _, row in above), default=-1)), taken)
         places[i] = place
         taken.add(place)
         beside[i] = [p for p in dict.fromkeys(box.parents) if p not in places]
@@ -85,8 +86,8 @@ def _free(place: Place, taken: set[Place], step: int = 1) -> Place:
 
 def _edge(i: int, j: int, boxes: list[Box], places: list[Place], corners: list[Place]) -> str:
     (x, y), (to_x, to_y) = corners[i], corners[j]
-    if places[i][0] < -1 and y == to_y:  # an array with others between it and the op: below them
-        right, low, foot = x + WIDTH, y + HEIGHT + 10, y + 3 * HEIGHT // 4
+    if places[i][0] < -1 or (places[i][0] < 0 and y != to_y):  # boxes between an array and the op: below these
+        right, low, foot = x + WIDTH, y + HEIGHT + 10, to_y + (3 * HEIGHT // 4 if y == to_y else HEIGHT // 4)
         path = (
             f"M{right} {y + HEIGHT // 2}C{right + 16} {y + HEIGHT // 2} {right + 4} {low} {right + 24} {low}"
             f"L{to_x - 24} {low}C{to_x - 8} {low} {to_x - 16} {foot} {to_x} {foot}"
