@@ -564,6 +564,10 @@ WRONG = [
     ({"shifts": 3}, ValueError, "shifts must be a data.Split"),
     ({"study": "folder"}, TypeError, "study must be Results, got 'folder'"),
     ({"loss": lambda logits, labels: logits}, ValueError, "loss must return one number made from the logits, got"),
+    ({"loss": 3}, TypeError, "page: loss must be a function of logits and labels, got 3."),
+    ({"optimizer": "adam"}, TypeError, "optimizer must be a value such as optim.Adam(1e-3), got 'adam'."),
+    ({"optimizer": optim.Adam}, TypeError, "page: optimizer must be a value such as optim.Adam(1e-3), got"),
+    ({"optimizer": 0}, TypeError, "page: optimizer must be a value such as optim.Adam(1e-3), got 0."),
     ({"draw": 1}, TypeError, "page: draw must be"),
     ({"tittle": "x"}, TypeError, "'tittle' is not an argument. Did you mean 'title'?"),
 ]

@@ -133,6 +133,7 @@ def page(
     Page('A net': 6 nodes; heads this net)
     """
     subject = _checked(net, params, image, label, classes, heads, shifts, draw)
+    _check_step(loss, optimizer)
     rule = optim.SGD(0.01) if optimizer is None else optimizer
     problem = steps.Problem(net, params, subject.image[None], np.array([subject.label]), loss, rng)
     name = f"A net of {layers.summary(net, subject.image.shape).parameters:,} parameters"
@@ -170,6 +171,14 @@ def _data(
         shift=_shift(subject),
         study=study,
     )
+
+
+def _check_step(loss: Any, optimizer: Any) -> None:
+    if not callable(loss):
+        raise TypeError(f"page: loss must be a function of logits and labels, got {shown(loss)}.")
+    fits = not isinstance(optimizer, type) and hasattr(optimizer, "init") and hasattr(optimizer, "update")
+    if optimizer is not None and not fits:
+        raise TypeError(f"page: optimizer must be a value such as optim.Adam(1e-3), got {shown(optimizer)}.")
 
 
 def _checked(
