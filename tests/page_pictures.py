@@ -142,11 +142,12 @@ def printed(browser, path, folder, name):
 
 
 def readme(browser, path, target):
-    """Photograph the window and the net for the README."""
+    """Photograph the walk and the beginning of the net for the README."""
     with Opened(
-        browser, path, reduced_motion="reduce", device_scale_factor=1, viewport={"width": 1200, "height": 900}
+        browser, path, reduced_motion="reduce", device_scale_factor=1, viewport={"width": 1200, "height": 1180}
     ) as page:
-        page.locator("#net").screenshot(path=target)
+        page.evaluate("scrollTo(0, document.querySelector('.walk').getBoundingClientRect().y - 24)")
+        page.screenshot(path=target)
 
 
 def main():

@@ -4,6 +4,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import page_pictures
 import pytest
 from browser import Opened, two_heads
 
@@ -449,3 +450,22 @@ def test_a_notebook_shows_the_page_in_a_frame(chromium, tmp_path):
     assert inside.locator("body").evaluate("e => e.scrollWidth") <= 1000
     context.close()
     assert said == []
+
+
+def size_of(png):
+    """Return the width and height in the header of a PNG file."""
+    data = png.read_bytes()
+    assert data.startswith(b"\x89PNG\r\n\x1a\n")
+    return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+
+
+def test_every_panel_can_be_photographed_and_so_is_the_picture_of_the_readme(chromium, digits_page, tmp_path):
+    page_pictures.readme(chromium, digits_page, tmp_path / "readme.png")
+    assert size_of(tmp_path / "readme.png") == size_of(page_pictures.README) == (1200, 1180)
+    assert "](docs/static/page.png)" in (page_pictures.ROOT / "README.md").read_text(encoding="utf-8")
+    with Opened(chromium, digits_page, **CALM) as page:
+        page_pictures.panels(page, tmp_path, "light")
+    shown = [panel for panel in page_pictures.PANELS if panel != "study"]  # this page has none
+    sizes = {panel: size_of(tmp_path / f"light-{panel}.png") for panel in ("top", "walk", *shown, "footer")}
+    assert all(width > 800 for width, _ in sizes.values()), sizes
+    assert all((tmp_path / f"light-{panel}.png").stat().st_size > 5_000 for panel in shown)

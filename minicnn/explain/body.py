@@ -90,13 +90,17 @@ def _update(node: Node) -> list[str]:
     return [name, shape, str(check.cell), *(f"{v:.4g}" for v in (float(check.exact), old, new - old, new))]
 
 
+def _percent(share: float) -> str:
+    return "more than 99.9 %" if share > 0.9995 else f"{100 * share:.1f} %"
+
+
 def _facts(data: Data) -> dict[str, str]:
     """Return the words of the page that depend on the net."""
     head = data.heads[0]
     with np.errstate(invalid="ignore"):  # of logits that are not finite
         probabilities = np.asarray(ops.softmax(np.array([float(v) for v in head.logits])))
     best = int(probabilities.argmax())
-    answer = f"<b>{html.escape(data.classes[best])}</b>, with a probability of {100 * probabilities[best]:.3g} %"
+    answer = f"<b>{html.escape(data.classes[best])}</b>, with a probability of {_percent(probabilities[best])}"
     return {
         "title": html.escape(data.title),
         "parameters": f"{_thousands(head.parameters)} parameter{'s' if head.parameters != 1 else ''}",

@@ -256,8 +256,8 @@ function Back({ s }: { s: State }) {
       if (share !== 0) parts.set(at, [...(parts.get(at) ?? []), share]);
     });
   const total = (i: number, j: number): number => sum(parts.get(i * s.w + j) ?? []);
-  const [first = 0] = parts.keys();
-  const [i, j] = [cell[0].value < 0 ? floor(first / s.w) : min(cell[0].value, rows.n - 1), cell[1].value < 0 ? first % s.w : min(cell[1].value, cols.n - 1)];
+  const { row = 0, col = 0 } = chosen[0]!.real[chosen[0]!.shares(read).findIndex(Boolean)] ?? {};
+  const [i, j] = [cell[0].value < 0 ? row : min(cell[0].value, rows.n - 1), cell[1].value < 0 ? col : min(cell[1].value, cols.n - 1)];
   const own = parts.get(i * s.w + j) ?? [];
   const slope = quotient(chosen, read, i, j);
   const agrees = abs(slope - total(i, j)) < 1e-4 * max(1, abs(total(i, j)));
@@ -280,7 +280,7 @@ function Back({ s }: { s: State }) {
               const kind = s.kind(a - top, b - left);
               return kind ? { v: null, kind } : { v: total(a - top, b - left) };
             }}
-            most={max(extent([...parts.values()].map(sum)), 1e-9)}
+            most={extent([...parts.values()].map(sum)) || 1}
             cell={s.cell}
             numbers
             pick={[i + top, j + left]}
