@@ -288,6 +288,20 @@ def test_every_step_of_the_tape_by_key_is_announced(chromium, files):
         assert last.inner_text() == said[-2]
 
 
+def test_the_drawing_of_the_tape_shows_where_the_step_is(chromium, files):
+    with Opened(chromium, files / "digits.html", reduced_motion="reduce") as page:
+        last = int(page.locator("#step .transport output").inner_text().split()[-1])
+        for step in range(last - 1):
+            marked = page.locator("#tape .node.here")
+            assert marked.count() == 1
+            tape, node = page.locator("#tape").bounding_box(), marked.bounding_box()
+            assert tape["y"] <= node["y"]
+            assert node["y"] + node["height"] <= tape["y"] + tape["height"]
+            back = page.locator("#tape .node.back").count()
+            assert (back > 0) == page.locator("#said").inner_text().startswith("Backward"), step
+            page.keyboard.press("]")
+
+
 def test_the_address_brings_the_state_back(chromium, files):
     with Opened(chromium, files / "digits.html", reduced_motion="reduce") as page:
         page.locator("#bench select").first.select_option("average")
@@ -357,4 +371,4 @@ def test_axe_finds_nothing_and_nothing_is_cut_off(chromium, files, scheme, width
 
 def test_script_and_style_keep_to_their_budget():
     script, style = (len((Path(explain.__file__).parent / name).read_bytes()) for name in ("page.js", "page.css"))
-    assert script + style <= 82_000
+    assert script + style <= 80_000
