@@ -357,6 +357,19 @@ def test_every_step_of_the_tape_by_key_is_announced(digits):
     assert digits.locator("[aria-live=polite]").count() >= 6  # formulas, answers, the verdict, the walk, copied
 
 
+def test_the_drawing_of_the_tape_shows_where_the_step_is(digits):
+    last = int(digits.locator("#step .transport output").inner_text().split()[-1])
+    for step in range(last - 1):
+        marked = digits.locator("#tape .node.here")
+        assert marked.count() == 1
+        tape, node = digits.locator("#tape").bounding_box(), marked.bounding_box()
+        assert tape["y"] <= node["y"]
+        assert node["y"] + node["height"] <= tape["y"] + tape["height"]
+        back = digits.locator("#tape .node.back").count()
+        assert (back > 0) == digits.locator("#said").inner_text().startswith("Backward"), step
+        digits.keyboard.press("]")
+
+
 def test_a_list_of_keys_opens_and_closes_by_key(digits):
     digits.keyboard.press("?")
     assert digits.locator("dialog").is_visible()

@@ -10,7 +10,7 @@ const jsx = { jsx: "transform", jsxFactory: "jsxNode", jsxFragment: "jsxFragment
 
 // Properties of objects that only this script makes: neither of the data, of what tests call, nor of the browser.
 const mangleProps =
-  /^(arrived|axes|back|boxes|caption|grads|grid|head|here|hover|how|most|numbers|off|onHover|onPick|origin|paint|phase|pick|read|readers|ring|room|shares|side|sizes|taps|tone|upTo)$/;
+  /^(arrived|axes|boxes|caption|grads|grid|head|hover|how|most|numbers|off|onHover|onPick|origin|paint|phase|pick|read|readers|ring|room|shares|side|sizes|taps|tone|upTo)$/;
 
 await build({ ...common, ...jsx, mangleProps, entryPoints: ["src/page.tsx"], outfile: `${out}page.js`, format: "iife" });
 await build({ ...common, entryPoints: ["src/page.css"], outfile: `${out}page.css` });

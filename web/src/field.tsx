@@ -2,7 +2,7 @@
 import type { JSX } from "preact";
 import { tensor, type Tensor } from "./contract.ts";
 import { abs, ceil, clamp, extent, floor, max, min, round, upTo } from "./math.ts";
-import { colour, css, readable, shade, type Tone } from "./paint.ts";
+import { colour, css, readable, shades, type Tone } from "./paint.ts";
 import { Scroll, Table } from "./parts.tsx";
 import type { Signal } from "./signals.ts";
 import { element, own } from "./state.ts";
@@ -73,17 +73,18 @@ export const Canvas = ({ width, height, paint, ...more }: { width: number; heigh
 /** Paint one channel of a map. */
 export function paintMap(context: Context, { shape, data }: Tensor, k: number, x: number, y: number, size: number, most: number, tone: Tone = "value"): void {
   const [h, w, c] = shape as [number, number, number];
-  for (const i of upTo(h))
-    for (const j of upTo(w)) {
-      const v = data[(i * w + j) * c + k]!;
-      // A small square, since nothing would look like zero.
-      const s = isNaN(v) ? size / 3 : 0;
-      context.fillStyle = css(s ? colour("ink") : shade(v, most, tone));
-      context.fillRect(x + j * size + s, y + i * size + s, size - 2 * s + 0.2, size - 2 * s + 0.2);
-    }
+  const [pixels, of] = [new ImageData(w, h), shades(most, tone)];
+  for (let n = 0; n < h * w; n++) pixels.data.set([...of(data[n * c + k]!), 255], 4 * n);
+  const small = Object.assign(document.createElement("canvas"), { width: w, height: h });
+  small.getContext("2d")!.putImageData(pixels, 0, 0);
+  context.imageSmoothingEnabled = false;
+  context.drawImage(small, x, y, w * size, h * size);
+  // A small square, since nothing would look like zero.
+  context.fillStyle = css(colour("ink"));
+  for (let n = 0; n < h * w; n++) if (isNaN(data[n * c + k]!)) context.fillRect(x + ((n % w) + 0.35) * size, y + (floor(n / w) + 0.35) * size, 0.3 * size, 0.3 * size);
 }
 
-function paintCell(context: Context, { v, kind, text, ring }: Cell, x: number, y: number, size: number, p: Props): void {
+function paintCell(context: Context, { v, kind, text, ring }: Cell, x: number, y: number, size: number, p: Props, of: (v: number) => number[]): void {
   const s = size - +(size > 12);
   const out = kind === "pad" || kind === "over";
   if (out || v === null) {
@@ -94,7 +95,7 @@ function paintCell(context: Context, { v, kind, text, ring }: Cell, x: number, y
     context.setLineDash([]);
     if (v === null) return;
   }
-  const back = out ? colour("cell") : shade(v, p.most, p.tone ?? "value");
+  const back = out ? colour("cell") : of(v);
   if (!out) {
     context.globalAlpha = kind === "faint" ? 0.35 : 1;
     context.fillStyle = css(back);
@@ -170,7 +171,10 @@ export function Field(p: Props) {
         <Canvas
           width={cols * size}
           height={rows * size}
-          paint={(context) => cells.forEach((cell, n) => paintCell(context, cell, (n % cols) * size, floor(n / cols) * size, size, p))}
+          paint={(context) => {
+            const of = shades(p.most, tone);
+            cells.forEach((cell, n) => paintCell(context, cell, (n % cols) * size, floor(n / cols) * size, size, p, of));
+          }}
           onClick={(e) => go(inGrid(placeOf(e, rows, cols), rows, cols))}
           onMouseMove={onHover && ((e) => onHover(...inGrid(placeOf(e, rows, cols), rows, cols)))}
         />

@@ -132,7 +132,7 @@ function Shift() {
       {data.shift && (
         <>
           <h3>How often the answer stayed the same, over {data.shift.images} images</h3>
-          <ul class="cards small">
+          <ul class="cards">
             {Object.entries(data.shift.consistency).map(([name, table]) => (
               <li>
                 <h4>{name}</h4>

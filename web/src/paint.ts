@@ -23,11 +23,14 @@ export function colour(name: string): Rgb {
   return known.get(name)!;
 }
 
-export function shade(v: number, most: number, tone: Tone): Rgb {
-  const to = colour(v < 0 ? "minus" : tone);
-  const share = isFinite(v) ? min(1, abs(v) / (most || 1)) : 1;
-  const t = v === 0 || isNaN(v) ? 0 : 0.06 + 0.94 * share;
-  return colour("cell").map((a, i) => round(a + (to[i]! - a) * t));
+/** Return the colours of a scale, by number. */
+export function shades(most: number, tone: Tone): (v: number) => Rgb {
+  const [from, positive, negative] = [colour("cell"), colour(tone), colour("minus")];
+  return (v) => {
+    const share = isFinite(v) ? min(1, abs(v) / (most || 1)) : 1;
+    const t = v === 0 || isNaN(v) ? 0 : 0.06 + 0.94 * share;
+    return from.map((a, i) => round(a + ((v < 0 ? negative : positive)[i]! - a) * t));
+  };
 }
 
 export const css = (rgb: Rgb): string => `rgb(${rgb.join(" ")})`;
