@@ -408,6 +408,38 @@ def test_axe_finds_nothing_and_nothing_is_cut_off(looked_at, scheme, width):
     assert looked_at.evaluate("document.documentElement.scrollWidth") <= width
 
 
+CONTRASTS = """(map) => {
+    const light = ([r, g, b]) => 0.05 + [[r, 0.2126], [g, 0.7152], [b, 0.0722]].reduce((sum, [c, weight]) =>
+        sum + weight * (c / 255 <= 0.04045 ? c / 3294.6 : ((c / 255 + 0.055) / 1.055) ** 2.4), 0);
+    const canvas = document.querySelector(`${map} canvas`);
+    const grid = document.querySelector(`${map} [role=grid]`);
+    const copy = Object.assign(document.createElement("canvas"), {width: canvas.width, height: canvas.height});
+    const context = copy.getContext("2d", {willReadFrequently: true});
+    context.drawImage(canvas, 0, 0);
+    const [h, w] = ["aria-rowcount", "aria-colcount"].map((name) => +grid.getAttribute(name));
+    const side = canvas.width / w;
+    return Array.from({length: h * w}, (_, n) => {
+        const [x, y] = [Math.round((n % w) * side), Math.round(Math.floor(n / w) * side)];
+        const {data} = context.getImageData(x + 4, y + 4, Math.floor(side) - 10, Math.floor(side) - 10);
+        const all = Array.from({length: data.length / 4}, (_, k) => light(data.subarray(4 * k, 4 * k + 3)));
+        return Math.max(...all.map((one) => Math.max(one / all[0], all[0] / one)));
+    });
+}"""
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_numbers_in_maps_have_the_contrast_of_text(chromium, digits_page, scheme):
+    """Of 4.5 at least, by the formula of WCAG 2; axe does not look into a canvas."""
+    with Opened(chromium, digits_page, **CALM, **SCHEMES[scheme]) as page:
+        page.locator("#bench select").first.select_option("average")
+        page.locator("#back label", has_text="all outputs").click()
+        page.locator("#bench [name=s]").press("Home")
+        for place in ("#bench-in", "#bench-out", "#back-in"):
+            contrasts = page.evaluate(CONTRASTS, place)
+            assert len(contrasts) >= 25
+            assert min(contrasts) >= 4.5, place
+
+
 def test_a_dark_page_is_printed_in_dark_ink_and_without_controls(looked_at):
     looked_at.set_viewport_size({"width": 760, "height": 800})
     looked_at.emulate_media(media="print", color_scheme="dark", forced_colors="none")

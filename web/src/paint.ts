@@ -40,12 +40,5 @@ const light = (rgb: Rgb): number => {
   return 0.2126 * x! + 0.7152 * y! + 0.0722 * z! + 0.05;
 };
 
-/** The one of paper and ink that can be read on a colour. */
-export function readable(on: Rgb): Rgb {
-  const [ink, paper] = [colour("ink"), colour("cell")];
-  // One of the two is darker than the colour and one lighter: the larger ratio wins.
-  const [a, b, c] = [light(ink), light(paper), light(on)];
-  return abs(log2(a / c)) >= abs(log2(b / c)) ? ink : paper;
-}
-
-const { log2 } = Math;
+/** Black or white, whichever can be read on a colour: the contrast of one of the two is always above 4.5. */
+export const readable = (on: Rgb): Rgb => Array<number>(3).fill(light(on) > 0.229 ? 0 : 255);
