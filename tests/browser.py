@@ -1,6 +1,8 @@
 """A browser for the tests of the explorer page: offline, and each page is held to ask for and complain of nothing."""
 
+import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 FLAGS = [
@@ -24,16 +26,21 @@ def missing():
 
 
 def two_heads(**options):
-    """Return the page of an untrained net with two heads on an image of noise."""
+    """Return the page of an untrained net with two heads on an image of noise, and of the study in the golden file."""
     import numpy as np
 
     from minicnn import explain, models
     from minicnn.data import Split
+    from minicnn.explain.contract import Arm, Study
+
+    golden = json.loads((Path(__file__).parent / "data" / "explain_page.json").read_text())["study"]
+    study = Study(**{**golden, "arms": [Arm(**arm) for arm in golden["arms"]]})
 
     split = Split(np.random.default_rng(0).random((12, 8, 8, 1), dtype=np.float32), np.arange(12) % 10)
     nets = {name: models.small_cnn(name, filters=(4, 6, 6)) for name in ("max", "global-max")}
     heads = {name: (net, net.init(np.random.default_rng(1), (8, 8, 1))) for name, net in nets.items()}
-    return explain.page(*heads["max"], split.images[3], 3, **{"heads": heads, "shifts": split, **options})
+    page = explain.page(*heads["max"], split.images[3], 3, **{"heads": heads, "shifts": split, **options})
+    return explain.Page(replace(page.data, study=study))
 
 
 class Opened:

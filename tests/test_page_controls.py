@@ -510,7 +510,7 @@ def test_every_panel_can_be_photographed_and_so_is_the_picture_of_the_readme(chr
     assert "](docs/static/page.png)" in (page_pictures.ROOT / "README.md").read_text(encoding="utf-8")
     with Opened(chromium, digits_page, **CALM) as page:
         page_pictures.panels(page, tmp_path, "light")
-    shown = [panel for panel in page_pictures.PANELS if panel != "study"]  # this page has none
+    shown = page_pictures.PANELS
     sizes = {panel: size_of(tmp_path / f"light-{panel}.png") for panel in ("top", "walk", *shown, "footer")}
     assert all(width > 800 for width, _ in sizes.values()), sizes
     assert all((tmp_path / f"light-{panel}.png").stat().st_size > 5_000 for panel in shown)
