@@ -224,6 +224,25 @@ def test_a_page_of_a_test_image_and_of_a_picture(trained, pictures, tmp_path, ca
     assert [line.count("must be") for line in capsys.readouterr().err.splitlines()] == [1, 1, 1]
 
 
+def test_a_page_of_nets_side_by_side(trained, tmp_path, capsys):
+    page, file = tmp_path / "page.html", tmp_path / "saved.npz"
+    done = runs.open_run(trained)
+    train.save(file, done.params, done.net)
+    assert run("explain", file, "--heads", trained, "small_cnn:global-max", "--index", 2, "--out", page) == 0
+    made = json.loads(re.search(r'id="data">(.*?)</script>', page.read_text(), re.DOTALL).group(1))
+    assert [head["name"] for head in made["heads"]] == ["saved", trained.name, "small_cnn:global-max"]
+    logits = np.float32([head["logits"] for head in made["heads"][:2]])
+    assert np.array_equal(logits[0], logits[1])
+    assert np.array_equal(logits[0], done.net(done.params, done.dataset.test.images[2:3])[0])
+    capsys.readouterr()
+    assert run("explain", file, "--heads", file, "--out", page) == 1
+    assert "--heads must name each net once, got 'saved' twice" in capsys.readouterr().err
+    assert run("explain", file, "--dataset", "minst", "--out", page) == 1
+    assert "Did you mean 'mnist'?" in capsys.readouterr().err
+    assert run("explain", "small_cnn", "--index", 3) == 2
+    assert "--index is of the page: --out must be given, too" in capsys.readouterr().err
+
+
 def test_a_reader_that_stops_early_ends_the_command_without_a_traceback():
     command = [sys.executable, "-m", "minicnn", "summary", "lenet5", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

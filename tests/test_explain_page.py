@@ -20,7 +20,8 @@ from minicnn import Tensor, explain, layers, models, ops, optim, train, trees
 from minicnn.data import Split
 from minicnn.explain import contract
 from minicnn.explain import html as page_html
-from minicnn.explain.packing import Arrays, json_text, plain, unpack
+from minicnn.explain.derived import RULES, read
+from minicnn.explain.packing import Arrays, json_text, plain
 from minicnn.explain.walk import PICTURE
 
 GOLDEN = Path(__file__).parent / "data" / "explain_page.json"
@@ -49,7 +50,7 @@ def picture(shape=(8, 8, 1), seed=5):
 
 
 def array(page, name):
-    return unpack(page.data.arrays[name])
+    return read(page.data.arrays, page.data.net)[name]
 
 
 # the contract
@@ -93,6 +94,22 @@ def has_the_fields(value, kind, where):
     assert kind is contract.Layer or not set(value) - set(fields), where
 
 
+def built(value, hint):
+    """Return a value of the contract from JSON's own types: the way back from `plain`."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        kinds = [kind for kind in args if kind is not type(None)]
+        return built(value, kinds[0]) if len(kinds) == 1 else value
+    if dataclasses.is_dataclass(hint):
+        hints, left = typing.get_type_hints(hint), dict(value)
+        names = [f.name for f in dataclasses.fields(hint) if f.name.rstrip("_") in left]
+        given = {name: built(left.pop(name.rstrip("_")), hints[name]) for name in names}
+        return hint(**given, **({"options": left} if hint is contract.Layer else {}))
+    if origin is list:
+        return [built(item, args[0]) for item in value]
+    return {name: built(item, args[1]) for name, item in value.items()} if origin is dict else value
+
+
 def ids(value):
     """Yield every string that stands where an id may stand."""
     if isinstance(value, dict):
@@ -124,10 +141,12 @@ def test_the_golden_page_is_what_the_contract_says():
     fits(data, contract.Data)
     assert data["format"] == contract.FORMAT == 1
     assert set(ids(data)) == set(data["arrays"])
-    for name, packed in data["arrays"].items():
-        values = unpack(contract.Packed(**packed))
-        text = "x".join(map(str, packed["shape"])).encode() + values.tobytes()
+    page = built(data, contract.Data)
+    for name, values in read(page.arrays, page.net).items():
+        text = "x".join(map(str, page.arrays[name].shape)).encode() + values.tobytes()
         assert hashlib.sha256(text).hexdigest()[:12] == name
+    assert {packed.rule[0] for packed in page.arrays.values() if packed.rule} <= set(RULES)
+    assert any(packed.rule for packed in page.arrays.values())
     kinds = {layer["kind"] for head in data["heads"] for layer in head["net"]}
     assert {"Residual", "Concat", "Conv2D", "MaxPooling2D", "Dense"} <= kinds
     assert {"study", "shift", "coverage"} <= set(data)
@@ -140,10 +159,17 @@ def test_the_contract_check_finds_what_does_not_fit():
             fits({**data, **broken}, contract.Data)
 
 
+def test_the_golden_page_is_read_and_written_to_the_last_character():
+    data = built(json.loads(GOLDEN.read_text()), contract.Data)
+    assert json_text(data) + "\n" == GOLDEN.read_text()
+    assert data.tape.nodes[0].from_ == []
+
+
 def test_the_golden_page_has_the_numbers_of_this_version():
     golden = json.loads(GOLDEN.read_text())
     made = plain(make_explain_page.page().data)
-    old, new = ([unpack(contract.Packed(**p)) for p in each["arrays"].values()] for each in (golden, made))
+    pages = [built(each, contract.Data) for each in (golden, made)]
+    old, new = (list(read(page.arrays, page.net).values()) for page in pages)
     assert [a.shape for a in old] == [a.shape for a in new]
     for a, b in zip(old, new, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
@@ -538,6 +564,10 @@ WRONG = [
     ({"shifts": 3}, ValueError, "shifts must be a data.Split"),
     ({"study": "folder"}, TypeError, "study must be Results, got 'folder'"),
     ({"loss": lambda logits, labels: logits}, ValueError, "loss must return one number made from the logits, got"),
+    ({"loss": 3}, TypeError, "page: loss must be a function of logits and labels, got 3."),
+    ({"optimizer": "adam"}, TypeError, "optimizer must be a value such as optim.Adam(1e-3), got 'adam'."),
+    ({"optimizer": optim.Adam}, TypeError, "page: optimizer must be a value such as optim.Adam(1e-3), got"),
+    ({"optimizer": 0}, TypeError, "page: optimizer must be a value such as optim.Adam(1e-3), got 0."),
     ({"draw": 1}, TypeError, "page: draw must be"),
     ({"tittle": "x"}, TypeError, "'tittle' is not an argument. Did you mean 'title'?"),
 ]
@@ -585,6 +615,42 @@ def test_a_page_is_saved_whole_and_shown_in_a_frame(assets, tmp_path):
     assert html.unescape(inside) == made.html
     assert 'sandbox="allow-scripts"' in frame
     assert repr(made).startswith("Page('\"A\" & B'")
+
+
+@pytest.mark.parametrize("name", ["residual", "three channels", "dense", "strided"])
+def test_rules_give_the_arrays_to_the_last_bit(name):
+    """A page whose arrays are all told as they are is the oracle."""
+    nets = {
+        **NETS,
+        "dense": lambda: small(layers.Flatten(), layers.Dense(6), layers.ReLU()),
+        "strided": lambda: small(layers.Conv2D(3, (2, 3), strides=(2, 1), dilation_rate=(1, 2)), layers.Flatten()),
+    }
+    net, params = nets[name]()
+    params["conv2d"]["bias"][:2] = -0.0, 0.0
+    shape = (8, 8, 3) if name == "three channels" else (8, 8, 1)
+    image = np.where(picture(shape) > 0.5, picture(shape), 0).astype(np.float32)
+    made = explain.page(net, params, image, 1)
+    rules = [packed.rule[0] for packed in made.data.arrays.values() if packed.rule]
+    assert {"conv2d", "conv2d_grad", "relu", "relu_grad", "dense_grad"} <= set(rules)
+    for identifier, values in read(made.data.arrays, made.data.net).items():
+        text = "x".join(map(str, values.shape)).encode() + values.tobytes()
+        assert hashlib.sha256(text).hexdigest()[:12] == identifier
+
+
+def test_keras_mnist_keeps_to_its_budget():
+    net = models.keras_mnist()
+    image = picture((28, 28, 1))
+    made = explain.page(net, net.init(np.random.default_rng(0), (28, 28, 1)), image, 0)
+    assert len(made.html.encode()) <= 600_000
+
+
+def test_digits_pages_keep_to_their_budget():
+    """250 KB are for a whole page of one head, whichever it is, and 90 KB for each further one."""
+    for head in models.HEADS:
+        net = models.small_cnn(head)
+        images = Split(picture((20, 8, 8, 1)), np.arange(20) % 10)
+        made = explain.page(net, net.init(np.random.default_rng(0), (8, 8, 1)), images.images[0], 0, shifts=images)
+        assert len(made.html.encode()) <= 250_000, head
 
 
 def test_data_of_digits_pages_stay_small():

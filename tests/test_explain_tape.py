@@ -133,6 +133,15 @@ def test_boxes_do_not_overlap_and_results_are_below_their_arguments():
             assert places[i][1] < places[j][1] or places[i][0] < 0
 
 
+def test_an_op_stands_among_the_ops_where_its_array_has_been_placed_beside_another():
+    y, names = diamond()
+    nodes = explain.tape(y, names).nodes
+    boxes = [Box(n.op, n.name, n.value.shape, n.parents) for n in nodes]
+    assert [column < 0 for column, _ in arrange(boxes)] == [not n.parents for n in nodes]
+    relus = [Box("array", "x", (), ()), *[Box("relu", "", (), (0,))] * 3, Box("add", "", (), (1, 3))]
+    assert all((column >= 0) == bool(box.parents) for (column, _), box in zip(arrange(relus), relus, strict=True))
+
+
 def test_names_in_a_drawing_are_escaped_and_shortened():
     name = "<script>" * 10
     svg = draw([Box("array", name, (), ()), Box("sum", "", (), (0,))])

@@ -11,10 +11,18 @@ Real: TypeAlias = float | str
 
 @dataclass(frozen=True)
 class Packed:
-    """An array: base64(zlib(float32 bytes)). `shape` is () for a scalar."""
+    """An array: float32, little-endian, in C order.
+
+    shape   () for a scalar.
+    z       Its bytes, compressed and as text. Of an array with a rule: the difference of its bits, as int32, from those
+            of what the rule gives; "" where they are equal.
+    rule    How the page computes it: the name of a function in `explain.derived`, the path of a layer, and the ids of
+            its arguments. Left out for an array that is told as it is.
+    """
 
     shape: list[int]
     z: str
+    rule: list[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -149,6 +157,7 @@ class Node:
 class Tape:
     """A training step with one image, each layer run on its own, without fusion. The last node is the loss.
 
+    rules       How the ops of the tape hand on a gradient, a part of a sentence each, by name; unknown ops have none.
     svg         The drawing, of 1:1 CSS pixels: for node i a <g class="node" data-node="i"> with a <rect> and two
                 <text>, for each argument a <path class="edge" data-from="j" data-to="i">. Its colours are
                 currentColor; the page may style the classes.
@@ -158,6 +167,7 @@ class Tape:
     """
 
     nodes: list[Node]
+    rules: dict[str, str]
     svg: str
     loss: str
     training: bool

@@ -43,7 +43,9 @@ def draw(boxes: list[Box], root: int | None = None) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         'role="img" aria-label="Graph of the computation, from top to bottom" font-family="system-ui, sans-serif">'
-        f"{''.join(edges)}{''.join(drawn)}</svg>"
+        f'<g class="edges" fill="none" stroke="currentColor">{"".join(edges)}</g>'
+        f'<g class="boxes" fill="none" stroke="currentColor" text-anchor="middle" font-size="12">'
+        f"{''.join(drawn)}</g></svg>"
     )
 
 
@@ -62,8 +64,9 @@ def arrange(boxes: list[Box], root: int | None = None) -> list[Place]:
             places.setdefault(i, (0, 0))
             continue
         above = [places[p] for p in box.parents if p in places]
-        column, row = max(above, key=lambda place: (place[1], -place[0]), default=(0, -1))
-        place = _free((column, row + 1), taken)
+        # Arrays that another op has placed stand at its left: this op does not follow them there.
+        column, _ = max((p for p in above if p[0] >= 0), key=lambda place: (place[1], -place[0]), default=(0, 0))
+        place = _free((column, 1 + max((row for _, row in above), default=-1)), taken)
         places[i] = place
         taken.add(place)
         beside[i] = [p for p in dict.fromkeys(box.parents) if p not in places]
@@ -83,8 +86,8 @@ def _free(place: Place, taken: set[Place], step: int = 1) -> Place:
 
 def _edge(i: int, j: int, boxes: list[Box], places: list[Place], corners: list[Place]) -> str:
     (x, y), (to_x, to_y) = corners[i], corners[j]
-    if places[i][0] < -1 and y == to_y:  # an array with others between it and the op: below them
-        right, low, foot = x + WIDTH, y + HEIGHT + 10, y + 3 * HEIGHT // 4
+    if places[i][0] < -1 or (places[i][0] < 0 and y != to_y):  # boxes between an array and the op: below these
+        right, low, foot = x + WIDTH, y + HEIGHT + 10, to_y + (3 * HEIGHT // 4 if y == to_y else HEIGHT // 4)
         path = (
             f"M{right} {y + HEIGHT // 2}C{right + 16} {y + HEIGHT // 2} {right + 4} {low} {right + 24} {low}"
             f"L{to_x - 24} {low}C{to_x - 8} {low} {to_x - 16} {foot} {to_x} {foot}"
@@ -100,9 +103,7 @@ def _edge(i: int, j: int, boxes: list[Box], places: list[Place], corners: list[P
     else:  # past the boxes between the two
         side = x + WIDTH
         path = f"M{side} {y + HEIGHT // 2}C{side + 40} {y + HEIGHT} {side + 40} {to_y} {side} {to_y + HEIGHT // 2}"
-    return (
-        f'<path class="edge" data-from="{i}" data-to="{j}" d="{path}" fill="none" stroke="currentColor" opacity="0.5"/>'
-    )
+    return f'<path class="edge" data-from="{i}" data-to="{j}" d="{path}" opacity="0.5"/>'
 
 
 def _box(i: int, box: Box, x: int, y: int) -> str:
@@ -110,11 +111,10 @@ def _box(i: int, box: Box, x: int, y: int) -> str:
     first = name if name and not box.parents else box.op
     second = " \u00d7 ".join(map(str, box.shape)) or "one number"
     kind = "node op" if box.parents else "node array"
-    text = f'<text x="{x + WIDTH // 2}" text-anchor="middle" fill="currentColor"'
+    text = f'<text x="{x + WIDTH // 2}" fill="currentColor" stroke="none"'
     return (
         f'<g class="{kind}" data-node="{i}"><title>{html.escape(f"{box.op} {box.name}".strip())}</title>'
-        f'<rect x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="{6 if box.parents else HEIGHT // 2}" fill="none" '
-        'stroke="currentColor"/>'
-        f'{text} y="{y + 17}" font-size="12">{html.escape(first)}</text>'
+        f'<rect x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="{6 if box.parents else HEIGHT // 2}"/>'
+        f'{text} y="{y + 17}">{html.escape(first)}</text>'
         f'{text} y="{y + 32}" font-size="11" opacity="0.7">{second}</text></g>'
     )

@@ -10,6 +10,7 @@ from minicnn import layers, ops, trees
 from minicnn.autograd import Tensor
 from minicnn.explain.contract import Head, Layer
 from minicnn.explain.net import CHAINS, Describer, apply
+from minicnn.explain.packing import short
 from minicnn.layers.inspection.class_maps import contributions
 from minicnn.layers.inspection.summary import summary
 
@@ -39,11 +40,11 @@ def describe_head(name: str, net: Any, params: Any, image: np.ndarray, describer
         net=described,
         parameters=total.parameters,
         multiply_adds=total.multiply_adds,
-        logits=[float(v) for v in logits],
+        logits=[short(v) for v in logits],
         class_maps=describer.arrays.put(maps, f"the class maps of {name}"),
         map_of=place,
-        bias=[float(v) for v in bias],
-        remainder=[float(v) for v in remainder],
+        bias=[short(v) for v in bias],
+        remainder=[short(v) for v in remainder],
         exact=bool(np.abs(remainder).max() <= TOLERANCE * size),
         winners=None if found is None else describer.arrays.put(found),
     )

@@ -7,15 +7,16 @@ import hashlib
 import html
 from importlib import resources
 from importlib.resources.abc import Traversable
-from typing import Any
 
+from minicnn.explain.body import body
+from minicnn.explain.contract import Data
 from minicnn.explain.packing import json_text
 
 ASSETS: Traversable = resources.files("minicnn.explain")
 """Where page.js, page.css and licences.txt are, which `make page` builds from the sources in web/."""
 
 
-def write_html(data: Any, title: str) -> str:
+def write_html(data: Data) -> str:
     """Return the page. Nothing in it but the built script can run, and it can load nothing."""
     script, style, licences = (asset(name) for name in ("page.js", "page.css", "licences.txt"))
     # A comment must not contain its own end.
@@ -27,16 +28,15 @@ def write_html(data: Any, title: str) -> str:
 <meta http-equiv="Content-Security-Policy" content="{policy(script)}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>{_writable(title)}</title>
+<title>{_writable(data.title)}</title>
 <!--
 {comment}
 -->
 <style>{style}</style>
 </head>
 <body>
-<div id="page"></div>
 <noscript>This page needs JavaScript to show its data.</noscript>
-<script type="application/json" id="data">{json_text(data)}</script>
+{body(data)}<script type="application/json" id="data">{json_text(data)}</script>
 <script>{script}</script>
 </body>
 </html>

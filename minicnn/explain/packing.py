@@ -8,12 +8,14 @@ import hashlib
 import json
 import math
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from minicnn.explain.contract import Id, Packed
+from minicnn.explain.contract import Id, Layer, Packed
 
+Compute = Callable[..., np.ndarray]
 MOST_ELEMENTS = 2**18
 """Of one array of a page: a million bytes."""
 
@@ -23,6 +25,7 @@ class Arrays:
 
     def __init__(self) -> None:
         self.packed: dict[Id, Packed] = {}
+        self._values: dict[Id, np.ndarray] = {}
 
     def put(self, array: Any, what: str = "an array") -> Id:
         """Keep an array as float32 and return its id; raise ValueError if it is too large."""
@@ -38,24 +41,63 @@ class Arrays:
         data = values.tobytes()
         name = hashlib.sha256("x".join(map(str, shape)).encode() + data).hexdigest()[:12]
         if name not in self.packed:
-            self.packed[name] = Packed(shape, base64.b64encode(zlib.compress(data, 9)).decode())
+            self.packed[name] = Packed(shape, compressed(data))
+            self._values[name] = values.reshape(shape)
         return name
 
     def put_if_small(self, array: Any) -> Id | None:
         """Keep an array, or return None if it is too large."""
         return None if np.size(array) > MOST_ELEMENTS else self.put(array)
 
+    def derive(self, target: Id, rule: str, layer: Layer, sources: list[Id], compute: Compute) -> None:
+        """Tell an array as a rule and the difference of its bits from what the rule gives, if that takes less room."""
+        packed = self.packed[target]
+        if packed.rule or target in sources or any(target in self._behind(source) for source in sources):
+            return
+        found = compute(layer, *(self._values[source] for source in sources)).astype("<f4").reshape(packed.shape)
+        if not np.isfinite(found).all():  # the bits of a NaN are not defined
+            return
+        difference = self._values[target].view("<i4") - found.view("<i4")
+        z = compressed(difference.tobytes()) if difference.any() else ""
+        short = Packed(packed.shape, z, [rule, layer.name, *sources])
+        if len(str(short)) < len(str(packed)):
+            self.packed[target] = short
+
+    def _behind(self, name: Id) -> set[Id]:
+        """Return the arrays that an array is computed from."""
+        sources = (self.packed[name].rule or [])[2:]
+        return {*sources, *(each for source in sources for each in self._behind(source))}
+
+
+def compressed(data: bytes) -> str:
+    """Return bytes as zlib's stream in Python's base 85, with a comma for "<", which would end a script."""
+    return base64.b85encode(zlib.compress(data, 9)).decode().replace("<", ",")
+
 
 def unpack(packed: Packed) -> np.ndarray:
-    """Return the array.
+    """Return an array that is not told as a rule.
 
     >>> arrays = Arrays()
     >>> unpack(arrays.packed[arrays.put(np.eye(2))])
     array([[1., 0.],
            [0., 1.]], dtype=float32)
     """
-    data = zlib.decompress(base64.b64decode(packed.z))
-    return np.frombuffer(data, "<f4").reshape(packed.shape)
+    return expanded(packed, "<f4")
+
+
+def expanded(packed: Packed, kind: str) -> np.ndarray:
+    """Return what `Packed.z` holds as numbers of a dtype."""
+    data = zlib.decompress(base64.b85decode(packed.z.replace(",", "<")))
+    return np.frombuffer(data, kind).reshape(packed.shape)
+
+
+def short(value: Any) -> float:
+    """Return a number with nine digits, which is enough to tell every float32 from its neighbours.
+
+    >>> short(np.float32(0.1)), float(np.float32(0.1))
+    (0.100000001, 0.10000000149011612)
+    """
+    return float(f"{value:.9g}")
 
 
 def plain(value: Any) -> Any:

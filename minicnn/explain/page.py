@@ -14,6 +14,7 @@ from minicnn import layers, ops, optim, validation
 from minicnn.data import Split
 from minicnn.explain import step as steps
 from minicnn.explain.contract import FORMAT, Bench, Data, Shift, Study
+from minicnn.explain.derived import derive
 from minicnn.explain.heads import describe_head
 from minicnn.explain.html import frame, write_html
 from minicnn.explain.net import Describer
@@ -48,7 +49,7 @@ class Page:
     @property
     def html(self) -> str:
         """The page as text."""
-        return write_html(self.data, self.data.title)
+        return write_html(self.data)
 
     def save(self, path: str | Path) -> Path:
         """Write the page, whole or not at all, and return its path."""
@@ -132,6 +133,7 @@ def page(
     Page('A net': 6 nodes; heads this net)
     """
     subject = _checked(net, params, image, label, classes, heads, shifts, draw)
+    _check_step(loss, optimizer)
     rule = optim.SGD(0.01) if optimizer is None else optimizer
     problem = steps.Problem(net, params, subject.image[None], np.array([subject.label]), loss, rng)
     name = f"A net of {layers.summary(net, subject.image.shape).parameters:,} parameters"
@@ -145,6 +147,8 @@ def _data(
     arrays, shape = Arrays(), subject.image.shape
     step = steps.run(problem)
     tape = steps.pack(step, problem, arrays, optimizer)
+    described = Describer(arrays, step.outputs, draw).chain(problem.net, problem.params, shape)
+    derive(tape.nodes, described, arrays)
     others = Describer(arrays, {}, draw)
     return Data(
         format=FORMAT,
@@ -156,7 +160,7 @@ def _data(
         image=arrays.put(subject.image, "the image"),
         **_examples(subject.examples, arrays),
         arrays=arrays.packed,
-        net=Describer(arrays, step.outputs, draw).chain(problem.net, problem.params, shape),
+        net=described,
         **_texts(problem.net, shape),
         tape=tape,
         heads=[describe_head(name, *pair, subject.image, others) for name, pair in subject.nets.items()],
@@ -167,6 +171,14 @@ def _data(
         shift=_shift(subject),
         study=study,
     )
+
+
+def _check_step(loss: Any, optimizer: Any) -> None:
+    if not callable(loss):
+        raise TypeError(f"page: loss must be a function of logits and labels, got {shown(loss)}.")
+    fits = not isinstance(optimizer, type) and hasattr(optimizer, "init") and hasattr(optimizer, "update")
+    if optimizer is not None and not fits:
+        raise TypeError(f"page: optimizer must be a value such as optim.Adam(1e-3), got {shown(optimizer)}.")
 
 
 def _checked(

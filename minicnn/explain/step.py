@@ -15,7 +15,7 @@ from minicnn.autograd import Tensor
 from minicnn.explain.contract import Check, From, Node, Tape
 from minicnn.explain.drawing import MOST_NODES, Box, draw
 from minicnn.explain.net import apply
-from minicnn.explain.packing import Arrays
+from minicnn.explain.packing import Arrays, short
 from minicnn.explain.tape import TapeNode, ordered, parents, record
 
 Loss = Callable[[Any, np.ndarray], Any]
@@ -24,6 +24,21 @@ STEP = 2.0**-17
 MOST_CHECKS = 3
 MOST_UPDATED = 512
 """Elements of a parameter whose values after the update are all in the page: they cost as much as the parameter."""
+RULES = {
+    "relu": "passes on what lies under a positive result, and nothing elsewhere",
+    "conv2d": "each pixel gets, from every window that read it, its gradient times the kernel element at its tap",
+    "max_pool2d": "the first maximum of each window gets all of its gradient",
+    "average_pool2d": "each element of a window gets an equal part",
+    "global_average_pool2d": "each element gets an equal part",
+    "global_max_pool2d": "the first maximum of each channel gets all of its gradient",
+    "dense": "the features get the gradient times the kernel, the kernel gets feature times gradient",
+    "cross_entropy": "the logits get probability minus 1 for the label, and the probability for each other class",
+    "flatten": "the same numbers in the shape of the input",
+    "reshape": "the same numbers in the shape of the input",
+    "add": "both summands get the same gradient",
+    "concatenate": "each branch gets its own channels",
+}
+"""How an op hands on its gradient, as the end of a sentence."""
 IMAGE = "the image"
 """Its name on the tape. No layer has it: names of layers have no spaces."""
 
@@ -149,7 +164,8 @@ def pack(step: Step, problem: Problem, arrays: Arrays, optimizer: Any) -> Tape:
     loss = getattr(problem.loss, "__name__", type(problem.loss).__name__)
     boxes = [_named_box(step, i) for i in range(len(step.nodes))]
     svg = draw(boxes, step.image if step.image >= 0 else None)
-    return Tape(nodes, svg, loss, problem.rng is not None, None if optimizer is None else repr(optimizer))
+    rules = {node.op: RULES[node.op] for node in step.nodes if node.op in RULES}
+    return Tape(nodes, rules, svg, loss, problem.rng is not None, None if optimizer is None else repr(optimizer))
 
 
 def _named_box(step: Step, i: int) -> Box:
@@ -187,8 +203,9 @@ def _checks(node: TapeNode, name: str, problem: Problem, after: np.ndarray | Non
         place = [int(i) for i in np.unravel_index(element, grad.shape)]
         right, left = (ahead - here) / h, (here - behind) / h
         smooth = bool(abs(right - left) <= 1e-3 * max(abs(right), abs(left), 1e-3))
-        moved = None if after is None else float(after.flat[element])
-        yield Check(place, float(grad.flat[element]), (ahead - behind) / (2 * h), h, smooth, value, moved)
+        moved = None if after is None else short(after.flat[element])
+        numeric = short((ahead - behind) / (2 * h))
+        yield Check(place, short(grad.flat[element]), numeric, short(h), smooth, short(value), moved)
 
 
 def _moved(problem: Problem, name: str, element: int, by: float) -> float:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from minicnn import layers, ops, optim
 from minicnn.explain import step as steps
-from minicnn.explain.contract import Step, Walk
+from minicnn.explain.contract import From, Node, Step, Walk
 from minicnn.explain.net import Describer
 from minicnn.explain.packing import Arrays
 from minicnn.study.transforms import shift
@@ -40,9 +41,18 @@ def describe_walk(arrays: Arrays) -> Walk:
     """Return the walk; its numbers are computed here as those of any net."""
     problem = steps.Problem(NET, PARAMS, PICTURE[None], np.array([0]), ops.cross_entropy)
     step = steps.run(problem)
-    tape = steps.pack(step, problem, arrays, optim.SGD(RATE))
-    net = Describer(arrays, step.outputs).chain(NET, PARAMS, PICTURE.shape)
-    return Walk(net, tape.nodes, [*_forward(step), *_backward(step), *_outlook(step)])
+    shown = [*_forward(step), *_backward(step), *_outlook(step)]
+    tape = steps.pack(step, problem, Arrays(), optim.SGD(RATE))
+    net = Describer(arrays, step.outputs, draw=False).chain(NET, PARAMS, PICTURE.shape)
+    return Walk(net, [_kept(node, i, step, shown, arrays) for i, node in enumerate(tape.nodes)], shown)
+
+
+def _kept(node: Node, i: int, step: steps.Step, shown: list[Step], arrays: Arrays) -> Node:
+    """Return a node with what the steps show of it."""
+    wanted = {each.what for each in shown if i in each.show}
+    value = arrays.put(step.nodes[i].value) if "value" in wanted else None
+    grad = arrays.put(step.nodes[i].grad) if "grad" in wanted else None
+    return replace(node, value=value, grad=grad, after=None, checks=[], from_=[From(f.node) for f in node.from_])
 
 
 def _forward(step: steps.Step) -> list[Step]:
@@ -118,15 +128,15 @@ def _outlook(step: steps.Step) -> list[Step]:
             "shift",
             "Move the picture by one column",
             f"The four maxima were {_list(before.ravel())}. With the picture one column further right they are "
-            f"{_list(moved.ravel())}: {_kept(before, moved)} of the four stay as they are. The shift table counts how "
-            "often that changes an answer.",
+            f"{_list(moved.ravel())}: {_unchanged(before, moved)} of the four stay as they are. The shift table counts "
+            "how often that changes an answer.",
             [pooled],
             "value",
         ),
     ]
 
 
-def _kept(before: np.ndarray, moved: np.ndarray) -> int:
+def _unchanged(before: np.ndarray, moved: np.ndarray) -> int:
     return int(np.count_nonzero(before == moved))
 
 

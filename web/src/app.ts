@@ -1,78 +1,65 @@
 /** The page's data, unpacked, and what several panels ask of it. */
+import { unbatched, unpack } from "./arrays.ts";
 import { tensor, type Data, type Layer, type Tensor } from "./contract.ts";
-import { forward, places, Unknown } from "./ops.ts";
+import { best } from "./math.ts";
+import { forward, places, softmax, Unknown } from "./ops.ts";
+import { element } from "./state.ts";
 
-export interface App {
-  data: Data;
-  arrays: Map<string, Tensor>;
-  image: Tensor;
-  examples: Tensor[];
-  values: (Tensor | null)[]; // of each layer of the net, null where the page cannot compute it
-  broken: string; // why, if there is such a layer
-}
+export const data = JSON.parse(element("data").textContent!) as Data;
+export let arrays: Map<string, Tensor>;
+export let image: Tensor;
+export let examples: Tensor[];
+export let values: (Tensor | undefined)[]; // of each layer of the net, where the page can compute it
+export let broken: string; // why, if there is one that it cannot
 
-export let app: App;
-
-export function start(data: Data, arrays: Map<string, Tensor>): void {
-  const image = single(arrays.get(data.image)!, data.input);
-  const examples = data.examples.map((id) => single(arrays.get(id)!, data.input));
-  const [computed, why] = attempt(data.net, image, arrays);
-  const broken = data.draw ? why : "this file has no parameters";
+export async function start(): Promise<void> {
+  arrays = await unpack(data);
+  [image, ...examples] = [data.image, ...data.examples].map((id) => tensor(data.input, arrays.get(id)!.data)) as [Tensor, ...Tensor[]];
+  const [computed, why] = attempt(data.net, image);
+  broken = data.draw ? why : "This file has no parameters";
   // What the page cannot compute, Python has: the tape ran the same layers.
-  const values = data.net.map((layer, n) => computed[n] ?? taped(layer, data, arrays));
-  app = { data, arrays, image, examples, values, broken };
+  values = data.net.map((layer, n) => computed[n] ?? (data.tape.training ? undefined : array(data.tape.nodes[layer.node!]?.value)));
 }
-
-function taped(layer: Layer, data: Data, arrays: Map<string, Tensor>): Tensor | null {
-  const id = layer.node === undefined || data.tape.training ? undefined : data.tape.nodes[layer.node]?.value;
-  return id ? unbatched(arrays.get(id)!) : null;
-}
-
-const single = (t: Tensor, shape: number[]): Tensor => tensor(shape, t.data);
 
 /** Return the value of each layer as far as the page can compute them, and why it cannot go on. */
-export function attempt(net: Layer[], x: Tensor, arrays: Map<string, Tensor>): [(Tensor | null)[], string] {
-  const done: (Tensor | null)[] = [];
+function attempt(net: Layer[], x: Tensor): [Tensor[], string] {
+  const done: Tensor[] = [];
   try {
     for (const layer of net) done.push((x = forward([layer], x, arrays)[0]!));
-    return [done, ""];
   } catch (error) {
     if (!(error instanceof Unknown)) throw error;
-    return [[...done, ...net.slice(done.length).map(() => null)], error.message];
+    return [done, error.message];
   }
+  return [done, ""];
 }
 
-/** Return the logits of a net for an image, or null if the page cannot compute them. */
-export const answer = (net: Layer[], x: Tensor): Float32Array | null => attempt(net, x, app.arrays)[0].at(-1)?.data ?? null;
+export const probabilities = (logits: ArrayLike<number>): number[] => [...softmax(tensor([logits.length], Float32Array.from(logits))).data];
 
-export const best = (v: ArrayLike<number>): number => {
-  let k = 0;
-  for (let i = 1; i < v.length; i++) if (v[i]! > v[k]!) k = i;
-  return k;
-};
+/** Return the probabilities that a net gives an image, or nothing if the page cannot compute them. */
+export function answer(net: Layer[], x: Tensor): number[] | undefined {
+  const [done, why] = attempt(net, x);
+  return why ? undefined : probabilities(done.at(-1)!.data);
+}
 
-export const named = (k: number): string => app.data.classes[k] ?? String(k);
+export const named = (k: number): string => data.classes[k] ?? `${k}`;
+export const bestOf = (p: number[]): string => (p.some(isNaN) ? "NaN" : named(best(p)));
 
-/** A tensor of the tape without its batch axis. */
-export const unbatched = (t: Tensor): Tensor => (t.shape.length > 1 && t.shape[0] === 1 ? tensor(t.shape.slice(1), t.data) : t);
+/** An array of the tape, if there is one, without its batch axis. */
+export function array(id?: string): Tensor | undefined {
+  const t = arrays.get(id!);
+  return t && unbatched(t);
+}
 
-/** Every layer of the net, those in branches too. */
-export const layers = (net: Layer[]): Layer[] => net.flatMap((layer) => [layer, ...(layer.branches ?? []).flatMap(layers)]);
+type Patch = { rows: number[]; cols: number[] };
 
-export const isWindow = (layer: Layer): boolean => Boolean(layer.rows && layer.cols);
-
-type Patch = { rows: Set<number>; cols: Set<number> };
-
-/** Return the parts of the image that one place of the map after some layers depends on. */
+/** Return the parts of the image that these places of the map after some layers depend on. */
 export function field(net: Layer[], rows: number[], cols: number[]): Patch[] {
-  let patches: Patch[] = [{ rows: new Set(rows), cols: new Set(cols) }];
+  let patches = [{ rows, cols }];
   for (const layer of [...net].reverse()) {
-    if (layer.branches)
-      patches = patches.flatMap((p) => layer.branches!.flatMap((branch) => field(branch, [...p.rows], [...p.cols])));
-    else if (isWindow(layer)) {
+    if (layer.branches) patches = patches.flatMap((p) => layer.branches!.flatMap((branch) => field(branch, p.rows, p.cols)));
+    else if (layer.rows) {
       const at = places(layer);
-      const read = (lines: number[][], of: Set<number>): Set<number> =>
-        new Set([...of].flatMap((o) => lines[o] ?? []).filter((n) => n >= 0));
+      const read = (lines: number[][], of: number[]): number[] => [...new Set(of.flatMap((o) => lines[o] ?? []).filter((n) => n >= 0))];
       patches = patches.map((p) => ({ rows: read(at.rows, p.rows), cols: read(at.cols, p.cols) }));
     }
   }

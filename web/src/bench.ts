@@ -1,25 +1,28 @@
 /** The window bench: one operation over one channel, its result and its gradient, with the library's rules. */
 import { tensor, type Axis, type Layer, type Tensor } from "./contract.ts";
-import { blurKernel, conv2d, conv2dGrad, places, pool, poolGrad, pooling, type Pool } from "./ops.ts";
-import { adaptiveWindows, blurWindows, formula, overhang, windows, type Pads } from "./windows.ts";
+import { sum } from "./math.ts";
+import { blurWeights, inside, places, pooling, weighted, type Pool } from "./ops.ts";
+import { fmt, list, terms } from "./text.ts";
+import { adaptiveWindows, blurWindows, formula, windows, type Pads } from "./windows.ts";
 
-export const OPS = [
-  ["max", "maximum"],
-  ["average", "average"],
-  ["counted", "average, pads counted"],
-  ["lp", "Lp norm"],
-  ["gem", "generalised mean"],
-  ["lme", "log-mean-exp"],
-  ["soft", "soft"],
-  ["blur", "blur"],
-  ["conv", "convolution"],
-  ["gmax", "global maximum"],
-  ["gavg", "global average"],
-  ["amax", "adaptive maximum"],
-  ["aavg", "adaptive average"],
-] as const;
+/** Every operation: the name in Python, and the name of the layer, without their ends. */
+export const OPS = {
+  max: ["max", "Max"],
+  average: ["average", "Average"],
+  counted: ["average", "Average"],
+  lp: ["lp", "Lp"],
+  gem: ["gem", "GeM"],
+  lme: ["log_mean_exp", "LogMeanExp"],
+  soft: ["soft", "Soft"],
+  blur: ["blur", "Blur"],
+  conv: ["conv2d", ""],
+  gmax: ["global_max", "Max"],
+  gavg: ["global_average", "Average"],
+  amax: ["adaptive_max", "AdaptiveMax"],
+  aavg: ["adaptive_average", "AdaptiveAverage"],
+} as const;
 
-export type Op = (typeof OPS)[number][0];
+export type Op = keyof typeof OPS;
 
 export interface Setting {
   op: Op;
@@ -39,147 +42,168 @@ export interface Setting {
 export interface Ready {
   layer: Layer;
   axes: [Axis, Axis];
-  how: Pool | null;
-  kernel: Tensor | null;
+  how: Pool;
   sizes: string[];
 }
 
-const NAMES: Record<Op, [string, string]> = {
-  max: ["max_pool2d", "MaxPooling2D"],
-  average: ["average_pool2d", "AveragePooling2D"],
-  counted: ["average_pool2d", "AveragePooling2D"],
-  lp: ["lp_pool2d", "LpPooling2D"],
-  gem: ["gem_pool2d", "GeMPooling2D"],
-  lme: ["log_mean_exp_pool2d", "LogMeanExpPooling2D"],
-  soft: ["soft_pool2d", "SoftPooling2D"],
-  blur: ["blur_pool2d", "BlurPooling2D"],
-  conv: ["conv2d", "Conv2D"],
-  gmax: ["global_max_pool2d", "GlobalMaxPooling2D"],
-  gavg: ["global_average_pool2d", "GlobalAveragePooling2D"],
-  amax: ["adaptive_max_pool2d", "AdaptiveMaxPooling2D"],
-  aavg: ["adaptive_average_pool2d", "AdaptiveAveragePooling2D"],
-};
-
 /** Which controls an operation has. */
-export const has = (op: Op) => ({
-  window: !/^(g|a)(max|avg)$/.test(op),
-  free: !/^(g|a)(max|avg)$|^blur$/.test(op), // padding and dilation
-  size: op !== "conv" && op !== "blur" && !/^(g|a)(max|avg)$/.test(op),
-  ceil: !/^(g|a)(max|avg)$|^blur$|^conv$/.test(op),
-  ties: op.endsWith("max"),
-  out: op.startsWith("a") && op.length === 4,
-});
+export function has(op: Op) {
+  const [conv, blur, whole] = [op === "conv", op === "blur", /^g(max|avg)/.test(op)];
+  const out = /^a(max|avg)/.test(op);
+  const stride = !whole && !out;
+  return {
+    conv,
+    whole,
+    out,
+    stride,
+    window: stride && !conv,
+    free: stride && !blur, // padding and dilation
+    ceil: stride && !blur && !conv,
+    ties: op.endsWith("max"),
+    alike: !whole,
+    p: op === "lp" || op === "gem",
+    r: op === "lme",
+  };
+}
+
+const nameOf = (op: Op): string => (op === "conv" ? "conv2d" : `${OPS[op][0]}_pool2d`);
 
 /** Return what the setting does with an input of this size, or the library's message. */
 export function ready(s: Setting, size: [number, number]): Ready | string {
-  const [op, kind] = NAMES[s.op];
-  const window: [number, number] = s.op === "conv" ? [3, 3] : s.window;
+  const h = has(s.op);
   const found =
     s.op === "blur"
-      ? blurWindows(size, window, s.strides)
-      : s.op.startsWith("g") && s.op !== "gem"
-        ? windows({ op, size, window: size, strides: [1, 1], dilation: [1, 1], pads: [[0, 0], [0, 0]], ceil: false })
-        : has(s.op).out
-          ? adaptiveWindows(size, s.out)
-          : windows({ op, size, window, strides: s.strides, dilation: s.dilation, pads: s.pads, ceil: s.ceil && s.op !== "conv" });
+      ? blurWindows(size, s.window, s.strides)
+      : h.out
+        ? adaptiveWindows(size, s.out)
+        : h.whole
+          ? windows(nameOf(s.op), size, size, [1, 1], [1, 1], [[0, 0], [0, 0]], false)
+          : windows(nameOf(s.op), size, h.conv ? [3, 3] : s.window, s.strides, s.dilation, s.pads, s.ceil && !h.conv);
   if (typeof found === "string") return found;
   const { rows, cols, rounding } = found;
   const layer: Layer = {
-    kind,
-    name: op,
+    kind: `${OPS[s.op][1]}Pooling2D`,
+    name: "",
     rows,
     cols,
     mode: s.op === "blur" ? "reflect" : "constant",
     ties: s.ties,
     p: s.p,
     r: s.r,
-    keepdims: true,
+    epsilon: 1e-6,
     count_include_pad: s.op === "counted",
   };
-  const kernel = s.op === "conv" ? tensor([3, 3, 1, 1], Float32Array.from(s.weights)) : s.op === "blur" ? blurKernel(layer, 1) : null;
-  return { layer, axes: [rows, cols], how: kernel ? null : pooling(layer), kernel, sizes: [formula(rows, rounding), formula(cols, rounding)] };
+  const how = h.conv ? weighted(s.weights) : s.op === "blur" ? weighted(blurWeights(layer)) : pooling(layer)!;
+  return { layer, axes: [rows, cols], how, sizes: [formula(rows, rounding), formula(cols, rounding)] };
 }
 
-export const result = (r: Ready, x: Tensor): Tensor => (r.how ? pool(x, r.layer, r.how) : conv2d(x, r.layer, r.kernel!));
-
-export const gradient = (r: Ready, x: Tensor, g: Tensor): Tensor =>
-  r.how ? poolGrad(x, r.layer, r.how, g) : conv2dGrad(x, r.layer, r.kernel!, g);
-
-/** One tap of one window: where it lies in the padded grid, and what it reads. */
+/** One tap of one window: where it lies in the padded grid, and the element that it reads, or a negative number. */
 export interface Tap {
   i: number;
   j: number;
-  row: number; // of the element it reads, negative for none
+  row: number;
   col: number;
-  weight: number;
 }
 
-export function tapsOf(r: Ready, p: number, q: number): Tap[] {
-  const [rows, cols] = r.axes;
-  const at = places(r.layer);
-  const first = (a: Axis, o: number, line: number[]): ((t: number) => number) =>
-    r.layer.kind.startsWith("Adaptive") ? (t) => line[t]! : (t) => o * a.s + t * a.d - a.before;
-  const [down, across] = [first(rows, p, at.rows[p]!), first(cols, q, at.cols[q]!)];
-  return at.rows[p]!.flatMap((row, i) =>
-    at.cols[q]!.map((col, j) => ({
-      i: down(i),
-      j: across(j),
-      row,
-      col,
-      weight: r.kernel ? r.kernel.data[i * at.cols[q]!.length + j]! : 0,
-    })),
+/** One window of a setting: all taps, and its value and the shares of its gradient for elements given by a function. */
+export interface Window {
+  taps: Tap[];
+  real: Tap[];
+  counted: number;
+  value(read: Read): number;
+  shares(read: Read): number[];
+}
+
+type Read = (row: number, col: number) => number;
+
+/** Return all windows of a setting, in row order. */
+export function windowsOf({ layer, axes, how }: Ready): Window[] {
+  const at = places(layer);
+  const first = (a: Axis, o: number, line: number[], t: number): number => (layer.kind.startsWith("Adaptive") ? line[t]! : o * a.s + t * a.d - a.before);
+  return at.rows.flatMap((down, p) =>
+    at.cols.map((across, q) => {
+      const taps = down.flatMap((row, i) => across.map((col, j) => ({ i: first(axes[0], p, down, i), j: first(axes[1], q, across, j), row, col })));
+      const found = inside(layer, down, across);
+      const places = found.map((t) => t.at);
+      const counted = found.counted!;
+      const elements = (read: Read): number[] => found.map((t) => read(t.row, t.col));
+      return {
+        taps,
+        real: places.map((t) => taps[t]!),
+        counted,
+        value: (read) => how.value(elements(read), counted, places),
+        shares: (read) => how.shares(elements(read), counted, places),
+      };
+    }),
   );
 }
 
-/** The value of one window, in float64, for elements given by a function. */
-export function valueOf(r: Ready, taps: Tap[], read: (row: number, col: number) => number): number {
-  const real = taps.filter((t) => t.row >= 0 && t.col >= 0);
-  if (r.kernel) return real.reduce((a, t) => a + t.weight * read(t.row, t.col), 0);
-  return r.how!.value(real.map((t) => read(t.row, t.col)), countedOf(r, taps));
+/** How elements of a map are read. */
+export const reader = (x: Tensor): Read => (row, col) => x.data[row * x.shape[1]! + col]!;
+
+/** Return the result, and the gradient that comes back for one of the result. */
+export function run(r: Ready, x: Tensor, g: (n: number) => number): [Tensor, Float32Array] {
+  const read = reader(x);
+  const all = windowsOf(r);
+  const dx = new Float64Array(x.data.length);
+  all.forEach((w, n) => w.shares(read).forEach((share, t) => (dx[w.real[t]!.row * x.shape[1]! + w.real[t]!.col]! += share * g(n))));
+  return [tensor([r.axes[0].out, r.axes[1].out, 1], Float32Array.from(all, (w) => w.value(read))), Float32Array.from(dx)];
 }
 
-/** How many elements an average divides by: never what lies past the padding. */
-export const countedOf = (r: Ready, taps: Tap[]): number =>
-  taps.filter((t) => (r.layer.count_include_pad ? t.row >= -1 && t.col >= -1 : t.row >= 0 && t.col >= 0)).length;
-
-/** What each real tap of a window gets of its gradient. */
-export function sharesOf(r: Ready, taps: Tap[], read: (row: number, col: number) => number): { tap: Tap; share: number }[] {
-  const real = taps.filter((t) => t.row >= 0 && t.col >= 0);
-  if (r.kernel) return real.map((tap) => ({ tap, share: tap.weight }));
-  const shares = r.how!.shares(real.map((t) => read(t.row, t.col)), countedOf(r, taps));
-  return real.map((tap, n) => ({ tap, share: shares[n]! }));
-}
-
-const pair = ([a, b]: readonly [number, number]): string => (a === b ? String(a) : `(${a}, ${b})`);
+const pair = ([a, b]: readonly number[]): string => (a === b ? `${a}` : `(${a}, ${b})`);
 
 function padding(pads: Pads): string {
   if (pads === "same") return 'padding="same"';
   const [[t, b], [l, r]] = pads;
-  if (!(t || b || l || r)) return "";
-  if (t === b && l === r) return `padding=${pair([t, l])}`;
-  return `padding=((${t}, ${b}), (${l}, ${r}))`;
+  return t || b || l || r ? `padding=${t === b && l === r ? pair([t, l]) : `((${t}, ${b}), (${l}, ${r}))`}` : "";
 }
 
 /** The call in Python. */
 export function call(s: Setting): string {
-  const [op] = NAMES[s.op];
   const h = has(s.op);
-  const args: string[] = ["x"];
-  if (s.op === "conv") args.push("kernel");
-  else if (h.out) args.push(pair(s.out));
-  else if (h.window) args.push(...(s.op === "gem" ? [String(s.p)] : []), pair(s.window));
-  if (s.op === "lp") args.push(`p=${s.p}`);
-  if (s.op === "lme") args.push(`r=${s.r}`);
-  if (h.window && (s.op === "conv" ? pair(s.strides) !== "1" : s.op === "blur" ? pair(s.strides) !== "2" : pair(s.strides) !== pair(s.window)))
-    args.push(`strides=${pair(s.strides)}`);
-  if (h.free) {
-    if (padding(s.pads)) args.push(padding(s.pads));
-    if (pair(s.dilation) !== "1") args.push(`dilation_rate=${pair(s.dilation)}`);
-    if (h.ceil && s.ceil) args.push("ceil_mode=True");
-  }
-  if (s.op === "counted") args.push("count_include_pad=True");
-  if (h.ties && s.ties === "split") args.push('ties="split"');
-  return `ops.${op}(${args.join(", ")})`;
+  const standard = h.conv ? "1" : s.op === "blur" ? "2" : pair(s.window);
+  const args = [
+    "x",
+    h.conv && "kernel",
+    h.out && pair(s.out),
+    s.op === "gem" && s.p,
+    h.window && pair(s.window),
+    s.op === "lp" && `p=${s.p}`,
+    h.r && `r=${s.r}`,
+    h.stride && pair(s.strides) !== standard && `strides=${pair(s.strides)}`,
+    h.free && padding(s.pads),
+    h.free && pair(s.dilation) !== "1" && `dilation_rate=${pair(s.dilation)}`,
+    h.ceil && s.ceil && "ceil_mode=True",
+    s.op === "counted" && "count_include_pad=True",
+    h.ties && s.ties === "split" && 'ties="split"',
+  ];
+  return `ops.${nameOf(s.op)}(${args.filter(Boolean).join(", ")})`;
 }
 
-export { overhang };
+/** The formula of one window with its numbers, and how it hands on its gradient. */
+export function texts(s: Setting, w: Window, read: Read): [string, string] {
+  const v = w.real.map((t) => read(t.row, t.col));
+  const [p, r, of] = [fmt(s.p), fmt(s.r), ` of ${list(v)}`];
+  const [formula, share] = has(s.op).ties
+    ? [`max(${list(v)})`, s.ties === "first" ? "The first maximum in row order gets all of the gradient." : "All maxima get equal parts of the gradient."]
+    : /av/.test(s.op) || s.op === "counted"
+      ? [`(${terms(v)}) / ${w.counted}`, `Each element gets 1 / ${w.counted} = ${fmt(1 / w.counted)} of the gradient of its window.`]
+      : ({
+          lp: [`(Σ |x|^${p})^(1/${p})${of}`, `Each element gets (|x| / y)^${fmt(s.p - 1)} with its sign.`],
+          gem: [`(mean of x^${p})^(1/${p})${of}`, `Each element gets (x / y)^${fmt(s.p - 1)} / ${v.length}.`],
+          lme: [`log(mean of exp(${r} x)) / ${r}${of}`, `Each element gets its softmax weight, exp(${r} x) divided by their sum.`],
+          soft: [`Σ exp(x) x / Σ exp(x)${of}`, "Each element gets its softmax weight times 1 + x − y."],
+        }[s.op as string] ?? [products(v, w.shares(read)), "Each element gets the kernel element at its tap."]);
+  return [`${formula} = ${fmt(w.value(read), 4)}`, share!];
+}
+
+const products = (v: number[], weights: number[]): string =>
+  v.slice(0, 9).map((a, i) => `${fmt(a)}·${weights[i]! < 0 ? `(${fmt(weights[i]!)})` : fmt(weights[i]!)}`).join(" + ") + (v.length > 9 ? " + …" : "");
+
+/** The difference quotient of a sum of windows at one element: (y(x + h) - y(x - h)) / 2h, in float64. */
+export function quotient(chosen: Window[], read: Read, i: number, j: number): number {
+  const h = 1e-4;
+  const at = (by: number): number => sum(chosen.map((w) => w.value((row, col) => read(row, col) + (row === i && col === j ? by : 0))));
+  return (at(h) - at(-h)) / (2 * h);
+}
+

@@ -39,6 +39,8 @@ export type Real = number | string;
 export interface Check {
   cell: number[];
   exact: Real;
+  value: Real;
+  after?: Real;
   numeric: Real;
   h: number;
 }
@@ -56,6 +58,7 @@ export interface TapeNode {
 }
 
 export interface Tape {
+  rules: Record<string, string>;
   nodes: TapeNode[];
   svg: string;
   loss: string;
@@ -134,7 +137,7 @@ export interface Data {
   image: Id;
   examples: Id[];
   example_labels: number[];
-  arrays: Record<Id, { shape: number[]; z: string }>;
+  arrays: Record<Id, { shape: number[]; z: string; rule?: string[] }>;
   net: Layer[];
   shapes: string[];
   execution: string[];
@@ -162,15 +165,3 @@ export const tensor = (shape: number[], data: Float32Array = new Float32Array(sh
 
 export const real = (value: Real): number =>
   typeof value === "number" ? value : value === "inf" ? Infinity : value === "-inf" ? -Infinity : NaN;
-
-async function inflate(z: string): Promise<Float32Array> {
-  const bytes = Uint8Array.from(atob(z), (c) => c.charCodeAt(0));
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Float32Array(await new Response(stream).arrayBuffer());
-}
-
-/** Return every array of the page by its id. */
-export async function unpack(arrays: Data["arrays"]): Promise<Map<string, Tensor>> {
-  const pairs = Object.entries(arrays).map(async ([id, { shape, z }]) => [id, tensor(shape, await inflate(z))] as const);
-  return new Map(await Promise.all(pairs));
-}

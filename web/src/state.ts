@@ -1,23 +1,20 @@
 /** The state of the controls: one signal each, mirrored in the address as `#key=value`, defaults left out. */
-import { effect, signal, type Signal } from "@preact/signals";
+import { render, type ComponentChild } from "preact";
+import { effect, signal, type Signal } from "./signals.ts";
 
 type Plain = number | string | boolean;
 
-const controls = new Map<string, { state: Signal<Plain>; initial: Plain }>();
+export const controls = new Map<string, [Signal<Plain>, Plain]>();
 const given = new URLSearchParams(location.hash.slice(1));
 
-const parse = (text: string, like: Plain): Plain => {
-  if (typeof like === "boolean") return text === "1";
-  if (typeof like === "string") return text;
-  return Number.isFinite(Number(text)) && text !== "" ? Number(text) : like;
-};
+const parse = (text: string, like: Plain): Plain =>
+  typeof like === "boolean" ? text === "1" : typeof like === "string" ? text : text && isFinite(+text) ? +text : like;
 
 /** Return the signal of a control; an address that has its key decides the initial value if `fits` accepts it. */
 export function control<T extends Plain>(key: string, initial: T, fits: (value: T) => boolean = () => true): Signal<T> {
-  const text = given.get(key);
-  const found = text === null ? initial : (parse(text, initial) as T);
-  const state = signal(fits(found) ? found : initial);
-  controls.set(key, { state: state as unknown as Signal<Plain>, initial });
+  const found = parse(given.get(key) ?? "", initial) as T;
+  const state = signal(given.has(key) && fits(found) ? found : initial);
+  controls.set(key, [state as unknown as Signal<Plain>, initial]);
   return state;
 }
 
@@ -26,16 +23,14 @@ export const count = (key: string, initial: number, least: number, most: number)
   control(key, initial, (n) => Number.isInteger(n) && n >= least && n <= most);
 
 /** A control that is one of several names. */
-export const choice = <T extends string>(key: string, names: readonly T[]): Signal<T> =>
-  control<T>(key, names[0]!, (name) => names.includes(name));
+export const choice = <T extends string>(key: string, ...names: T[]): Signal<T> => control<T>(key, names[0]!, (name) => names.includes(name));
 
 /** Keep the address up to date from now on. */
 export function mirror(): void {
   effect(() => {
     const hash = new URLSearchParams();
-    for (const [key, { state, initial }] of controls)
-      if (state.value !== initial) hash.set(key, typeof state.value === "boolean" ? String(Number(state.value)) : String(state.value));
-    const text = hash.toString();
+    for (const [key, [state, initial]] of controls) if (state.value !== initial) hash.set(key, String(state.value === true ? 1 : state.value || 0));
+    const text = String(hash);
     try {
       history.replaceState(null, "", text ? `#${text}` : location.pathname + location.search);
     } catch {
@@ -52,5 +47,43 @@ for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)", 
 /** Whether the reader accepts motion. */
 export const moves = (): boolean => matchMedia("(prefers-reduced-motion: no-preference)").matches;
 
-/** What a screen reader is told next. */
-export const spoken = signal("");
+export const element = (id: string): HTMLElement => document.getElementById(id)!;
+
+/** Tell a screen reader something. */
+export const say = (text: string): void => {
+  element("spoken").textContent = text;
+};
+
+let place = "";
+const kept = new Map<string, Signal<unknown>>();
+
+/** Draw something into an element of the file, and again whenever a signal that it has read changes. */
+export const mount = (id: string, view: () => ComponentChild): void =>
+  effect(() => {
+    place = id;
+    render(view(), element(id));
+  });
+
+/** The signal with which a part of what is being drawn remembers its own state. */
+export function own<T>(key: string, initial: T): Signal<T> {
+  key = `${place} ${key}`;
+  if (!kept.has(key)) kept.set(key, signal<unknown>(initial));
+  return kept.get(key) as Signal<T>;
+}
+
+let timer = 0;
+
+/** Run through steps in time, 0 to `total` - 1, and then call `over`; whatever ran before stops. */
+export function play(total: number, pause: number, each: (n: number) => void, over: () => void): void {
+  stop();
+  let n = 0;
+  const tick = (): void => {
+    if (n < total) return each(n++);
+    stop();
+    over();
+  };
+  timer = setInterval(tick, pause) as unknown as number;
+  tick();
+}
+
+export const stop = (): void => clearInterval(timer);

@@ -1,87 +1,79 @@
 /** Panel 4: one training step, operation by operation, forward and back, with every number that was computed. */
-import { computed, effect, signal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
-import { app, layers, named, unbatched } from "./app.ts";
-import { real, tensor, type Layer, type TapeNode, type Tensor } from "./contract.ts";
-import { Button, Figure, Formula, Panel, Slider } from "./controls.tsx";
-import { channel, Field, Sheet, type Cell } from "./field.tsx";
-import { places } from "./ops.ts";
-import { extent, type Tone } from "./paint.ts";
-import { control, count, moves } from "./state.ts";
-import { fmt, plural, size, terms } from "./text.ts";
-
-type Phase = "forward" | "backward" | "update";
+import { layerOf } from "./arrays.ts";
+import { array, data, named } from "./app.ts";
+import { real, tensor, type TapeNode, type Tensor } from "./contract.ts";
+import { channel, Field, inRows, Sheet } from "./field.tsx";
+import { abs, clamp, extent, floor, min, sum } from "./math.ts";
+import { inside, places, softmax } from "./ops.ts";
+import type { Tone } from "./paint.ts";
+import { Figure, Formula, Table } from "./parts.tsx";
+import { computed, effect, signal } from "./signals.ts";
+import { count, element, mount, moves, play, stop } from "./state.ts";
+import { fmt, last, list, plural, plus, size, terms } from "./text.ts";
 
 interface Step {
-  phase: Phase;
+  phase: "forward" | "backward" | "update";
   node: number;
 }
 
+const { nodes, rules, svg } = data.tape;
 export const position = count("step", 0, 0, 9_999);
 const shown = signal(-1); // a node that was chosen in the drawing instead of that of the step
 const map = signal(0);
 const at = signal<[number, number]>([0, 0]);
-const rate = control<number>("lr", 0.1);
 const playing = signal(false);
 
-const nodes = (): TapeNode[] => app.data.tape.nodes;
-export const isLeaf = (n: TapeNode): boolean => n.from.length === 0;
-const isParameter = (n: TapeNode): boolean => isLeaf(n) && n.op === "parameter";
+const isLeaf = (n: TapeNode): boolean => !n.from.length;
+const isParameter = (n: TapeNode): boolean => n.op === "parameter";
 
 /** Every step: the operations in order, then back, then the update. */
-export const steps = computed<Step[]>(() => {
-  const order = nodes().map((_, k) => k).filter((k) => !isParameter(nodes()[k]!));
-  const back = [...order].reverse().filter((k) => nodes()[k]!.grad);
-  return [
-    ...order.map((node): Step => ({ phase: "forward", node })),
-    ...back.map((node): Step => ({ phase: "backward", node })),
-    { phase: "update", node: -1 },
-  ];
-});
+const order = nodes.map((_, k) => k).filter((k) => !isParameter(nodes[k]!));
+export const steps: Step[] = [
+  ...order.map((node): Step => ({ phase: "forward", node })),
+  ...[...order].reverse().filter((k) => nodes[k]!.grad).map((node): Step => ({ phase: "backward", node })),
+  { phase: "update", node: -1 },
+];
 
-const current = computed<Step>(() => steps.value[Math.min(position.value, steps.value.length - 1)]!);
+const here = computed(() => min(position.value, steps.length - 1));
+const chosen = computed(() => (shown.value >= 0 ? shown.value : steps[here.value]!.node));
 
-/** What has been computed when a step is done: values, complete gradients, and parts that have arrived. */
+/** How many parts each gradient has, of those that some nodes send. */
+function partsFrom(senders: TapeNode[]): number[] {
+  const found = nodes.map(() => 0);
+  for (const n of senders) for (const { node, part } of n.from) if (part) found[node]!++;
+  return found;
+}
+const uses = partsFrom(nodes);
+
+/** What has been computed when a step is done: values, gradients that are complete, and the parts that have arrived. */
 const done = computed(() => {
-  const values = new Set<number>();
-  const grads = new Set<number>();
-  const arrived = new Map<number, number>();
-  nodes().forEach((n, k) => isLeaf(n) && values.add(k));
-  for (const s of steps.value.slice(0, position.value + 1)) {
-    if (s.phase === "forward") values.add(s.node);
-    if (s.phase === "backward") {
-      grads.add(s.node);
-      for (const { node, part } of nodes()[s.node]!.from) if (part) arrived.set(node, (arrived.get(node) ?? 0) + 1);
-    }
-  }
-  const uses = new Map<number, number>();
-  for (const n of nodes()) for (const { node, part } of n.from) if (part) uses.set(node, (uses.get(node) ?? 0) + 1);
-  for (const [node, n] of arrived) if (n === uses.get(node)) grads.add(node);
-  return { values, grads, arrived, uses };
+  const past = steps.slice(0, here.value + 1);
+  const of = (phase: string): number[] => past.filter((s) => s.phase === phase).map((s) => s.node);
+  const back = of("backward");
+  const arrived = partsFrom(back.map((k) => nodes[k]!));
+  return {
+    back,
+    arrived,
+    values: nodes.map((n, k) => isLeaf(n) || of("forward").includes(k)),
+    grads: nodes.map((_, k) => back.includes(k) || (arrived[k]! > 0 && arrived[k] === uses[k])),
+  };
 });
 
-const titleOf = (n: TapeNode): string => (isParameter(n) ? `${(n.layer ?? "").split("/").at(-1)}/${n.leaf}` : n.op);
-const array = (id: string | undefined): Tensor | null => (id ? unbatched(app.arrays.get(id)!) : null);
+const titleOf = (n: TapeNode): string => (isParameter(n) ? `${last(n.layer)}/${n.leaf}` : n.op);
 
-/** Shapes that can be drawn as maps are; others become one row of cells. */
+/** Shapes that can be drawn as maps are; others become rows of elements. */
 function asMap(t: Tensor): Tensor {
-  if (t.shape.length === 3) return t;
-  if (t.shape.length === 4) {
-    const [h, w, c, k] = t.shape as [number, number, number, number];
-    return tensor([h, w, c * k], t.data);
-  }
-  if (t.shape.length === 2) {
-    const [h, w] = t.shape as [number, number];
-    return tensor([h, w, 1], t.data);
-  }
-  const across = Math.min(32, t.data.length);
-  const down = Math.ceil(t.data.length / across);
-  const data = new Float32Array(down * across);
-  data.set(t.data);
-  return tensor([down, across, 1], data);
+  const [h, w, c, k] = t.shape;
+  return t.shape.length > 1 ? tensor([h!, w!, (c ?? 1) * (k ?? 1)], t.data) : inRows(t, min(32, t.data.length));
 }
 
-function View({ title, tensor: t, tone }: { title: string; tensor: Tensor | null; tone: Tone }) {
+/** The element that is chosen, in a tensor as a map: its row, column and channel, and its place in the data. */
+function pick({ shape: [h, w, c] }: Tensor): { i: number; j: number; k: number; n: number } {
+  const [i, j, k] = [min(at.value[0], h! - 1), min(at.value[1], w! - 1), min(map.value, c! - 1)];
+  return { i, j, k, n: (i * w! + j) * c! + k };
+}
+
+function View({ title, t, tone }: { title: string; t: Tensor | undefined; tone: Tone }) {
   if (!t)
     return (
       <Figure title={title}>
@@ -90,356 +82,183 @@ function View({ title, tensor: t, tone }: { title: string; tensor: Tensor | null
     );
   const m = asMap(t);
   const [h, w, c] = m.shape as [number, number, number];
-  const k = Math.min(map.value, c - 1);
-  const [i, j] = [Math.min(at.value[0], h - 1), Math.min(at.value[1], w - 1)];
-  const most = extent(m.data);
-  const side = Math.max(5, Math.min(h * w <= 16 ? 54 : 36, Math.floor(250 / w)));
+  const { i, j, k } = pick(m);
+  const side = clamp(floor(250 / w), 5, h * w <= 16 ? 54 : 36);
   return (
     <Figure title={`${title}${c > 1 ? `, channel ${k + 1} of ${c}` : ""}`}>
-      <Field
-        label={title}
-        rows={h}
-        cols={w}
-        at={(a, b): Cell => (a * w + b < t.data.length * c ? channel(m, k)(a, b) : { v: null })}
-        most={most}
-        tone={tone}
-        cell={side}
-        numbers={side >= 22}
-        pick={[i, j]}
-        onPick={(a, b) => (at.value = [a, b])}
-      />
-      {c > 1 && <Sheet label={title} tensor={m} tone={tone} pick={k} onPick={(n) => (map.value = n)} cell={Math.max(2, Math.min(4, Math.floor(40 / w)))} room={250} />}
+      <Field label={title} rows={h} cols={w} at={channel(m, k)} most={extent(m.data)} tone={tone} cell={side} numbers={side >= 22} pick={[i, j]} onPick={(a, b) => (at.value = [a, b])} />
+      {c > 1 && <Sheet label={title} tensor={m} tone={tone} pick={k} onPick={(n) => (map.value = n)} cell={clamp(floor(40 / w), 2, 4)} room={250} />}
     </Figure>
   );
 }
 
-const layerOf = (n: TapeNode): Layer | undefined => layers(app.data.net).find((l) => l.name === n.layer);
-
 /** The formula of the chosen element, with its numbers. */
 function formula(n: TapeNode): string {
-  const y = array(n.value)!;
-  const m = asMap(y);
-  const [h, w, c] = m.shape as [number, number, number];
-  const k = Math.min(map.value, c - 1);
-  const [i, j] = [Math.min(at.value[0], h - 1), Math.min(at.value[1], w - 1)];
-  const v = fmt(m.data[(i * w + j) * c + k]!, 4);
-  const from = n.from.map(({ node }) => array(nodes()[node]!.value)!);
-  const x = from[0];
-  const layer = layerOf(n);
-  if (!x) return `${fmt(m.data[(i * w + j) * c + k]!, 4)}`;
+  const y = asMap(array(n.value)!);
+  const c = y.shape[2]!;
+  const { i, j, k, n: place } = pick(y);
+  const v = fmt(y.data[place]!, 4);
+  const from = n.from.map(({ node }) => array(nodes[node]!.value));
+  const [x, kernel, bias] = from;
+  const layer = layerOf(data.net, n.layer);
+  if (!x) return v;
+  const added = (unit: number): string => (bias ? `${plus(bias.data[unit]!)} (bias)` : "");
   switch (n.op) {
     case "relu":
-      return `max(${fmt(x.data[(i * w + j) * c + k]!, 4)}, 0) = ${v}`;
-    case "conv2d": {
-      const kernel = from[1];
-      if (!layer?.rows || !kernel || x.shape.length !== 3) break;
-      const { rows, cols } = places(layer);
-      const [, xw, xc] = x.shape as [number, number, number];
-      const [, kw, each, filters] = kernel.shape as [number, number, number, number];
-      const first = Math.floor(k / (filters / (xc / each))) * each;
-      const sums = rows[i]!.flatMap((row, a) =>
-        cols[j]!.map((col, b) => {
-          let total = 0;
-          if (row >= 0 && col >= 0)
-            for (let q = 0; q < each; q++) total += x.data[(row * xw + col) * xc + first + q]! * kernel.data[((a * kw + b) * each + q) * filters + k]!;
-          return total;
-        }),
-      );
-      const bias = from[2]?.data[k];
-      return `${terms(sums)}${bias === undefined ? "" : ` ${bias < 0 ? "−" : "+"} ${fmt(Math.abs(bias))} (bias)`} = ${v}${each > 1 ? `; each term is one place of the kernel, summed over ${each} channels` : ""}`;
-    }
+      return `max(${fmt(x.data[place]!, 4)}, 0) = ${v}`;
+    case "conv2d":
     case "max_pool2d":
     case "average_pool2d": {
       if (!layer?.rows || x.shape.length !== 3) break;
       const { rows, cols } = places(layer);
-      const list = rows[i]!.filter((r) => r >= 0).flatMap((row) => cols[j]!.filter((q) => q >= 0).map((col) => x.data[(row * x.shape[1]! + col) * c + k]!));
-      return n.op === "max_pool2d" ? `max(${list.slice(0, 9).map((a) => fmt(a)).join(", ")}${list.length > 9 ? ", …" : ""}) = ${v}` : `(${terms(list)}) / ${list.length} = ${v}`;
+      const [, w, xc] = x.shape as [number, number, number];
+      const taps = inside(layer, rows[i]!, cols[j]!);
+      const read = (t: { row: number; col: number }, channel: number): number => x.data[(t.row * w + t.col) * xc + channel]!;
+      const v1 = taps.map((t) => read(t, k));
+      if (n.op === "max_pool2d") return `max(${list(v1)}) = ${v}`;
+      if (n.op === "average_pool2d") return `(${terms(v1)}) / ${taps.counted} = ${v}`;
+      if (!kernel) break;
+      const each = kernel.shape[2]!;
+      const first = floor(k / (c / (xc / each))) * each;
+      const sums = taps.map((t) => sum(Array.from({ length: each }, (_, q) => read(t, first + q) * kernel.data[(t.at * each + q) * c + k]!)));
+      return `${terms(sums)}${added(k)} = ${v}${each > 1 ? `; each term is one place of the kernel, summed over ${each} channels` : ""}`;
     }
     case "dense": {
-      const kernel = from[1]!;
-      const units = kernel.shape[1]!;
-      const unit = i * w + j;
-      const products = [...x.data].map((a, q) => a * kernel.data[q * units + unit]!);
-      const top = products.map((p, q) => [p, q] as const).sort((a, b) => Math.abs(b[0]) - Math.abs(a[0])).slice(0, 4).map(([p]) => p);
-      const rest = products.reduce((a, b) => a + b, 0) - top.reduce((a, b) => a + b, 0);
-      const bias = from[2]?.data[unit] ?? 0;
-      return `${terms([...top, rest, bias])} = ${v}; the four largest of ${products.length} products, the rest, the bias`;
+      const units = kernel!.shape[1]!;
+      const products = [...x.data].map((a, q) => a * kernel!.data[q * units + place]!).sort((a, b) => abs(b) - abs(a));
+      return `${terms([...products.slice(0, 4), sum(products.slice(4))])}${added(place)} = ${v}; the four largest of ${products.length} products, the rest, the bias`;
     }
     case "cross_entropy": {
-      const logits = [...x.data];
-      const highest = Math.max(...logits);
-      const total = logits.reduce((a, b) => a + Math.exp(b - highest), 0);
-      const p = Math.exp(logits[app.data.label]! - highest) / total;
-      return `−log(probability of ${named(app.data.label)}) = −log(${fmt(p, 4)}) = ${v}`;
+      const p = softmax(x).data[data.label]!;
+      return `−log(probability of ${named(data.label)}) = −log(${fmt(p, 4)}) = ${v}`;
     }
     case "flatten":
     case "reshape":
       return `${v}: the same number in another shape`;
     case "add":
-      return `${terms(from.map((f) => asMap(f).data[(i * w + j) * c + k] ?? f.data[k] ?? 0))} = ${v}`;
+      return `${terms(from.map((f) => asMap(f!).data[place] ?? f!.data[k] ?? 0))} = ${v}`;
   }
   return `${n.op} gives ${v}`;
 }
 
-/** How a gradient becomes the parts that it sends on. */
-const RULES: Record<string, string> = {
-  relu: "passes on what lies under a positive result, and nothing elsewhere",
-  conv2d: "each pixel gets, from every window that read it, the window's gradient times the kernel element at its tap",
-  max_pool2d: "the first maximum of each window gets all of its gradient",
-  average_pool2d: "each element of a window gets an equal part",
-  global_average_pool2d: "each element gets an equal part",
-  global_max_pool2d: "the first maximum of each channel gets all of its gradient",
-  dense: "the features get the gradient times the kernel, the kernel gets feature times gradient",
-  cross_entropy: "the logits get probability minus 1 for the label, and the probability for each other class",
-  flatten: "the same numbers in the shape of the input",
-  reshape: "the same numbers in the shape of the input",
-  add: "both summands get the same gradient",
-  concatenate: "each branch gets its own channels",
-};
+const Parts = ({ n, k }: { n: TapeNode; k: number }) => (
+  <ul class="parts">
+    {n.from.map(({ node, part }) => {
+      const t = array(part);
+      if (!t) return null;
+      // The backward pass goes from the last node to the first.
+      const before = partsFrom(nodes.slice(k + 1))[node]! > 0;
+      return (
+        <li>
+          <button type="button" onClick={() => (shown.value = node)}>
+            <b>{titleOf(nodes[node]!)}</b> <em class={before ? "plus" : ""}>{before ? "+=" : "="}</em> {size(t.shape)}
+          </button>
+          <span>largest {fmt(extent(t.data))}</span>
+          {uses[node]! > 1 && <span>{plural(uses[node]!, "part")} meet here and add up</span>}
+        </li>
+      );
+    })}
+  </ul>
+);
 
-function Parts({ n, k }: { n: TapeNode; k: number }) {
-  const { uses } = done.value;
-  return (
-    <ul class="parts">
-      {n.from.map(({ node, part }, q) => {
-        const to = nodes()[node]!;
-        const t = array(part);
-        if (!t) return null;
-        const many = (uses.get(node) ?? 1) > 1;
-        const before = app.data.tape.nodes.filter((m, index) => index > k && m.from.some((f) => f.node === node && f.part)).length;
-        return (
-          <li key={q}>
-            <button type="button" onClick={() => (shown.value = node)}>
-              <b>{titleOf(to)}</b> {many && before > 0 ? <em class="plus">+=</em> : <em>=</em>} {size(t.shape)}
-            </button>
-            <span>largest {fmt(extent(t.data))}</span>
-            {many && <span>{plural(uses.get(node)!, "part")} meet here and add up</span>}
-          </li>
-        );
-      })}
-    </ul>
-  );
+export function go(to: number): void {
+  shown.value = -1;
+  position.value = clamp(to, 0, steps.length - 1);
 }
 
-function Checks({ n }: { n: TapeNode }) {
-  if (!n.checks?.length) return null;
-  return (
-    <table class="checks">
-      <caption>Gradient and difference quotient</caption>
-      <thead>
-        <tr>
-          {["element", "gradient", "(L(x + h) − L(x − h)) / 2h", "h"].map((t) => (
-            <th key={t} scope="col">
-              {t}
-            </th>
-          ))}
-        </tr>
-      </thead>
-      <tbody>
-        {n.checks.map((c, k) => (
-          <tr key={k}>
-            <th scope="row">[{c.cell.join(", ")}]</th>
-            <td>{fmt(real(c.exact), 4)}</td>
-            <td>{fmt(real(c.numeric), 4)}</td>
-            <td>{fmt(c.h, 2)}</td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
-  );
+function sentence({ phase, node }: Step): string {
+  if (phase === "update") return "Update: every parameter moves against its gradient.";
+  const n = nodes[node]!;
+  if (isLeaf(n)) return phase === "forward" ? `Forward: ${titleOf(n)} is given.` : `Backward: the gradient of ${titleOf(n)} is complete.`;
+  return phase === "forward" ? `Forward: ${n.op} gives ${size(n.shape.slice(1))}.` : `Backward, ${n.op}: ${rules[n.op] ?? "each argument gets its part of the gradient"}.`;
 }
 
-/** The parameters, their gradients and what one step of the optimizer makes of them. */
-function Update() {
-  const parameters = nodes().filter((n) => isParameter(n) && n.value && n.grad);
-  const { optimizer } = app.data.tape;
+/** Mark the drawing that Python laid out with what has been computed. */
+function mark(root: HTMLElement): void {
+  const { values, grads, arrived, back } = done.value;
+  const { node, phase } = steps[here.value]!;
+  const all = (what: string, classes: (k: number) => Record<string, boolean>): void =>
+    root.querySelectorAll<SVGElement>(`[data-${what}]`).forEach((e) => {
+      for (const [name, on] of Object.entries(classes(+e.dataset[what]!))) e.classList.toggle(name, on);
+    });
+  const later = phase !== "forward";
+  all("node", (k) => ({ done: values[k]!, back: later && (grads[k]! || arrived[k]! > 0), here: k === chosen.value }));
+  all("to", (k) => ({ done: values[k]!, back: back.includes(k), flowing: node === k }));
+  const box = root.querySelector(".here")?.getBoundingClientRect();
+  if (!box) return;
+  const { x, y, width, height } = root.getBoundingClientRect();
+  root.scrollBy({ top: box.y - y - (height - box.height) / 2, left: box.right - x - width + 60, behavior: moves() ? "smooth" : "auto" });
+}
+
+function Detail() {
+  const k = chosen.value;
+  const n = nodes[k];
+  const { values, grads } = done.value;
+  element("update").hidden = !!n; // what Python has written of the update
+  if (!n) return null;
+  const [known, back] = [values[k] && !isLeaf(n), grads[k]];
   return (
     <>
-      <h3>Update</h3>
-      {optimizer ? (
-        <p>
-          <code>{optimizer}</code> moves every parameter against its gradient.
-        </p>
-      ) : (
+      <h3>
+        {titleOf(n)} <small>{n.layer && !isParameter(n) ? n.layer : size(n.shape)}</small>
+      </h3>
+      <div class="pair">
+        <View title="value" t={values[k] ? array(n.value) : undefined} tone="value" />
+        <View title="gradient of the loss" t={back ? array(n.grad) : undefined} tone="grad" />
+      </div>
+      {known && n.value && <Formula of={`row ${at.value[0] + 1}, column ${at.value[1] + 1}`}>{formula(n)}</Formula>}
+      {back && known && (
         <>
-          <p>Gradient descent moves every parameter against its gradient: new = old − rate × gradient.</p>
-          <Slider label="learning rate" state={rate} least={0} most={1} by={0.01} show={fmt} />
+          <h4>Parts sent on</h4>
+          <Parts n={n} k={k} />
         </>
       )}
-      <div class="scroll" tabIndex={0} role="region" aria-label="Updates">
-        <table class="update">
-          <thead>
-            <tr>
-              {["parameter", "shape", "element with the largest gradient", "gradient", "old", "change", "new"].map((t) => (
-                <th key={t} scope="col">
-                  {t}
-                </th>
-              ))}
-            </tr>
-          </thead>
-          <tbody>
-            {parameters.map((n, k) => {
-              const [w, g, next] = [array(n.value)!, array(n.grad)!, array(n.after)];
-              let top = 0;
-              g.data.forEach((v, q) => Math.abs(v) > Math.abs(g.data[top]!) && (top = q));
-              const move = next ? next.data[top]! - w.data[top]! : -rate.value * g.data[top]!;
-              return (
-                <tr key={k}>
-                  <th scope="row">{titleOf(n)}</th>
-                  <td>{size(w.shape)}</td>
-                  <td>{indices(w.shape, top)}</td>
-                  <td class="grad">{fmt(g.data[top]!)}</td>
-                  <td>{fmt(w.data[top]!, 4)}</td>
-                  <td>{fmt(move)}</td>
-                  <td>{fmt(w.data[top]! + move, 4)}</td>
-                </tr>
-              );
-            })}
-          </tbody>
-        </table>
-      </div>
+      {back && n.checks.length > 0 && (
+        <Table
+          kind="checks"
+          caption="Gradient and difference quotient"
+          head={["element", "gradient", "(L(x + h) − L(x − h)) / 2h", "h"]}
+          rows={n.checks.map((c) => [`[${c.cell.join(", ")}]`, fmt(real(c.exact), 4), fmt(real(c.numeric), 4), fmt(c.h, 2)])}
+        />
+      )}
     </>
   );
 }
 
-/** The indices of an element by its place in C order. */
-function indices(shape: number[], n: number): string {
-  const found: number[] = [];
-  for (const d of [...shape].reverse()) {
-    found.unshift(n % d);
-    n = Math.floor(n / d);
-  }
-  return `[${found.join(", ")}]`;
-}
-
-export function go(to: number): void {
-  shown.value = -1;
-  position.value = Math.max(0, Math.min(steps.value.length - 1, to));
-}
-
-const sentence = (s: Step): string => {
-  if (s.phase === "update") return "Update: every parameter moves against its gradient.";
-  const n = nodes()[s.node]!;
-  if (isLeaf(n)) return s.phase === "forward" ? `Forward: ${titleOf(n)} is given.` : `Backward: the gradient of ${titleOf(n)} is complete.`;
-  return s.phase === "forward"
-    ? `Forward: ${n.op} gives ${size(n.shape.slice(1))}.`
-    : `Backward, ${n.op}: ${RULES[n.op] ?? "each argument gets its part of the gradient"}.`;
-};
-
-/** The drawing that Python laid out, marked with what has been computed. */
-function Drawing() {
-  const ref = useRef<HTMLDivElement>(null);
-  useEffect(() => {
-    const root = ref.current!;
-    root.innerHTML = app.data.tape.svg; // made by this program, its texts escaped
-    root.querySelector("svg")?.setAttribute("aria-hidden", "true");
-    root.addEventListener("click", (event) => {
-      const found = (event.target as Element).closest("[data-node]")?.getAttribute("data-node");
-      if (found) shown.value = Number(found);
-    });
-    return effect(() => {
-      const { values, grads, arrived, uses } = done.value;
-      const s = current.value;
-      const focus = shown.value >= 0 ? shown.value : s.node;
-      for (const g of root.querySelectorAll("[data-node]")) {
-        const k = Number(g.getAttribute("data-node"));
-        g.classList.toggle("done", values.has(k));
-        g.classList.toggle("back", s.phase !== "forward" && (grads.has(k) || arrived.has(k)));
-        g.classList.toggle("here", k === focus);
-        g.classList.toggle("meets", (uses.get(k) ?? 0) > 1 && (arrived.get(k) ?? 0) > 1);
-      }
-      for (const path of root.querySelectorAll("[data-to]")) {
-        const to = Number(path.getAttribute("data-to"));
-        path.classList.toggle("done", values.has(to));
-        path.classList.toggle("back", s.phase !== "forward" && steps.value.slice(0, position.value + 1).some((t) => t.phase === "backward" && t.node === to));
-        path.classList.toggle("flowing", s.node === to && s.phase !== "update");
-      }
-      const here = root.querySelector(".here");
-      if (here) {
-        const [a, b] = [here.getBoundingClientRect(), root.getBoundingClientRect()];
-        root.scrollTo({ top: root.scrollTop + a.top - b.top - b.height / 2 + a.height / 2, left: root.scrollLeft + a.right - b.right + 60, behavior: moves() ? "smooth" : "auto" });
-      }
-    });
-  }, []);
-  return <div class="tape" ref={ref} tabIndex={0} role="img" aria-label="The graph of the step; the same steps follow as text." />;
-}
-
-export function Training() {
-  const s = current.value;
-  const k = shown.value >= 0 ? shown.value : s.node;
-  const n = k >= 0 ? nodes()[k]! : null;
-  const { values, grads } = done.value;
-  const last = steps.value.length - 1;
-  useEffect(
-    () =>
-      effect(() => {
-        if (!playing.value) return;
-        const timer = setInterval(() => {
-          if (position.peek() >= last) playing.value = false;
-          else go(position.peek() + 1);
-        }, 1100);
-        return () => clearInterval(timer);
-      }),
-    [],
-  );
-  return (
-    <Panel
-      id="step"
-      number={4}
-      title="One training step"
-      lede="The library records every operation on its tape. Forward, each gives a value; back, each hands on the gradient of the loss. Step through it with the buttons, or with the keys [ and ]."
-    >
-      <div class="wide">
-        <div class="transport" role="group" aria-label="Steps of the tape">
-          <Button label="First step" off={position.value === 0} onClick={() => go(0)}>
-            ⇤
-          </Button>
-          <Button label="Step back" off={position.value === 0} onClick={() => go(position.value - 1)}>
-            ← Back
-          </Button>
-          <Button main label="Next step" off={position.value >= last} onClick={() => go(position.value + 1)}>
-            Next →
-          </Button>
-          {moves() && <Button onClick={() => (playing.value = !playing.value)}>{playing.value ? "Pause" : "Play"}</Button>}
-          <Slider label="step" state={position} least={0} most={last} show={(v) => `${v + 1} of ${last + 1}`} onInput={() => (shown.value = -1)} />
-        </div>
-        <p class={`said ${s.phase}`} aria-live="polite">
-          {sentence(s)}
-        </p>
-        <div class="training">
-          <Drawing />
-          <div class="detail">
-            {n ? (
-              <>
-                <h3>
-                  {titleOf(n)} <small>{n.layer && !isParameter(n) ? n.layer : size(n.shape)}</small>
-                </h3>
-                <div class="pair">
-                  <View title="value" tensor={values.has(k) ? array(n.value) : null} tone="value" />
-                  <View title="gradient of the loss" tensor={grads.has(k) ? array(n.grad) : null} tone="grad" />
-                </div>
-                {values.has(k) && !isLeaf(n) && (
-                  <Formula>
-                    <b>
-                      row {at.value[0] + 1}, column {at.value[1] + 1}:
-                    </b>{" "}
-                    {formula(n)}
-                  </Formula>
-                )}
-                {grads.has(k) && !isLeaf(n) && (
-                  <>
-                    <h4>Parts sent on</h4>
-                    <Parts n={n} k={k} />
-                  </>
-                )}
-                {grads.has(k) && <Checks n={n} />}
-              </>
-            ) : (
-              <Update />
-            )}
-          </div>
-        </div>
-      </div>
-    </Panel>
-  );
+export function showStep(): void {
+  const end = steps.length - 1;
+  (element("position") as HTMLInputElement).max = `${end}`;
+  const tape = element("tape");
+  tape.innerHTML = svg; // made by this program, its texts escaped
+  tape.onclick = (event) => {
+    const found = (event.target as Element).closest<SVGElement>("[data-node]")?.dataset.node;
+    if (found) shown.value = +found;
+  };
+  effect(() => mark(tape));
+  const button = (id: string, step: () => number): void => {
+    const node = element(id);
+    // A disabled button would lose the focus of who steps to the end with the keyboard.
+    effect(() => void (node.ariaDisabled = clamp(step(), 0, end) === here.value ? "true" : null));
+    node.onclick = () => go(step());
+  };
+  button("first", () => 0);
+  button("previous", () => here.value - 1);
+  button("next", () => here.value + 1);
+  const player = element("play");
+  player.hidden = !moves();
+  player.onclick = () => {
+    stop();
+    const from = here.value + 1;
+    if ((playing.value = !playing.value)) play(steps.length - from, 1100, (n) => go(from + n), () => (playing.value = false));
+  };
+  effect(() => void (player.textContent = playing.value ? "Pause" : "Play"));
+  effect(() => {
+    const s = steps[here.value]!;
+    element("said").className = `said ${s.phase}`;
+    element("said").textContent = sentence(s);
+    // Two steps may have the same sentence, and a live region is read only when it changes.
+    element("said").insertAdjacentHTML("beforeend", `<span class="aside"> Step ${here.value + 1}.</span>`);
+  });
+  effect(() => void [position.value, (shown.value = -1)]);
+  mount("detail", () => <Detail />);
 }

@@ -1,37 +1,39 @@
 /** Numbers as text. */
+import { abs, clamp, floor, round } from "./math.ts";
 
 const minus = (text: string): string => text.replace("-", "−");
 
 /** A number with as many digits as it needs, at most `digits` significant ones. */
 export function fmt(v: number, digits = 3): string {
-  if (Number.isNaN(v)) return "NaN";
-  if (!Number.isFinite(v)) return v > 0 ? "∞" : "−∞";
-  if (v === 0) return "0";
-  if (Number.isInteger(v) && Math.abs(v) < 1e5) return minus(String(v));
-  const size = Math.abs(v);
+  if (isNaN(v)) return "NaN";
+  const size = abs(v);
+  if (size === Infinity) return v > 0 ? "∞" : "−∞";
+  if (Number.isInteger(v) && size < 1e5) return minus(`${v || 0}`);
   if (size < 1e-4 || size >= 1e6) {
-    const [m, e] = v.toExponential(Math.max(0, digits - 2)).split("e");
-    return `${minus(m!)}·10${[...e!.replace("+", "")].map((d) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[Number(d)] ?? "⁻").join("")}`;
+    const [m, e] = v.toExponential(digits - 2).split("e");
+    return `${m === "1" ? "" : `${minus(m!)}·`}10${[...e!.replace("+", "")].map((d) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[+d] ?? "⁻").join("")}`;
   }
-  const places = Math.max(0, Math.min(6, digits - 1 - Math.floor(Math.log10(size))));
-  const text = v.toFixed(places);
+  const text = v.toFixed(clamp(digits - 1 - floor(Math.log10(size)), 0, 6));
   return minus(text.includes(".") ? text.replace(/\.?0+$/, "") : text);
 }
 
-/** A number that fits into a cell of a map. */
-export const short = (v: number): string => {
-  const size = Math.abs(v);
-  if (v !== 0 && size < 0.005) return v < 0 ? "−0" : "+0";
-  return fmt(v, size < 1 ? 2 : 3).replace(/^(−?)0\./, "$1.");
-};
+/** A number that fits into an element of a map. */
+export const short = (v: number): string =>
+  v !== 0 && abs(v) < 0.005 ? (v < 0 ? "−0" : "+0") : fmt(v, abs(v) < 1 ? 2 : 3).replace(/^(−?)0\./, "$1.");
+
+/** A number after another one, with its sign between: " + 0.1". */
+export const plus = (v: number): string => (v < 0 ? ` − ${fmt(-v)}` : ` + ${fmt(v)}`);
+
+const more = (v: number[], most: number): string => (v.length > most ? ` … (${v.length - most} more)` : "");
 
 /** A sum with its signs: "0.1 − 0.2 + 0.3". */
-export function terms(v: number[], most = 9): string {
-  const list = v.slice(0, most).map((a, i) => (i ? (a < 0 ? ` − ${fmt(-a)}` : ` + ${fmt(a)}`) : fmt(a)));
-  return list.join("") + (v.length > most ? ` + … (${v.length - most} more)` : "");
-}
+export const terms = (v: number[]): string => v.slice(0, 9).map((a, i) => (i ? plus(a) : fmt(a))).join("") + (v.length > 9 ? " +" : "") + more(v, 9);
 
-export const percent = (p: number): string => (p > 0 && p < 0.001 ? "<0.1 %" : `${fmt(p * 100)} %`);
+export const list = (v: number[]): string => v.slice(0, 9).map((a) => fmt(a)).join(", ") + (v.length > 9 ? "," : "") + more(v, 9);
+
+export const percent = (p: number): string => (p > 0 && p < 0.0005 ? "<0.1 %" : p > 0.9995 && p < 1 ? ">99.9 %" : `${fmt(round(1000 * p) / 10)} %`);
 export const thousands = (n: number): string => n.toLocaleString("en").replace(/,/g, " ");
 export const size = (shape: number[]): string => shape.join(" × ") || "one number";
 export const plural = (n: number, one: string): string => `${thousands(n)} ${one}${n === 1 ? "" : "s"}`;
+/** The part of a layer's path that is its own. */
+export const last = (path = ""): string => path.slice(path.lastIndexOf("/") + 1);

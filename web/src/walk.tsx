@@ -1,99 +1,72 @@
 /** The guided walk: six steps with one small picture, each with a way on to the panel that has the same for the own net. */
-import { effect, signal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
-import { app, layers, unbatched } from "./app.ts";
+import { layerOf } from "./arrays.ts";
+import { array, data } from "./app.ts";
 import { tensor, type Layer, type Tensor } from "./contract.ts";
-import { Button } from "./controls.tsx";
-import { channel, Field, fly, type Box, type Cell } from "./field.tsx";
+import { boxAround, boxAt, channel, Field, FLIGHT, fly, inRows, type Box } from "./field.tsx";
+import { clamp, extent, floor, max } from "./math.ts";
 import { places } from "./ops.ts";
-import { extent } from "./paint.ts";
-import { control, count, moves } from "./state.ts";
-import { fmt } from "./text.ts";
+import { Button } from "./parts.tsx";
+import { effect, signal } from "./signals.ts";
+import { control, count, element, mount, moves, play, stop } from "./state.ts";
+import { fmt, last } from "./text.ts";
 
+const { net, nodes, steps } = data.walk;
 const at = count("walk", 0, 0, 5);
 const hidden = control<boolean>("nowalk", false);
 const shown = signal(Infinity); // windows that have been computed while the picture moves
-const PANELS: Record<string, string> = { backward: "back" };
 
-export const visit = (panel: string): void => {
-  const target = document.getElementById(PANELS[panel] ?? panel);
-  target?.scrollIntoView({ behavior: moves() ? "smooth" : "auto" });
-  target?.focus({ preventScroll: true });
-};
-
-/** A tensor as a map: the first channel of a feature map, a vector as one column. */
-function spread(t: Tensor): { rows: number; cols: number; at: (i: number, j: number) => Cell } {
-  if (t.shape.length === 3) {
-    const [h, w] = t.shape as [number, number, number];
-    return { rows: h, cols: w, at: channel(t, 0) };
-  }
-  const flat = tensor([t.data.length, 1, 1], t.data);
-  return { rows: t.data.length, cols: 1, at: channel(flat, 0) };
+export function visit(panel: string): void {
+  const target = element(panel);
+  target.scrollIntoView({ behavior: moves() ? "smooth" : "auto" });
+  target.focus({ preventScroll: true });
 }
 
 /** The elements that one window of a layer reads, as a box on its input. */
 function boxOf(layer: Layer | undefined, i: number, j: number, tone: Box["tone"]): Box[] {
   if (!layer?.rows || layer.kind === "Flatten") return [];
   const { rows, cols } = places(layer);
-  const [r, c] = [rows[i] ?? rows[0]!, cols[j] ?? cols[0]!].map((line) => line.filter((n) => n >= 0)) as [number[], number[]];
-  return [{ i: Math.min(...r), j: Math.min(...c), h: Math.max(...r) - Math.min(...r) + 1, w: Math.max(...c) - Math.min(...c) + 1, ...(tone ? { tone } : {}) }];
+  return [boxAround(rows[i] ?? rows[0]!, cols[j] ?? cols[0]!, tone)];
 }
 
-let timer = 0;
-
-/** Let the windows of the last map move, one after the other; the same way backwards for gradients. */
-function run(total: number, text: (n: number) => string, back: boolean): void {
-  clearInterval(timer);
-  shown.value = Infinity;
-  if (!moves() || total < 2) return;
-  shown.value = 0;
-  timer = globalThis.setInterval(() => {
-    shown.value++;
-    const n = shown.value - 1;
-    if (n >= total) {
-      clearInterval(timer);
-      shown.value = Infinity;
-      return;
-    }
-    requestAnimationFrame(() => {
-      const boxes = document.querySelectorAll("#walk .figure .box");
-      const [from, to] = [boxes[0], boxes[boxes.length - 1]];
-      if (back) fly(to, from, text(n), "grad");
-      else fly(from, to, text(n), "value");
-    });
-  }, 420) as unknown as number;
-}
-
-export function Walk() {
-  const { steps, nodes, net } = app.data.walk;
-  useEffect(() => effect(() => (void at.value, clearInterval(timer), void (shown.value = Infinity))), []);
-  if (!steps.length) return null;
-  if (hidden.value)
-    return (
-      <div class="walk closed">
-        <Button onClick={() => (hidden.value = false)}>Show the guided walk</Button>
-      </div>
-    );
-  const k = Math.min(at.value, steps.length - 1);
+function Scene() {
+  const k = at.value;
   const s = steps[k]!;
-  const tone = s.what === "grad" ? "grad" : "value";
-  const maps = s.show.map((n) => {
-    const node = nodes[n]!;
-    const id = s.what === "grad" ? node.grad : node.value;
-    return { node, t: id ? unbatched(app.arrays.get(id)!) : null };
+  const tone = s.what;
+  // In the order of the forward pass: a gradient flows back through the same picture.
+  const maps = [...s.show].sort((a, b) => a - b).map((n) => {
+    const t = array(nodes[n]![s.what])!;
+    const [h, w, c] = t.shape;
+    return { ...nodes[n]!, t: c === 1 ? tensor([h!, w!, 1], t.data) : inRows(t, 1) };
   });
-  const last = maps.at(-1);
-  const grid = last?.t ? spread(last.t) : null;
-  const total = grid ? grid.rows * grid.cols : 0;
-  const now = shown.value < total ? Math.max(0, shown.value - 1) : 0;
-  const [i, j] = grid ? [Math.floor(now / grid.cols), now % grid.cols] : [0, 0];
-  const layer = layers(net).find((l) => l.name === last?.node.layer);
-  const moving = maps.length > 1 && Boolean(boxOf(layer, 0, 0, tone).length);
+  const end = maps.at(-1)!;
+  const [, across] = end.t.shape as [number, number];
+  const total = end.t.data.length;
+  const layer = layerOf(net, end.layer);
+  const moving = maps.length > 1 && boxOf(layer, 0, 0, tone).length > 0;
+  const now = shown.value < total ? floor(shown.value) : 0;
+  const [i, j] = [floor(now / across), now % across];
+  const run = (): void =>
+    play(
+      total,
+      FLIGHT + 450,
+      (n) => {
+        shown.value = n;
+        // When the boxes have arrived, and when the number has.
+        setTimeout(() => {
+          const places = [...document.querySelectorAll("#walk .box")].map((box) => box.getBoundingClientRect());
+          const [from, to] = tone === "grad" ? places.reverse() : places;
+          if (shown.value === n && from && to) fly(from, to, fmt(end.t.data[n]!), tone);
+        }, 300);
+        setTimeout(() => shown.value === n && (shown.value = n + 0.5), 300 + FLIGHT * 0.9);
+      },
+      () => (shown.value = Infinity),
+    );
+  const boxes = (n: number): Box[] => (!moving || n < maps.length - 2 ? [] : n < maps.length - 1 ? boxOf(layer, i, j, tone) : [boxAt(i, j, tone)]);
   return (
-    <section id="walk" class="walk" aria-labelledby="walk-title" tabIndex={-1}>
+    <>
       <div class="steps" role="group" aria-label="Steps of the walk">
         {steps.map((one, n) => (
-          <button key={n} type="button" class={n === k ? "here" : n < k ? "past" : ""} aria-current={n === k ? "step" : undefined} aria-label={`Step ${n + 1}: ${one.title}`} onClick={() => (at.value = n)}>
+          <button type="button" class={n === k ? "here" : n < k ? "past" : ""} aria-current={n === k ? "step" : undefined} aria-label={`Step ${n + 1}: ${one.title}`} onClick={() => (at.value = n)}>
             {n + 1}
           </button>
         ))}
@@ -107,47 +80,56 @@ export function Walk() {
             <Button off={k === 0} onClick={() => (at.value = k - 1)}>
               ← Back
             </Button>
-            <Button main off={k === steps.length - 1} onClick={() => (at.value = k + 1)}>
+            <Button main off={k === 5} onClick={() => (at.value = k + 1)}>
               Next →
             </Button>
             <button type="button" class="link" onClick={() => visit(s.panel)}>
-              {k === steps.length - 1 ? "On to the panels" : "The same for your net"}
+              {k === 5 ? "On to the panels" : "The same for your net"}
             </button>
           </div>
         </div>
         <div class="figure">
-          {maps.map(({ node, t }, n) => {
-            if (!t) return null;
-            const g = spread(t);
-            const end = n === maps.length - 1;
-            const side = Math.max(26, Math.min(44, Math.floor((maps.length > 2 ? 190 : 264) / Math.max(g.cols, g.rows, 3))));
-            const boxes: Box[] = moving && end ? [{ i, j, h: 1, w: 1, tone }] : moving && n === maps.length - 2 ? boxOf(layer, i, j, tone) : [];
-            return (
-              <>
-                {n > 0 && <div class={`arrow ${s.what === "grad" ? "left" : ""}`} aria-hidden="true" />}
-                <figure key={n}>
-                  <figcaption>{node.layer?.split("/").at(-1) ?? (node.op === "image" ? "picture" : node.op)}</figcaption>
-                  <Field
-                    label={`${s.what === "grad" ? "gradient of " : ""}${node.layer ?? node.op}`}
-                    rows={g.rows}
-                    cols={g.cols}
-                    at={(a, b) => (end && moving && tone === "value" && a * g.cols + b >= shown.value ? { v: null } : g.at(a, b))}
-                    most={Math.max(extent(t.data), 1e-9)}
-                    tone={tone}
-                    cell={side}
-                    numbers
-                    boxes={boxes}
-                    scale={false}
-                  />
-                </figure>
-              </>
-            );
-          })}
-          {moving && moves() && (
-            <Button onClick={() => run(total, (n) => fmt(last!.t!.data[n]!), s.what === "grad")}>{shown.value < total ? "Again" : "Play"}</Button>
-          )}
+          {maps.map((node, n) => (
+            <>
+              {n > 0 && <div class={`arrow ${tone === "grad" ? "left" : ""}`} aria-hidden="true" />}
+              <figure>
+                <figcaption>{last(node.layer) || (node.op === "image" ? "picture" : node.op)}</figcaption>
+                <Picture label={`${tone === "grad" ? "gradient of " : ""}${node.layer ?? node.op}`} t={node.t} tone={tone} upTo={node === end && moving && tone === "value" ? shown.value : Infinity} boxes={boxes(n)} room={maps.length > 2 ? 190 : 264} />
+              </figure>
+            </>
+          ))}
+          {moving && moves() && <Button onClick={run}>{shown.value < total ? "Again" : "Play"}</Button>}
         </div>
       </div>
-    </section>
+    </>
   );
+}
+
+function Picture({ label, t, tone, upTo, boxes, room }: { label: string; t: Tensor; tone: Box["tone"] & ("value" | "grad"); upTo: number; boxes: Box[]; room: number }) {
+  const [rows, cols] = t.shape as [number, number];
+  const v = channel(t);
+  return (
+    <Field
+      label={label}
+      rows={rows}
+      cols={cols}
+      at={(a, b) => (a * cols + b < upTo ? v(a, b) : { v: null })}
+      most={max(extent(t.data), 1e-9)}
+      tone={tone}
+      cell={clamp(floor(room / max(cols, rows, 3)), 26, 44)}
+      numbers
+      boxes={boxes}
+      scale={false}
+    />
+  );
+}
+
+export function showWalk(): void {
+  effect(() => {
+    void [at.value, hidden.value];
+    stop();
+    shown.value = Infinity;
+  });
+  effect(() => void (element("walk").className = `walk ${hidden.value ? "closed" : ""}`));
+  mount("walk", () => (hidden.value ? <Button onClick={() => (hidden.value = false)}>Show the guided walk</Button> : <Scene />));
 }

@@ -1,0 +1,516 @@
+"""The explorer page in a browser: every control by mouse and by keyboard, unusual nets, looks, motion and print."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import page_pictures
+import pytest
+from browser import Opened, two_heads
+
+from minicnn import explain, layers, ops
+from minicnn.explain.walk import PICTURE
+
+HOSTILE = '</script><img src=x onerror="document.title=1">'
+CALM = {"reduced_motion": "reduce"}
+
+
+@pytest.fixture(scope="module")
+def desk(chromium):
+    """One page in the browser for all tests that do not look at it in a way of their own."""
+    opened = Opened(chromium, **CALM)
+    yield opened
+    opened.context.close()
+
+
+@pytest.fixture
+def digits(desk, digits_page):
+    """The page of two heads, as it is when it has just been opened."""
+    desk.open(digits_page)
+    yield desk.page
+    desk.check()
+
+
+# nets, images and titles that are not as usual
+
+
+class Swish(layers.Layer):
+    """A layer of a user's own, with a parameter."""
+
+    def output_shape(self, shape):
+        return shape
+
+    def param_shapes(self, shape):
+        return {"slope": (1,)}
+
+    def init(self, rng, shape):
+        return {"slope": np.ones(1, np.float32)}
+
+    def __call__(self, params, x, rng=None):
+        return x * ops.sigmoid(x * params["slope"])
+
+    def __repr__(self):
+        return "Swish()"
+
+
+def page_of(*parts, shape=(6, 6, 1), spoil=None, image=None, **options):
+    net = layers.Sequential([*parts, layers.Dense(3)])
+    params = net.init(np.random.default_rng(0), shape)
+    if spoil:
+        params[spoil[0]][spoil[1]].flat[0] = spoil[2]
+    x = np.random.default_rng(1).random(shape, dtype=np.float32) if image is None else image
+    return explain.page(net, params, x, 1, **options)
+
+
+def residual():
+    body = layers.Sequential([layers.Conv2D(2, 3, padding="same"), layers.ReLU()])
+    ways = layers.Concat([layers.GlobalMaxPooling2D(), layers.GlobalAveragePooling2D()])
+    return page_of(layers.Residual(body), layers.BlurPooling2D(), ways, shape=(6, 5, 2))
+
+
+CONV = (layers.Conv2D(2, 3, padding="same"), layers.ReLU(), layers.MaxPooling2D(2), layers.Flatten())
+UNUSUAL = {
+    "own layer": lambda: page_of(layers.Conv2D(2, 3), Swish(), Swish(), layers.GlobalAveragePooling2D()),
+    "NaN": lambda: page_of(*CONV, spoil=("conv2d", "kernel", np.nan)),
+    "infinity": lambda: page_of(*CONV, spoil=("dense", "kernel", np.inf)),
+    "NaN in the image": lambda: page_of(*CONV, image=np.full((6, 6), np.nan, np.float32)),
+    "one pixel": lambda: page_of(layers.Conv2D(2, 1), layers.GlobalMaxPooling2D(), shape=(1, 1, 1)),
+    "three channels": lambda: page_of(*CONV, shape=(6, 6, 3)),
+    "residual": residual,
+    "hidden layer": lambda: page_of(layers.Flatten(), layers.Dense(4), layers.Dense(4)),
+    "long title": lambda: page_of(*CONV, title="x" * 10_000),
+    "hostile title": lambda: page_of(*CONV, title=HOSTILE, classes=[HOSTILE, "<b>b", "&c"]),
+    "no draw": lambda: page_of(*CONV, draw=False),
+}
+EVERY_STEP = """async () => {
+    const [slider, said] = ["#step input[type=range]", "#step .said"].map((s) => document.querySelector(s));
+    const found = [];
+    for (let n = 0; n <= +slider.max; n++) {
+        slider.value = n;
+        slider.dispatchEvent(new Event("input", {bubbles: true}));
+        await new Promise((done) => setTimeout(done));
+        found.push(said.textContent);
+    }
+    return found;
+}"""
+
+
+@pytest.fixture(params=UNUSUAL)
+def unusual(request, desk, tmp_path):
+    desk.open(UNUSUAL[request.param]().save(tmp_path / "page.html"))
+    yield request.param, desk.page
+    desk.check()
+
+
+def test_an_unusual_net_has_its_panels_and_every_step(unusual):
+    name, page = unusual
+    assert len([title for title in page.locator("main h2").all_inner_texts() if title]) == 8
+    said = page.evaluate(EVERY_STEP)
+    assert said[0].startswith("Forward")
+    assert said[-1].startswith("Update")
+    # A live region that gets the text it has already is not read again.
+    assert all(a != b and a and b for a, b in pairwise(said))
+    # Nothing stands out of the page.
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1200
+    draw, top = page.locator("#draw").inner_text(), page.locator(".top").inner_text()
+    if name == "own layer":
+        assert f"The page cannot compute swish ({__name__}.Swish), so that it cannot answer a drawing" in draw
+    elif name.startswith("NaN"):
+        assert "its answer: none, because its logits are not finite" in top
+        assert "The net says NaN" in draw
+        assert "NaN" in page.locator("#net .formula").inner_text()
+        assert "NaN" in page.locator("#heads .sum").inner_text()
+    elif name == "hostile title":
+        assert page.locator("h1").inner_text() == page.title() == HOSTILE
+        assert page.locator("img, b b").count() == 0
+        assert "&c" in page.locator("#heads .choice").inner_text()
+    elif name == "no draw":
+        assert "This file has no parameters" in draw
+
+
+# every control
+
+
+def test_a_page_asks_for_nothing_and_complains_of_nothing(chromium, digits_page):
+    """With motion, too: the pages of the other tests stand still."""
+    with Opened(chromium, digits_page) as page:
+        assert page.evaluate("performance.getEntriesByType('resource').length") == 0
+
+
+SWEEP = """async () => {
+    const [operation, text] = ["#bench select", "#call"].map((s) => document.querySelector(s));
+    const all = (what) => [...document.querySelectorAll(`#bench ${what}`)].filter((e) => e.checkVisibility());
+    const found = [];
+    const set = async (control, value) => {
+        control.value = value;
+        control.dispatchEvent(new Event("input", {bubbles: true}));
+        await look();
+    };
+    const look = async () => {
+        await new Promise((done) => setTimeout(done));
+        const grid = document.querySelector("#bench-out [role=grid]");
+        const size = grid && [+grid.getAttribute("aria-rowcount"), +grid.getAttribute("aria-colcount")];
+        found.push([text.textContent, document.querySelector("#bench .refused")?.textContent ?? size]);
+    };
+    for (const {value} of operation.options) {
+        await set(operation, value);
+        for (const way of all("input[type=radio][name=pad]").length ? ["valid", "same", "sides"] : [""]) {
+            if (way) document.querySelector(`#bench input[name=pad][value=${way}]`).click();
+            document.querySelector("#bench input[name=ceil]")?.click();
+            await look();
+            for (const end of ["max", "min"])
+                for (const slider of all("input[type=range]")) await set(slider, slider[end]);
+        }
+        document.querySelector("#bench input[name=lock]")?.click();
+        document.querySelector("#bench input[name=ties][value=split]")?.click();
+        await look();
+    }
+    return found;
+}"""
+
+
+def library(call):
+    """Return the size of the result of the call that the page shows, or why the library refuses it."""
+    names = {"ops": ops, "x": PICTURE[None], "kernel": np.ones((3, 3, 1, 1), np.float32)}
+    try:
+        return list(eval(call, names).shape[1:3])  # noqa: S307 - the text is the page's own
+    except ValueError as error:
+        return str(error)
+
+
+def test_every_control_of_the_window_at_both_ends_gives_the_size_or_the_message_of_the_library(digits):
+    found = dict(digits.evaluate(SWEEP))
+    assert len(found) > 150
+    expected = {call: library(call) for call in found}
+    flat = {call: [1, 1] if size and call.startswith("ops.global") else size for call, size in expected.items()}
+    assert found == flat
+    refused = [text for text in found.values() if isinstance(text, str)]
+    assert len(refused) > 20
+    for words in (
+        "does not fit a 6x6 input",
+        "padding must be smaller than the window extent",
+    ):
+        assert any(words in text for text in refused), words
+
+
+@pytest.mark.parametrize(
+    ("address", "x", "call"),
+    [
+        ("#k=6&d=2", PICTURE, lambda x: ops.max_pool2d(x, 6, strides=2, dilation_rate=2)),
+        ("#in=typed&x=12/34&op=blur&k=6", np.ones((2, 2, 1)), lambda x: ops.blur_pool2d(x, 6, strides=2)),
+        ("#in=typed&x=12/34&op=conv", np.ones((2, 2, 1)), lambda x: ops.conv2d(x, np.ones((3, 3, 1, 1)), strides=2)),
+        ("#in=typed&x=123&op=gem&p=4", np.ones((1, 3, 1)), lambda x: ops.gem_pool2d(x, 4.0, 2)),
+    ],
+)
+def test_a_setting_that_does_not_fit_is_refused_in_the_words_of_the_library(desk, digits_page, address, x, call):
+    desk.open(digits_page, address)
+    with pytest.raises(ValueError, match=r"must be|does not fit") as error:
+        call(x[None])
+    assert desk.page.locator("#bench .refused").inner_text() == str(error.value)
+    assert desk.page.locator("#bench .refused").get_attribute("role") == "alert"
+    desk.check()
+
+
+def test_every_other_control_can_be_used_by_mouse(digits):
+    for value in digits.locator("#bench select[name=in] option").evaluate_all("all => all.map((o) => o.value)"):
+        digits.locator("#bench select[name=in]").select_option(value)
+    digits.locator("#bench textarea").fill("12\n3")
+    assert "Type rows of the same length" in digits.locator("#bench").inner_text()
+    digits.locator("#bench textarea").fill("12\n34")
+    assert digits.locator("#bench figcaption").first.inner_text() == "input, 2 \u00d7 2"
+    for label in digits.locator("#heads .choice label, #back .choice label").all():
+        label.click()
+    for way in ("up", "up", "up", "left"):
+        digits.get_by_role("button", name=f"Move {way}").click()
+    assert "moved by -3 rows" in digits.locator("#shift").inner_text()
+    assert digits.get_by_role("button", name="Move up").get_attribute("aria-disabled") == "true"
+    for button in digits.locator("#shift button, #draw button, #step button, #walk button, footer button").all():
+        if button.is_visible():
+            button.click()
+    digits.keyboard.press("Escape")
+    assert not digits.locator("dialog").is_visible()
+
+
+def test_a_stroke_of_the_mouse_changes_the_answer(digits):
+    digits.get_by_role("button", name="Clear").click()
+    before = digits.locator("#draw .bars").inner_text()
+    digits.locator(".draw").scroll_into_view_if_needed()
+    box = digits.locator(".draw").bounding_box()
+    digits.mouse.move(box["x"] + 40, box["y"] + 40)
+    digits.mouse.down()
+    digits.mouse.move(box["x"] + 200, box["y"] + 250, steps=4)
+    digits.mouse.up()
+    assert digits.locator("#draw .bars").inner_text() != before
+
+
+def test_drawing_by_keyboard_changes_the_answer(digits):
+    digits.get_by_role("button", name="Clear").click()
+    before = digits.locator("#draw .bars").inner_text()
+    digits.locator(".draw").focus()
+    for key in (" ", "ArrowUp", " ", "Shift+ArrowUp"):
+        digits.keyboard.press(key)
+    assert digits.locator("#draw .bars").inner_text() != before
+
+
+def test_the_address_brings_every_control_back(digits):
+    digits.evaluate("""async () => {
+        const done = new Set(["op"]);
+        for (const op of ["conv", "lp", "lme", "aavg", "average"]) {
+            const select = document.querySelector("[name=op]");
+            select.value = op;
+            select.dispatchEvent(new Event("input", {bubbles: true}));
+            for (let again = 0; again < 2; again++) {
+                await new Promise((ready) => setTimeout(ready));
+                for (const c of document.querySelectorAll("main [name]")) {
+                    const id = c.type === "radio" ? c.name + c.value : c.name;
+                    if (done.has(id)) continue;
+                    done.add(id);
+                    if (c.type === "radio" || c.type === "checkbox") c.click();
+                    else if (c.type === "range") c.value = c.max;
+                    else c.value = c.type === "number" ? "0.5" : c.options?.[1].value ?? "12";
+                    c.dispatchEvent(new Event("input", {bubbles: true}));
+                }
+            }
+        }
+    }""")
+    state = """() => [location.hash, document.querySelector("#call").textContent,
+        document.querySelector("#step .said").textContent, document.querySelector("#heads").innerText,
+        ...[...document.querySelectorAll("main [name]")].map((c) =>
+            `${c.name} ${/radio|checkbox/.test(c.type) ? c.value + c.checked : c.value}`)]"""
+    digits.wait_for_timeout(50)
+    before = digits.evaluate(state)
+    assert len(before[0].split("&")) > 30
+    digits.reload()
+    digits.wait_for_selector("html[data-ready]")
+    assert digits.evaluate(state) == before
+
+
+@pytest.mark.parametrize(
+    "address", ["#k=99&op=nope&step=1e9&pad=&dy=x&w0=&at=1,2&walk=9&class=77", "#%00=%", "#k=2.5&k=3"]
+)
+def test_an_address_that_makes_no_sense_is_the_page_as_it_was(desk, digits_page, address):
+    desk.open(digits_page, address)
+    assert desk.page.locator("#call").inner_text() in ("ops.max_pool2d(x, 2)", "ops.max_pool2d(x, 3, strides=2)")
+    desk.check()
+
+
+# keyboard and screen reader
+
+KEYS = {
+    "range": ["End", "Home"],
+    "grid": ["ArrowRight", "ArrowDown", "PageUp", "Home"],
+    "slider": ["End", "ArrowLeft"],
+}
+KEYS |= {"radio": ["ArrowRight"], "checkbox": [" "], "select": ["ArrowDown"], "summary": ["Enter"]}
+FOCUSED = """() => {
+    const e = document.activeElement;
+    const kind = e.matches("[role=gridcell]") ? "grid" : e.matches("[role=slider]") ? "slider"
+        : e.matches("summary, select") ? e.localName : e.type ?? e.localName;
+    const name = e.name || e.closest("[id]")?.id + " " + (e.closest("[role=grid]") ?? e).ariaLabel;
+    const state = kind === "summary" ? e.parentElement.open : kind === "checkbox" ? e.checked
+        : kind === "grid" || kind === "slider" ? e.ariaLabel + e.ariaValueNow : e.value;
+    return [kind, name, String(state), e.outerHTML.slice(0, 150)];
+}"""
+
+
+def test_every_control_by_keyboard_alone(digits):
+    """Tab reaches everything that can be used, and the keys that the page names change it."""
+    which = "button, a[data-to], select, textarea, input:not([type=radio]), input:checked, summary, [tabindex='0']"
+    missed = """(w) => [...document.querySelectorAll(w)].filter((e) => e.checkVisibility() && !seen.has(e))
+        .map((e) => e.outerHTML.slice(0, 150))"""
+    digits.evaluate("() => { window.seen = new Set(); addEventListener('focusin', (e) => seen.add(e.target)); }")
+    used, stuck = set(), []
+    # A second time around for the controls that a switch has brought up.
+    for n in range(2 * digits.locator(which).count() + 20):
+        if n % 25 == 0 and not digits.evaluate(missed, which):
+            break
+        digits.keyboard.press("Tab")
+        kind, name, before, html = digits.evaluate(FOCUSED)
+        if kind not in KEYS or (kind, name) in used:
+            continue
+        used.add((kind, name))
+        states = [before]
+        for key in KEYS[kind]:
+            digits.keyboard.press(key)
+            states.append(digits.evaluate(FOCUSED)[2])
+        if len(set(states)) == 1:
+            stuck.append(html)
+        if kind == "summary":
+            digits.keyboard.press("Enter")
+    assert stuck == []
+    assert digits.evaluate(missed, which) == []
+    assert {kind for kind, _ in used} == set(KEYS)
+
+
+def test_every_step_of_the_tape_by_key_is_announced(digits):
+    said, last = [], digits.locator("#step .said")
+    assert last.get_attribute("aria-live") == "polite"
+    total = int(digits.locator("#step .transport output").inner_text().split()[-1])
+    for _ in range(total):
+        said.append(last.inner_text())
+        digits.keyboard.press("]")
+    assert said[0].startswith("Forward")
+    assert said[-1].startswith("Update")
+    assert all(a != b and a and b for a, b in pairwise(said))
+    digits.keyboard.press("[")
+    assert last.inner_text() == said[-2]
+    assert digits.locator("[aria-live=polite]").count() >= 6  # formulas, answers, the verdict, the walk, copied
+
+
+def test_the_drawing_of_the_tape_shows_where_the_step_is(digits):
+    last = int(digits.locator("#step .transport output").inner_text().split()[-1])
+    for step in range(last - 1):
+        marked = digits.locator("#tape .node.here")
+        assert marked.count() == 1
+        tape, node = digits.locator("#tape").bounding_box(), marked.bounding_box()
+        assert tape["y"] <= node["y"]
+        assert node["y"] + node["height"] <= tape["y"] + tape["height"]
+        back = digits.locator("#tape .node.back").count()
+        assert (back > 0) == digits.locator("#said").inner_text().startswith("Backward"), step
+        digits.keyboard.press("]")
+
+
+def test_a_list_of_keys_opens_and_closes_by_key(digits):
+    digits.keyboard.press("?")
+    assert digits.locator("dialog").is_visible()
+    digits.keyboard.press("Escape")
+    assert not digits.locator("dialog").is_visible()
+
+
+# looks
+
+AXE = """async () => {
+    const {violations} = await axe.run(document, {resultTypes: ["violations"]});
+    return violations.map((v) => [v.id, v.nodes[0].html.slice(0, 200), v.nodes[0].failureSummary]);
+}"""
+SCHEMES = {"light": {"color_scheme": "light"}, "dark": {"color_scheme": "dark"}}
+SCHEMES["forced"] = {"color_scheme": "light", "forced_colors": "active"}
+
+
+@pytest.fixture(scope="module")
+def looked_at(chromium, digits_page):
+    """A page in the middle of a step back, with tables open, and axe in it."""
+    axe = pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed")
+    script = next(iter(Path(axe.__file__).parent.glob("**/axe.min.js")))
+    with Opened(chromium, digits_page, **CALM) as page:
+        page.evaluate("document.querySelectorAll('details').forEach((d, n) => n < 4 && (d.open = true))")
+        page.locator("#step input[type=range]").fill("14")
+        page.evaluate(script.read_text())
+        yield page
+
+
+@pytest.mark.parametrize("width", [320, 375, 1200])
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_axe_finds_nothing_and_nothing_is_cut_off(looked_at, scheme, width):
+    looked_at.set_viewport_size({"width": width, "height": 800})
+    looked_at.emulate_media(**{"forced_colors": "none", **SCHEMES[scheme]})
+    assert looked_at.evaluate(AXE) == []
+    assert looked_at.evaluate("document.documentElement.scrollWidth") <= width
+
+
+CONTRASTS = """(map) => {
+    const light = ([r, g, b]) => 0.05 + [[r, 0.2126], [g, 0.7152], [b, 0.0722]].reduce((sum, [c, weight]) =>
+        sum + weight * (c / 255 <= 0.04045 ? c / 3294.6 : ((c / 255 + 0.055) / 1.055) ** 2.4), 0);
+    const canvas = document.querySelector(`${map} canvas`);
+    const grid = document.querySelector(`${map} [role=grid]`);
+    const copy = Object.assign(document.createElement("canvas"), {width: canvas.width, height: canvas.height});
+    const context = copy.getContext("2d", {willReadFrequently: true});
+    context.drawImage(canvas, 0, 0);
+    const [h, w] = ["aria-rowcount", "aria-colcount"].map((name) => +grid.getAttribute(name));
+    const side = canvas.width / w;
+    return Array.from({length: h * w}, (_, n) => {
+        const [x, y] = [Math.round((n % w) * side), Math.round(Math.floor(n / w) * side)];
+        const {data} = context.getImageData(x + 4, y + 4, Math.floor(side) - 10, Math.floor(side) - 10);
+        const all = Array.from({length: data.length / 4}, (_, k) => light(data.subarray(4 * k, 4 * k + 3)));
+        return Math.max(...all.map((one) => Math.max(one / all[0], all[0] / one)));
+    });
+}"""
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_numbers_in_maps_have_the_contrast_of_text(chromium, digits_page, scheme):
+    """Of 4.5 at least, by the formula of WCAG 2; axe does not look into a canvas."""
+    with Opened(chromium, digits_page, **CALM, **SCHEMES[scheme]) as page:
+        page.locator("#bench select").first.select_option("average")
+        page.locator("#back label", has_text="all outputs").click()
+        page.locator("#bench [name=s]").press("Home")
+        for place in ("#bench-in", "#bench-out", "#back-in"):
+            contrasts = page.evaluate(CONTRASTS, place)
+            assert len(contrasts) >= 25
+            assert min(contrasts) >= 4.5, place
+
+
+def test_a_dark_page_is_printed_in_dark_ink_and_without_controls(looked_at):
+    looked_at.set_viewport_size({"width": 760, "height": 800})
+    looked_at.emulate_media(media="print", color_scheme="dark", forced_colors="none")
+    looked_at.wait_for_timeout(50)
+    colours = looked_at.evaluate("(s => [s.backgroundColor, s.color])(getComputedStyle(document.documentElement))")
+    assert colours == ["rgb(255, 255, 255)", "rgb(0, 0, 0)"]
+    shown = "(what) => [...document.querySelectorAll(what)].filter((e) => e.checkVisibility()).length"
+    assert looked_at.evaluate(shown, "button, select, input[type=range], textarea, nav, .examples") == 0
+    assert looked_at.evaluate(shown, "h2") >= 8
+    assert looked_at.evaluate(shown, "#net canvas, #bench canvas, #step svg") > 8
+    assert looked_at.pdf(format="A4").startswith(b"%PDF")
+    looked_at.emulate_media(media="screen")
+
+
+def moving(page, button):
+    """Return how many numbers fly, and for how long boxes move, just after a click."""
+    page.locator(button).first.click()
+    page.wait_for_timeout(450)
+    return page.locator(".chip").count(), page.locator("#bench .box").first.evaluate(
+        "e => getComputedStyle(e).transitionDuration"
+    )
+
+
+def test_nothing_moves_for_a_reader_who_does_not_want_it(chromium, digits, digits_page):
+    assert moving(digits, "#bench button.main") == (0, "0s")
+    assert digits.get_by_role("button", name="Play").count() == 0
+    assert digits.evaluate("document.getAnimations().length") == 0
+    assert digits.locator("#bench-out [role=gridcell]").get_attribute("aria-label") == "row 1, column 1: 5"
+    with Opened(chromium, digits_page) as page:
+        flying, duration = moving(page, "#bench button.main")
+        assert flying == 1  # of a maximum one element counts
+        assert duration != "0s"
+        assert page.get_by_role("button", name="Play").count() == 2
+        page.get_by_role("button", name="Stop").click()
+        page.locator("#bench select").first.select_option("average")
+        page.locator("#back label", has_text="all outputs").click()
+        assert moving(page, "#back button.main")[0] == 4  # of an average all four
+
+
+def test_a_notebook_shows_the_page_in_a_frame(chromium, tmp_path):
+    place = tmp_path / "notebook.html"
+    place.write_text(f"<!doctype html><title>n</title><body>{two_heads()._repr_html_()}", encoding="utf-8")
+    context = chromium.new_context(offline=True, viewport={"width": 1000, "height": 800})
+    page, said = context.new_page(), []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(f"file://{place}")
+    inside = page.frame_locator("iframe")
+    inside.locator("html[data-ready]").wait_for()
+    inside.locator("#bench select").first.select_option("average")
+    assert inside.locator("#call").inner_text() == "ops.average_pool2d(x, 2)"
+    assert 500 <= page.locator("iframe").bounding_box()["height"] <= 800
+    assert inside.locator("body").evaluate("e => e.scrollWidth") <= 1000
+    context.close()
+    assert said == []
+
+
+def size_of(png):
+    """Return the width and height in the header of a PNG file."""
+    data = png.read_bytes()
+    assert data.startswith(b"\x89PNG\r\n\x1a\n")
+    return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+
+
+def test_every_panel_can_be_photographed_and_so_is_the_picture_of_the_readme(chromium, digits_page, tmp_path):
+    page_pictures.readme(chromium, digits_page, tmp_path / "readme.png")
+    assert size_of(tmp_path / "readme.png") == size_of(page_pictures.README) == (1200, 1180)
+    assert "](docs/static/page.png)" in (page_pictures.ROOT / "README.md").read_text(encoding="utf-8")
+    with Opened(chromium, digits_page, **CALM) as page:
+        page_pictures.panels(page, tmp_path, "light")
+    shown = page_pictures.PANELS
+    sizes = {panel: size_of(tmp_path / f"light-{panel}.png") for panel in ("top", "walk", *shown, "footer")}
+    assert all(width > 800 for width, _ in sizes.values()), sizes
+    assert all((tmp_path / f"light-{panel}.png").stat().st_size > 5_000 for panel in shown)

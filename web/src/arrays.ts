@@ -1,0 +1,74 @@
+/** The arrays of a page: told as they are, or as a rule and the bits that it gets wrong. The other half of `explain/derived.py`. */
+import { tensor, type Data, type Id, type Layer, type Tensor } from "./contract.ts";
+import { ceil, floor } from "./math.ts";
+import { conv2d, dense, inside, places } from "./ops.ts";
+
+/** A layer of a net by its name, in branches too. */
+export const layerOf = (net: Layer[], name?: string): Layer | undefined =>
+  net.flatMap((layer) => [layer, ...(layer.branches ?? []).map((branch) => layerOf(branch, name))]).find((layer) => layer?.name === name);
+
+/** An array of the tape without its batch axis. */
+export const unbatched = (t: Tensor): Tensor => (t.shape.length > 1 && t.shape[0] === 1 ? tensor(t.shape.slice(1), t.data) : t);
+
+type Rule = (layer: Layer, ...arrays: [Tensor, Tensor, Tensor]) => ArrayLike<number>;
+
+const RULES: Record<string, Rule> = {
+  same: (_, x) => x.data,
+  relu: (_, x) => x.data.map((v) => (v > 0 ? v : 0)),
+  relu_grad: (_, y, g) => g.data.map((v, i) => (y.data[i]! > 0 ? v : 0)),
+  dense: (_, x, kernel, bias) => dense(x, kernel, bias).data,
+  dense_grad: (_, x, g) => [...x.data].flatMap((v) => [...g.data].map((w) => v * w)),
+  conv2d: (layer, x, kernel, bias) => conv2d(unbatched(x), layer, kernel, bias).data,
+  conv2d_grad(layer, x, g) {
+    const { rows, cols } = places(layer);
+    const [w, c, filters] = [x.shape[2]!, x.shape[3]!, g.shape[3]!];
+    const total = new Float64Array(layer.rows!.k * layer.cols!.k * c * filters);
+    let from = 0;
+    for (const down of rows)
+      for (const across of cols) {
+        for (const { row, col, at } of inside(layer, down, across))
+          for (let k = 0; k < c; k++) {
+            const v = x.data[(row * w + col) * c + k]!;
+            for (let f = 0; f < filters; f++) total[(at * c + k) * filters + f]! += v * g.data[from + f]!;
+          }
+        from += filters;
+      }
+    return total;
+  },
+};
+
+const DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;,=>?@^_`{|}~";
+
+const value: number[] = [];
+[...DIGITS].forEach((digit, i) => (value[digit.charCodeAt(0)] = i));
+
+async function inflate(z: string): Promise<ArrayBuffer> {
+  const words = new DataView(new ArrayBuffer(ceil(z.length / 5) * 4));
+  for (let i = 0; i < z.length; i += 5) {
+    let word = 0;
+    for (let k = 0; k < 5; k++) word = word * 85 + (value[z.charCodeAt(i + k)] ?? 84);
+    words.setUint32((i / 5) * 4, word);
+  }
+  const bytes = new Uint8Array(words.buffer, 0, floor((z.length * 4) / 5));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"))).arrayBuffer();
+}
+
+/** Return every array of the page by its id. */
+export async function unpack({ arrays, net }: Data): Promise<Map<Id, Tensor>> {
+  const told = new Map(await Promise.all(Object.entries(arrays).map(async ([id, { z }]) => [id, z ? await inflate(z) : undefined] as const)));
+  const found = new Map<Id, Tensor>();
+  const one = (id: Id): Tensor => {
+    if (!found.has(id)) {
+      const { shape, rule } = arrays[id]!;
+      const bits = told.get(id);
+      const [name, layer, ...sources] = rule ?? [];
+      const data = name ? Float32Array.from(RULES[name]!(layerOf(net, layer)!, ...(sources.map(one) as [Tensor, Tensor, Tensor]))) : new Float32Array(bits!);
+      const whole = new Int32Array(data.buffer);
+      if (name && bits) new Int32Array(bits).forEach((difference, i) => (whole[i]! += difference));
+      found.set(id, tensor(shape, data));
+    }
+    return found.get(id)!;
+  };
+  Object.keys(arrays).forEach(one);
+  return found;
+}

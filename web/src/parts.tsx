@@ -1,0 +1,59 @@
+/** Small parts of panels. */
+import type { ComponentChildren } from "preact";
+
+export function Button({ onClick, children, label, off, main }: {
+  onClick: () => void;
+  children: ComponentChildren;
+  label?: string;
+  off?: boolean;
+  main?: boolean;
+}) {
+  // A disabled button would lose the focus of who steps to the end with the keyboard.
+  return (
+    <button type="button" class={main ? "main" : ""} aria-label={label} aria-disabled={off || undefined} onClick={() => off || onClick()}>
+      {children}
+    </button>
+  );
+}
+
+/** A line with the formula and its numbers; a screen reader hears when it changes. */
+export const Formula = ({ of, children }: { of: string; children: ComponentChildren }) => (
+  <p class="formula" aria-live="polite">
+    <b>{of}:</b> {children}
+  </p>
+);
+
+export const Figure = ({ title, children }: { title: string; children: ComponentChildren }) => (
+  <figure>
+    <figcaption>{title}</figcaption>
+    {children}
+  </figure>
+);
+
+type Content = ComponentChildren;
+
+/** A table whose first column names its rows. */
+export const Table = ({ head, rows, caption, kind }: { head: Content[]; rows: Content[][]; caption?: string; kind?: string }) => (
+  <table class={kind}>
+    {caption && <caption>{caption}</caption>}
+    <thead>
+      <tr>{head.map((t) => (t ? <th scope="col">{t}</th> : <td />))}</tr>
+    </thead>
+    <tbody>
+      {rows.map(([first, ...more]) => (
+        <tr>
+          <th scope="row">{first}</th>
+          {more.map((t) => (
+            <td>{t}</td>
+          ))}
+        </tr>
+      ))}
+    </tbody>
+  </table>
+);
+
+export const Scroll = ({ label, children }: { label: string; children: Content }) => (
+  <div class="scroll" tabIndex={0} role="region" aria-label={label}>
+    {children}
+  </div>
+);
