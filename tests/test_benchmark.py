@@ -4,6 +4,7 @@ import ast
 import importlib.util
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import MagicMock
 
@@ -11,12 +12,13 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from experiments.benchmark import __main__ as benchmark
 from experiments.benchmark import figure, problem, table
 from experiments.benchmark.__main__ import main
 from experiments.benchmark.adapters.matrix_product import SIDE
-from experiments.benchmark.frameworks import ADAPTERS, BASELINE, FRAMEWORKS, environment
+from experiments.benchmark.frameworks import ADAPTERS, BASELINE, FRAMEWORKS, able, environment
 from experiments.benchmark.rounds import Process, Series, prepared, run_rounds, undisturbed
-from experiments.benchmark.tasks import NETS, Task, images, multiply_adds
+from experiments.benchmark.tasks import BATCHES, MODES, NETS, Task, images, multiply_adds
 from minicnn import layers
 
 TASK = Task("digits8", 8, 4)
@@ -48,10 +50,29 @@ def test_ratios_are_taken_round_by_round_against_the_best_median():
     row = table.measurement(TASK, found)
     assert row["step_ms"] == {"minicnn": 1000, "torch": 4000, "torch-channels-last": 3000}
     assert row["minicnn"]["torch"][0] == 2
-    assert row["minicnn"]["best of PyTorch"] == row["minicnn"]["torch-channels-last"] == [3, 2.25, 3]
+    assert next(iter(table.peers(row))) == "torch-channels-last"
+    assert table.ratio(row) == row["minicnn"]["torch-channels-last"] == [3, 2.25, 3]
     assert row["baseline_fraction"]["minicnn"] == pytest.approx(TASK.multiply_adds / 1.0 / (SIDE**3 / 0.5))
     assert table.geometric_mean([row, row], "minicnn", "torch") == pytest.approx(2)
-    assert "**3.00** (2.25 to 3.00)" in table.markdown([row])
+    assert "| PyTorch, channels_last | **3.00** (2.25 to 3.00) |" in table.markdown([row])
+
+
+@pytest.mark.parametrize("name", ["torch-kept", "torch-eager-kept", "onnxruntime"])
+def test_modes_with_kept_memory_and_onnx_runtime_are_peers(name):
+    steps = {"minicnn": 2.0, "torch": 3.0, name: 1.0, "jax": 0.1, BASELINE: 0.5}
+    row = table.measurement(replace(TASK, mode="inference"), {n: Series([s] * 3, [2.0] * 3) for n, s in steps.items()})
+    assert next(iter(table.peers(row))) == name
+    assert table.ratio(row) == [0.5, 0.5, 0.5]
+    assert table.geometric_mean([row], "minicnn", table.BEST) == 0.5
+    headed = "best of PyTorch and ONNX Runtime / minicnn" in table.markdown([row])
+    assert headed == (name == "onnxruntime")
+
+
+def test_a_table_without_peers_has_no_best():
+    row = table.measurement(TASK, {"minicnn": Series([1.0], [2.0]), "jax": Series([2.0], [2.0])})
+    assert table.ratio(row) is None
+    assert table.geometric_mean([row], "minicnn", table.BEST) is None
+    assert "digits8, 4 | 1000.00 |" in table.markdown([row])
 
 
 def test_a_round_with_less_cpu_time_than_usual_is_disturbed():
@@ -81,15 +102,63 @@ def test_each_adapter_computes_each_network(name, net):
     problem.check(given, adapter.infer(batches[0]), [adapter.train_step(batch) for batch in batches])
 
 
+def test_onnx_runtime_computes_each_network_and_trains_none():
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    for net in NETS:
+        side = 8 if net == "digits8" else 28
+        given = problem.make_problem(net, side, 4, "inference")
+        adapter = FRAMEWORKS["onnxruntime"].load()(NETS[net], (side, side, 1), given.params, 0.1, 0.9)
+        problem.check(given, adapter.infer(adapter.make_batch(*given.batches[0])), [])
+    with pytest.raises(TypeError, match="mode must be inference for ONNX Runtime"):
+        adapter.train_step(None)
+    assert able(FRAMEWORKS, "training") == [name for name in FRAMEWORKS if name != "onnxruntime"]
+    assert able(FRAMEWORKS, "inference") == list(FRAMEWORKS)
+
+
+def test_the_smallest_task_with_onnx_runtime(tmp_path):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    pytest.importorskip("matplotlib")
+    options = "--nets digits8 --batches 1 --rounds 1 --step-times-only --frameworks minicnn-numpy,onnxruntime"
+    assert main([*options.split(), "--out", str(tmp_path)]) == 0
+    trained, inferred = json.loads((tmp_path / "benchmark.json").read_text(encoding="utf-8"))["rows"]
+    assert (trained["mode"], list(trained["step_ms"])) == ("training", ["minicnn-numpy"])
+    assert (inferred["mode"], list(inferred["step_ms"])) == ("inference", ["minicnn-numpy", "onnxruntime"])
+    assert inferred["minicnn-numpy"]["onnxruntime"][0] > 0
+    assert "ONNX Runtime" in (tmp_path / "benchmark.md").read_text(encoding="utf-8")
+
+
+def test_inference_is_measured_for_one_image_and_for_large_batches():
+    assert BATCHES == {"training": (32, 128), "inference": (1, 32, 128, 1024)}
+
+
+def test_the_accuracy_of_minicnn_and_of_the_fastest_peer_is_measured():
+    small = {"net": "keras_mnist", "mode": "training", "step_ms": {"torch": 1.0, "torch-kept": 2.0}}
+    large = {**small, "step_ms": {"minicnn": 1.0, "torch": 5.0, "torch-kept": 4.0, "jax": 2.0}}
+    names = ["minicnn", "minicnn-numpy", "torch", "torch-kept", "jax"]
+    assert benchmark._rivals([small, large, {**large, "mode": "inference"}], names) == ["minicnn", "torch-kept"]
+    assert benchmark._rivals([], names) == ["minicnn"]
+
+
 def test_the_figure_shows_frameworks_that_are_slower_and_faster(monkeypatch, tmp_path):
     pytest.importorskip("matplotlib")
     ratios = {"torch": [30.0, 29.0, 31.0], "jax": [0.25, 0.2, 0.3]}
     saved = []
     monkeypatch.setattr(figure.style, "save", lambda drawn, _: saved.append(drawn))
-    figure.draw([{"net": "digits8", "batch": 32, "mode": "training", "minicnn": ratios}], tmp_path / "figure")
-    low, high = saved[0].axes[0].get_xlim()
-    assert low < 0.2
-    assert high > 31
+    row = {"net": "digits8", "batch": 32, "mode": "training", "minicnn": ratios}
+    one = {**row, "batch": 1, "mode": "inference", "minicnn": {"onnxruntime": [0.15, 0.14, 0.16]}}
+    figure.draw([row, one], tmp_path / "figure")
+    for axes in saved[0].axes:
+        low, high = axes.get_xlim()
+        assert low < 0.14
+        assert high > 31
+    assert [axes.get_title() for axes in saved[0].axes] == ["training", "inference"]
+    assert {text.get_text() for text in saved[0].legends[0].get_texts()} == {
+        "PyTorch, eager",
+        "JAX, jit",
+        "ONNX Runtime",
+    }
 
 
 PACKAGES = ["jax", "jax.numpy", "tinygrad", "autograd", "autograd.numpy", "torch"]
@@ -123,6 +192,13 @@ def test_module_and_class_of_every_adapter_exist(name):
 def test_the_committed_table_is_the_report_of_the_committed_results():
     found = json.loads((RESULTS / "benchmark.json").read_text(encoding="utf-8"))
     assert (RESULTS / "benchmark.md").read_text(encoding="utf-8") == table.report(found)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_readme_has_the_tables_of_the_committed_results(mode):
+    found = json.loads((RESULTS / "benchmark.json").read_text(encoding="utf-8"))
+    readme = (RESULTS.parents[1] / "README.md").read_text(encoding="utf-8")
+    assert table.brief([row for row in found["rows"] if row["mode"] == mode]) in readme
 
 
 def test_rounds_of_two_frameworks():

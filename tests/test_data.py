@@ -9,7 +9,9 @@ import gzip
 import hashlib
 import http.server
 import itertools
+import math
 import os
+import platform
 import re
 import struct
 import subprocess
@@ -28,6 +30,7 @@ from sklearn.datasets import load_digits
 
 from minicnn import data
 from minicnn.data import idx, sets
+from minicnn.data.interpolation import bilinear, parts
 
 # The published class counts.
 DIGITS = [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
@@ -790,6 +793,95 @@ def test_one_interpolation_equals_the_sampled_plane():
     expected = 0.3 + 0.01 * (10 - source_up + displacements[0, 0]) + 0.02 * (10 + source_right + displacements[0, 1])
     inside = np.hypot(down, right) < 7
     np.testing.assert_allclose(moved[0, ..., 0][inside], expected[inside], rtol=1e-12)
+
+
+def interpolated(image, rows, columns):
+    """Bilinear interpolation as its definition says: every pixel of an image (H, W) with its weight, in loops."""
+    found = np.zeros(rows.shape)
+    for at in np.ndindex(rows.shape):
+        for i, j in np.ndindex(image.shape):
+            weight = max(0, 1 - abs(rows[at] - i)) * max(0, 1 - abs(columns[at] - j))
+            found[at] += weight * float(image[i, j])
+    return found
+
+
+MOTIONS = {
+    "shift": {"shifts": (-1.7, 1.7)},
+    "whole shift": {"shifts": (2, 2)},
+    "shift beyond the image": {"shifts": (-12, 12)},
+    "far away": {"shifts": (1e6, 1e300)},
+    "turn": {"angles": (-180, 180)},
+    "displacements": {"displacements": (-3, 3)},
+    "all": {"shifts": (-2, 2), "angles": (-40, 40), "displacements": (-1, 1)},
+}
+
+
+def motion(name, count, size, seed=1):
+    rng, bounds = np.random.default_rng(seed), MOTIONS[name]
+    shapes = {"shifts": (count, 2), "angles": (count,), "displacements": (count, 2, *size)}
+    return {key: rng.uniform(*bounds.get(key, (0, 0)), shape) for key, shape in shapes.items()}
+
+
+def sources(size, shift, angle, displacement):
+    """Where each pixel of a moved image comes from, one number at a time."""
+    rows, columns = np.empty(size), np.empty(size)
+    (down, across), cos, sin = [(n - 1) / 2 for n in size], math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    for at in np.ndindex(size):
+        y, x = at[0] - down - shift[0], at[1] - across - shift[1]
+        rows[at] = cos * y + sin * x + down + displacement[0][at]
+        columns[at] = cos * x - sin * y + across + displacement[1][at]
+    return rows, columns
+
+
+@pytest.mark.parametrize("name", MOTIONS)
+@pytest.mark.parametrize("size", [(9, 7), (1, 6), (6, 1), (1, 1)])
+@pytest.mark.parametrize(("dtype", "atol"), [(np.float32, 1e-6), (np.float64, 1e-12)])
+def test_a_warped_batch_is_interpolated_image_by_image(name, size, dtype, atol):
+    images = photos(count=3, size=size, dtype=dtype)
+    moves = motion(name, 3, size)
+    expected = np.empty_like(images)
+    for n, c in np.ndindex(3, 2):
+        at = sources(size, *(moves[key][n] for key in ("shifts", "angles", "displacements")))
+        expected[n, :, :, c] = interpolated(images[n, :, :, c], *at)
+    moved = data.warp(images, **moves)
+    np.testing.assert_allclose(moved, expected, rtol=0, atol=atol, strict=True)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_interpolation_has_the_bits_of_scipy(dtype):
+    """Studies that were made with SciPy's function give the same numbers."""
+    images = photos(count=50, size=(12, 11), dtype=dtype) - 0.5
+    images[0], images[1, 3] = -0.0, np.nan
+    at = np.random.default_rng(1).uniform(-4, 15, (50, 2, 12, 11))
+    at[2] = at[2].round()
+    expected = np.empty((50, 12, 11, 2))
+    for n, c in np.ndindex(50, 2):
+        plane = images[n, :, :, c].astype(np.float64)
+        expected[n, :, :, c] = ndimage.map_coordinates(plane, at[n], order=1, mode="grid-constant")
+    found = bilinear(images, at[:, 0], at[:, 1])
+    if platform.machine() in {"x86_64", "AMD64"}:  # elsewhere SciPy's compiler may contract a product and a sum
+        np.testing.assert_array_equal(found, expected, strict=True)
+        np.testing.assert_array_equal(np.signbit(found[0]), np.signbit(expected[0]))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("amounts", [{"shift": 2}, {"shift": 1, "rotate": 15, "elastic": 34}])
+def test_a_large_batch_is_warped_as_its_parts_are(amounts):
+    images = photos(count=70, size=(20, 20), channels=3)  # 84,000 values, more than are interpolated at a time
+    assert len(list(parts(images))) > 3
+    whole = data.augment(images, np.random.default_rng(0), **amounts)
+    rng, turn, alone = np.random.default_rng(0), amounts.get("rotate", 0), []  # the draws, in their order
+    shifts = rng.uniform(-amounts["shift"], amounts["shift"], (70, 2))
+    angles = rng.uniform(-turn, turn, (70,))
+    farther = np.zeros((70, 2, 20, 20))
+    if "elastic" in amounts:
+        noise = rng.uniform(-1, 1, (70, 2, 20, 20))
+        for n, direction in np.ndindex(70, 2):
+            farther[n, direction] = 34 * ndimage.gaussian_filter(noise[n, direction], 4, mode="constant")
+    for n in range(70):
+        one = slice(n, n + 1)
+        alone.append(data.warp(images[one], shifts[one], angles[one], farther[one]))
+    np.testing.assert_array_equal(whole, np.concatenate(alone), strict=True)
 
 
 AMOUNTS = [

@@ -10,12 +10,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minicnn import kernels, layers, models, trees, value_and_grad
+from minicnn import graph, kernels, layers, models, trees, value_and_grad
 from minicnn.layers import fusion
 from minicnn.validation import ShapeError
 
 L = layers
 ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("pools", [[], [L.MaxPooling2D(2)], [L.MaxPooling2D((3, 3))]])
+def test_the_shape_rule_of_a_fused_step_is_remembered(pools):
+    """It is for plain arguments; a training step would otherwise check the same shapes each time."""
+    (step,) = fusion.plan([("conv2d", L.Conv2D(4, 3)), ("relu", L.ReLU()), *[("pool", pool) for pool in pools]])
+    conv, options = step.run.args
+    assert {type(value) for value in options.values()} <= graph.PLAIN
+    assert (conv, options["relu"]) == (L.Conv2D(4, 3), True)
 
 
 def random_stack(rng, exact=False):

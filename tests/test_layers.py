@@ -426,6 +426,30 @@ def test_an_input_shape_that_fits_is_checked_once():
         net({"dense": {}}, np.ones((4, 3, 3, 1)))
 
 
+def test_predictions_and_evaluations_ask_the_layers_of_a_net_once():
+    asked = []
+
+    class Counted(L.ReLU):
+        def output_shape(self, shape):
+            asked.append(shape)
+            return shape
+
+    net = L.Sequential([Counted(), L.Flatten(), L.Dense(2)])
+    params, x = net.init(np.random.default_rng(0), (3, 3, 1)), np.ones((4, 3, 3, 1))
+    minicnn.train.predict(net, params, x)
+    before = len(asked)
+    for _ in range(3):
+        minicnn.train.predict(net, params, x)
+        minicnn.train.evaluate(net, params, minicnn.data.Split(x, np.zeros(4, int)))
+    assert len(asked) == before
+    net.children((3, 3, 1)).clear()  # the list is the caller's own
+    assert [name for name, _, _ in net.children((3, 3, 1))] == ["counted", "flatten", "dense"]
+    unfit = L.Sequential([L.Conv2D(2, 5), L.Flatten()])
+    for _ in range(2):  # what does not fit is refused each time
+        with pytest.raises(ValueError, match="conv2d: a 5x5 window does not fit a 3x3 input"):
+            unfit.children((3, 3, 1))
+
+
 def test_nets_are_pickled_with_what_they_remember():
     params, x = make(NESTED.layers[0], (8, 8, 1))
     net = L.Sequential(NESTED.layers[:3])

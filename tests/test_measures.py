@@ -180,6 +180,24 @@ def test_scale_is_that_of_each_image(factor):
     np.testing.assert_allclose(transforms.scale(x, factor), by_image(lambda p: scaled(p, factor), x), atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_affine_map_of_all_images_is_scipy_s_of_each(dtype):
+    x = images(40, 12, 9, 2, dtype=dtype)
+    matrix = np.array([[0.9, 0.25], [-0.3, 1.1]])
+    origin = np.array([5.5, 4]) - matrix @ np.array([5.5, 4])
+    expected = by_image(lambda plane: ndimage.affine_transform(plane, matrix, origin, order=1, mode="grid-constant"), x)
+    np.testing.assert_allclose(
+        transforms._affine(x, matrix), expected, rtol=0, atol=1e-6 if dtype is np.float32 else 1e-13
+    )
+
+
+@pytest.mark.parametrize("change", [lambda x: transforms.rotate(x, 10), lambda x: transforms.scale(x, 1.1)])
+def test_what_is_not_a_number_stays_in_its_image(change):
+    x = images(3, 6, 6)
+    x[1] = np.nan
+    assert np.isnan(change(x)).any(axis=(1, 2, 3)).tolist() == [False, True, False]
+
+
 def test_blur_is_that_of_each_image_and_keeps_the_sum_of_what_is_far_from_the_border():
     x = np.zeros((2, 21, 21, 1), np.float32)
     x[0, 10, 10], x[1, 9, 12] = 1, 2

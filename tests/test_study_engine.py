@@ -1,7 +1,10 @@
 """What the engine of a study keeps apart, and what it keeps together."""
 
 import math
+import os
 import re
+import time
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,7 +13,7 @@ import pytest
 
 import minicnn
 from minicnn import data, layers, models, optim, study
-from minicnn.study import canonical, engine, executors
+from minicnn.study import canonical, engine, executors, trial
 
 RNG = np.random.default_rng(0)
 RNG_IMAGES = RNG.random((60, 6, 6, 1), np.float32)
@@ -243,3 +246,25 @@ def test_results_name_the_arms_and_values_that_there_are(tmp_path):
         found.per_image("a", "zz")
     with pytest.raises(ValueError, match="pairs must be 'control' or 'all'"):
         found.compare(pairs="every")
+
+
+def noting(folder, seed):
+    """Return the data, and note in which process for which seed."""
+    (folder / f"{os.getpid()} {seed} {time.monotonic_ns()}").touch()
+    return DATA
+
+
+def test_a_process_prepares_the_data_of_a_replicate_once(tmp_path):
+    (notes := tmp_path / "notes").mkdir()
+    nets = {str(n): models.mlp((n,), classes=3) for n in range(2, 8)}
+    found = of(nets, data=partial(noting, notes)).run(tmp_path / "study", jobs=2, progress=False)
+    assert found.complete
+    calls = [path.name.split()[:2] for path in notes.iterdir() if not path.name.startswith(f"{os.getpid()} ")]
+    assert calls
+    assert max(Counter(map(tuple, calls)).values()) == 1, "each process once for each of the two seeds"
+
+
+def test_sources_of_equal_images_are_one_source():
+    one, same, other = trial.Known("a", lambda seed: seed), trial.Known("a", DATA), trial.Known("b", DATA)
+    assert (one == same, hash(one) == hash(same), one == other) == (True, True, False)
+    assert (one(3), same(3)) == (3, DATA)

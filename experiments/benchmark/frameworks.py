@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -23,7 +23,7 @@ class Adapter(Protocol):
         """Convert images (N, H, W, 1) and labels (N,) to the arrays of the framework; not timed."""
 
     def train_step(self, batch: Any) -> float:
-        """Take one training step and return the loss before the update."""
+        """Take one training step and return the loss before the update; not called where `trains` is False."""
 
     def infer(self, batch: Any) -> Any:
         """Return the logits (N, classes) as an array that NumPy can read."""
@@ -50,6 +50,8 @@ class Framework:
         True for the matrix product, which computes no network, so that its results are not checked.
     keeps_freed_memory : bool
         Whether the process keeps freed memory for the next step, as minicnn's own process does.
+    trains : bool
+        False for a framework that is measured in inference only.
     """
 
     adapter: str
@@ -58,6 +60,7 @@ class Framework:
     environment: dict[str, str] = field(default_factory=dict)
     is_baseline: bool = False
     keeps_freed_memory: bool = False
+    trains: bool = True
 
     def load(self) -> Callable[..., Adapter]:
         """Import the framework and return the class of its adapter."""
@@ -81,21 +84,32 @@ FRAMEWORKS = {
     "torch": Framework("pytorch:EagerAdapter", "torch", "PyTorch, eager"),
     "torch-channels-last": Framework("pytorch:ChannelsLastAdapter", "torch", "PyTorch, channels_last"),
     "torch-compile": Framework("pytorch:CompiledAdapter", "torch", "PyTorch, torch.compile"),
-    "torch-kept": Framework(
-        "pytorch:ChannelsLastAdapter", "torch", "PyTorch, freed memory kept", keeps_freed_memory=True
+    "torch-eager-kept": Framework(
+        "pytorch:EagerAdapter", "torch", "PyTorch, eager, memory kept", keeps_freed_memory=True
     ),
+    "torch-kept": Framework(
+        "pytorch:ChannelsLastAdapter", "torch", "PyTorch, channels_last, memory kept", keeps_freed_memory=True
+    ),
+    "onnxruntime": Framework("onnxruntime:OnnxRuntimeAdapter", "onnxruntime", "ONNX Runtime", trains=False),
     "jax": Framework("jax:JaxAdapter", "jax", "JAX, jit"),
     "tinygrad": Framework("tinygrad:TinygradAdapter", "tinygrad", "tinygrad, TinyJit", {"DEV": "CPU"}),
     "autograd": Framework("hips_autograd:AutogradAdapter", "autograd", "HIPS autograd"),
     BASELINE: Framework("matrix_product:MatrixProductAdapter", "numpy", "matrix product", is_baseline=True),
 }
-TORCH = ("torch", "torch-channels-last", "torch-compile")
-"""The PyTorch modes at default settings; the fastest is compared with minicnn. torch-kept is reported separately."""
+TORCH = ("torch", "torch-channels-last", "torch-compile", "torch-eager-kept", "torch-kept")
+"""The modes of PyTorch, among them those whose process keeps freed memory, as minicnn's does."""
+PEERS = (*TORCH, "onnxruntime")
+"""The fastest of these in a task is compared with minicnn."""
 
 
 def installed() -> list[str]:
     """Return the names of the frameworks whose package is installed, the baseline last."""
     return [name for name, framework in FRAMEWORKS.items() if importlib.util.find_spec(framework.package)]
+
+
+def able(names: Iterable[str], mode: str) -> list[str]:
+    """Return the frameworks that can do what is measured: not all of them train."""
+    return [name for name in names if mode == "inference" or FRAMEWORKS[name].trains]
 
 
 def title(name: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.benchmark.tasks import NETS, images
+from experiments.benchmark.tasks import NETS, Mode, images
 from minicnn import ops, optim, trees, value_and_grad
 
 BATCHES = 4
@@ -30,7 +30,7 @@ class Problem:
     logits : array (N, classes)
         Logits of the first batch with the initial parameters.
     losses : array (batches,)
-        Losses of training on the batches in order, each before its update.
+        Losses of training on the batches in order, each before its update; none in a problem of inference.
     """
 
     params: dict[str, Any]
@@ -45,13 +45,14 @@ class Problem:
         return list(zip(self.images, self.labels, strict=True))
 
 
-def make_problem(net: str, side: int, batch: int) -> Problem:
+def make_problem(net: str, side: int, batch: int, mode: Mode = "training") -> Problem:
     """Return the problem of a task; the expected results are computed by minicnn in float64."""
     params = NETS[net].init(np.random.default_rng(0), (side, side, 1))
     pixels, labels = images(side, BATCHES, batch)
     params64 = trees.map_leaves(np.float64, params)
     logits = NETS[net](params64, np.float64(pixels[0]))
-    return Problem(params, pixels, labels, logits, np.array(_losses(net, params64, np.float64(pixels), labels)))
+    losses = _losses(net, params64, np.float64(pixels), labels) if mode == "training" else []
+    return Problem(params, pixels, labels, logits, np.array(losses))
 
 
 def _losses(net: str, params: Any, pixels: np.ndarray, labels: np.ndarray) -> list[float]:

@@ -17,11 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from experiments.benchmark.frameworks import environment
+from experiments.benchmark.frameworks import able, environment
 from experiments.benchmark.problem import make_problem, write
 from experiments.benchmark.tasks import Task
 
-SECONDS, ROUNDS, THREADS = 0.5, 9, 2
+SECONDS, ROUNDS, THREADS = 0.2, 9, 2
+"""A step takes up to 0.1 seconds. A result is a median over rounds: more of them are worth more than longer ones."""
 MIN_CPU_SHARE = 0.9
 """A round is disturbed if a framework got less than this fraction of the CPU time per second that it usually gets."""
 MAX_REPEATS = 3
@@ -47,8 +48,16 @@ class Process:
 
     def request(self, method: str, **arguments: Any) -> dict[str, Any]:
         """Call a method of the worker and return its result; RuntimeError if it fails."""
+        self.send(method, **arguments)
+        return self.answer()
+
+    def send(self, method: str, **arguments: Any) -> None:
+        """Call a method of the worker without waiting for its result."""
         self.popen.stdin.write(json.dumps({"method": method, **arguments}) + "\n")
         self.popen.stdin.flush()
+
+    def answer(self) -> dict[str, Any]:
+        """Return the result of the call that was sent; RuntimeError if it fails."""
         line = self.popen.stdout.readline()
         answer: dict[str, Any] = json.loads(line) if line else {"error": "the process ended"}
         if "error" in answer:
@@ -63,17 +72,21 @@ class Process:
 
 @contextmanager
 def prepared(names: Iterable[str], task: Task, threads: int = THREADS) -> Iterator[dict[str, Process]]:
-    """Yield the processes of the frameworks that compute the task correctly; report the others on stderr."""
+    """Yield the processes of the frameworks that compute the task correctly; report the others on stderr.
+
+    They prepare at the same time, since importing and compiling take longer than the rounds.
+    """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()))
-        problem = write(make_problem(task.net, task.side, task.batch), folder / "problem.npz")
-        processes: dict[str, Process] = {}
-        for name in names:
-            process = Process(name, threads)
+        problem = write(make_problem(task.net, task.side, task.batch, task.mode), folder / "problem.npz")
+        started, processes = [Process(name, threads) for name in able(names, task.mode)], {}
+        for process in started:
             stack.callback(process.end)
+            process.send("prepare", problem=str(problem), net=task.net, mode=task.mode)
+        for process in started:
             try:
-                process.request("prepare", problem=str(problem), net=task.net, mode=task.mode)
-                processes[name] = process
+                process.answer()
+                processes[process.name] = process
             except RuntimeError as error:
                 print(f"{task}: {error}", file=sys.stderr)
         yield processes

@@ -8,18 +8,19 @@ from typing import Any
 import numpy as np
 
 from experiments.benchmark.adapters.matrix_product import SIDE
-from experiments.benchmark.frameworks import BASELINE, TORCH, title
+from experiments.benchmark.frameworks import BASELINE, PEERS, title
 from experiments.benchmark.rounds import Series
-from experiments.benchmark.tasks import Task
+from experiments.benchmark.tasks import MODES, Task
 
 Measurement = dict[str, Any]
 BEST = "best of PyTorch"
 EXPLANATION = (
-    "Step times are medians over interleaved rounds. "
-    f'"{BEST} / minicnn" is the ratio of the step times of the fastest PyTorch mode at default settings and of minicnn '
-    "(compiled): the median over rounds, with quartiles. The last row of a table has geometric means of the ratios of "
-    f"each framework and minicnn (compiled). The baseline is the product of two {SIDE}x{SIDE} float32 matrices; the "
-    "last column is the fraction of its multiply-adds per second that minicnn (compiled) reaches."
+    "Step times are medians over interleaved rounds. A ratio is the step time of another framework divided by that of "
+    "minicnn (compiled): the median over rounds, with quartiles; above 1 minicnn is faster. The best is the framework "
+    "with the shortest step: in training the fastest of PyTorch's modes, some of which keep freed memory in the "
+    "process as minicnn does; in inference also ONNX Runtime, if the table has it. The last row of a table has "
+    "geometric means of the ratios. The baseline is the product of two "
+    f"{SIDE}x{SIDE} float32 matrices; its fraction is that of its multiply-adds per second which minicnn reaches."
 )
 
 
@@ -32,11 +33,9 @@ def measurement(task: Task, found: dict[str, Series]) -> Measurement:
     """
     made: Measurement = {**vars(task), "multiply_adds": task.multiply_adds}
     made["step_ms"] = {name: 1e3 * float(np.median(s.steps)) for name, s in found.items() if name != BASELINE}
-    best = _best_of(found, TORCH)
     for ours in ("minicnn", "minicnn-numpy"):
         if ours in found:
-            others = {BEST: best} if best is not None else {}
-            others |= {name: np.array(s.steps) for name, s in found.items() if name not in (ours, BASELINE)}
+            others = {name: np.array(s.steps) for name, s in found.items() if name not in (ours, BASELINE)}
             made[ours] = {name: _quartiles(steps / np.array(found[ours].steps)) for name, steps in others.items()}
     if BASELINE in found:
         rate = SIDE**3 / np.array(found[BASELINE].steps)
@@ -49,10 +48,17 @@ def measurement(task: Task, found: dict[str, Series]) -> Measurement:
     return made
 
 
-def _best_of(found: dict[str, Series], names: Iterable[str]) -> np.ndarray | None:
-    """Return the step times of the framework with the smallest median."""
-    measured = [np.array(found[name].steps) for name in names if name in found]
-    return min(measured, key=lambda steps: float(np.median(steps)), default=None)
+def peers(row: Measurement) -> dict[str, float]:
+    """Return the step time of each framework that minicnn is to be as fast as, the fastest one first."""
+    times = {name: ms for name, ms in row["step_ms"].items() if name in PEERS}
+    return dict(sorted(times.items(), key=lambda item: item[1]))
+
+
+def ratio(row: Measurement, ours: str = "minicnn", other: str = BEST) -> list[float] | None:
+    """Return the median and the quartiles of a framework's ratio to ours, if both were measured."""
+    other = next(iter(peers(row)), "") if other == BEST else other
+    found: list[float] | None = row.get(ours, {}).get(other)
+    return found
 
 
 def _quartiles(ratios: np.ndarray) -> list[float]:
@@ -61,24 +67,36 @@ def _quartiles(ratios: np.ndarray) -> list[float]:
 
 def geometric_mean(rows: Iterable[Measurement], ours: str, other: str) -> float | None:
     """Return the geometric mean over tasks of the median ratio, or None if no task has it."""
-    ratios = [r[ours][other][0] for r in rows if other in r.get(ours, {})]
+    ratios = [found[0] for row in rows if (found := ratio(row, ours, other))]
     return float(np.exp(np.mean(np.log(ratios)))) if ratios else None
 
 
 def markdown(rows: list[Measurement]) -> str:
-    """Return a table of step times for training and one for inference."""
-    parts = []
-    for mode in ("training", "inference"):
-        chosen = [r for r in rows if r["mode"] == mode]
-        names = list(dict.fromkeys(name for r in chosen for name in r["step_ms"]))
-        if not chosen:
-            continue
-        head = ["network, batch size", *(title(name) for name in names), f"{BEST} / minicnn", "fraction of baseline"]
-        lines = [[_task(r), *(_ms(r, n) for n in names), _ratio(r), _fraction(r)] for r in chosen]
-        means = [geometric_mean(chosen, "minicnn", name) for name in [*names, BEST]]
-        last = ["geometric mean of ratios", *("" if m is None else f"{m:.2f}" for m in means), ""]
-        parts.append(f"**{mode}**, milliseconds per step\n\n" + _lines([head, ["---"] * len(head), *lines, last]))
-    return "\n\n".join(parts)
+    """Return for training and for inference a table of ratios to the best peer, and one of all step times."""
+    return "\n\n".join(
+        f"**{mode}**\n\n{brief(chosen)}\n\nmilliseconds per step\n\n{_step_times(chosen)}"
+        for mode in MODES
+        if (chosen := [row for row in rows if row["mode"] == mode])
+    )
+
+
+def brief(rows: list[Measurement]) -> str:
+    """Return a table of one mode: minicnn (compiled) and the fastest of its peers; the README has it, too."""
+    best = BEST + " and ONNX Runtime" * any("onnxruntime" in row["step_ms"] for row in rows)
+    head = ["network, batch size", "minicnn, ms", f"{best}, ms", "which", f"{best} / minicnn", "fraction of baseline"]
+    lines = [[_task(r), _ms(r, "minicnn"), *_fastest(r), _ratio(r), _fraction(r)] for r in rows]
+    mean = geometric_mean(rows, "minicnn", BEST)
+    last = ["geometric mean of ratios", "", "", "", "" if mean is None else f"**{mean:.2f}**", ""]
+    return _lines([head, ["---", *["---:"] * 2, "---", *["---:"] * 2], *lines, last])
+
+
+def _step_times(rows: list[Measurement]) -> str:
+    names = list(dict.fromkeys(name for row in rows for name in row["step_ms"]))
+    head = ["network, batch size", *map(title, names)]
+    means = [geometric_mean(rows, "minicnn", name) for name in names]
+    last = ["geometric mean of ratios", *("" if m is None else f"{m:.2f}" for m in means)]
+    lines = [[_task(row), *(_ms(row, name) for name in names)] for row in rows]
+    return _lines([head, ["---", *["---:"] * len(names)], *lines, last])
 
 
 def _lines(cells: list[list[str]]) -> str:
@@ -90,12 +108,18 @@ def _task(r: Measurement) -> str:
 
 
 def _ms(r: Measurement, name: str) -> str:
-    return f"{r['step_ms'][name]:.2f}" if name in r["step_ms"] else ""
+    ms = r["step_ms"].get(name)
+    return "" if ms is None else f"{ms:.2f}" if ms >= 1 else f"{ms:.3f}"  # a step of one image takes 0.05 ms
 
 
 def _ratio(r: Measurement) -> str:
-    quartiles = r.get("minicnn", {}).get(BEST)
+    quartiles = ratio(r)
     return "**{:.2f}** ({:.2f} to {:.2f})".format(*quartiles) if quartiles else ""
+
+
+def _fastest(r: Measurement) -> list[str]:
+    name = next(iter(peers(r)), "")
+    return [_ms(r, name), title(name)] if name else ["", ""]
 
 
 def _fraction(r: Measurement) -> str:

@@ -22,6 +22,7 @@ NETS = {
     "gap28": Sequential([*TRUNK, Conv2D(10, 1), GlobalAveragePooling2D()]),
     "digits8": Sequential([*TRUNK, Flatten(), Dense(10)]),
 }
+BATCHES: dict[Mode, tuple[int, ...]] = {"training": (32, 128), "inference": (1, 32, 128, 1024)}
 SIDES = {name: 8 if name == "digits8" else 28 for name in NETS}
 """Height and width of the images for each network."""
 

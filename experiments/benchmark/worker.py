@@ -37,7 +37,7 @@ class Worker:
         adapter = self.framework.load()(NETS[net], shape, given.params, LEARNING_RATE, MOMENTUM)
         batches = [adapter.make_batch(*batch) for batch in given.batches]
         logits = adapter.infer(batches[0])
-        losses = [adapter.train_step(batch) for batch in batches]
+        losses = [adapter.train_step(batch) for batch in batches] if mode == "training" else []
         if not self.framework.is_baseline:
             check(given, logits, losses)
         step = adapter.train_step if mode == "training" else adapter.infer

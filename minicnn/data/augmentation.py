@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import hints, validation
+from minicnn.data.interpolation import bilinear, parts
 from minicnn.data.split import as_array, check_generator, check_images
 from minicnn.records import register
 
@@ -174,19 +175,18 @@ def _motion(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _warp(images: np.ndarray, shifts: np.ndarray, angles: np.ndarray, displacements: np.ndarray | float) -> np.ndarray:
-    from scipy.ndimage import map_coordinates
-
-    sources = _sources(images.shape[1:3], shifts, np.radians(angles)) + displacements
-    moved = np.empty_like(images)
-    for n, c in np.ndindex(images.shape[0], images.shape[3]):
-        # Not mode="constant": that cuts to 0 without interpolation outside the image, even by a rounding error.
-        moved[n, :, :, c] = map_coordinates(images[n, :, :, c], sources[n], order=1, mode="grid-constant")
+    moved, radians = np.empty_like(images), np.radians(angles)
+    farther = np.broadcast_to(displacements, (len(images), 2, *images.shape[1:3]))
+    for part in parts(images):
+        rows, columns = _sources(images.shape[1:3], shifts[part], radians[part])
+        moved[part] = bilinear(images[part], rows + farther[part, 0], columns + farther[part, 1])
     return moved
 
 
-def _sources(size: tuple[int, ...], shifts: np.ndarray, radians: np.ndarray) -> np.ndarray:
-    """Row and column, (N, 2, H, W), that each pixel of the result is read from: the inverse of the motion."""
-    centre = (np.array(size).reshape(2, 1, 1) - 1) / 2
-    rows, columns = (np.indices(size) - centre)[:, None] - np.asarray(shifts).T[:, :, None, None]
+def _sources(size: tuple[int, ...], shifts: np.ndarray, radians: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Row and column, each (N, H, W), that each pixel of the result is read from: the inverse of the motion."""
+    down, across = ((n - 1) / 2 for n in size)
+    rows = (np.arange(size[0]) - down)[:, None] - shifts[:, 0, None, None]
+    columns = np.arange(size[1]) - across - shifts[:, 1, None, None]
     cos, sin = np.cos(radians)[:, None, None], np.sin(radians)[:, None, None]
-    return np.stack([cos * rows + sin * columns, cos * columns - sin * rows], axis=1) + centre
+    return cos * rows + sin * columns + down, cos * columns - sin * rows + across

@@ -37,7 +37,9 @@ class Container(Layer):
 
     def children(self, shape: Shape) -> list[Visited]:
         """Return each child with its name and its input shape."""
-        return list(self._visit(shape))
+        if shape not in self._visited:
+            self._visited[shape] = list(self._visit(shape))
+        return list(self._visited[shape])
 
     def init(self, rng: np.random.Generator, shape: Shape) -> Params:
         """Return the children's parameters by name, children without any left out."""
@@ -63,6 +65,10 @@ class Container(Layer):
     @functools.cached_property
     def _one_by_one(self) -> tuple[Step, ...]:
         return fusion.one_by_one(self.parts())
+
+    @functools.cached_property
+    def _visited(self) -> dict[Shape, list[Visited]]:
+        return {}  # by input shape: `predict` and `evaluate` check a net in every call
 
     @functools.cached_property
     def _fitting(self) -> set[Shape]:

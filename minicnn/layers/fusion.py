@@ -105,8 +105,10 @@ def _convolution(named: Named, start: int) -> Step | None:
         end += 1
     if end == start + 1:  # the plain op need not keep a byte per pool for the gradient
         return None
+    # A square window as an int: a shape rule is remembered for plain arguments, and asked in every call for a tuple.
+    size = pool_size[0] if pool_size[0] == pool_size[1] else pool_size
     # A partial of a function, not a closure: nets are sent to the processes of a study by pickle.
-    options = {**conv.options, "pool_size": pool_size, "relu": relu}
+    options = {**conv.options, "pool_size": size, "relu": relu}
     del options["padding_mode"]  # zeros, as checked above
     run = functools.partial(_fused, conv, options)
     reason = "one kernel: the output of the convolution is used while it is in cache"

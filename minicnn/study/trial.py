@@ -27,6 +27,22 @@ from minicnn.validation import shown
 
 
 @dataclass(frozen=True)
+class Known:
+    """A function seed -> data set that is equal to another one if its images are.
+
+    A source that is sent to another process arrives as a new object with each trial; this one is found again among
+    the data that have been prepared there.
+    """
+
+    digest: str
+    source: Source = field(compare=False, repr=False)
+
+    def __call__(self, seed: int) -> Any:
+        """Return the data set of the source."""
+        return self.source(seed) if callable(self.source) else self.source
+
+
+@dataclass(frozen=True)
 class Trial:
     """What to train, and under which name to record it.
 

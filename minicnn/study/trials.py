@@ -10,7 +10,7 @@ from minicnn.study import canonical
 from minicnn.study.measures import Measure
 from minicnn.study.replicates import of_tuning
 from minicnn.study.spec import Arm, Recipe, Specification
-from minicnn.study.trial import Trial
+from minicnn.study.trial import Known, Trial
 from minicnn.study.tuning import with_rate
 
 
@@ -70,7 +70,8 @@ def _maker(study: Specification, measures: Mapping[str, Measure]) -> Callable[..
             "numerics": numerics,
         })  # fmt: skip
         plain = (identity, role, name, replicate, seed, arm.net, recipe)
-        return Trial(*plain, dict(measures), measure_ids, study.data, study.replicates, rate)
+        source = study.data if isinstance(study.data, str) else Known(digest, study.data)
+        return Trial(*plain, dict(measures), measure_ids, source, study.replicates, rate)
 
     return make
 
