@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import ops, optim, train, value_and_grad
-from minicnn.layers import Sequential
+from minicnn import ops, optim, value_and_grad
+from minicnn.layers import Sequential, prepare
 
 
 class MinicnnAdapter:
@@ -17,7 +17,8 @@ class MinicnnAdapter:
     def __init__(
         self, net: Sequential, shape: tuple[int, ...], params: Any, learning_rate: float, momentum: float
     ) -> None:
-        self.net, self.params = net, params
+        self.net, self.shape, self.params = net, shape, params
+        self.prepared_for, self.predictor = params, prepare(net, params, shape)
         self.optimizer = optim.SGD(learning_rate, momentum=momentum)
         self.state, self.rng = self.optimizer.init(params), np.random.default_rng(0)
 
@@ -37,5 +38,7 @@ class MinicnnAdapter:
         self.optimizer = replace(self.optimizer, learning_rate=learning_rate)
 
     def infer(self, batch: Any) -> np.ndarray:
-        """Return the logits, by the function that a user calls."""
-        return train.predict(self.net, self.params, batch[0])
+        """Return the logits, by a prepared net, as the other frameworks do in inference."""
+        if self.prepared_for is not self.params:
+            self.prepared_for, self.predictor = self.params, prepare(self.net, self.params, self.shape)
+        return self.predictor(batch[0])
