@@ -491,6 +491,11 @@ def test_a_page_fits_a_phone_the_night_and_paper(page):
         assert rule in page
 
 
+def test_no_column_of_a_wide_table_is_cut_off_on_paper(page):
+    on_paper = page.partition("@media print")[2].partition("</style>")[0]
+    assert "th, td { padding: .25rem .2rem; white-space: normal; }" in on_paper
+
+
 def test_the_same_in_markdown_with_its_pictures_and_tables_as_files(results, page):
     text = (results.path / "report.md").read_text(encoding="utf-8")
     linked = re.findall(r"!\[.*?\]\((.*?)\)", text)

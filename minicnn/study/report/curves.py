@@ -75,7 +75,8 @@ def learning(curves: Mapping[str, Sequence[Rows]], colours: Mapping[str, str], *
         axes, ("training", "validation", "validation"), ("steps", "steps", "CPU seconds"), strict=True
     ):
         panel.set(title=name, xlabel=xlabel)
-        panel.set_xlim(left=0)
+        # autoscaled margins are a share of what the points span, which is little for one epoch
+        panel.set_xlim(0, max(panel.get_xlim()[1], 1.04 * panel.dataLim.xmax))
     legend_below(figure, {arm: colours[arm] for arm in curves})
     return settled(figure)
 
