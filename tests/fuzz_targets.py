@@ -254,7 +254,7 @@ IMAGES = data.Split(np.random.default_rng(0).random((6, *SHAPE), np.float32), np
 def _fit(path: Path, epochs: int = 2) -> None:
     result = train.fit(
         NET, IMAGES, optimizer=optim.Adam(1e-2), epochs=epochs, batch_size=2, checkpoint=path, checkpoint_every=1,
-        callbacks=[train.EarlyStopping(5, monitor="loss")],
+        callbacks=[train.EarlyStopping(5, monitor="loss"), train.BestWeights("loss")],
     )  # fmt: skip
     assert len(result.history) == epochs
     layers.check_params(NET, result.params, SHAPE)
