@@ -33,7 +33,7 @@ DTYPES = ["<f4", ">f4", "<f8", "<f2", "|b1", "|u1", "<i8", ">i2", "<c8", "<U3", 
 
 
 def changed(content: bytes, seeds: list[bytes], change: Change, draw: Random) -> bytes:
-    """Return a changed file: one in four by bytes; what is no container, or breaks while it is opened, always so."""
+    """Return a changed file: one in four by bytes; what is not a container, or breaks while it is opened, always so."""
     for source in (content, draw.choice(seeds)):
         if draw.random() > 0.25:
             try:
