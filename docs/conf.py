@@ -82,6 +82,6 @@ html_theme_options = {
     "navbar_align": "left",
     "show_nav_level": 1,
 }
-html_sidebars = {"index": []}
+html_sidebars = {"index": [], "explorer": []}
 copyright = "the authors of minicnn, MIT licence"
 suppress_warnings: list[str] = []

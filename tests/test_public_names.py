@@ -1,12 +1,16 @@
 """Every public name exists, also in an interpreter in which nothing else was imported."""
 
 import importlib
+import pkgutil
 import subprocess
 import sys
 
 import pytest
 
-MODULES = ["minicnn", *(f"minicnn.{name}" for name in ("data", "layers", "models", "ops", "optim", "study", "train"))]
+import minicnn
+
+FOUND = [f"minicnn.{module.name}" for module in pkgutil.iter_modules(minicnn.__path__) if module.name[0] != "_"]
+MODULES = ["minicnn", *(name for name in FOUND if hasattr(importlib.import_module(name), "__all__"))]
 
 
 @pytest.mark.parametrize("module", MODULES)
