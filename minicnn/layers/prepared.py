@@ -82,7 +82,9 @@ def prepare(net: Layer, params: Params, input_shape: Shape) -> Predictor:
     plain = any(leaf.dtype != np.float32 for _, leaf in trees.items(params))
     if plain or not fusion.is_on() or not kernels.can_run_programs():
         return Predictor(net, params, input_shape, (_Layer(net, params),))
-    return Predictor(net, params, input_shape, tuple(_parts(_steps(net, params, input_shape))))
+    return Predictor(
+        net, params, input_shape, tuple(_parts(_steps(net, params, input_shape, net.output_shape(input_shape))))
+    )
 
 
 @dataclass(frozen=True)
@@ -135,30 +137,30 @@ _Step = tuple[Callable[..., Any], Params, list[Translation] | None, Shape]
 """What runs some layers, their parameters, their translation if they have one, and their output shape."""
 
 
-def _steps(net: Layer, params: Params, shape: Shape) -> Iterator[_Step]:
+def _steps(net: Layer, params: Params, shape: Shape, out: Shape) -> Iterator[_Step]:
     if type(net) not in (Classifier, Sequential):  # a subclass may compute something else
-        yield net, params, _translations((net,), params, shape), net.output_shape(shape)
+        yield net, params, _translations((net,), params, shape, out), out
         return
-    named = dict(net.parts())  # type: ignore[attr-defined]
+    children = net.children(shape)
+    shapes = [at for _, _, at in children[1:]] + [out]
+    done = 0
     for step in net.steps():
-        out, below = shape, params.get(step.names[0], {})
-        for name in step.names:
-            out = named[name].output_shape(out)
+        below, done = params.get(step.names[0], {}), done + len(step.names)
+        after = shapes[done - 1]
         if isinstance(step.run, Layer):
-            yield from _steps(step.run, below, shape)
+            yield from _steps(step.run, below, shape, after)
         elif fused := fusion.convolution(step):
-            yield step.run, below, [_convolution(*fused, below, shape, out)], out
+            yield step.run, below, [_convolution(*fused, below, shape, after)], after
         else:
-            yield step.run, below, _translations(fusion.in_order(step), below, shape), out
-        shape = out
+            yield step.run, below, _translations(fusion.in_order(step), below, shape, after), after
+        shape = after
 
 
-def _translations(layers: tuple[Layer, ...], params: Params, shape: Shape) -> list[Translation] | None:
+def _translations(layers: tuple[Layer, ...], params: Params, shape: Shape, out: Shape) -> list[Translation] | None:
+    """Return the instructions of a layer, or of a pooling and the ReLU after it; None if there are none for it."""
     found: list[Translation] = []
     for layer in layers:
-        out = layer.output_shape(shape)
-        translate = _TRANSLATE.get(type(layer), _none)
-        translation = translate(layer, params, _cube(shape), _cube(out))
+        translation = _TRANSLATE.get(type(layer), _none)(layer, params, _cube(shape), _cube(out))
         if translation is None:
             return None
         found += translation
