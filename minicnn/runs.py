@@ -34,6 +34,7 @@ from minicnn.files import GIBIBYTE, FileFormatError, atomic_write, check_size, o
 from minicnn.hints import explained, near
 from minicnn.layers import Layer
 
+__all__ = ["Run", "Settings", "named_net", "open_run", "train_run"]
 FILE, NET, HISTORY, ENVIRONMENT, STATE = "run.json", "net.npz", "history.csv", "environment.json", "training.npz"
 FORMAT = "minicnn run 1"
 WANTED = "the folder of a run that `minicnn train` wrote"
