@@ -8,7 +8,9 @@ import shutil
 import signal
 import sqlite3
 import sys
+import threading
 import time
+from concurrent.futures import Future
 
 import kill_study
 import numpy as np
@@ -386,3 +388,32 @@ def test_a_report_that_cannot_be_drawn_loses_nothing(tmp_path, monkeypatch, comm
     assert len(lines) == 1
     assert says in lines[0]
     assert study.open_results(tmp_path / "s").complete
+
+
+class SlowPool:
+    """A pool whose own thread hands trials over a moment after they were submitted, as loky's does on a busy machine."""
+
+    def __init__(self):
+        self.futures, self.handed_over = [], None
+
+    def submit(self, function, trial):
+        future = Future()
+        self.futures.append(future)
+        first = len(self.futures) == 1
+        threading.Timer(0.0 if first else 0.1, future.set_running_or_notify_cancel).start()
+        if first:
+            threading.Timer(0.05, future.set_result, [function]).start()
+        return future
+
+    def shutdown(self, **how):
+        self.handed_over = all(future.running() or future.done() for future in self.futures)
+
+
+def test_processes_are_killed_when_each_has_been_given_its_trial(monkeypatch):
+    """Before, a KeyError of loky's thread could be the last line of an interrupted study."""
+    processes, pool = executors.Processes(2), SlowPool()
+    processes._pool, processes._size = pool, 2
+    trials = processes(["one", "two", "three"])
+    assert next(trials)[0] == "one"
+    trials.close()
+    assert pool.handed_over

@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import partial
 from typing import Any, TypeAlias
@@ -107,7 +107,16 @@ class Processes:
             # Killing workers that have ended by themselves would leave semaphores of theirs to the resource tracker,
             # which complains of them.
             if futures:
+                _wait_until_handed_over(futures)
                 self.close(kill=True)
+
+
+def _wait_until_handed_over(futures: Iterable[Future[Outcome]]) -> None:
+    """Wait until a worker has been given each trial: loky's own thread fails if it is stopped with one in its list."""
+    for _ in range(100):
+        if all(future.running() or future.done() for future in futures):
+            return
+        time.sleep(0.01)
 
 
 def _outcome(future: Future[Outcome], trial: Trial, loky: Any) -> Outcome:
