@@ -65,6 +65,7 @@ def read_image(path: str | Path, *, channels: int = 1, max_bytes: int = MOST_BYT
     path = validation.path("read_image", "path", path)
     if not isinstance(channels, int | np.integer) or channels not in (1, 3):
         raise ValueError(f"read_image: channels must be 1 or 3, got {validation.shown(channels)}.")
+    max_bytes = validation.integer("read_image", "max_bytes", max_bytes)
     wanted = "a picture such as a PNG or JPEG file"
     check_size("read_image", wanted, path, max_bytes)
     pillow = need("PIL.Image", "images")
