@@ -377,7 +377,9 @@ def _run(text: str, space: dict[str, object], seconds: float) -> tuple[str, str]
 def _class(text: str, error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "memory"
-    files = isinstance(error, OSError) and any(f in text for f in ("train.", "data.load", "split().plot"))
+    files = isinstance(error, OSError) and any(
+        f in text for f in ("train.", "data.load", "data.read_image", "split().plot")
+    )
     if files or (isinstance(error, FloatingPointError) and "train.fit" in text):
         return "refused"
     if not isinstance(error, ValueError | TypeError) or isinstance(error, UnicodeError):

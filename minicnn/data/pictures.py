@@ -63,8 +63,9 @@ def read_image(path: str | Path, *, channels: int = 1, max_bytes: int = MOST_BYT
         The file does not exist.
     """
     path = validation.path("read_image", "path", path)
-    if channels not in (1, 3):
+    if not isinstance(channels, int | np.integer) or channels not in (1, 3):
         raise ValueError(f"read_image: channels must be 1 or 3, got {validation.shown(channels)}.")
+    max_bytes = validation.integer("read_image", "max_bytes", max_bytes)
     wanted = "a picture such as a PNG or JPEG file"
     check_size("read_image", wanted, path, max_bytes)
     pillow = need("PIL.Image", "images")
@@ -199,6 +200,8 @@ def _strokes(where: str, image: np.ndarray, invert: bool | None) -> tuple[np.nda
 
 
 def _grey(where: str, image: np.ndarray) -> np.ndarray:
+    if not isinstance(image, np.ndarray) or image.dtype.kind not in "biuf":
+        raise TypeError(f"{where}: image must be an array of grey levels, got {validation.shown(image)}.")
     grey = np.asarray(image, np.float64)
     grey = grey[..., 0] if grey.ndim == 3 and grey.shape[2] == 1 else grey
     if grey.ndim != 2 or not grey.size:
