@@ -391,7 +391,7 @@ def test_a_report_that_cannot_be_drawn_loses_nothing(tmp_path, monkeypatch, comm
 
 
 class SlowPool:
-    """A pool whose own thread hands trials over a moment after they were submitted, as loky's does on a busy machine."""
+    """A pool whose thread hands trials over a moment after they were submitted, as loky's does on a busy machine."""
 
     def __init__(self):
         self.futures, self.handed_over = [], None
