@@ -179,7 +179,7 @@ def test_what_cannot_be_prepared_is_told(prepare, image, words):
 
 @pytest.mark.parametrize("prepare", [data.as_mnist, data.as_digits], ids=lambda prepare: prepare.__name__)
 @pytest.mark.parametrize("image", [int, [[1], [2, 3]], np.array([["a"]])], ids=repr)
-def test_what_is_no_array_of_numbers_is_told(prepare, image):
+def test_what_is_not_an_array_of_numbers_is_told(prepare, image):
     with pytest.raises(TypeError, match=f"{prepare.__name__}: image must be an array of grey levels"):
         prepare(image)
 

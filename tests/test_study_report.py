@@ -565,7 +565,7 @@ def test_trials_that_are_missing_or_have_failed_are_said(tmp_path):
             return None
         if (planned.arm, planned.replicate) == ("average", 1):
             return trial.Outcome(planned.id, error="Traceback ...\nFloatingPointError: <the loss> became NaN")
-        right = {"predictions": planned.source.test.labels}
+        right = {"predictions": planned.source(0).test.labels}
         return trial.Outcome(
             planned.id, values=[("test", "accuracy", "", 0.9)], per_image=right, params=weights(planned)
         )

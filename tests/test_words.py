@@ -16,10 +16,11 @@ FOLDERS = ("minicnn", "experiments", "tests", "docs", "lessons", "web/src", "dat
 KINDS = {".py", ".md", ".toml", ".ts", ".tsx"}
 OF_THE_RULES = {"tests/test_words.py", "tests/test_error_form.py"}
 """Files that name the words to find them."""
+GENERATED = ("reference", "tutorial")
 FILES = sorted(
     str(path.relative_to(ROOT))
     for path in [*ROOT.iterdir(), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*"))]
-    if path.suffix in KINDS and str(path.relative_to(ROOT)) not in OF_THE_RULES
+    if path.suffix in KINDS and str(path.relative_to(ROOT)) not in OF_THE_RULES and path.parent.name not in GENERATED
 )
 
 INSTEAD = {

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy import ndarray
 
-from minicnn.kernels.compiled.loop import loop
+from minicnn.kernels.compiled.loop import contiguous, loop
 from minicnn.kernels.cores import in_parallel
 
 
 def relu(x: ndarray) -> ndarray:
     """See `reference.relu`."""
-    x = np.asarray(x, order="C")  # unlike ascontiguousarray, it keeps an array without axes as it is
+    x = contiguous(x)
     y = np.empty_like(x)
     in_parallel(_relu, x.size, x.size, x.reshape(-1), y.reshape(-1))
     return y
@@ -26,9 +26,9 @@ def _relu(first, last, x, y):
 
 def relu_grad(g: ndarray, y: ndarray) -> ndarray:
     """See `reference.relu_grad`."""
-    g = np.asarray(g, order="C")
+    g = contiguous(g)
     dx = np.empty_like(g)
-    in_parallel(_relu_grad, g.size, g.size, g.reshape(-1), np.asarray(y, order="C").reshape(-1), dx.reshape(-1))
+    in_parallel(_relu_grad, g.size, g.size, g.reshape(-1), contiguous(y).reshape(-1), dx.reshape(-1))
     return dx
 
 

@@ -14,7 +14,7 @@ from numpy import ndarray
 
 from minicnn.geometry import Geometry, Pair
 from minicnn.kernels.compiled.gather import tap_runs
-from minicnn.kernels.compiled.loop import BLOCKED, NO_POOL, copy, loop
+from minicnn.kernels.compiled.loop import BLOCKED, NO_POOL, contiguous, copy, loop
 from minicnn.kernels.compiled.tile import MOST, ROWS, VECTOR, multiply_windows, pack, panel_width
 from minicnn.kernels.cores import in_parallel
 
@@ -33,10 +33,10 @@ def conv2d_pool(
     x: ndarray, kernel: ndarray, bias: ndarray | None, geometry: Geometry, groups: int, pool: Pair, relu: bool
 ) -> tuple[ndarray, ndarray | None]:
     """See `numpy_blocked.conv2d_pool`."""
-    x, kernel = np.ascontiguousarray(x), np.ascontiguousarray(kernel, x.dtype)
+    x, kernel = contiguous(x), contiguous(kernel, x.dtype)
     p, q = geometry.out
     y = np.empty((len(x), p // pool[0], q // pool[1], kernel.shape[3]), x.dtype)
-    bias = np.zeros(kernel.shape[3], x.dtype) if bias is None else np.ascontiguousarray(bias, x.dtype)
+    bias = np.zeros(kernel.shape[3], x.dtype) if bias is None else contiguous(bias, x.dtype)
     pooled = relu or pool != NO_POOL
     argmax = np.empty(y.shape if pooled else (0, 0, 0, 0), np.uint8)
     work = y.size * pool[0] * pool[1] * kernel[..., 0].size

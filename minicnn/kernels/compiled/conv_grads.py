@@ -24,7 +24,7 @@ from minicnn.kernels.compiled.gather import (
     planes_size,
     scatter,
 )
-from minicnn.kernels.compiled.loop import BLOCKED, NO_POOL, add, loop, multiply
+from minicnn.kernels.compiled.loop import BLOCKED, NO_POOL, add, contiguous, loop, multiply
 from minicnn.kernels.cores import in_parallel
 
 
@@ -44,7 +44,7 @@ def conv2d_pool_input_grad(
     g: ndarray, argmax: ndarray | None, kernel: ndarray, x_shape: Shape, geometry: Geometry, groups: int, pool: Pair
 ) -> ndarray:
     """See `numpy_blocked.conv2d_pool_input_grad`."""
-    g, kernel = np.ascontiguousarray(g), np.ascontiguousarray(kernel, g.dtype)
+    g, kernel = contiguous(g), contiguous(kernel, g.dtype)
     dx = np.empty(x_shape, wide(g.dtype, math.prod(geometry.window)))
     work = g.size * pool[0] * pool[1] * kernel[..., 0].size
     in_parallel(_input_grad, len(g), work, g, _or_empty(argmax), kernel, dx, tuple(geometry), groups, pool)
@@ -55,7 +55,7 @@ def conv2d_pool_weight_grads(
     g: ndarray, argmax: ndarray | None, x: ndarray, kernel_shape: Shape, geometry: Geometry, groups: int, pool: Pair
 ) -> tuple[ndarray, ndarray]:
     """See `numpy_blocked.conv2d_pool_weight_grads`."""
-    g, x, shape = np.ascontiguousarray(g), np.ascontiguousarray(x, g.dtype), tuple(kernel_shape)
+    g, x, shape = contiguous(g), contiguous(x, g.dtype), tuple(kernel_shape)
     work = g.size * pool[0] * pool[1] * shape[0] * shape[1] * shape[2]
     correlate = _weight_grads_one_channel if one_channel(shape, groups) else _weight_grads
     parts = in_parallel(correlate, len(g), work, g, _or_empty(argmax), x, shape, tuple(geometry), groups, pool)
@@ -66,7 +66,7 @@ def conv2d_pool_weight_grads(
 
 
 def _or_empty(argmax: ndarray | None) -> ndarray:
-    return np.empty((0, 0, 0, 0), np.uint8) if argmax is None else np.ascontiguousarray(argmax)
+    return np.empty((0, 0, 0, 0), np.uint8) if argmax is None else contiguous(argmax)
 
 
 @loop

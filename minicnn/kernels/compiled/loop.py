@@ -42,6 +42,23 @@ event.register("numba:compile", _Notice())
 loop = njit
 
 
+class _Same:
+    """The memory of an array, as that of a writable one."""
+
+    def __init__(self, x: np.ndarray) -> None:
+        self.owner = x
+        self.__array_interface__ = {**x.__array_interface__, "data": (x.ctypes.data, False)}
+
+
+def contiguous(x: Any, dtype: Any = None) -> np.ndarray:
+    """Return an array in row order, which loops read only: a copy if it has another order or dtype.
+
+    For read-only arrays Numba would compile each loop a second time, which takes seconds.
+    """
+    x = np.asarray(x, dtype, order="C")
+    return x if x.flags.writeable else np.asarray(_Same(x))
+
+
 @loop
 def copy(target, offset, source, start, length):
     """Copy `length` elements of a flat array, from `start`, to `offset` of another one."""

@@ -9,13 +9,13 @@ from numpy import ndarray
 
 from minicnn.geometry import Geometry, Shape
 from minicnn.kernels.arithmetic import comparable, wide
-from minicnn.kernels.compiled.loop import add, copy, fill, loop
+from minicnn.kernels.compiled.loop import add, contiguous, copy, fill, loop
 from minicnn.kernels.cores import in_parallel
 
 
 def max_pool2d(x: ndarray, geometry: Geometry) -> ndarray:
     """See `reference.max_pool2d`."""
-    x = np.ascontiguousarray(x)
+    x = contiguous(x)
     y = np.empty((len(x), *geometry.out, x.shape[3]), x.dtype)
     in_parallel(max_windows, len(x), y.size * math.prod(geometry.window), x, y, tuple(geometry))
     return y
@@ -59,7 +59,7 @@ def _maximum(target, offset, source, start, length):
 
 def max_pool2d_grad(g: ndarray, x: ndarray, y: ndarray, geometry: Geometry, split: bool) -> ndarray:
     """See `reference.max_pool2d_grad`."""
-    g, x, y = map(np.ascontiguousarray, (g, *comparable(x, y, g.dtype)))
+    g, x, y = map(contiguous, (g, *comparable(x, y, g.dtype)))
     dx = np.empty(x.shape, wide(g.dtype, math.prod(map(min, geometry.window, geometry.out))))
     work = y.size * math.prod(geometry.window)
     backward = _max_pool_split if split else _max_pool_first
@@ -127,7 +127,7 @@ def _max_pool_split(first, last, g, x, y, dx, geometry):
 
 def sum_pool2d(x: ndarray, geometry: Geometry) -> ndarray:
     """See `reference.sum_pool2d`."""
-    x = np.ascontiguousarray(x)
+    x = contiguous(x)
     y = np.empty((len(x), *geometry.out, x.shape[3]), wide(x.dtype, math.prod(geometry.window)))
     in_parallel(sum_windows, len(x), y.size * math.prod(geometry.window), x, y, tuple(geometry))
     return y.astype(x.dtype, copy=False)
@@ -155,7 +155,7 @@ def sum_windows(first, last, x, y, geometry):
 
 def sum_pool2d_grad(g: ndarray, x_shape: Shape, geometry: Geometry) -> ndarray:
     """See `reference.sum_pool2d_grad`."""
-    g = np.ascontiguousarray(g)
+    g = contiguous(g)
     dx = np.empty(x_shape, wide(g.dtype, math.prod(map(min, geometry.window, geometry.out))))
     in_parallel(_sum_pool_grad, len(g), g.size * math.prod(geometry.window), g, dx, tuple(geometry))
     return dx.astype(g.dtype, copy=False)

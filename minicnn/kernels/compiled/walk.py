@@ -12,7 +12,7 @@ import numpy as np
 from numpy import ndarray
 
 from minicnn.kernels.compiled.conv import convolve
-from minicnn.kernels.compiled.loop import loop
+from minicnn.kernels.compiled.loop import contiguous, loop
 from minicnn.kernels.compiled.pool import max_windows, sum_windows
 from minicnn.kernels.cores import in_parallel
 from minicnn.kernels.program import (
@@ -37,7 +37,7 @@ MAPS = 2**17
 
 def run_program(x: ndarray, table: ndarray, weights: ndarray, work: int) -> ndarray:
     """Return the output of the last instruction: (N, H, W, C) -> (N, P, Q, K). `work` is that of one image."""
-    rows = np.ascontiguousarray(x).reshape(len(x), math.prod(x.shape[1:]))
+    rows = contiguous(x).reshape(len(x), math.prod(x.shape[1:]))
     out = tuple(table[-1, OUT : OUT + 3])
     y = np.empty((len(x), math.prod(out)), x.dtype)
     in_parallel(_walk, len(x), len(x) * work, rows, y, table, weights)
