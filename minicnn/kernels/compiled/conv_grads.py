@@ -24,7 +24,7 @@ from minicnn.kernels.compiled.gather import (
     planes_size,
     scatter,
 )
-from minicnn.kernels.compiled.loop import BLOCKED, NO_POOL, add, contiguous, loop, multiply
+from minicnn.kernels.compiled.loop import BLOCKED, NO_POOL, add, contiguous, fill, loop, multiply
 from minicnn.kernels.cores import in_parallel
 
 
@@ -119,8 +119,8 @@ def _weight_grads(first, last, g, argmax, x, shape, geometry, groups, pool_size)
             if groups == 1:
                 add(both.reshape(both.size), 0, product.reshape(product.size), 0, product.size)
             else:
-                both[:-1, group * k : (group + 1) * k] += product
-            both[-1, group * k : (group + 1) * k] += _bias_grads(gradients, group_argmax, k)
+                _add_columns(both, group * k, product)
+            add(both.reshape(both.size), taps * filters + group * k, _bias_grads(gradients, group_argmax, k), 0, k)
     return _together(both, total)
 
 
@@ -145,8 +145,8 @@ def _weight_grads_one_channel(first, last, g, argmax, x, shape, geometry, groups
         gradients, group_argmax = _columns(g, start * q, rows, 0, k), _columns(argmax, start * q, rows, 0, k)
         part = _spread(gradients, group_argmax, elements, k, spread)
         multiply(patches, part, product)
-        both[:-1] += product
-        both[-1] += _bias_grads(gradients, group_argmax, k)
+        add(both.reshape(both.size), 0, product.reshape(product.size), 0, product.size)
+        add(both.reshape(both.size), taps * k, _bias_grads(gradients, group_argmax, k), 0, k)
     return _together(both, total)
 
 
@@ -156,16 +156,25 @@ def _sums(rows, columns, long, dtype):
     return np.zeros((rows, columns), dtype), np.zeros((rows if long else 0, columns), np.float64)
 
 
+# Loops instead of expressions of whole arrays, for each of which Numba takes half a second more to compile.
+@loop
+def _add_columns(both, first, product):
+    for row in range(len(product)):
+        add(both[row], first, product[row], 0, product.shape[1])
+
+
 @loop
 def _move(both, total):
-    total += both
-    both[:] = 0
+    parts, sums = both.reshape(both.size), total.reshape(total.size)
+    add(sums, 0, parts, 0, parts.size)
+    fill(parts, 0, parts.size, 0)
 
 
 @loop
 def _together(both, total):
-    if len(total):
-        both[:] = total + both
+    parts, sums = both.reshape(both.size), total.reshape(total.size)
+    for i in range(np.uintp(sums.size)):
+        parts[i] = sums[i] + parts[i]
     return both
 
 
@@ -195,11 +204,13 @@ def _spread(g, argmax, elements, k, spread):
 @loop
 def _bias_grads(g, argmax, k):
     """Return the sum of the gradients that ReLU does not block, for each filter."""
-    total = np.zeros(k, np.float64)
+    total, rounded = np.zeros(k, np.float64), np.empty(k, g.dtype)
     for start in range(0, len(g), PIECE_TERMS * k):
         stop = min(len(g), start + PIECE_TERMS * k)
-        total += _sum_rows(g[start:stop], argmax[start:stop], k)
-    return total.astype(g.dtype)
+        add(total, 0, _sum_rows(g[start:stop], argmax[start:stop], k), 0, k)
+    for f in range(k):
+        rounded[f] = total[f]
+    return rounded
 
 
 @loop
@@ -214,4 +225,7 @@ def _sum_rows(g, argmax, k):
         else:
             for t in range(length):
                 lanes[t] += g[offset + t]
-    return lanes.reshape(16, k).sum(axis=0)
+    sums = np.zeros(k, g.dtype)
+    for start in range(0, len(lanes), k):
+        add(sums, 0, lanes, start, k)
+    return sums

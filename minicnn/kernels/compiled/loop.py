@@ -83,12 +83,13 @@ def multiply(a, b, product):
     if terms <= PIECE_TERMS:
         np.dot(a, b, product)
         return
-    total = np.zeros(product.shape, np.float64)
+    sums, total = product.reshape(product.size), np.zeros(product.size, np.float64)
     for start in range(0, terms, TERMS):
         stop = min(terms, start + TERMS)
         np.dot(np.ascontiguousarray(a[:, start:stop]), b[start:stop], product)
-        total += product
-    product[:] = total
+        add(total, 0, sums, 0, sums.size)
+    for i in range(np.uintp(sums.size)):
+        sums[i] = total[i]
 
 
 @loop

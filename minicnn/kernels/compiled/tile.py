@@ -136,15 +136,17 @@ def multiply_windows(x, places, windows, runs, length, panel, start, vectors, su
     if len(runs) * length <= PIECE_TERMS:
         _multiply(x, places, windows, runs, length, panel, start, vectors, sums)
         return
-    total, width = np.zeros(sums.shape, np.float64), vectors * (VECTOR // x.itemsize)
+    total, width = np.zeros(len(sums), np.float64), vectors * (VECTOR // x.itemsize)
     for run in range(len(runs)):
         for tap in range(0, length, TERMS):
             row = start + (run * length + tap) * width
             _multiply(
                 x[tap:], places, windows, runs[run : run + 1], min(TERMS, length - tap), panel, row, vectors, sums
             )
-            total += sums
-    sums[:] = total
+            for i in range(np.uintp(len(sums))):
+                total[i] += sums[i]
+    for i in range(np.uintp(len(sums))):
+        sums[i] = total[i]
 
 
 @loop
