@@ -6,8 +6,8 @@ rounds of a fifth of a second; a result is the median over rounds of the ratio o
 disturbed by other programs are repeated. minicnn sets the memory allocator to keep freed memory in the process; PyTorch
 is measured at its default settings and with this one, "memory kept". ONNX Runtime is measured in inference, with the
 net that minicnn exports. After each task the results so far are written to benchmark.json, benchmark.md, benchmark.png
-and benchmark.svg; `--out experiments/results` replaces the published ones. On two idle cores that takes about 17
-minutes, 11 of them for step times.
+and benchmark.svg; `--out experiments/results` replaces the published ones. On two idle cores that takes about 20
+minutes, 13 of them for step times.
 """
 
 from __future__ import annotations
