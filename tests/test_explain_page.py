@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from data import make_explain_page
+from own_layers import Swish
 
 import minicnn
 from minicnn import Tensor, explain, layers, models, ops, optim, train, trees
@@ -448,30 +449,11 @@ def test_the_numbers_of_the_walk_are_right():
 # hostile and unusual
 
 
-class Swish(layers.Layer):
-    """A layer of a user's own, with a parameter."""
-
-    def output_shape(self, shape):
-        return shape
-
-    def param_shapes(self, shape):
-        return {"slope": (1,)}
-
-    def init(self, rng, shape):
-        return {"slope": np.ones(1, np.float32)}
-
-    def __call__(self, params, x, rng=None):
-        return x * ops.sigmoid(x * params["slope"])
-
-    def __repr__(self):
-        return "Swish()"
-
-
 def test_a_layer_of_ones_own_is_on_the_tape_and_named():
     net, params = small(Swish(), layers.GlobalAveragePooling2D())
     made = explain.page(net, params, picture(), 0)
     own = made.data.net[2]
-    assert own.kind == f"{__name__}.Swish"
+    assert own.kind == f"{Swish.__module__}.Swish"
     assert set(own.params) == {"slope"}
     ops_inside = [n.op for n in made.data.tape.nodes if n.layer == "swish" and n.op != "parameter"]
     assert ops_inside == ["multiply", "sigmoid", "multiply"]

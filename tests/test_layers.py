@@ -405,7 +405,8 @@ def test_shapes_are_checked_before_anything_is_computed(monkeypatch):
     )
 
 
-def test_an_input_shape_that_fits_is_checked_once():
+def counted_net():
+    """A net, and the list of the shapes that its first layer is asked about."""
     asked = []
 
     class Counted(L.ReLU):
@@ -413,7 +414,11 @@ def test_an_input_shape_that_fits_is_checked_once():
             asked.append(shape)
             return shape
 
-    net = L.Sequential([Counted(), L.Flatten(), L.Dense(2)])
+    return L.Sequential([Counted(), L.Flatten(), L.Dense(2)]), asked
+
+
+def test_an_input_shape_that_fits_is_checked_once():
+    net, asked = counted_net()
     params = net.init(np.random.default_rng(0), (3, 3, 1))
     for n in (1, 5, 2):
         net(params, np.ones((n, 3, 3, 1)))
@@ -427,14 +432,7 @@ def test_an_input_shape_that_fits_is_checked_once():
 
 
 def test_predictions_and_evaluations_ask_the_layers_of_a_net_once():
-    asked = []
-
-    class Counted(L.ReLU):
-        def output_shape(self, shape):
-            asked.append(shape)
-            return shape
-
-    net = L.Sequential([Counted(), L.Flatten(), L.Dense(2)])
+    net, asked = counted_net()
     params, x = net.init(np.random.default_rng(0), (3, 3, 1)), np.ones((4, 3, 3, 1))
     minicnn.train.predict(net, params, x)
     before = len(asked)

@@ -7,6 +7,7 @@ import numpy as np
 import page_pictures
 import pytest
 from browser import Opened, two_heads
+from own_layers import Swish
 
 from minicnn import explain, layers, ops
 from minicnn.explain.walk import PICTURE
@@ -32,25 +33,6 @@ def digits(desk, digits_page):
 
 
 # nets, images and titles that are not as usual
-
-
-class Swish(layers.Layer):
-    """A layer of a user's own, with a parameter."""
-
-    def output_shape(self, shape):
-        return shape
-
-    def param_shapes(self, shape):
-        return {"slope": (1,)}
-
-    def init(self, rng, shape):
-        return {"slope": np.ones(1, np.float32)}
-
-    def __call__(self, params, x, rng=None):
-        return x * ops.sigmoid(x * params["slope"])
-
-    def __repr__(self):
-        return "Swish()"
 
 
 def page_of(*parts, shape=(6, 6, 1), spoil=None, image=None, **options):
@@ -114,7 +96,7 @@ def test_an_unusual_net_has_its_panels_and_every_step(unusual):
     assert page.evaluate("document.documentElement.scrollWidth") <= 1200
     draw, top = page.locator("#draw").inner_text(), page.locator(".top").inner_text()
     if name == "own layer":
-        assert f"The page cannot compute swish ({__name__}.Swish), so that it cannot answer a drawing" in draw
+        assert f"The page cannot compute swish ({Swish.__module__}.Swish), so that it cannot answer a drawing" in draw
     elif name.startswith("NaN"):
         assert "its answer: none, because its logits are not finite" in top
         assert "The net says NaN" in draw

@@ -42,7 +42,7 @@ def picture(name: str) -> Picture | None:
 
 
 def _layer_of(op: Callable[..., object]) -> type[layers.Layer]:
-    """Return the layer that computes an op, a global one only if there is no other."""
+    """Return the layer that computes an op: the one with windows where a global one computes it, too."""
     kinds = [getattr(layers, name) for name in layers.__all__ if "Pooling2D" in name]
     return min((kind for kind in kinds if kind.op is op), key=lambda kind: len(kind.__name__))
 
