@@ -12,9 +12,8 @@ error measured with 2**20 equal terms:
 - sums over the rows of a matrix, as batch normalisation takes: BLOCK / 2 eps = 6e-5 (1e-5);
 - matrix products, dense layers and the NumPy kernels' convolutions: TERMS / 2 eps = 1.2e-4 (2e-5);
 - the compiled kernels' convolutions: PIECE_TERMS / 2 eps = 9.8e-4 for the sum within a piece (2e-4), plus
-  TERMS / 2 eps for the sum over pieces. A piece of the kernel gradient has at most 2**17 / (kh * kw * channels)
-  windows, or one line of them, so that only kernels of fewer than eight elements reach the first bound: for 3x3x1 it
-  is 8.7e-4, for 3x3x16 it is 5.4e-5.
+  TERMS / 2 eps for the sum over pieces. A piece of the kernel gradient has at most 512 windows, or one line of them;
+  of a sum over the maxima of pools alone, at most TERMS and 4,096 pools: 3.7e-4.
 """
 
 from __future__ import annotations

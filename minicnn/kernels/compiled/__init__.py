@@ -1,9 +1,8 @@
 """The kernels of `numpy_blocked`, compiled with Numba: same names, arguments and results to rounding.
 
 Every loop here works on the images `first` to `last` and releases the GIL; `in_parallel` runs it on all cores, each
-with its part of the batch. A convolution reads its windows straight from the images, see `tile`. For its gradients a
-core gathers a few lines of windows (a line: the windows of one row of outputs) into a buffer that stays in its cache
-and multiplies there: the gathered windows, which are large, are never written to memory.
+with its part of the batch. A convolution reads its windows straight from the images, forward and for its gradients, see
+`tile`; under a max pooling its gradients are sums over the maxima alone, see `sparse`.
 
 Loops take a `Geometry` as a plain tuple: for a named one Numba's dispatch takes 0.6 microseconds more per call, on each
 thread and with the GIL held.

@@ -13,13 +13,12 @@ import numpy as np
 from numpy import ndarray
 
 from minicnn.geometry import Geometry, Pair
-from minicnn.kernels.compiled.gather import tap_runs
 from minicnn.kernels.compiled.loop import BLOCKED, NO_POOL, contiguous, copy, loop
-from minicnn.kernels.compiled.tile import MOST, ROWS, VECTOR, multiply_windows, pack, panel_width
+from minicnn.kernels.compiled.tile import MOST, ROWS, multiply_windows, pack, panel_width
+from minicnn.kernels.compiled.vectors import VECTOR
+from minicnn.kernels.compiled.windows import FRAMES, find_windows, frame, framed_images, window_runs
 from minicnn.kernels.cores import in_parallel
 
-FRAMES = 2**15
-"""Elements of images in their frames of zeros at a time: they stay in a core's cache with the sums."""
 SUMS = 2**12
 """Sums at a time: 16 KB in float32."""
 
@@ -52,14 +51,12 @@ def _forward(first, last, x, kernel, bias, y, argmax, geometry, groups, pool_siz
 @loop
 def convolve(first, last, x, panels, bias, y, argmax, geometry, groups, pool_size, relu):
     """Write the results for some images, and where `argmax` has elements, which element of its pool each result is."""
-    _, h, w, depth = x.shape
+    depth = x.shape[3]
     _, p, q, filters = y.shape
-    pads = geometry[2]
-    high, across = h + pads[0][0] + pads[0][1], w + pads[1][0] + pads[1][1]
-    size, framed = high * across * depth, high > h or across > w
+    across, size, framed = frame(x.shape, geometry)
     at_once = max(1, min(last - first, FRAMES // size)) if framed else last - first
     frames = np.zeros(at_once * size if framed else 0, x.dtype)
-    runs, length = _runs(geometry, depth // groups, depth, across)
+    runs, length = window_runs(geometry, depth // groups, depth, across)
     wide, elements = panel_width(filters // groups, x.itemsize), pool_size[0] * pool_size[1]
     lines = max(1, min(at_once * p, SUMS // (q * elements * wide)))
     places = np.zeros(lines * q * elements + max(ROWS), np.int64)
@@ -68,12 +65,10 @@ def convolve(first, last, x, panels, bias, y, argmax, geometry, groups, pool_siz
     biases = _repeated(bias, groups, lines * q)
     for image in range(first, last, at_once):
         images = min(at_once, last - image)
-        if framed:
-            _frame(x, image, images, frames, pads)
-        pixels = frames if framed else x.reshape(x.size)[image * size :]
+        pixels = framed_images(x, image, images, frames, geometry)
         for start in range(0, images * p, lines):
             stop = min(images * p, start + lines)
-            _find(places, start, stop, geometry, pool_size, (p, q), size, across * depth, depth)
+            find_windows(places, start, stop, geometry, pool_size, (p, q), size, across * depth, depth)
             windows, offset = (pixels, places, runs, length, panels), (image * p + start) * q * filters
             pools = ((stop - start) * q, elements, biases, lines * q, relu)
             _results(windows, pools, groups, filters, sums, maxima, indices, y, argmax, offset)
@@ -91,7 +86,7 @@ def _results(windows, pools, groups, filters, sums, maxima, indices, y, argmax, 
         for block in range(0, k, MOST * lanes):
             found = min(MOST * lanes, k - block)
             width = -(-found // lanes) * lanes
-            multiply_windows(channels, places, n * elements, runs, length, panels, panel, width // lanes, sums)
+            multiply_windows(channels, places, n * elements, runs, (length, 1), panels, panel, width // lanes, sums)
             panel += len(runs) * length * width
             bias = biases[biases_read:]
             biases_read += bias_rows * width
@@ -104,48 +99,6 @@ def _results(windows, pools, groups, filters, sums, maxima, indices, y, argmax, 
             _put_columns(results, column, filters, maxima, n, width, found)
             if len(results_argmax):
                 _put_columns(results_argmax, column, filters, indices, n, width, found)
-
-
-@loop
-def _runs(geometry, channels, depth, across):
-    """Return where the runs of a window's taps begin after its first pixel, and how long one is."""
-    window, _, _, dilation, _ = geometry
-    count, length = tap_runs(window, dilation, channels, depth)
-    runs = np.empty(window[0] * count, np.int64)
-    for i in range(window[0]):
-        for j in range(count):
-            runs[i * count + j] = (i * dilation[0] * across + j * dilation[1]) * depth
-    return runs, length
-
-
-@loop
-def _frame(x, image, images, frames, pads):
-    """Copy images into the middle of their frames of zeros."""
-    _, h, w, depth = x.shape
-    high, across = h + pads[0][0] + pads[0][1], w + pads[1][0] + pads[1][1]
-    pixels = x.reshape(x.size)
-    for n in range(images):
-        for row in range(h):
-            target = ((n * high + row + pads[0][0]) * across + pads[1][0]) * depth
-            copy(frames, target, pixels, ((image + n) * h + row) * w * depth, w * depth)
-
-
-@loop
-def _find(places, start, stop, geometry, pool_size, out, image, line, pixel):
-    """Write where each window begins: those of the first elements of all pools, then those of the second elements."""
-    _, strides, _, _, _ = geometry
-    write, width, across = np.uintp(0), np.uintp(out[1]), pool_size[1] * strides[1] * pixel
-    for i in range(pool_size[0]):
-        for j in range(pool_size[1]):
-            n, row = divmod(start, out[0])
-            for _ in range(start, stop):
-                place = n * image + (row * pool_size[0] + i) * strides[0] * line + j * strides[1] * pixel
-                for col in range(width):
-                    places[write + col] = place
-                    place += across
-                write, row = write + width, row + 1
-                if row == out[0]:
-                    n, row = n + 1, 0
 
 
 @loop

@@ -1,8 +1,9 @@
 """Gradients of convolution, and of the pooling and the ReLU after it.
 
-The gradient of each pool goes to the element that was its maximum, the others get 0. This gives a matrix in the order
-of the product in `conv`. Multiplied with the kernel it gives the gradient of the pixels of the windows, multiplied with
-the windows that of the kernel.
+The gradient of each pool goes to the element that was its maximum, the others get 0. Under a pooling few elements have
+a gradient, and sums over these alone take least, see `sparse`. Otherwise the gradient of the kernel is a product of the
+windows, read straight from the images as in `conv`, with the gradients of all elements; and that of the pixels is the
+convolution of the gradients with the mirrored kernel.
 """
 
 from __future__ import annotations
@@ -14,18 +15,19 @@ import numpy as np
 from numpy import ndarray
 
 from minicnn.geometry import Geometry, Pair, Shape
-from minicnn.kernels.arithmetic import PIECE_TERMS, TERMS, wide
-from minicnn.kernels.compiled.gather import (
-    element_windows,
-    gather,
-    gather_taps,
-    lines_at_once,
-    one_channel,
-    planes_size,
-    scatter,
-)
-from minicnn.kernels.compiled.loop import BLOCKED, NO_POOL, add, contiguous, fill, loop, multiply
+from minicnn.kernels.arithmetic import TERMS, wide
+from minicnn.kernels.compiled.conv import SUMS, conv2d
+from minicnn.kernels.compiled.loop import NO_POOL, add, contiguous, is_finite, loop, multiply
+from minicnn.kernels.compiled.scatter import element_windows, lines_at_once, scatter
+from minicnn.kernels.compiled.sparse import is_shorter, sparse_input_grad, sparse_weight_grads
+from minicnn.kernels.compiled.sums import accumulators, bias_grads, move, together
+from minicnn.kernels.compiled.tile import ROWS, multiply_windows, panel_width
+from minicnn.kernels.compiled.vectors import VECTOR
+from minicnn.kernels.compiled.windows import FRAMES, find_windows, frame, framed_images, window_runs
 from minicnn.kernels.cores import in_parallel
+
+FEW_CHANNELS = 4
+"""Below these, vectors of channels are nearly empty and a product with all taps is faster."""
 
 
 def conv2d_input_grad(g: ndarray, kernel: ndarray, x_shape: Shape, geometry: Geometry, groups: int) -> ndarray:
@@ -45,9 +47,18 @@ def conv2d_pool_input_grad(
 ) -> ndarray:
     """See `numpy_blocked.conv2d_pool_input_grad`."""
     g, kernel = contiguous(g), contiguous(kernel, g.dtype)
+    work, given = g.size * kernel[..., 0].size, (tuple(geometry), groups, pool)
+    # The ways that are fast multiply some numbers less, or more, with 0.
+    if is_finite(kernel.reshape(-1)):
+        if argmax is not None and _is_sparse(g, kernel.shape, geometry, groups, pool):
+            dx = np.empty(x_shape, g.dtype)
+            in_parallel(sparse_input_grad, len(g), work, g, contiguous(argmax), kernel, dx, *given)
+            return dx
+        mirrored = _mirrored(x_shape, kernel.shape, geometry, pool)
+        if mirrored is not None:
+            return conv2d(_unblocked(g, argmax), _mirror(kernel, groups), None, mirrored, groups)
     dx = np.empty(x_shape, wide(g.dtype, math.prod(geometry.window)))
-    work = g.size * pool[0] * pool[1] * kernel[..., 0].size
-    in_parallel(_input_grad, len(g), work, g, _or_empty(argmax), kernel, dx, tuple(geometry), groups, pool)
+    in_parallel(_input_grad, len(g), work * pool[0] * pool[1], g, _or_empty(argmax), kernel, dx, *given)
     return dx.astype(g.dtype, copy=False)
 
 
@@ -56,27 +67,74 @@ def conv2d_pool_weight_grads(
 ) -> tuple[ndarray, ndarray]:
     """See `numpy_blocked.conv2d_pool_weight_grads`."""
     g, x, shape = contiguous(g), contiguous(x, g.dtype), tuple(kernel_shape)
-    work = g.size * pool[0] * pool[1] * shape[0] * shape[1] * shape[2]
-    correlate = _weight_grads_one_channel if one_channel(shape, groups) else _weight_grads
-    parts = in_parallel(correlate, len(g), work, g, _or_empty(argmax), x, shape, tuple(geometry), groups, pool)
+    given, work = (g, _or_empty(argmax), x, shape, tuple(geometry), groups, pool), g.size * math.prod(shape[:3])
+    parts: list[Any] = []
+    if argmax is not None and _is_sparse(g, shape, geometry, groups, pool):
+        parts = in_parallel(sparse_weight_grads, len(g), work, *given)
+    if not all(map(len, parts)) or not parts:
+        parts = in_parallel(_weight_grads, len(g), work * pool[0] * pool[1], *given)
     if not parts:
         return np.zeros(shape, g.dtype), np.zeros(shape[3], g.dtype)
     both: Any = sum(parts[1:], parts[0])
     return both[:-1].reshape(shape), both[-1]
 
 
+def _is_sparse(g: ndarray, kernel_shape: Shape, geometry: Geometry, groups: int, pool: Pair) -> bool:
+    return is_shorter(kernel_shape, geometry.dilation, groups, pool, VECTOR // g.itemsize)
+
+
 def _or_empty(argmax: ndarray | None) -> ndarray:
     return np.empty((0, 0, 0, 0), np.uint8) if argmax is None else contiguous(argmax)
 
 
+def _mirrored(x_shape: Shape, kernel_shape: Shape, geometry: Geometry, pool: Pair) -> Geometry | None:
+    """Return the windows on the gradient whose convolution with the mirrored kernel is the gradient of the pixels.
+
+    The pixel at h is the tap i of the window that begins at h - i * dilation + padding. None with a stride, where only
+    some of these are windows, and for few channels.
+    """
+    (kh, kw), strides, pads, dilation, out = geometry
+    if strides != (1, 1) or pool != NO_POOL or kernel_shape[2] < FEW_CHANNELS:
+        return None
+    above, left = ((n - 1) * d - pad for n, d, (pad, _) in zip((kh, kw), dilation, pads, strict=True))
+    below, right = (size - n + pad for size, n, (pad, _) in zip(x_shape[1:3], out, pads, strict=True))
+    mirrored = ((above, below), (left, right))
+    return (
+        geometry._replace(pads=mirrored, out=(x_shape[1], x_shape[2])) if min(above, below, left, right) >= 0 else None
+    )
+
+
+def _mirror(kernel: ndarray, groups: int) -> ndarray:
+    """Return the kernel with reversed rows and columns, and filters and channels exchanged, group by group."""
+    kh, kw, c, filters = kernel.shape
+    parts = kernel[::-1, ::-1].reshape(kh, kw, c, groups, filters // groups)
+    return parts.transpose(0, 1, 4, 3, 2).reshape(kh, kw, filters // groups, groups * c)
+
+
+def _unblocked(g: ndarray, argmax: ndarray | None) -> ndarray:
+    """Return the gradient with zeros where ReLU blocks it."""
+    if argmax is None:
+        return g
+    flat, unblocked = (len(g), g.size // max(1, len(g))), np.empty_like(g)
+    rows = (a.reshape(flat) for a in (g, contiguous(argmax), unblocked))
+    in_parallel(_unblock, len(g), g.size, *rows)
+    return unblocked
+
+
+@loop
+def _unblock(first, last, g, argmax, unblocked):
+    for image in range(first, last):
+        put(unblocked[image], np.uintp(0), g[image], argmax[image], np.uintp(0), np.uintp(g.shape[1]), np.uint8(0))
+
+
 @loop
 def _input_grad(first, last, g, argmax, kernel, dx, geometry, groups, pool_size):
+    """Write products of gradients and kernel, and add them to the pixels of their windows."""
     kh, kw, c, filters = kernel.shape
     _, p, q, _ = g.shape
     k, taps, elements = filters // groups, kh * kw * c, pool_size[0] * pool_size[1]
     step = lines_at_once(taps, k, q * elements, (last - first) * p)
-    spread = np.empty((step * q * elements, k), g.dtype)
-    products = np.empty((step * q * elements, taps), g.dtype)
+    spread, products = np.empty(step * q * elements * k, g.dtype), np.empty((step * q * elements, taps), g.dtype)
     dx[first:last] = 0
     for group in range(groups):
         matrix = np.ascontiguousarray(kernel[:, :, :, group * k : (group + 1) * k]).reshape(taps, k)
@@ -84,9 +142,9 @@ def _input_grad(first, last, g, argmax, kernel, dx, geometry, groups, pool_size)
         for start in range(first * p, last * p, step):
             stop = min(last * p, start + step)
             rows = (stop - start) * q
-            gradients = _columns(g, start * q, rows, group * k, k)
-            part = _spread(gradients, _columns(argmax, start * q, rows, group * k, k), elements, k, spread)
-            multiply(part, back, products[: len(part)])
+            _spread(g, argmax, (start * q, rows), (group * k, k), k, elements, spread)
+            gradients = spread[: rows * elements * k].reshape(rows * elements, k)
+            multiply(gradients, back, products[: rows * elements])
             for element in range(elements):
                 windows = element_windows(geometry, pool_size, element)
                 scatter(dx, start, stop, group * c, c, products[element * rows : (element + 1) * rows], windows)
@@ -94,138 +152,81 @@ def _input_grad(first, last, g, argmax, kernel, dx, geometry, groups, pool_size)
 
 @loop
 def _weight_grads(first, last, g, argmax, x, shape, geometry, groups, pool_size):
-    """Return the gradient of kernel and bias as the rows of one matrix, the bias last."""
+    """Return the gradient of kernel and bias as the rows of one matrix, the bias last.
+
+    A product of windows with a matrix, as in `conv`, whose rows are the taps: the sums run over the windows, and what
+    the windows are multiplied with are gradients.
+    """
     kh, kw, c, filters = shape
     _, p, q, _ = g.shape
+    depth = x.shape[3]
+    across, size, framed = frame(x.shape, geometry)
     k, taps, elements = filters // groups, kh * kw * c, pool_size[0] * pool_size[1]
-    step = lines_at_once(taps, k, q * elements, (last - first) * p)
-    patches = np.empty((step * q * elements, taps), g.dtype)
-    spread = np.empty((step * q * elements, k), g.dtype)
-    product = np.empty((taps, k), g.dtype)
-    both, total = _sums(taps + 1, filters, (last - first) * p > step * TERMS, g.dtype)
-    for group in range(groups):
-        for start in range(first * p, last * p, step):
-            stop = min(last * p, start + step)
-            rows = (stop - start) * q
-            if len(total) and (start - first * p) % (step * TERMS) == 0:
-                _move(both, total)
-            for element in range(elements):
-                windows = element_windows(geometry, pool_size, element)
-                gather(x, start, stop, group * c, c, patches[element * rows : (element + 1) * rows], windows)
-            gradients = _columns(g, start * q, rows, group * k, k)
-            group_argmax = _columns(argmax, start * q, rows, group * k, k)
-            part = _spread(gradients, group_argmax, elements, k, spread)
-            multiply(patches[: len(part)].T, part, product)
-            if groups == 1:
-                add(both.reshape(both.size), 0, product.reshape(product.size), 0, product.size)
-            else:
-                _add_columns(both, group * k, product)
-            add(both.reshape(both.size), taps * filters + group * k, _bias_grads(gradients, group_argmax, k), 0, k)
-    return _together(both, total)
+    at_once = max(1, min(last - first, FRAMES // size)) if framed else last - first
+    frames = np.zeros(at_once * size if framed else 0, x.dtype)
+    lanes, widest, step = VECTOR // x.itemsize, panel_width(k, x.itemsize), pool_size[1] * geometry[1][1] * depth
+    lines = max(1, min(at_once * p, SUMS // (q * elements * widest)))
+    rows, places = _tap_places(geometry, c, depth, across), np.empty(lines * elements, np.int64)
+    spread, sums = np.empty(lines * q * elements * widest, g.dtype), np.empty(len(rows) * widest, g.dtype)
+    both, total = accumulators((taps + 1) * filters, (last - first) * p > lines * TERMS, g.dtype)
+    blocks = 0
+    for image in range(first, last, at_once):
+        images = min(at_once, last - image)
+        pixels = framed_images(x, image, images, frames, geometry)
+        for start in range(0, images * p, lines):
+            stop = min(images * p, start + lines)
+            # The first window of each line: the others follow at equal distances, as the taps of a run do.
+            find_windows(places, start, stop, geometry, pool_size, (p, 1), size, across * depth, depth)
+            pools, windows = ((image * p + start) * q, (stop - start) * q), places[: (stop - start) * elements]
+            if len(total) and blocks % TERMS == 0:
+                move(both, total)
+            blocks += 1
+            for group in range(groups):
+                for block in range(0, k, widest):
+                    columns = (group * k + block, min(widest, k - block))
+                    vectors = -(-columns[1] // lanes)
+                    _spread(g, argmax, pools, columns, vectors * lanes, elements, spread)
+                    multiply_windows(pixels[group * c :], rows, taps, windows, (q, step), spread, 0, vectors, sums)
+                    for tap in range(taps):
+                        add(both, tap * filters + columns[0], sums, tap * vectors * lanes, columns[1])
+    add(both, taps * filters, bias_grads(g, argmax, first, last), 0, filters)
+    return together(both, total).reshape(taps + 1, filters)
 
 
 @loop
-def _weight_grads_one_channel(first, last, g, argmax, x, shape, geometry, groups, pool_size):
-    kh, kw, _, k = shape
-    _, p, q, _ = g.shape
-    taps, elements = kh * kw, pool_size[0] * pool_size[1]
-    step = lines_at_once(taps, k, q * elements, (last - first) * p)
-    size = planes_size(step, geometry, pool_size)
-    planes, gathered = np.empty(size, x.dtype), np.empty(step * q * elements * taps, x.dtype)
-    spread = np.empty((step * q * elements, k), g.dtype)
-    product = np.empty((taps, k), g.dtype)
-    both, total = _sums(taps + 1, k, (last - first) * p > step * TERMS, g.dtype)
-    for start in range(first * p, last * p, step):
-        stop = min(last * p, start + step)
-        rows = (stop - start) * q
-        if len(total) and (start - first * p) % (step * TERMS) == 0:
-            _move(both, total)
-        patches = gathered[: taps * elements * rows].reshape(taps, elements * rows)
-        gather_taps(x, start, stop, planes, patches, geometry, pool_size)
-        gradients, group_argmax = _columns(g, start * q, rows, 0, k), _columns(argmax, start * q, rows, 0, k)
-        part = _spread(gradients, group_argmax, elements, k, spread)
-        multiply(patches, part, product)
-        add(both.reshape(both.size), 0, product.reshape(product.size), 0, product.size)
-        add(both.reshape(both.size), taps * k, _bias_grads(gradients, group_argmax, k), 0, k)
-    return _together(both, total)
+def _tap_places(geometry, channels, depth, across):
+    """Return where each tap lies after the first one of its window, and zeros up to whole tiles."""
+    runs, length = window_runs(geometry, channels, depth, across)
+    places = np.zeros(len(runs) * length + max(ROWS), np.int64)
+    for r in range(len(runs)):
+        for t in range(length):
+            places[r * length + t] = runs[r] + t
+    return places
 
 
 @loop
-def _sums(rows, columns, long, dtype):
-    """Return an accumulator for the pieces and, if there are many, a float64 accumulator for sums of pieces."""
-    return np.zeros((rows, columns), dtype), np.zeros((rows if long else 0, columns), np.float64)
-
-
-# Loops instead of expressions of whole arrays, for each of which Numba takes half a second more to compile.
-@loop
-def _add_columns(both, first, product):
-    for row in range(len(product)):
-        add(both[row], first, product[row], 0, product.shape[1])
-
-
-@loop
-def _move(both, total):
-    parts, sums = both.reshape(both.size), total.reshape(total.size)
-    add(sums, 0, parts, 0, parts.size)
-    fill(parts, 0, parts.size, 0)
-
-
-@loop
-def _together(both, total):
-    parts, sums = both.reshape(both.size), total.reshape(total.size)
-    for i in range(np.uintp(sums.size)):
-        parts[i] = sums[i] + parts[i]
-    return both
-
-
-@loop
-def _columns(a, start, rows, filter_, k):
-    """Return the filters of one group in some rows, one after the other."""
-    filters = a.shape[3]
-    if a.size == 0 or k == filters:
-        return a.reshape(a.size)[start * k : (start + rows) * k]
-    part = a.reshape(-1, filters)[start : start + rows, filter_ : filter_ + k]
-    return np.ascontiguousarray(part).reshape(rows * k)
-
-
-@loop
-def _spread(g, argmax, elements, k, spread):
-    """Write the gradient of each pool to the element that was its maximum, 0 to the others."""
-    if len(argmax) == 0:
-        return g.reshape(-1, k)
-    n, target = np.uintp(len(g)), spread.reshape(spread.size)
+def _spread(g, argmax, pools, columns, width, elements, spread):
+    """Write some columns of the gradients of all elements of some pools, and any numbers up to `width` columns."""
+    first, n = pools
+    filters, values, indices = g.shape[3], g.reshape(g.size), argmax.reshape(argmax.size)
     for element in range(elements):
-        offset, number = np.uintp(element) * n, np.uint8(element)
-        for i in range(n):
-            target[offset + i] = g[i] if argmax[i] == number else 0
-    return spread[: len(g) // k * elements]
+        number = np.uint8(element)
+        if width == filters:
+            read, write, length = np.uintp(first * filters), np.uintp(element * n * width), np.uintp(n * width)
+            put(spread, write, values, indices, read, length, number)
+            continue
+        for row in range(n):
+            read, write = np.uintp((first + row) * filters + columns[0]), np.uintp((element * n + row) * width)
+            # Whole vectors, as far as there are numbers: what follows the columns gives sums that nobody reads.
+            put(spread, write, values, indices, read, np.uintp(min(width, len(values) - read)), number)
 
 
 @loop
-def _bias_grads(g, argmax, k):
-    """Return the sum of the gradients that ReLU does not block, for each filter."""
-    total, rounded = np.zeros(k, np.float64), np.empty(k, g.dtype)
-    for start in range(0, len(g), PIECE_TERMS * k):
-        stop = min(len(g), start + PIECE_TERMS * k)
-        add(total, 0, _sum_rows(g[start:stop], argmax[start:stop], k), 0, k)
-    for f in range(k):
-        rounded[f] = total[f]
-    return rounded
-
-
-@loop
-def _sum_rows(g, argmax, k):
-    # Sixteen rows at a time: a loop over six or ten filters is too short for vector instructions.
-    lanes = np.zeros(16 * k, g.dtype)
-    for start in range(0, len(g), len(lanes)):
-        offset, length = np.uintp(start), np.uintp(min(len(lanes), len(g) - start))
-        if len(argmax):
-            for t in range(length):
-                lanes[t] += g[offset + t] if argmax[offset + t] != BLOCKED else 0
-        else:
-            for t in range(length):
-                lanes[t] += g[offset + t]
-    sums = np.zeros(k, g.dtype)
-    for start in range(0, len(lanes), k):
-        add(sums, 0, lanes, start, k)
-    return sums
+def put(target, write, g, argmax, read, length, number):
+    """Copy gradients, 0 in place of those of other elements."""
+    if len(argmax):
+        for i in range(length):
+            target[write + i] = g[read + i] if argmax[read + i] == number else 0
+    else:
+        for i in range(length):
+            target[write + i] = g[read + i]

@@ -98,3 +98,12 @@ def add(target, offset, source, start, length):
     offset, start = np.uintp(offset), np.uintp(start)
     for t in range(np.uintp(length)):
         target[offset + t] += source[start + t]
+
+
+@loop
+def is_finite(x):
+    """Tell whether a flat array has neither infinities nor NaN."""
+    others = 0
+    for i in range(np.uintp(x.size)):
+        others += x[i] - x[i] != 0
+    return others == 0

@@ -1,0 +1,182 @@
+"""Gradients of a convolution under a max pooling, as sums over the entries of a sparse matrix.
+
+Of the outputs in a pool one had the maximum, and it alone has a gradient; ReLU blocks even that where the maximum is
+not positive. So for each filter there is a list of entries: a gradient, and the place where the window of that output
+begins in the images. The gradient of the filter is the sum of these windows, each times its gradient; the gradient of
+the pixels is the filter, times each gradient, added at its place. For 2x2 pools this takes a quarter of the
+multiplications of a product with all outputs, or less.
+
+All images are copied into frames, also those without padding: a frame begins where a line of the cache does, which an
+array of NumPy's does not, and vectors that cross lines take up to a third longer.
+
+What has no gradient is left out. As 0 times infinity is not 0, this is right for finite numbers only: for others
+`conv_grads` takes all elements.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minicnn.geometry import Pair, Shape
+from minicnn.kernels.arithmetic import PIECE_TERMS, TERMS
+from minicnn.kernels.compiled.entries import add_filter, sum_windows
+from minicnn.kernels.compiled.loop import BLOCKED, copy, fill, is_finite, loop
+from minicnn.kernels.compiled.sums import accumulators, bias_grads, move, together
+from minicnn.kernels.compiled.vectors import VECTOR
+from minicnn.kernels.compiled.windows import find_windows, frame, framed_images, framed_row, tap_runs, window_runs
+
+PIXELS = 2**13
+"""Elements of images at a time: 32 KB in float32, as much as a core's nearest cache holds."""
+
+
+def is_shorter(kernel_shape: Shape, dilation: Pair, groups: int, pool: Pair, lanes: int) -> bool:
+    """Tell whether sums over entries take fewer instructions than a product with all elements of the pools."""
+    kh, kw, c, filters = kernel_shape
+    runs, length = tap_runs.py_func((kh, kw), dilation, c, c * groups)
+    k, elements = filters // groups, pool[0] * pool[1]
+    # Writing an entry into its list takes as long as about eight vectors. A sum of more terms loses digits.
+    entries = k * (8 + kh * runs * -(-length // lanes))
+    return 1 < elements and entries < elements * kh * kw * c * -(-k // lanes) and k * kh * kw <= PIECE_TERMS
+
+
+@loop
+def sparse_weight_grads(first, last, g, argmax, x, shape, geometry, groups, pool_size):
+    """Return the gradient of kernel and bias as the rows of one matrix, the bias last; no rows unless `x` is finite."""
+    c, filters = shape[2:]
+    _, p, q, _ = g.shape
+    depth = x.shape[3]
+    across, size, _ = frame(x.shape, geometry)
+    at_once, pools = _blocks(x.shape, size, g.shape, geometry, pool_size, last - first)
+    frames = np.zeros(at_once * size, x.dtype)
+    runs, length = window_runs(geometry, c, depth, across)
+    steps, begins = _steps(geometry, pool_size, across * depth, depth), np.empty(at_once * p * q, np.int64)
+    _find_pools(begins, at_once * p, geometry, pool_size, (p, q), size, across * depth, depth)
+    places, gradients = np.empty(pools + 1, np.int64), np.empty(pools + 1, g.dtype)
+    step = _whole_vectors(length, x.itemsize)
+    sums, total = accumulators(filters * len(runs) * step, (last - first) * p * q > TERMS, g.dtype)
+    terms = 0
+    for image in range(first, last, at_once):
+        images = min(at_once, last - image)
+        pixels = framed_images(x, image, images, frames, geometry)
+        if not is_finite(pixels):
+            return np.empty((0, filters), g.dtype)
+        for start in range(0, images * p * q, pools):
+            found = begins[start : min(images * p * q, start + pools)]
+            for f in range(filters):
+                read = (image * p * q + start) * filters + f
+                count = _list_entries(g, argmax, read, filters, found, steps, places, gradients)
+                channels = pixels[f // (filters // groups) * c :]
+                sum_windows(channels, places, gradients[:count], runs, length, sums[f * len(runs) * step :], step)
+            terms += len(found)
+            if len(total) and terms > TERMS:
+                move(sums, total)
+                terms = 0
+    both = np.empty((len(runs) * length + 1, filters), g.dtype)
+    _put_taps(both, together(sums, total), len(runs), length, step)
+    copy(both[-1], 0, bias_grads(g, argmax, first, last), 0, filters)
+    return both
+
+
+@loop
+def sparse_input_grad(first, last, g, argmax, kernel, dx, geometry, groups, pool_size):
+    """Write the gradient of some images; the kernel must be finite."""
+    c, filters = kernel.shape[2:]
+    _, p, q, _ = g.shape
+    depth = dx.shape[3]
+    across, size, _ = frame(dx.shape, geometry)
+    # An image is in one block, or its blocks begin with its first pool: its bits do not depend on the batch.
+    at_once, pools = _blocks(dx.shape, size, g.shape, geometry, pool_size, last - first)
+    frames, flat = np.empty(at_once * size, dx.dtype), dx.reshape(dx.size)
+    runs, length = window_runs(geometry, c, depth, across)
+    steps, begins = _steps(geometry, pool_size, across * depth, depth), np.empty(at_once * p * q, np.int64)
+    _find_pools(begins, at_once * p, geometry, pool_size, (p, q), size, across * depth, depth)
+    places, gradients = np.empty(pools + 1, np.int64), np.empty(pools + 1, g.dtype)
+    step = _whole_vectors(length, dx.itemsize)
+    weights = _by_filters(kernel, len(runs), length, step)
+    for image in range(first, last, at_once):
+        images = min(at_once, last - image)
+        fill(frames, 0, images * size, 0)
+        for start in range(0, images * p * q, pools):
+            found = begins[start : min(images * p * q, start + pools)]
+            for f in range(filters):
+                read = (image * p * q + start) * filters + f
+                count = _list_entries(g, argmax, read, filters, found, steps, places, gradients)
+                channels = frames[f // (filters // groups) * c :]
+                add_filter(channels, places, gradients[:count], runs, length, weights[f * len(runs) * step :], step)
+        for n in range(images):
+            for row in range(dx.shape[1]):
+                source, target, width = framed_row(dx.shape, geometry, image, n, row)
+                copy(flat, target, frames, source, width)
+
+
+@loop
+def _blocks(x_shape, size, y_shape, geometry, pool_size, images):
+    """Return how many images to frame at a time, and how many of their pools to process at a time."""
+    _, p, q, _ = y_shape
+    if size <= PIXELS:
+        at_once = max(1, min(images, PIXELS // size))
+        return at_once, at_once * p * q
+    window, strides, _, dilation, _ = geometry
+    high = (window[0] - 1) * dilation[0] + (pool_size[0] - 1) * strides[0] + 1
+    return 1, max(1, min(p * q, PIXELS // (high * pool_size[1] * strides[1] * x_shape[3])))
+
+
+@loop
+def _whole_vectors(length, itemsize):
+    """Return how many elements the vectors for a run have."""
+    lanes = VECTOR // itemsize
+    return -(-length // lanes) * lanes
+
+
+@loop
+def _steps(geometry, pool_size, line, pixel):
+    """Return how far the window of each element of a pool begins after that of the first, for any byte."""
+    strides, steps = geometry[1], np.zeros(256, np.int64)
+    for i in range(pool_size[0]):
+        for j in range(pool_size[1]):
+            steps[i * pool_size[1] + j] = i * strides[0] * line + j * strides[1] * pixel
+    return steps
+
+
+@loop
+def _find_pools(begins, lines, geometry, pool_size, out, image, line, pixel):
+    """Write where the window of the first element of each pool begins."""
+    window, strides, pads, dilation, _ = geometry
+    pools = (window, (strides[0] * pool_size[0], strides[1] * pool_size[1]), pads, dilation, out)
+    find_windows(begins, 0, lines, pools, (1, 1), out, image, line, pixel)
+
+
+@loop
+def _list_entries(g, argmax, read, filters, begins, steps, places, gradients):
+    """Write the entries of a filter in some pools, the first one at `read`, and return how many there are."""
+    values, elements = g.reshape(g.size), argmax.reshape(argmax.size)
+    read, found = np.uintp(read), np.uintp(0)
+    for i in range(np.uintp(len(begins))):
+        # Written in any case, and kept or not: the processor cannot foresee which maximum ReLU has blocked.
+        element = elements[read]
+        places[found] = begins[i] + steps[element]
+        gradients[found] = values[read]
+        found += np.uintp(element != BLOCKED)
+        read += np.uintp(filters)
+    return found
+
+
+@loop
+def _by_filters(kernel, runs, length, step):
+    """Return the kernel filter by filter, each run of taps in whole vectors."""
+    filters, source = kernel.shape[3], kernel.reshape(kernel.size)
+    weights = np.zeros(filters * runs * step, kernel.dtype)
+    for run in range(runs):
+        for tap in range(length):
+            for f in range(filters):
+                weights[(f * runs + run) * step + tap] = source[(run * length + tap) * filters + f]
+    return weights
+
+
+@loop
+def _put_taps(both, sums, runs, length, step):
+    """Write the rows of taps whose runs are in `sums`, filter by filter."""
+    for run in range(runs):
+        for tap in range(length):
+            for f in range(both.shape[1]):
+                both[run * length + tap, f] = sums[(f * runs + run) * step + tap]
