@@ -2,7 +2,7 @@
 
 A convolution with the max pooling and the ReLU that directly follow it runs as one kernel: the convolution's output is
 pooled while it is in the processor's cache and is never written to memory. The results are bit for bit
-those of the separate layers. The gradients are sums of the same terms, added in another order for the weights.
+those of the separate layers. The gradients are sums of the same terms, without those that are 0 and in another order.
 
 `layers.explain_execution(net)` prints the plan. `MINICNN_FUSE=0` in the environment switches it off, so that a
 debugger stops in every op; it is read once, when the first net runs.
