@@ -49,8 +49,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_equal_to_the_definition(case, dtype):
     x, w, g, argmax, (geometry, groups, pool) = problem(**CASES[case])
-    lanes = 32 // np.dtype(dtype).itemsize
-    assert sparse.is_shorter(w.shape, geometry.dilation, groups, pool, lanes)
+    assert sparse.is_shorter(g.astype(dtype), argmax, w.shape, geometry, groups, pool, 1)
     full = unpooled(g, argmax, geometry, pool)
     given = geometry, groups, pool
     dx = compiled.conv2d_pool_input_grad(g.astype(dtype), argmax, w.astype(dtype), x.shape, *given)
@@ -61,6 +60,22 @@ def test_equal_to_the_definition(case, dtype):
     expected, expected_bias = reference.conv2d_weight_grads(full, x, w.shape, geometry, groups)
     assert_allclose(dw, expected, **tolerance)
     assert_allclose(db, expected_bias, **tolerance)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("relu", [False, True])
+def test_few_gradients_without_a_pooling(relu, stride):
+    """As a global maximum gives them: zeros in the gradient are left out like the elements that are not the maximum."""
+    x, w, g, argmax, (geometry, groups, pool) = problem(channels=16, filters=8, stride=stride, pool=1)
+    g[np.random.default_rng(1).random(g.shape) < 0.95] = 0
+    assert sparse.is_shorter(g, argmax, w.shape, geometry, groups, pool, 2)
+    full, argmax = (unpooled(g, argmax, geometry, pool), argmax) if relu else (g, None)
+    dx = compiled.conv2d_pool_input_grad(g, argmax, w, x.shape, geometry, groups, pool)
+    dw, db = compiled.conv2d_pool_weight_grads(g, argmax, x, w.shape, geometry, groups, pool)
+    expected, expected_bias = reference.conv2d_weight_grads(full, x, w.shape, geometry, groups)
+    assert_allclose(dx, reference.conv2d_input_grad(full, w, x.shape, geometry, groups), atol=1e-12)
+    assert_allclose(dw, expected, atol=1e-12)
+    assert_allclose(db, expected_bias, atol=1e-12)
 
 
 @pytest.mark.parametrize("case", ["one vector", "an image larger than a block"])
@@ -107,8 +122,8 @@ def test_long_sums_keep_their_digits(pool):
     """Of so many equal terms a running sum in float32 would be off by 1e-3."""
     x, w = np.full((200, 40, 40, 16), 0.1, np.float32), np.ones((2, 2, 16, 8), np.float32)
     geometry = windows("conv2d", (40, 40), (2, 2), 1, "same", 1).geometry
-    assert sparse.is_shorter(w.shape, (1, 1), 1, pool, 8) == (pool == (2, 2))
     y, argmax = compiled.conv2d_pool(x, w, None, geometry, 1, pool, True)
+    assert sparse.is_shorter(np.ones_like(y), argmax, w.shape, geometry, 1, pool, 1) == (pool == (2, 2))
     dw, db = compiled.conv2d_pool_weight_grads(np.ones_like(y), argmax, x, w.shape, geometry, 1, pool)
     assert_allclose(dw[0, 0], 0.1 * y[..., 0].size, rtol=1e-5)
     assert_allclose(db, y[..., 0].size, rtol=1e-5)

@@ -1,7 +1,7 @@
 """Gradients of convolution, and of the pooling and the ReLU after it.
 
-The gradient of each pool goes to the element that was its maximum, the others get 0. Under a pooling few elements have
-a gradient, and sums over these alone take least, see `sparse`. Otherwise the gradient of the kernel is a product of the
+The gradient of each pool goes to the element that was its maximum, the others get 0. Where few elements have a
+gradient, sums over these alone take least, see `sparse`. Otherwise the gradient of the kernel is a product of the
 windows, read straight from the images as in `conv`, with the gradients of all elements; and that of the pixels is the
 convolution of the gradients with the mirrored kernel.
 """
@@ -46,19 +46,21 @@ def conv2d_pool_input_grad(
     g: ndarray, argmax: ndarray | None, kernel: ndarray, x_shape: Shape, geometry: Geometry, groups: int, pool: Pair
 ) -> ndarray:
     """See `numpy_blocked.conv2d_pool_input_grad`."""
-    g, kernel = contiguous(g), contiguous(kernel, g.dtype)
+    g, argmax, kernel = contiguous(g), _or_empty(argmax), contiguous(kernel, g.dtype)
     work, given = g.size * kernel[..., 0].size, (tuple(geometry), groups, pool)
     # The ways that are fast multiply some numbers less, or more, with 0.
-    if is_finite(kernel.reshape(-1)):
-        if argmax is not None and _is_sparse(g, kernel.shape, geometry, groups, pool):
+    if len(g) and is_finite(kernel.reshape(-1)):
+        # Added to memory, a vector of taps takes twice as long as in a sum. So do those of the products with all
+        # elements of pools.
+        if is_shorter(g, argmax, kernel.shape, geometry, groups, pool, 2 if pool == NO_POOL else 1):
             dx = np.empty(x_shape, g.dtype)
-            in_parallel(sparse_input_grad, len(g), work, g, contiguous(argmax), kernel, dx, *given)
+            in_parallel(sparse_input_grad, len(g), work, g, argmax, kernel, dx, *given)
             return dx
         mirrored = _mirrored(x_shape, kernel.shape, geometry, pool)
         if mirrored is not None:
             return conv2d(_unblocked(g, argmax), _mirror(kernel, groups), None, mirrored, groups)
     dx = np.empty(x_shape, wide(g.dtype, math.prod(geometry.window)))
-    in_parallel(_input_grad, len(g), work * pool[0] * pool[1], g, _or_empty(argmax), kernel, dx, *given)
+    in_parallel(_input_grad, len(g), work * pool[0] * pool[1], g, argmax, kernel, dx, *given)
     return dx.astype(g.dtype, copy=False)
 
 
@@ -66,21 +68,17 @@ def conv2d_pool_weight_grads(
     g: ndarray, argmax: ndarray | None, x: ndarray, kernel_shape: Shape, geometry: Geometry, groups: int, pool: Pair
 ) -> tuple[ndarray, ndarray]:
     """See `numpy_blocked.conv2d_pool_weight_grads`."""
-    g, x, shape = contiguous(g), contiguous(x, g.dtype), tuple(kernel_shape)
-    given, work = (g, _or_empty(argmax), x, shape, tuple(geometry), groups, pool), g.size * math.prod(shape[:3])
+    g, argmax, x, shape = contiguous(g), _or_empty(argmax), contiguous(x, g.dtype), tuple(kernel_shape)
+    given, work = (g, argmax, x, shape, tuple(geometry), groups, pool), g.size * math.prod(shape[:3])
     parts: list[Any] = []
-    if argmax is not None and _is_sparse(g, shape, geometry, groups, pool):
+    if len(g) and is_shorter(g, argmax, shape, geometry, groups, pool, 1):
         parts = in_parallel(sparse_weight_grads, len(g), work, *given)
-    if not all(map(len, parts)) or not parts:
+    if not parts or not all(map(len, parts)):
         parts = in_parallel(_weight_grads, len(g), work * pool[0] * pool[1], *given)
     if not parts:
         return np.zeros(shape, g.dtype), np.zeros(shape[3], g.dtype)
     both: Any = sum(parts[1:], parts[0])
     return both[:-1].reshape(shape), both[-1]
-
-
-def _is_sparse(g: ndarray, kernel_shape: Shape, geometry: Geometry, groups: int, pool: Pair) -> bool:
-    return is_shorter(kernel_shape, geometry.dilation, groups, pool, VECTOR // g.itemsize)
 
 
 def _or_empty(argmax: ndarray | None) -> ndarray:
@@ -111,12 +109,12 @@ def _mirror(kernel: ndarray, groups: int) -> ndarray:
     return parts.transpose(0, 1, 4, 3, 2).reshape(kh, kw, filters // groups, groups * c)
 
 
-def _unblocked(g: ndarray, argmax: ndarray | None) -> ndarray:
+def _unblocked(g: ndarray, argmax: ndarray) -> ndarray:
     """Return the gradient with zeros where ReLU blocks it."""
-    if argmax is None:
+    if not argmax.size:
         return g
-    flat, unblocked = (len(g), g.size // max(1, len(g))), np.empty_like(g)
-    rows = (a.reshape(flat) for a in (g, contiguous(argmax), unblocked))
+    flat, unblocked = (len(g), g.size // len(g)), np.empty_like(g)
+    rows = (a.reshape(flat) for a in (g, argmax, unblocked))
     in_parallel(_unblock, len(g), g.size, *rows)
     return unblocked
 

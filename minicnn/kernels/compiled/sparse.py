@@ -4,7 +4,7 @@ Of the outputs in a pool one had the maximum, and it alone has a gradient; ReLU 
 not positive. So for each filter there is a list of entries: a gradient, and the place where the window of that output
 begins in the images. The gradient of the filter is the sum of these windows, each times its gradient; the gradient of
 the pixels is the filter, times each gradient, added at its place. For 2x2 pools this takes a quarter of the
-multiplications of a product with all outputs, or less.
+multiplications of a product with all outputs, or less. Where a global maximum follows, nearly all gradients are 0.
 
 All images are copied into frames, also those without padding: a frame begins where a line of the cache does, which an
 array of NumPy's does not, and vectors that cross lines take up to a third longer.
@@ -16,8 +16,9 @@ What has no gradient is left out. As 0 times infinity is not 0, this is right fo
 from __future__ import annotations
 
 import numpy as np
+from numpy import ndarray
 
-from minicnn.geometry import Pair, Shape
+from minicnn.geometry import Geometry, Pair, Shape
 from minicnn.kernels.arithmetic import PIECE_TERMS, TERMS
 from minicnn.kernels.compiled.entries import add_filter, sum_windows
 from minicnn.kernels.compiled.loop import BLOCKED, copy, fill, is_finite, loop
@@ -28,15 +29,46 @@ from minicnn.kernels.compiled.windows import find_windows, frame, framed_images,
 PIXELS = 2**13
 """Elements of images at a time: 32 KB in float32, as much as a core's nearest cache holds."""
 
+FEWEST, LESS, SAMPLE = 0.02, 0.6, 2**14
+"""Where at most so few pools may have a gradient, they are not counted; entries must take so much less time than a
+product where it depends on the share of such pools; that share is taken of so many pools."""
 
-def is_shorter(kernel_shape: Shape, dilation: Pair, groups: int, pool: Pair, lanes: int) -> bool:
-    """Tell whether sums over entries take fewer instructions than a product with all elements of the pools."""
+
+def is_shorter(
+    g: ndarray, argmax: ndarray, kernel_shape: Shape, geometry: Geometry, groups: int, pool: Pair, vector: int
+) -> bool:
+    """Tell whether sums over entries take less time than a product with all elements of the pools.
+
+    `vector` is what a vector of taps takes, as a multiple of what it takes in a product.
+    """
     kh, kw, c, filters = kernel_shape
-    runs, length = tap_runs.py_func((kh, kw), dilation, c, c * groups)
-    k, elements = filters // groups, pool[0] * pool[1]
-    # Writing an entry into its list takes as long as about eight vectors. A sum of more terms loses digits.
-    entries = k * (8 + kh * runs * -(-length // lanes))
-    return 1 < elements and entries < elements * kh * kw * c * -(-k // lanes) and k * kh * kw <= PIECE_TERMS
+    k, lanes = filters // groups, VECTOR // g.itemsize
+    runs, length = tap_runs.py_func(geometry.window, geometry.dilation, c, c * groups)
+    product = pool[0] * pool[1] * kh * kw * c * -(-k // lanes)
+    # The share of pools with a gradient up to which entries pay. Making a list takes about eight vectors per pool.
+    most = (product - 8 * k) / (vector * k * kh * runs * -(-length // lanes))
+    if k * kh * kw > PIECE_TERMS or most < FEWEST:
+        return False  # a sum of more terms would lose digits
+    if most >= 1:
+        return True
+    step = -(-g.size // SAMPLE)
+    return bool(_share(g, argmax, step) < LESS * most)
+
+
+@loop
+def _share(g, argmax, step):
+    """Return the share of pools that have a gradient, in each `step`-th image."""
+    length, found = g.shape[1] * g.shape[2] * g.shape[3], 0
+    values, indices = g.reshape(g.size), argmax.reshape(argmax.size)
+    for image in range(0, len(g), step):
+        start = np.uintp(image * length)
+        if len(indices):
+            for i in range(start, start + np.uintp(length)):
+                found += (values[i] != 0) & (indices[i] != BLOCKED)
+        else:
+            for i in range(start, start + np.uintp(length)):
+                found += values[i] != 0
+    return found / (-(-len(g) // step) * length)
 
 
 @loop
@@ -152,11 +184,11 @@ def _list_entries(g, argmax, read, filters, begins, steps, places, gradients):
     values, elements = g.reshape(g.size), argmax.reshape(argmax.size)
     read, found = np.uintp(read), np.uintp(0)
     for i in range(np.uintp(len(begins))):
-        # Written in any case, and kept or not: the processor cannot foresee which maximum ReLU has blocked.
-        element = elements[read]
+        # Written in any case, and kept or not: the processor cannot foresee which maxima have a gradient.
+        element = elements[read] if len(elements) else np.uint8(0)
         places[found] = begins[i] + steps[element]
         gradients[found] = values[read]
-        found += np.uintp(element != BLOCKED)
+        found += np.uintp((element != BLOCKED) & (values[read] != 0))
         read += np.uintp(filters)
     return found
 
