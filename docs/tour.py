@@ -45,7 +45,6 @@ WHY = {
     "kernels/arithmetic.py": "The few things in which plain NumPy arithmetic would be wrong or unsafe here: dtypes, "
     "long sums, 0 times infinity, shared memory.",
     "ops/conv.py": "The convolution as an operation: its value and, beside it, the gradients of its arguments.",
-    "geometry.py": "Where the windows of a convolution or a pooling lie is computed once per shape, and remembered.",
     "kernels/reference.py": "The definition of every kernel, tap by tap, forward and backward, without tricks for "
     "speed. The other kernels are tested against it.",
     "ops/activation.py": "The nonlinearity between the linear layers.",
@@ -56,7 +55,7 @@ WHY = {
 }
 """Why each file of the tour exists."""
 
-CHECKS = {"_value", "_guarded"}
+CHECKS = {"_guarded"}
 """Functions that check arguments and are listed only, beside those named check_..., and the shape rules ..._shape."""
 
 

@@ -12,7 +12,6 @@ window every s pixels, padding of `before` and `after`::
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -22,7 +21,6 @@ from minicnn.validation import ShapeError, check_area, check_elements, flag, int
 
 __all__ = [
     "Axis",
-    "Find",
     "Geometry",
     "Padding",
     "Pads",
@@ -35,7 +33,6 @@ __all__ = [
     "check_image",
     "check_padding",
     "check_window",
-    "checked_windows",
     "integer",
     "one_window",
     "pair",
@@ -133,19 +130,6 @@ def windows(
     ceil = flag(where, "ceil_mode", ceil_mode)
     rounding = "same" if pads is None else "ceil" if ceil else "floor"
     return _windows(where, size, taps, steps, gaps, pads, rounding, pooling)
-
-
-def checked_windows(*args: Any, **options: Any) -> Windows:
-    """Return `windows` of arguments that a shape rule has accepted, without checking them in every step."""
-    try:
-        return _remembered(*args, **options)
-    except TypeError:  # a list cannot be remembered
-        return windows(*args, **options)
-
-
-Find: TypeAlias = Callable[..., Windows]
-# Numbers that are equal, as 1 and True, are one to the cache: only the rule sees what was given.
-_remembered = functools.lru_cache(maxsize=4096)(windows)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -16,15 +16,16 @@ import itertools
 import types
 import typing
 from collections.abc import Callable, Container
-from typing import Annotated, Any, ParamSpec, Protocol, TypeAlias, cast
+from typing import Annotated, Any, ParamSpec, Protocol, TypeAlias, TypeVar, cast
 
 import numpy as np
 
 from minicnn.hints import explain_call
 from minicnn.kernels.arithmetic import disjoint, promote
-from minicnn.validation import FLOATS, ShapeError, as_array, float_array
+from minicnn.validation import FLOATS, ShapeError, array_or_number, as_array, float_array
 
 P = ParamSpec("P")
+T = TypeVar("T")
 Shape: TypeAlias = tuple[int, ...]
 VJP: TypeAlias = Callable[[np.ndarray], Any]
 Edge: TypeAlias = "tuple[Node | tuple[Node | None, ...], VJP]"
@@ -123,7 +124,7 @@ def op(shape_rule: Callable[..., Any], *, composed: bool = False) -> Callable[[C
                 elif type(a) is np.ndarray and a.dtype in FLOATS:
                     value = a
                 else:
-                    value = _value(where, parameter, a, alone)
+                    value = array_or_number(where, parameter.name, a, parameter.default is None, alone)
                 values.append(value)
                 shapes.append(None if value is None else getattr(value, "shape", ()))
             check(shapes, rest, options, args, kwargs)
@@ -156,6 +157,20 @@ def _check_shapes(where: str, rule: Callable[..., Any], signature: inspect.Signa
             raise
 
     return check
+
+
+def remembered(find: Callable[P, T]) -> Callable[P, T]:
+    """Return a function that finds once what depends only on arguments that a shape rule has accepted."""
+    # Numbers that are equal, as 1 and True, are one to the cache: the rule has seen what was given.
+    found = cast("Callable[P, T]", functools.lru_cache(maxsize=4096)(find))
+
+    def call(*args: P.args, **options: P.kwargs) -> T:
+        try:
+            return found(*args, **options)
+        except TypeError:  # a list cannot be remembered
+            return find(*args, **options)
+
+    return call
 
 
 def _array_parameters(forward: Callable[..., Any], signature: inspect.Signature) -> list[inspect.Parameter]:
@@ -191,20 +206,6 @@ def _split_arguments(
                 break  # arrays after a missing one stay among the options: their place is not known
             given.append(options.pop(p.name, p.default))
     return slots, given, rest, options
-
-
-def _value(where: str, parameter: inspect.Parameter, a: Any, alone: bool) -> Any:
-    """Check an array, and make a number weak: it takes the dtype of the arrays it meets, if there are any."""
-    if isinstance(a, np.float32) or (a is None and parameter.default is None):
-        return a
-    if isinstance(a, float | int | np.integer) and not isinstance(a, bool):
-        try:
-            return np.float64(a) if alone else float(a)  # with a large int NumPy would compute with Python objects
-        except OverflowError:
-            raise ValueError(
-                f"{where}: {parameter.name} must be a float, got an int of more than 308 digits."
-            ) from None
-    return float_array(where, parameter.name, a)
 
 
 def _recorded(kind: type[Node], y: Any, where: str, given: list[Any], vjps: tuple[VJP | None, ...]) -> Node:

@@ -186,6 +186,18 @@ def float_array(where: str, name: str, a: Any) -> np.ndarray:
     return np.asarray(a)
 
 
+def array_or_number(where: str, name: str, a: Any, optional: bool, alone: bool) -> Any:
+    """Check an array, and make a number weak: it takes the dtype of the arrays it meets, if there are any."""
+    if isinstance(a, np.float32) or (a is None and optional):
+        return a
+    if isinstance(a, float | int | np.integer) and not isinstance(a, bool):
+        try:
+            return np.float64(a) if alone else float(a)  # with a large int NumPy would compute with Python objects
+        except OverflowError:
+            raise ValueError(f"{where}: {name} must be a float, got an int of more than 308 digits.") from None
+    return float_array(where, name, a)
+
+
 def as_array(data: Any) -> np.ndarray:
     """Return numbers and nested lists of them as an array."""
     if isinstance(data, np.ndarray):
