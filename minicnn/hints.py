@@ -147,3 +147,12 @@ def no_attribute(module: str, name: str, known: Iterable[str], habits: Mapping[s
         meant = habits.get(name) or (found[0] if found else "")
         hint = f". Did you mean {meant}?" if meant else ""
     return AttributeError(f"module {module!r} has no attribute {name!r}{hint}", name=name)
+
+
+def unknown_names(module: str, known: Iterable[str], habits: Mapping[str, str]) -> Callable[[str], Any]:
+    """Return a module's `__getattr__`, which Python calls for a name that the module does not have."""
+
+    def refuse(name: str) -> Any:
+        raise no_attribute(module, name, known, habits)
+
+    return refuse

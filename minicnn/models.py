@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from minicnn.geometry import Padding, Pads, Size
-from minicnn.hints import explained, no_attribute
+from minicnn.hints import explained, unknown_names
 from minicnn.layers import (
     AveragePooling2D,
     Classifier,
@@ -204,6 +204,4 @@ def mlp(units: tuple[int, ...] = (128,), classes: int = 10) -> Sequential:
 
 
 if not TYPE_CHECKING:  # for which a name that is not there is an error
-
-    def __getattr__(name: str) -> Any:
-        raise no_attribute(__name__, name, __all__, {})
+    __getattr__ = unknown_names(__name__, __all__, {})

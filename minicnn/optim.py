@@ -22,7 +22,7 @@ import numpy as np
 from minicnn import schedules, trees
 from minicnn.clipping import check_floats, clip_by_global_norm, describe, global_norm, is_float, place
 from minicnn.geometry import integer
-from minicnn.hints import explained, no_attribute
+from minicnn.hints import explained, unknown_names
 from minicnn.records import register
 from minicnn.schedules import Schedule, keep
 from minicnn.validation import number, shown
@@ -292,6 +292,4 @@ def _times_plus(factor: float, a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 if not TYPE_CHECKING:  # for which a name that is not there is an error
-
-    def __getattr__(name: str) -> Any:
-        raise no_attribute(__name__, name, __all__, {"lr_scheduler": "minicnn.schedules"})
+    __getattr__ = unknown_names(__name__, __all__, {"lr_scheduler": "minicnn.schedules"})

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from minicnn.geometry import integer
-from minicnn.hints import explained, no_attribute
+from minicnn.hints import explained, unknown_names
 from minicnn.records import register
 from minicnn.validation import number
 
@@ -179,6 +179,4 @@ _HABITS = {
 }
 
 if not TYPE_CHECKING:  # for which a name that is not there is an error
-
-    def __getattr__(name: str) -> Any:
-        raise no_attribute(__name__, name, __all__, _HABITS)
+    __getattr__ = unknown_names(__name__, __all__, _HABITS)

@@ -146,26 +146,9 @@ def as_digits(image: np.ndarray, *, invert: bool | None = None) -> Prepared:
 
     The strokes are sheared until they do not slant, scaled to the 32 rows and at most 22 columns of a bitmap, and made
     as thick as needed for 30 % of it; each pixel of the result is the share of ink in a block of 4x4. NIST's program,
-    from which that data set comes, did much the same (Garris and others, NISTIR 5469, 1994).
+    from which that data set comes, did much the same (Garris and others, NISTIR 5469, 1994). Arguments, result and
+    errors are those of `as_mnist`.
 
-    Parameters
-    ----------
-    image : ndarray of shape (H, W) or (H, W, 1)
-        Grey levels in [0, 1].
-    invert : bool, optional
-        Whether strokes are darker than the background; by default this is seen from the border of the picture.
-
-    Returns
-    -------
-    Prepared
-
-    Raises
-    ------
-    ValueError
-        For an image of another rank, one with NaN or infinity, and one that shows nothing.
-
-    Examples
-    --------
     >>> paper = np.ones((100, 60))
     >>> paper[20:80, 25:35] = 0                    # a vertical stroke, black on white
     >>> done = as_digits(paper)
