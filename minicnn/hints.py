@@ -6,8 +6,10 @@ import difflib
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, dataclass_transform, overload
 
+T = TypeVar("T")
 C = TypeVar("C", bound=Callable[..., Any])
 
 RENAMED = {
@@ -113,6 +115,30 @@ def explained(target: C) -> C:
         target.__init__ = call  # type: ignore[misc]
         return target
     return call  # type: ignore[return-value]
+
+
+@overload
+def frozen(kind: type[T]) -> type[T]: ...
+
+
+@overload
+def frozen(*, repr: bool = True, eq: bool = True) -> Callable[[type[T]], type[T]]: ...
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+def frozen(kind: Any = None, **options: Any) -> Any:
+    """Decorate a class: it becomes a frozen dataclass, and a call of it that does not fit is explained.
+
+    >>> @frozen
+    ... class Scale:
+    ...     factor: float = 2.0
+    >>> Scale(faktor=4.0)
+    Traceback (most recent call last):
+    TypeError: Scale: 'faktor' is not an argument. Did you mean 'factor'? The arguments are factor.
+    """
+    if kind is None:
+        return functools.partial(frozen, **options)
+    return explained(dataclass(frozen=True, **options)(kind))
 
 
 def spelled_out(keywords: type, source: Callable[..., Any]) -> Callable[[C], C]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -22,7 +22,7 @@ import numpy as np
 from minicnn import schedules, trees
 from minicnn.clipping import check_floats, clip_by_global_norm, describe, global_norm, is_float, place
 from minicnn.geometry import integer
-from minicnn.hints import explained, unknown_names
+from minicnn.hints import explained, frozen, unknown_names
 from minicnn.records import register
 from minicnn.schedules import Schedule, keep
 from minicnn.validation import number, shown
@@ -35,8 +35,7 @@ Rate: TypeAlias = float | Schedule
 
 
 @register
-@explained
-@dataclass(frozen=True)
+@frozen
 class SGD:
     """Stochastic gradient descent: v = momentum * v + g, w = w - learning_rate * v.
 
@@ -96,8 +95,7 @@ class SGD:
 
 
 @register
-@explained
-@dataclass(frozen=True)
+@frozen
 class Adam:
     """Adam: steps scaled by running averages of the gradient and of its square (Kingma and Ba, 2015).
 

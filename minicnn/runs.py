@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from minicnn.data import Dataset
 from minicnn.data.folders import resized
 from minicnn.environment import environment
 from minicnn.files import GIBIBYTE, FileFormatError, atomic_write, check_size, only_writer, writable_folder
-from minicnn.hints import explained, near
+from minicnn.hints import explained, frozen, near
 from minicnn.layers import Layer
 
 __all__ = ["Run", "Settings", "named_net", "open_run", "train_run"]
@@ -42,8 +42,7 @@ CENTRED = ("mnist", "kmnist", "qmnist", "usps")
 """Data sets of characters in boxes: a picture of one's own is prepared as theirs were."""
 
 
-@explained
-@dataclass(frozen=True)
+@frozen
 class Settings:
     """What determines a run.
 
@@ -87,8 +86,7 @@ def _load(dataset: str, size: tuple[int, int, int] | None, seed: int) -> Dataset
     return data.from_folder(dataset, size=size[:2] if size else None, channels=size[2] if size else 1, seed=seed)
 
 
-@explained
-@dataclass(frozen=True)
+@frozen
 class Run:
     """A complete run: `net`, `params`, `settings`, the names of the `classes`, and the `folder`."""
 

@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from minicnn.geometry import integer
-from minicnn.hints import explained, unknown_names
+from minicnn.hints import explained, frozen, unknown_names
 from minicnn.records import register
 from minicnn.validation import number
 
@@ -21,8 +21,7 @@ LONGEST = 2**53
 
 
 @register
-@explained
-@dataclass(frozen=True)
+@frozen
 class Constant:
     """A constant rate."""
 
@@ -37,8 +36,7 @@ class Constant:
 
 
 @register
-@explained
-@dataclass(frozen=True)
+@frozen
 class Step:
     """`rate`, times `factor` after every `every` steps."""
 
@@ -68,8 +66,7 @@ class Step:
 
 
 @register
-@explained
-@dataclass(frozen=True)
+@frozen
 class Cosine:
     """From `rate` down to `final` along half a cosine (Loshchilov and Hutter, 2017, without restarts)."""
 
@@ -97,8 +94,7 @@ class Cosine:
 
 
 @register
-@explained
-@dataclass(frozen=True)
+@frozen
 class OneCycle:
     """Linear increase to `peak` over the fraction `warmup` of the steps, then half a cosine down to 0.
 

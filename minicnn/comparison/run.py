@@ -6,7 +6,7 @@ import json
 import shlex
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,7 +14,7 @@ from minicnn import explain, kernels, study
 from minicnn.comparison import plans
 from minicnn.comparison.plans import Choice
 from minicnn.files import atomic_write, writable_folder
-from minicnn.hints import explained
+from minicnn.hints import explained, frozen
 from minicnn.optional import need
 from minicnn.study import Results, Study
 from minicnn.study.report import build, tables
@@ -27,8 +27,7 @@ EXPLAINED = ("flatten", "global-max")
 """The heads beside the control's on the page of the trained nets; each adds about 80 KB."""
 
 
-@explained
-@dataclass(frozen=True)
+@frozen
 class Comparison:
     """What `compare` returns.
 

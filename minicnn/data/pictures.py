@@ -10,7 +10,6 @@ has learned from one of them reads another picture well only after the same prep
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import numpy as np
 
 from minicnn import validation
 from minicnn.files import FileFormatError, check_size
-from minicnn.hints import explained
+from minicnn.hints import explained, frozen
 from minicnn.optional import need
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
@@ -32,8 +31,7 @@ FAINT = 0.1
 """Grey levels above the background, of the range from 0 to 1, that count as background: the noise of a scan."""
 
 
-@explained
-@dataclass(frozen=True, eq=False)
+@frozen(eq=False)
 class Prepared:
     """An image as a net expects it.
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from minicnn import kernels, trees
 from minicnn.geometry import Shape, pair
-from minicnn.hints import explained
+from minicnn.hints import explained, frozen
 from minicnn.kernels.arithmetic import RUN, TERMS
 from minicnn.kernels.program import AVERAGE, CONVOLVE, MAXIMUM, RELU, SCALE, Instruction, table
 from minicnn.layers import fusion
@@ -29,8 +29,7 @@ Translation = tuple[Instruction, list[np.ndarray]]
 """An instruction and the arrays that belong to it, in the order in which the loop reads them."""
 
 
-@explained
-@dataclass(frozen=True, repr=False)
+@frozen(repr=False)
 class Predictor:
     """A net with its parameters, prepared to be applied: call it with images (N, H, W, C).
 

@@ -10,7 +10,7 @@ as a tree that `train.save` can write, and `restore(state)` takes it back. BestW
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -21,8 +21,7 @@ from minicnn.layers.base import Layer
 from minicnn.train.history import History, Row
 
 
-@hints.explained
-@dataclass(frozen=True)
+@hints.frozen
 class Moment:
     """The end of an epoch.
 
@@ -61,8 +60,7 @@ def _check_moment(where: str, moment: Any) -> None:
         )
 
 
-@hints.explained
-@dataclass(frozen=True)
+@hints.frozen
 class EarlyStopping:
     """End the training when `monitor` has not improved for `patience` epochs.
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from minicnn import data, ops, trees
 from minicnn.geometry import integer
-from minicnn.hints import explained
+from minicnn.hints import explained, frozen
 from minicnn.layers.base import Layer
 from minicnn.layers.prepared import prepare
 from minicnn.notebook import html_table
@@ -19,8 +18,7 @@ from minicnn.train.checks import check_finite, check_images, check_split
 Params: TypeAlias = Any
 
 
-@explained
-@dataclass(frozen=True, repr=False)
+@frozen(repr=False)
 class Evaluation:
     """Mean loss and accuracy (0 to 1) over images, and the predicted class of each, shape (N,)."""
 
