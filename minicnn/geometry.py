@@ -103,7 +103,7 @@ class Windows:
 
     @functools.cached_property
     def geometry(self) -> Geometry:
-        """What the kernels need to know of it."""
+        """What the kernels need to know."""
         return Geometry((self.rows.k, self.cols.k), self.strides, self.pads, self.dilation, self.out)
 
 
@@ -187,7 +187,7 @@ def _check_pool_pads(where: str, *axes: Axis) -> None:
 
 
 def _check_padded(where: str, size: tuple[int, int], axes: tuple[Axis, Axis], name: str) -> None:
-    """Raise ShapeError for padding, that which "same" adds for a wide window among them, that no memory can hold."""
+    """Raise ShapeError for padding that no memory can hold, including what "same" adds for a wide window."""
     padded = [a.before + a.n + a.after for a in axes]
     what = f"the window spans {axes[0].span}x{axes[1].span} and the padded input"
     check_area(where, what, padded, size, f"Use a smaller padding, dilation_rate or {name}.")

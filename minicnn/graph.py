@@ -69,7 +69,7 @@ class Node:
     __slots__ = ("data", "edges", "grad")
 
     def __init__(self, data: Any, edges: tuple[Edge, ...] = ()) -> None:
-        # Every result of an op is plain: asked first, for speed. A sum over all axes is a number to NumPy.
+        # Every result of an op is plain: checked first, for speed. NumPy returns a number for a sum over all axes.
         plain = type(data) in RESULTS and data.dtype in FLOATS
         self.data: np.ndarray = np.asarray(data) if plain else float_array(type(self).__name__, "data", as_array(data))
         self.edges = edges
@@ -89,11 +89,11 @@ def op(shape_rule: Callable[..., Any], *, composed: bool = False) -> Callable[[C
 
     The parameters annotated `Array` are its array arguments, and `vjps` has one entry for each: a function that
     returns a new array, its argument or a view of it, or None for an argument without a derivative. Where one pass over
-    the data gives several gradients, the same function stands at each of their places in `vjps`. It is then called once
-    and returns a tuple, with one gradient per place.
+    the data gives several gradients, `vjps` has the same function for each of them. It is then called once and returns
+    a tuple with one gradient per entry.
 
     The function gets arrays of one dtype (float32 with float64 gives float64; numbers, NumPy's too, promote no array).
-    `shape_rule` takes shapes in the place of arrays and all other arguments unchanged; it runs first, is the only
+    `shape_rule` takes shapes in place of arrays and all other arguments unchanged; it runs first, is the only
     source of shape errors, and is available as `the_op.shape`. It must depend on its arguments alone: shapes and plain
     arguments that it has accepted are remembered, and not checked again in every step of a training.
 
@@ -107,7 +107,7 @@ def op(shape_rule: Callable[..., Any], *, composed: bool = False) -> Callable[[C
     """
 
     def decorate(forward: Callable[P, Any]) -> Op[P]:
-        run: Callable[..., Any] = forward  # whose arguments are known only when it is called
+        run: Callable[..., Any] = forward  # without types: its arguments are known only when it is called
         where, signature = forward.__name__, inspect.signature(forward)
         arrays = _array_parameters(forward, signature)
         alone = len(arrays) == 1 and arrays[0].kind is not inspect.Parameter.VAR_POSITIONAL
@@ -117,7 +117,7 @@ def op(shape_rule: Callable[..., Any], *, composed: bool = False) -> Callable[[C
         def call(*args: Any, **kwargs: Any) -> Any:
             slots, given, rest, options = _split_arguments(arrays, args, kwargs)
             kind, values, shapes = None, [], []
-            # Every op of a step runs through this: one loop, because a call of a function for each would cost more.
+            # Every op of a step runs this: one loop, because a function call for each argument would take longer.
             for parameter, a in zip(slots, given, strict=False):
                 if isinstance(a, Node):
                     kind, value = type(a), a.data
@@ -209,7 +209,7 @@ def _split_arguments(
 
 
 def _recorded(kind: type[Node], y: Any, where: str, given: list[Any], vjps: tuple[VJP | None, ...]) -> Node:
-    """Return the node of a result: each VJP paired with the arguments whose gradients it returns, if one is a Node."""
+    """Return the node of a result: its edges pair each VJP with the Nodes whose gradients it returns."""
     if len(vjps) != len(given):
         raise TypeError(f"{where}: vjps must have an entry for each of {len(given)} arrays, got {len(vjps)}.")
     places: dict[VJP, list[Any]] = {}
@@ -217,7 +217,7 @@ def _recorded(kind: type[Node], y: Any, where: str, given: list[Any], vjps: tupl
     for a, vjp in zip(given, vjps, strict=True):
         if vjp is not None:
             is_node = isinstance(a, Node)
-            # A plain array keeps its place, so that the gradients of a joint VJP still stand in the right order.
+            # A plain array keeps its place, so that the order of the gradients of a joint VJP is still right.
             places.setdefault(vjp, []).append(a if is_node else None)
             if is_node:
                 wanted.add(vjp)
@@ -230,7 +230,7 @@ def _recorded(kind: type[Node], y: Any, where: str, given: list[Any], vjps: tupl
 def walk(y: Node, wanted: Container[Node] | None = None) -> list[tuple[Node, np.ndarray]]:
     """Return the nodes that the scalar `y` was made from, each with its gradient, or only the wanted ones.
 
-    It is a loop and not a recursion, because a graph may be deeper than Python's stack. A node is visited once, after
+    A loop, not a recursion, because a graph may be deeper than Python's stack. A node is visited once, after
     all nodes made of it: only then is its gradient, a sum over its uses, complete.
     """
     if y.data.size != 1:
@@ -254,7 +254,7 @@ def walk(y: Node, wanted: Container[Node] | None = None) -> list[tuple[Node, np.
 
 
 def _parts(target: Node | tuple[Node | None, ...], vjp: VJP, g: np.ndarray) -> list[tuple[Node, Any]]:
-    """Apply a VJP, and return the parents that take a gradient, each with its own."""
+    """Apply a VJP, and return the parents that take a gradient, each with its gradient."""
     parts = vjp(g)
     if not isinstance(target, tuple):
         pairs = [(target, parts)]

@@ -128,7 +128,7 @@ def small_cnn(
 ) -> Classifier:
     """Return 3x3 convolutions with ReLU that shrink by stride, so that only the head pools.
 
-    `batch_norm` puts batch normalisation between each convolution, then without bias, and its ReLU. `zero_padding` is
+    `batch_norm` puts batch normalization between each convolution, then without bias, and its ReLU. `zero_padding` is
     put around the image; `trunks.covering` finds one with which 2x2 windows tile the map. `classes` is 10 for a head
     given by name; a head given as a layer has its own number, and another one is a ValueError.
 

@@ -122,7 +122,7 @@ class Adam:
         for name in ("beta_1", "beta_2"):
             keep(self, **{name: number("Adam", name, getattr(self, name), least=0, below=1)})
         keep(self, epsilon=number("Adam", "epsilon", self.epsilon, least=0))
-        if not np.float32(self.epsilon):  # beside float32 arrays 1e-50 is 0, too
+        if not np.float32(self.epsilon):  # in float32 arithmetic 1e-50 is 0, too
             raise ValueError(f"Adam: epsilon must be above 0 in float32, got {self.epsilon!r}. Use 1e-7.")
 
     def init(self, params: Tree) -> State:
@@ -177,7 +177,7 @@ def rate_at(learning_rate: Rate, step: int) -> float:
 
 def _rate(learning_rate: Rate, step: int) -> float:
     rate = learning_rate(step) if callable(learning_rate) else learning_rate
-    # Nearly always it is such a float: asked first, for speed.
+    # Nearly always it is such a float: checked first, for speed.
     return rate if type(rate) is float and 0 <= rate < math.inf else _check_rate(rate, step)
 
 

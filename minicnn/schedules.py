@@ -28,7 +28,7 @@ class Constant:
     rate: float
 
     def __post_init__(self) -> None:
-        keep(self, rate=number("Constant", "rate", self.rate, least=0))
+        _keep_rates(self, "rate")
 
     def __call__(self, step: int) -> float:
         """Return the rate at a step."""
@@ -45,12 +45,8 @@ class Step:
     factor: float = 0.1
 
     def __post_init__(self) -> None:
-        keep(
-            self,
-            rate=number("Step", "rate", self.rate, least=0),
-            every=integer("Step", "every", self.every),
-            factor=number("Step", "factor", self.factor, least=0),
-        )
+        _keep_rates(self, "rate", "factor")
+        keep(self, every=integer("Step", "every", self.every))
 
     def __call__(self, step: int) -> float:
         """Return the rate at a step.
@@ -75,12 +71,8 @@ class Cosine:
     final: float = 0.0
 
     def __post_init__(self) -> None:
-        keep(
-            self,
-            rate=number("Cosine", "rate", self.rate, least=0),
-            steps=_count("Cosine", self.steps),
-            final=number("Cosine", "final", self.final, least=0),
-        )
+        _keep_rates(self, "rate", "final")
+        keep(self, steps=_count("Cosine", self.steps))
 
     def __call__(self, step: int) -> float:
         """Return the rate at a step.
@@ -106,12 +98,9 @@ class OneCycle:
     warmup: float = 0.2
 
     def __post_init__(self) -> None:
-        keep(
-            self,
-            peak=number("OneCycle", "peak", self.peak, least=0),
-            steps=_count("OneCycle", self.steps),
-            warmup=number("OneCycle", "warmup", self.warmup, least=0, most=1),
-        )
+        _keep_rates(self, "peak")
+        warmup = number("OneCycle", "warmup", self.warmup, least=0, most=1)
+        keep(self, steps=_count("OneCycle", self.steps), warmup=warmup)
 
     def __call__(self, step: int) -> float:
         """Return the rate at a step.
@@ -152,6 +141,11 @@ def over(schedule: Schedule, steps: int) -> Schedule:
     if isinstance(schedule, Cosine | OneCycle) and schedule.steps is None:
         return replace(schedule, steps=steps)
     return schedule
+
+
+def _keep_rates(schedule: Any, *names: str) -> None:
+    where = type(schedule).__name__
+    keep(schedule, **{name: number(where, name, getattr(schedule, name), least=0) for name in names})
 
 
 def _count(where: str, steps: int | None) -> int | None:

@@ -169,7 +169,7 @@ def integer(where: str, name: str, value: Any, whole: Any = None, least: float =
 
 def float_array(where: str, name: str, a: Any) -> np.ndarray:
     """Return `a` if it is a plain float32 or float64 array, or raise TypeError."""
-    if type(a) is np.ndarray and a.dtype in FLOATS:  # nearly always: asked first, for speed
+    if type(a) is np.ndarray and a.dtype in FLOATS:  # nearly always: checked first, for speed
         return a
     if isinstance(a, float | np.floating):
         a = np.asarray(a)

@@ -1,4 +1,4 @@
-"""`minicnn compare`: which pooling head is better, by how much, how surely, and at what cost."""
+"""`minicnn compare`: which pooling head is better, by how much, with what confidence, and at what cost."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EXAMPLES = """
 {prog} --dataset mnist --dry-run        what it would train, how long, what it can decide
 {prog} --trunks max2,strided --heads flatten,global-average
 """
-AFTER_INTERRUPT = "; nothing that was trained is lost, the same command goes on."
+AFTER_INTERRUPT = "; nothing that was trained is lost, the same command continues."
 
 
 def add(parsers: Parsers) -> None:

@@ -214,7 +214,7 @@ def source(dataset: str) -> Any:
 
 
 def larger_test_set(dataset: str, held_out: int, padding: int, seed: int) -> Dataset:
-    """Return a data set whose test part has `held_out` training images beside the official ones.
+    """Return a data set whose test part has `held_out` training images in addition to the official ones.
 
     They are the same for all seeds. Of what is left, 5,000 images are for validation and the others for training, drawn
     by the seed.

@@ -24,7 +24,7 @@ NAMES = {"accuracy": "clean accuracy", "shift": "accuracy on shifted images"}
 SHORT = {"accuracy": "clean", "shift": "shifted"}
 EXPLORER = "nets.html"
 EXPLAINED = ("flatten", "global-max")
-"""The heads beside the control's on the page of the trained nets; each adds about 80 KB."""
+"""The heads next to the control's on the page of the trained nets; each adds about 80 KB."""
 
 
 @frozen
@@ -81,7 +81,7 @@ def compare(
 
 @explained
 def default_folder(dataset: str, choice: Choice) -> Path:
-    """Return a folder named after what changes arms or recipes, so that each study goes on in its own.
+    """Return a folder named after what changes arms or recipes, so that each study is resumed in its own.
 
     >>> default_folder("digits", Choice(heads=["max", "gem"], epochs=3)).name
     'pooling_heads-digits-max+gem-epochs-3'

@@ -149,7 +149,7 @@ class Tape:
                 currentColor; the page may style the classes.
     loss        The name of the loss function.
     optimizer   The Python call that makes the optimizer, left out where no update is shown.
-    training    Whether the layers ran as in training: dropout drops, batch normalisation takes the image's statistics.
+    training    Whether the layers ran as in training: dropout drops, batch normalization takes the image's statistics.
     """
 
     nodes: list[Node]

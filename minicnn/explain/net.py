@@ -16,7 +16,7 @@ from minicnn.layers.inspection.summary import summary
 
 CHAINS = (layers.Sequential, layers.Classifier)
 Look = Callable[[str, Any], Any]
-"""Takes the path of a layer and its result, and returns what the net goes on with."""
+"""Takes the path of a layer and its result, and returns what the next layer gets."""
 
 
 def path_of(name: str, child: str) -> str:

@@ -62,8 +62,8 @@ def prepare(net: Layer, params: Params, input_shape: Shape) -> Predictor:
     """Return a net as a function of images alone, several times as fast for few images.
 
     With the compiled kernels, consecutive layers run in one call, each core taking a few images through all of them:
-    convolution, dense layers, ReLU, max and average pooling, batch normalisation, Flatten and Dropout. Other layers
-    run as ever, and so does the whole net with other kernels, with MINICNN_FUSE=0, or for images that are not float32.
+    convolution, dense layers, ReLU, max and average pooling, batch normalization, Flatten and Dropout. Other layers
+    run as usual, and so does the whole net with other kernels, with MINICNN_FUSE=0, or for images that are not float32.
     Logits agree with `net(params, images)` to the rounding of sums, and those of an image do not depend on
     how many are predicted with it.
 
@@ -88,7 +88,7 @@ def prepare(net: Layer, params: Params, input_shape: Shape) -> Predictor:
 
 @dataclass(frozen=True)
 class _Layer:
-    """A layer that runs as ever."""
+    """A layer that runs as usual."""
 
     layer: Callable[..., Any]
     params: Params

@@ -98,7 +98,7 @@ def conv2d(
         dx = kernels.conv2d_input_grad(g, kernel, x.shape, geometry, groups)
         return fold(dx) if fold else dx  # a pixel also gets the gradients of its copies
 
-    # Kernel and bias both sum over g: the engine calls a function that stands at two places once.
+    # The gradients of kernel and bias are both sums over g, so one function returns both: the engine calls it once.
     def weights(g: np.ndarray) -> Any:
         return kernels.conv2d_weight_grads(g, x, kernel.shape, geometry, groups)
 

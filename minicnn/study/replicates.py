@@ -122,7 +122,7 @@ class Seeds(_Seeded):
     first: int = 0
 
     def identity(self, replicate: int) -> dict[str, Any]:
-        """Return what the data of a replicate depend on beside its seed; not on how many replicates there are."""
+        """Return what the data of a replicate depend on besides its seed; not on how many replicates there are."""
         return {"kind": "Seeds"}
 
     def dataset(self, source: Source, replicate: int) -> Dataset:
@@ -175,7 +175,7 @@ class Resplits(_Resampling):
             )
 
     def identity(self, replicate: int) -> dict[str, Any]:
-        """Return what the data of a replicate depend on beside its seed."""
+        """Return what the data of a replicate depend on besides its seed."""
         return {"kind": "Resplits", "test": self.test, "valid": self.valid, "tuning": self.tuning}
 
     def _split(self, labels: np.ndarray, replicate: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -221,7 +221,7 @@ class KFold(_Resampling):
             )
 
     def identity(self, replicate: int) -> dict[str, Any]:
-        """Return what the data of a replicate depend on beside its seed."""
+        """Return what the data of a replicate depend on besides its seed."""
         repeat, fold = divmod(replicate, self.k)
         shares = {"valid": self.valid, "tuning": self.tuning}
         return {"kind": "KFold", "k": self.k, **shares, "shuffle": self.first + repeat, "fold": fold}

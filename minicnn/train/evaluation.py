@@ -74,7 +74,7 @@ def predict(net: Layer, params: Params, images: np.ndarray, *, batch_size: int =
 def calibrate(net: Layer, params: Params, images: np.ndarray, *, most: int = 2048) -> Params:
     """Return the parameters with the population statistics that batch normalization uses in evaluation.
 
-    They come from one pass over the first `most` images in one batch; a net without batch normalisation keeps
+    They come from one pass over the first `most` images in one batch; a net without batch normalization keeps
     its parameters as they are.
     """
     most = integer("calibrate", "most", most)

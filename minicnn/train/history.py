@@ -165,7 +165,7 @@ class Meter:
         self.images, self.losses, self.correct = images, losses, correct
 
     def sums(self) -> dict[str, Any]:
-        """Return the sums so far, which are arguments of a Meter that goes on from there."""
+        """Return the sums so far, as arguments of a Meter that continues from there."""
         seconds = time.perf_counter() - self.start
         return {"images": self.images, "losses": self.losses, "correct": self.correct, "seconds": seconds}
 

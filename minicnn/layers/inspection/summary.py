@@ -32,7 +32,7 @@ class Summary:
     ----------
     rows : tuple of Row
     parameters : int
-        Values that training changes; the moving statistics of batch normalisation are not among them.
+        Values that training changes; the moving statistics of batch normalization are not among them.
     multiply_adds : int
         Of a forward pass for one image, biases and pooling not counted.
     """
