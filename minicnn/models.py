@@ -203,5 +203,5 @@ def mlp(units: tuple[int, ...] = (128,), classes: int = 10) -> Sequential:
     return Sequential([Flatten(), *hidden, Dense(classes)])
 
 
-if not TYPE_CHECKING:  # for which a name that is not there is an error
+if not TYPE_CHECKING:  # with a __getattr__ a type checker accepts every name
     __getattr__ = unknown_names(__name__, __all__, {})

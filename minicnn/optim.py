@@ -216,7 +216,7 @@ def _zeros(where: str, params: Tree) -> Tree:
 def _step(optimizer: Optimizer, state: Any, names: tuple[str, ...]) -> int:
     """Return the step as a Python int; the state must have it and the trees of these names."""
     if type(state) is dict and tuple(state) == ("step", *names) and type(state["step"]) is int and state["step"] >= 0:
-        return state["step"]  # every state but a loaded one
+        return state["step"]  # every state except a loaded one
     return _check_state(optimizer, state, names)
 
 
@@ -239,7 +239,7 @@ def _clip(optimizer: Optimizer, grads: Tree) -> Tree:
 
 
 class _MisfitError(Exception):
-    """A leaf does not belong to its parameter; which one is looked for only then."""
+    """A leaf does not belong to its parameter; which one is searched for only then."""
 
 
 def _map(optimizer: Optimizer, f: Callable[..., np.ndarray], params: Tree, **others: Tree) -> Tree:
@@ -289,5 +289,5 @@ def _times_plus(factor: float, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return result
 
 
-if not TYPE_CHECKING:  # for which a name that is not there is an error
+if not TYPE_CHECKING:  # with a __getattr__ a type checker accepts every name
     __getattr__ = unknown_names(__name__, __all__, {"lr_scheduler": "minicnn.schedules"})

@@ -37,5 +37,5 @@ __all__ = [
 
 _HABITS = {"DataLoader": "data.batches", "datasets": "data.load", "ImageFolder": "data.from_folder"}
 
-if not TYPE_CHECKING:  # for which a name that is not there is an error
+if not TYPE_CHECKING:  # with a __getattr__ a type checker accepts every name
     __getattr__ = unknown_names(__name__, __all__, _HABITS)

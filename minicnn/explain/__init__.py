@@ -20,5 +20,5 @@ from minicnn.hints import unknown_names
 
 __all__ = ["Page", "Tape", "TapeNode", "page", "page_of", "page_of_study", "tape"]
 
-if not TYPE_CHECKING:  # for which a name that is not there is an error
+if not TYPE_CHECKING:  # with a __getattr__ a type checker accepts every name
     __getattr__ = unknown_names(__name__, __all__, {})

@@ -123,5 +123,5 @@ for _layer in map(globals().get, __all__):
     if isinstance(_layer, type) and issubclass(_layer, Layer) and _layer is not Layer:
         register(_layer)
 
-if not TYPE_CHECKING:  # for which a name that is not there is an error
+if not TYPE_CHECKING:  # with a __getattr__ a type checker accepts every name
     __getattr__ = unknown_names(__name__, __all__, _HABITS)

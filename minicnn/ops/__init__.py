@@ -140,5 +140,5 @@ _HABITS = {
     "unfold": "ops.patches2d",
 }
 
-if not TYPE_CHECKING:  # for which a name that is not there is an error
+if not TYPE_CHECKING:  # with a __getattr__ a type checker accepts every name
     __getattr__ = unknown_names(__name__, __all__, _HABITS)

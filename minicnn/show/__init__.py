@@ -21,5 +21,5 @@ from minicnn.show.windows import windows
 
 __all__ = ["compare_poolings", "feature_maps", "filters", "image", "pooling", "scores", "windows"]
 
-if not TYPE_CHECKING:  # for which a name that is not there is an error
+if not TYPE_CHECKING:  # with a __getattr__ a type checker accepts every name
     __getattr__ = unknown_names(__name__, __all__, {"activations": "minicnn.activations"})

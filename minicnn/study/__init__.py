@@ -89,5 +89,5 @@ __all__ = [
     "write_report",
 ]
 
-if not TYPE_CHECKING:  # for which a name that is not there is an error
+if not TYPE_CHECKING:  # with a __getattr__ a type checker accepts every name
     __getattr__ = unknown_names(__name__, __all__, {"run_all": "study.Study(...).run(folder)"})

@@ -33,5 +33,5 @@ _HABITS = {
     "CSVLogger": "train.CSVLog",
 }
 
-if not TYPE_CHECKING:  # for which a name that is not there is an error
+if not TYPE_CHECKING:  # with a __getattr__ a type checker accepts every name
     __getattr__ = unknown_names(__name__, __all__, _HABITS)

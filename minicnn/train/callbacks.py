@@ -1,6 +1,6 @@
 """Callbacks: functions that are called with a Moment after each epoch; training stops if a callback returns True.
 
-Any other result than True, False and None is a TypeError. A callback with an attribute `monitor` names a column of the
+Any result other than True, False and None is a TypeError. A callback with an attribute `monitor` names a column of the
 history; `fit` checks it before training.
 
 A callback that keeps something between epochs needs two methods for `fit(..., checkpoint=path)`: `state()` returns it
@@ -46,7 +46,7 @@ class Moment:
 
     @property
     def epoch(self) -> int:
-        """The number of finished epochs, this one among them."""
+        """The number of finished epochs, including this one."""
         return len(self.history)
 
 
