@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ from minicnn.explain.packing import Arrays
 from minicnn.explain.shifts import MOST_IMAGES, shift_tables
 from minicnn.explain.walk import PICTURE, describe_walk
 from minicnn.files import atomic_write
-from minicnn.hints import explained, frozen
+from minicnn.hints import explained
 from minicnn.layers.inspection.summary import Row
 from minicnn.validation import ShapeError, integer, shown
 
@@ -32,7 +33,8 @@ OWN = "this net"
 Nets = dict[str, tuple[Any, Any]]
 
 
-@frozen(repr=False, eq=False)
+@explained
+@dataclass(frozen=True, repr=False, eq=False)
 class Page:
     """One HTML page that needs no network connection: `save` it, or let a notebook show it.
 
