@@ -173,7 +173,7 @@ def _tensors(params: Any) -> tuple[Any, set[Node]]:
 
     def tensor(value: Any) -> Tensor:
         plain = type(value) is np.ndarray and value.dtype in FLOATS
-        leaf = Tensor.__new__(Tensor)  # as in `op`: not Tensor(...), which explains wrong calls and takes longer
+        leaf = Tensor.__new__(Tensor)  # as in `op`: without the time that explaining a wrong call takes
         Node.__init__(leaf, value if plain else _check_leaf(value, "params"))
         wanted.add(leaf)
         return leaf

@@ -209,7 +209,7 @@ def _split_arguments(
 
 
 def _recorded(kind: type[Node], y: Any, where: str, given: list[Any], vjps: tuple[VJP | None, ...]) -> Node:
-    """Return the node of a result: its edges pair each VJP with the Nodes whose gradients it returns."""
+    """Return the node of a result: each VJP paired with the arguments whose gradients it returns, if one is a Node."""
     if len(vjps) != len(given):
         raise TypeError(f"{where}: vjps must have an entry for each of {len(given)} arrays, got {len(vjps)}.")
     places: dict[VJP, list[Any]] = {}
@@ -217,7 +217,7 @@ def _recorded(kind: type[Node], y: Any, where: str, given: list[Any], vjps: tupl
     for a, vjp in zip(given, vjps, strict=True):
         if vjp is not None:
             is_node = isinstance(a, Node)
-            # A plain array keeps its place, so that the order of the gradients of a joint VJP is still right.
+            # A plain array keeps its place, so that the gradients of a joint VJP still stand in the right order.
             places.setdefault(vjp, []).append(a if is_node else None)
             if is_node:
                 wanted.add(vjp)
@@ -254,7 +254,7 @@ def walk(y: Node, wanted: Container[Node] | None = None) -> list[tuple[Node, np.
 
 
 def _parts(target: Node | tuple[Node | None, ...], vjp: VJP, g: np.ndarray) -> list[tuple[Node, Any]]:
-    """Apply a VJP, and return the parents that take a gradient, each with its gradient."""
+    """Apply a VJP, and return the parents that take a gradient, each with its own."""
     parts = vjp(g)
     if not isinstance(target, tuple):
         pairs = [(target, parts)]

@@ -239,7 +239,7 @@ def _clip(optimizer: Optimizer, grads: Tree) -> Tree:
 
 
 class _MisfitError(Exception):
-    """A leaf does not belong to its parameter; which one is searched for only then."""
+    """A leaf does not belong to its parameter; which one is looked for only then."""
 
 
 def _map(optimizer: Optimizer, f: Callable[..., np.ndarray], params: Tree, **others: Tree) -> Tree:

@@ -25,10 +25,10 @@ def map_leaves(f: Callable[..., Any], tree: Any, *others: Any) -> Any:
 
 
 class _DifferError(Exception):
-    """Two trees differ; the place is searched for only then."""
+    """Two trees differ somewhere; where is looked for only then."""
 
 
-_SEQUENCES = (list, tuple)  # not `list | tuple` in `_map`, which would make a new union for each leaf
+_SEQUENCES = (list, tuple)  # not `list | tuple` where it is asked for each leaf: that makes a new union each time
 
 
 def _map(f: Callable[..., Any], tree: Any, *others: Any) -> Any:

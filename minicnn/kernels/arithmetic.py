@@ -132,7 +132,7 @@ def scale(x: Any, factor: Any) -> Any:
     >>> scale(np.array([1.0, np.inf, np.nan]), np.array([2.0, 0.0, 0.0]))
     array([2., 0., 0.])
     """
-    if math.isfinite(np.vdot(x, x)):  # then all are finite, and a product takes a tenth of the time of np.where
+    if math.isfinite(np.vdot(x, x)):  # then all are; NumPy multiplies ten times as fast as it chooses
         return x * factor
     return np.where(np.equal(factor, 0), 0, x) * factor
 

@@ -48,7 +48,7 @@ def cross_entropy(logits: Array, labels: np.ndarray, *, label_smoothing: float =
     rows, s = np.arange(len(labels)), float(label_smoothing)
     # The loss is log(sum(exp(logits))) - logits[label]. Subtracting a constant from each row changes nothing, and after
     # subtracting its maximum, exp cannot overflow.
-    shifted = np.subtract(logits, logits.max(axis=1, keepdims=True), order="C")  # NumPy sums rows in C order pairwise
+    shifted = np.subtract(logits, logits.max(axis=1, keepdims=True), order="C")  # NumPy adds up C order in pairs
     total = np.log(np.exp(shifted).sum(axis=1))
     losses = total - (1 - s) * shifted[rows, labels]
     if s:
