@@ -32,7 +32,7 @@ README = Path(__file__).parents[1] / "README.md"
 LENGTH = r"one training step is \d+ lines of code in \d+ files"
 
 WHY = {
-    "train/loop.py": "The loop over batches needs one function that takes parameters in and gives new parameters out; "
+    "train/loop.py": "The loop over batches needs one function that takes parameters and returns new ones; "
     "nothing is stored between two steps.",
     "autograd.py": "The gradients of a function of a tree of parameters: each array becomes a Tensor, which records "
     "what is computed from it.",
@@ -42,21 +42,22 @@ WHY = {
     "`walk` goes back through the record with the chain rule. It knows no operation.",
     "layers/base.py": "A layer is a configuration without state: it looks up its parameters and calls its op.",
     "layers/containers.py": "A network is a layer made of layers: the image goes through one after the other.",
-    "kernels/arithmetic.py": "The few things in which plain NumPy arithmetic would be wrong or unsafe here: dtypes, "
-    "long sums, 0 times infinity, shared memory.",
-    "ops/conv.py": "The convolution as an operation: its value and, beside it, the gradients of its arguments.",
-    "geometry.py": "Where the windows of a convolution or a pooling lie is computed once per shape, and remembered.",
+    "kernels/arithmetic.py": "Where plain NumPy arithmetic would be wrong or unsafe: dtypes, long sums, 0 times "
+    "infinity, shared memory.",
+    "ops/conv.py": "The convolution as an operation: its result and, in the same function, the gradients of its "
+    "arguments.",
     "kernels/reference.py": "The definition of every kernel, tap by tap, forward and backward, without tricks for "
     "speed. The other kernels are tested against it.",
     "ops/activation.py": "The nonlinearity between the linear layers.",
     "ops/pool.py": "Each window of a channel becomes one number; the gradient goes back to where the maximum was.",
-    "ops/matrix.py": "The last layers: an image as one row, and a matrix product.",
-    "ops/loss.py": "The scalar whose gradient is wanted. From here the walk in `graph.py` goes back.",
-    "optim.py": "The gradients are used here: new parameters and a new state, nothing is changed in place.",
+    "ops/matrix.py": "The last two layers: each image becomes one row, and a matrix product gives the logits.",
+    "ops/loss.py": "The scalar of which gradients are wanted. The walk in `graph.py` starts here and goes backward.",
+    "optim.py": "The gradients are used here: new parameters and a new state are returned, and nothing is changed in "
+    "place.",
 }
 """Why each file of the tour exists."""
 
-CHECKS = {"_value", "_guarded"}
+CHECKS = {"_guarded"}
 """Functions that check arguments and are listed only, beside those named check_..., and the shape rules ..._shape."""
 
 
@@ -214,8 +215,8 @@ The step is the one that `train.fit` takes for each batch, not the first one: a 
 `op` remembers that the shapes fit. Of a longer docstring the first line is shown, and functions that only check
 arguments are named.
 
-The images go down through the layers to the loss. The gradient comes back through the VJPs that each op has returned on
-the way: a VJP is defined inside its op, so forward and backward stand together.
+The images pass forward through the layers to the loss. The gradient passes backward through the VJPs that the ops have
+returned: a VJP is defined inside its op, so the code of both directions is in one place.
 """
 
 

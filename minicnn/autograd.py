@@ -24,7 +24,7 @@ __all__ = ["Array", "Op", "Tensor", "grad", "op", "unbroadcast", "value_and_grad
 
 
 MOST_LINES = 8
-"""Of numbers in the repr of a Tensor; one that takes more is described by its shape and dtype."""
+"""Lines of numbers in the repr of a Tensor; a longer one is described by its shape and dtype."""
 
 
 def _operator(the_op: Callable[[Any, Any], Any]) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
@@ -62,7 +62,7 @@ class Tensor(NumpyInterface, Node):
     array([2., 4., 6.])
     """
 
-    # Empty, so that a Tensor has no dict: one is made for each op of a step, and a misspelt attribute is an error.
+    # Empty, so that a Tensor has no dict: each op of a step makes a Tensor, and a misspelt attribute is an error.
     __slots__ = ()
 
     shape = property(lambda self: self.data.shape)
@@ -125,9 +125,9 @@ class Tensor(NumpyInterface, Node):
 def value_and_grad(f: Callable[..., Any], *, has_aux: bool = False) -> Callable[..., Any]:
     """Return a function that computes the value and the gradients of the scalar function `f(params, *rest)`.
 
-    `params` is a tree (dict, list, tuple) of float arrays, and the gradients come in the same trees. A parameter that
-    `f` does not use gets zeros. Each gradient is writable and shares memory with nothing else. With `has_aux`, `f`
-    returns `(scalar, anything)` and the value is that pair.
+    `params` is a tree (dict, list, tuple) of float arrays, and the gradients are returned in a tree of the same
+    structure. A parameter that `f` does not use gets zeros. Each gradient is writable and shares memory with nothing
+    else. With `has_aux`, `f` returns `(scalar, anything)` and the value is that pair.
 
     >>> value_and_grad(lambda p, x: (p["w"] * x).sum())({"w": np.array([2.0])}, np.array([3.0]))
     (np.float64(6.0), {'w': array([3.])})
@@ -142,7 +142,7 @@ def value_and_grad(f: Callable[..., Any], *, has_aux: bool = False) -> Callable[
         result = f(tensors, *rest, **kwargs)
         y, aux = _check_pair(result) if has_aux else (result, None)
         if not isinstance(y, Tensor):
-            # `f` used no parameter, so that its result is a plain array; each gradient is then zero.
+            # `f` used no parameter, so its result is a plain array; each gradient is then zero.
             y = Tensor(float_array("value_and_grad", "the result", y))
         grads = dict(disjoint(walk(y, wanted)))
         gradients = trees.map_leaves(lambda t: grads[t] if t in grads else np.zeros_like(t.data), tensors)

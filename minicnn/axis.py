@@ -11,6 +11,9 @@ import numpy as np
 class Axis:
     """One axis of a window op with everything decided.
 
+    n pixels of input, windows of k taps that lie d apart, one window every s pixels, padding before and after, without
+    the overhang of ceil mode, and out windows.
+
     >>> Axis(n=5, k=3, s=2, d=1, before=1, after=1, out=3).formula("floor")
     'floor((5 + 1 + 1 - 3) / 2) + 1 = 3'
     """

@@ -1,4 +1,4 @@
-"""Writing files: whole or not at all, one line at a time, and one process at a time for each folder."""
+"""Writing files: completely or not at all, one line at a time, and one process at a time for each folder."""
 
 from __future__ import annotations
 

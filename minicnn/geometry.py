@@ -12,7 +12,6 @@ window every s pixels, padding of `before` and `after`::
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -22,7 +21,6 @@ from minicnn.validation import ShapeError, check_area, check_elements, flag, int
 
 __all__ = [
     "Axis",
-    "Find",
     "Geometry",
     "Padding",
     "Pads",
@@ -35,7 +33,6 @@ __all__ = [
     "check_image",
     "check_padding",
     "check_window",
-    "checked_windows",
     "integer",
     "one_window",
     "pair",
@@ -106,7 +103,7 @@ class Windows:
 
     @functools.cached_property
     def geometry(self) -> Geometry:
-        """What the kernels need to know of it."""
+        """What the kernels need to know."""
         return Geometry((self.rows.k, self.cols.k), self.strides, self.pads, self.dilation, self.out)
 
 
@@ -133,19 +130,6 @@ def windows(
     ceil = flag(where, "ceil_mode", ceil_mode)
     rounding = "same" if pads is None else "ceil" if ceil else "floor"
     return _windows(where, size, taps, steps, gaps, pads, rounding, pooling)
-
-
-def checked_windows(*args: Any, **options: Any) -> Windows:
-    """Return `windows` of arguments that a shape rule has accepted, without checking them in every step."""
-    try:
-        return _remembered(*args, **options)
-    except TypeError:  # a list cannot be remembered
-        return windows(*args, **options)
-
-
-Find: TypeAlias = Callable[..., Windows]
-# Numbers that are equal, as 1 and True, are one to the cache: only the rule sees what was given.
-_remembered = functools.lru_cache(maxsize=4096)(windows)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -203,7 +187,7 @@ def _check_pool_pads(where: str, *axes: Axis) -> None:
 
 
 def _check_padded(where: str, size: tuple[int, int], axes: tuple[Axis, Axis], name: str) -> None:
-    """Raise ShapeError for padding, that which "same" adds for a wide window among them, that no memory can hold."""
+    """Raise ShapeError for padding that no memory can hold, including what "same" adds for a wide window."""
     padded = [a.before + a.n + a.after for a in axes]
     what = f"the window spans {axes[0].span}x{axes[1].span} and the padded input"
     check_area(where, what, padded, size, f"Use a smaller padding, dilation_rate or {name}.")

@@ -16,15 +16,16 @@ import itertools
 import types
 import typing
 from collections.abc import Callable, Container
-from typing import Annotated, Any, ParamSpec, Protocol, TypeAlias, cast
+from typing import Annotated, Any, ParamSpec, Protocol, TypeAlias, TypeVar, cast
 
 import numpy as np
 
 from minicnn.hints import explain_call
 from minicnn.kernels.arithmetic import disjoint, promote
-from minicnn.validation import FLOATS, ShapeError, as_array, float_array
+from minicnn.validation import FLOATS, ShapeError, array_or_number, as_array, float_array
 
 P = ParamSpec("P")
+T = TypeVar("T")
 Shape: TypeAlias = tuple[int, ...]
 VJP: TypeAlias = Callable[[np.ndarray], Any]
 Edge: TypeAlias = "tuple[Node | tuple[Node | None, ...], VJP]"
@@ -68,7 +69,7 @@ class Node:
     __slots__ = ("data", "edges", "grad")
 
     def __init__(self, data: Any, edges: tuple[Edge, ...] = ()) -> None:
-        # Every result of an op is plain: asked first, for speed. A sum over all axes is a number to NumPy.
+        # Every result of an op is plain: checked first, for speed. NumPy returns a number for a sum over all axes.
         plain = type(data) in RESULTS and data.dtype in FLOATS
         self.data: np.ndarray = np.asarray(data) if plain else float_array(type(self).__name__, "data", as_array(data))
         self.edges = edges
@@ -88,11 +89,11 @@ def op(shape_rule: Callable[..., Any], *, composed: bool = False) -> Callable[[C
 
     The parameters annotated `Array` are its array arguments, and `vjps` has one entry for each: a function that
     returns a new array, its argument or a view of it, or None for an argument without a derivative. Where one pass over
-    the data gives several gradients, the same function stands at each of their places in `vjps`. It is then called once
-    and returns a tuple, with one gradient per place.
+    the data gives several gradients, `vjps` has the same function for each of them. It is then called once and returns
+    a tuple with one gradient per entry.
 
     The function gets arrays of one dtype (float32 with float64 gives float64; numbers, NumPy's too, promote no array).
-    `shape_rule` takes shapes in the place of arrays and all other arguments unchanged; it runs first, is the only
+    `shape_rule` takes shapes in place of arrays and all other arguments unchanged; it runs first, is the only
     source of shape errors, and is available as `the_op.shape`. It must depend on its arguments alone: shapes and plain
     arguments that it has accepted are remembered, and not checked again in every step of a training.
 
@@ -106,7 +107,7 @@ def op(shape_rule: Callable[..., Any], *, composed: bool = False) -> Callable[[C
     """
 
     def decorate(forward: Callable[P, Any]) -> Op[P]:
-        run: Callable[..., Any] = forward  # whose arguments are known only when it is called
+        run: Callable[..., Any] = forward  # without types: its arguments are known only when it is called
         where, signature = forward.__name__, inspect.signature(forward)
         arrays = _array_parameters(forward, signature)
         alone = len(arrays) == 1 and arrays[0].kind is not inspect.Parameter.VAR_POSITIONAL
@@ -116,14 +117,14 @@ def op(shape_rule: Callable[..., Any], *, composed: bool = False) -> Callable[[C
         def call(*args: Any, **kwargs: Any) -> Any:
             slots, given, rest, options = _split_arguments(arrays, args, kwargs)
             kind, values, shapes = None, [], []
-            # Every op of a step runs through this: one loop, because a call of a function for each would cost more.
+            # Every op of a step runs this: one loop, because a function call for each argument would take longer.
             for parameter, a in zip(slots, given, strict=False):
                 if isinstance(a, Node):
                     kind, value = type(a), a.data
                 elif type(a) is np.ndarray and a.dtype in FLOATS:
                     value = a
                 else:
-                    value = _value(where, parameter, a, alone)
+                    value = array_or_number(where, parameter.name, a, parameter.default is None, alone)
                 values.append(value)
                 shapes.append(None if value is None else getattr(value, "shape", ()))
             check(shapes, rest, options, args, kwargs)
@@ -156,6 +157,20 @@ def _check_shapes(where: str, rule: Callable[..., Any], signature: inspect.Signa
             raise
 
     return check
+
+
+def remembered(find: Callable[P, T]) -> Callable[P, T]:
+    """Return a function that finds once what depends only on arguments that a shape rule has accepted."""
+    # Numbers that are equal, as 1 and True, are one to the cache: the rule has seen what was given.
+    found = cast("Callable[P, T]", functools.lru_cache(maxsize=4096)(find))
+
+    def call(*args: P.args, **options: P.kwargs) -> T:
+        try:
+            return found(*args, **options)
+        except TypeError:  # a list cannot be remembered
+            return find(*args, **options)
+
+    return call
 
 
 def _array_parameters(forward: Callable[..., Any], signature: inspect.Signature) -> list[inspect.Parameter]:
@@ -193,20 +208,6 @@ def _split_arguments(
     return slots, given, rest, options
 
 
-def _value(where: str, parameter: inspect.Parameter, a: Any, alone: bool) -> Any:
-    """Check an array, and make a number weak: it takes the dtype of the arrays it meets, if there are any."""
-    if isinstance(a, np.float32) or (a is None and parameter.default is None):
-        return a
-    if isinstance(a, float | int | np.integer) and not isinstance(a, bool):
-        try:
-            return np.float64(a) if alone else float(a)  # with a large int NumPy would compute with Python objects
-        except OverflowError:
-            raise ValueError(
-                f"{where}: {parameter.name} must be a float, got an int of more than 308 digits."
-            ) from None
-    return float_array(where, parameter.name, a)
-
-
 def _recorded(kind: type[Node], y: Any, where: str, given: list[Any], vjps: tuple[VJP | None, ...]) -> Node:
     """Return the node of a result: each VJP paired with the arguments whose gradients it returns, if one is a Node."""
     if len(vjps) != len(given):
@@ -229,7 +230,7 @@ def _recorded(kind: type[Node], y: Any, where: str, given: list[Any], vjps: tupl
 def walk(y: Node, wanted: Container[Node] | None = None) -> list[tuple[Node, np.ndarray]]:
     """Return the nodes that the scalar `y` was made from, each with its gradient, or only the wanted ones.
 
-    It is a loop and not a recursion, because a graph may be deeper than Python's stack. A node is visited once, after
+    A loop, not a recursion, because a graph may be deeper than Python's stack. A node is visited once, after
     all nodes made of it: only then is its gradient, a sum over its uses, complete.
     """
     if y.data.size != 1:

@@ -6,8 +6,10 @@ import difflib
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, dataclass_transform, overload
 
+T = TypeVar("T")
 C = TypeVar("C", bound=Callable[..., Any])
 
 RENAMED = {
@@ -115,6 +117,30 @@ def explained(target: C) -> C:
     return call  # type: ignore[return-value]
 
 
+@overload
+def frozen(kind: type[T]) -> type[T]: ...
+
+
+@overload
+def frozen(*, repr: bool = True, eq: bool = True) -> Callable[[type[T]], type[T]]: ...
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+def frozen(kind: Any = None, **options: Any) -> Any:
+    """Decorate a class: it becomes a frozen dataclass, and a call of it that does not fit is explained.
+
+    >>> @frozen
+    ... class Scale:
+    ...     factor: float = 2.0
+    >>> Scale(faktor=4.0)
+    Traceback (most recent call last):
+    TypeError: Scale: 'faktor' is not an argument. Did you mean 'factor'? The arguments are factor.
+    """
+    if kind is None:
+        return functools.partial(frozen, **options)
+    return explained(dataclass(frozen=True, **options)(kind))
+
+
 def spelled_out(keywords: type, source: Callable[..., Any]) -> Callable[[C], C]:
     """Decorate a function that has `**how: Unpack[keywords]`: its signature lists them, as `source` declares them.
 
@@ -147,3 +173,12 @@ def no_attribute(module: str, name: str, known: Iterable[str], habits: Mapping[s
         meant = habits.get(name) or (found[0] if found else "")
         hint = f". Did you mean {meant}?" if meant else ""
     return AttributeError(f"module {module!r} has no attribute {name!r}{hint}", name=name)
+
+
+def unknown_names(module: str, known: Iterable[str], habits: Mapping[str, str]) -> Callable[[str], Any]:
+    """Return a module's `__getattr__`, which Python calls for a name that the module does not have."""
+
+    def refuse(name: str) -> Any:
+        raise no_attribute(module, name, known, habits)
+
+    return refuse

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from minicnn.geometry import Padding, Pads, Size
-from minicnn.hints import explained, no_attribute
+from minicnn.hints import explained, unknown_names
 from minicnn.layers import (
     AveragePooling2D,
     Classifier,
@@ -128,7 +128,7 @@ def small_cnn(
 ) -> Classifier:
     """Return 3x3 convolutions with ReLU that shrink by stride, so that only the head pools.
 
-    `batch_norm` puts batch normalisation between each convolution, then without bias, and its ReLU. `zero_padding` is
+    `batch_norm` puts batch normalization between each convolution, then without bias, and its ReLU. `zero_padding` is
     put around the image; `trunks.covering` finds one with which 2x2 windows tile the map. `classes` is 10 for a head
     given by name; a head given as a layer has its own number, and another one is a ValueError.
 
@@ -203,7 +203,5 @@ def mlp(units: tuple[int, ...] = (128,), classes: int = 10) -> Sequential:
     return Sequential([Flatten(), *hidden, Dense(classes)])
 
 
-if not TYPE_CHECKING:  # for which a name that is not there is an error
-
-    def __getattr__(name: str) -> Any:
-        raise no_attribute(__name__, name, __all__, {})
+if not TYPE_CHECKING:  # with a __getattr__ a type checker accepts every name
+    __getattr__ = unknown_names(__name__, __all__, {})

@@ -21,7 +21,7 @@ def _comparison(symbol: str) -> Callable[[Any, Any], Any]:
 
 
 OPERATORS = ("add", "subtract", "multiply", "divide", "power", "matmul")
-"""The ops whose NumPy namesakes `array + tensor` and its like call."""
+"""The ops whose NumPy functions of the same name are called by `array + tensor` and the other operators."""
 
 
 def _not_for_tensors(name: str) -> TypeError:
@@ -55,7 +55,7 @@ class NumpyInterface:
         raise _not_for_tensors(function.__name__)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        """Compute `array * tensor` and its like, for which NumPy asks here."""
+        """Compute `array * tensor` and the like, for which NumPy calls this method."""
         inplace = len(options.get("out", ())) == 1 and options["out"][0] is inputs[0]  # of `array += tensor`
         if method == "__call__" and ufunc.__name__ in OPERATORS and (not options or (inplace and len(options) == 1)):
             return getattr(ops, ufunc.__name__)(*inputs)

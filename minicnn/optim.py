@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -22,7 +22,7 @@ import numpy as np
 from minicnn import schedules, trees
 from minicnn.clipping import check_floats, clip_by_global_norm, describe, global_norm, is_float, place
 from minicnn.geometry import integer
-from minicnn.hints import explained, no_attribute
+from minicnn.hints import explained, frozen, unknown_names
 from minicnn.records import register
 from minicnn.schedules import Schedule, keep
 from minicnn.validation import number, shown
@@ -35,8 +35,7 @@ Rate: TypeAlias = float | Schedule
 
 
 @register
-@explained
-@dataclass(frozen=True)
+@frozen
 class SGD:
     """Stochastic gradient descent: v = momentum * v + g, w = w - learning_rate * v.
 
@@ -96,8 +95,7 @@ class SGD:
 
 
 @register
-@explained
-@dataclass(frozen=True)
+@frozen
 class Adam:
     """Adam: steps scaled by running averages of the gradient and of its square (Kingma and Ba, 2015).
 
@@ -124,7 +122,7 @@ class Adam:
         for name in ("beta_1", "beta_2"):
             keep(self, **{name: number("Adam", name, getattr(self, name), least=0, below=1)})
         keep(self, epsilon=number("Adam", "epsilon", self.epsilon, least=0))
-        if not np.float32(self.epsilon):  # beside float32 arrays 1e-50 is 0, too
+        if not np.float32(self.epsilon):  # in float32 arithmetic 1e-50 is 0, too
             raise ValueError(f"Adam: epsilon must be above 0 in float32, got {self.epsilon!r}. Use 1e-7.")
 
     def init(self, params: Tree) -> State:
@@ -179,7 +177,7 @@ def rate_at(learning_rate: Rate, step: int) -> float:
 
 def _rate(learning_rate: Rate, step: int) -> float:
     rate = learning_rate(step) if callable(learning_rate) else learning_rate
-    # Nearly always it is such a float: asked first, for speed.
+    # Nearly always it is such a float: checked first, for speed.
     return rate if type(rate) is float and 0 <= rate < math.inf else _check_rate(rate, step)
 
 
@@ -218,7 +216,7 @@ def _zeros(where: str, params: Tree) -> Tree:
 def _step(optimizer: Optimizer, state: Any, names: tuple[str, ...]) -> int:
     """Return the step as a Python int; the state must have it and the trees of these names."""
     if type(state) is dict and tuple(state) == ("step", *names) and type(state["step"]) is int and state["step"] >= 0:
-        return state["step"]  # every state but a loaded one
+        return state["step"]  # every state except a loaded one
     return _check_state(optimizer, state, names)
 
 
@@ -291,7 +289,5 @@ def _times_plus(factor: float, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return result
 
 
-if not TYPE_CHECKING:  # for which a name that is not there is an error
-
-    def __getattr__(name: str) -> Any:
-        raise no_attribute(__name__, name, __all__, {"lr_scheduler": "minicnn.schedules"})
+if not TYPE_CHECKING:  # with a __getattr__ a type checker accepts every name
+    __getattr__ = unknown_names(__name__, __all__, {"lr_scheduler": "minicnn.schedules"})

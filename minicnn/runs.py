@@ -4,7 +4,7 @@
     net.npz           the net and its parameters, once the training is complete; `train.load_net` reads it
     history.csv       a row per epoch
     environment.json  versions and hardware
-    training.npz      the state from which an interrupted training goes on
+    training.npz      the state from which an interrupted training is resumed
 
 >>> import tempfile
 >>> from minicnn import models
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from minicnn.data import Dataset
 from minicnn.data.folders import resized
 from minicnn.environment import environment
 from minicnn.files import GIBIBYTE, FileFormatError, atomic_write, check_size, only_writer, writable_folder
-from minicnn.hints import explained, near
+from minicnn.hints import explained, frozen, near
 from minicnn.layers import Layer
 
 __all__ = ["Run", "Settings", "named_net", "open_run", "train_run"]
@@ -39,11 +39,10 @@ FILE, NET, HISTORY, ENVIRONMENT, STATE = "run.json", "net.npz", "history.csv", "
 FORMAT = "minicnn run 1"
 WANTED = "the folder of a run that `minicnn train` wrote"
 CENTRED = ("mnist", "kmnist", "qmnist", "usps")
-"""Data sets of characters in boxes: a picture of one's own is prepared as theirs were."""
+"""Data sets of centred characters: your own pictures are prepared in the same way."""
 
 
-@explained
-@dataclass(frozen=True)
+@frozen
 class Settings:
     """What determines a run.
 
@@ -87,8 +86,7 @@ def _load(dataset: str, size: tuple[int, int, int] | None, seed: int) -> Dataset
     return data.from_folder(dataset, size=size[:2] if size else None, channels=size[2] if size else 1, seed=seed)
 
 
-@explained
-@dataclass(frozen=True)
+@frozen
 class Run:
     """A complete run: `net`, `params`, `settings`, the names of the `classes`, and the `folder`."""
 
@@ -154,8 +152,8 @@ def train_run(
     """Train a net on a data set and keep the run in a folder; return it, or None if Ctrl-C ended the training early.
 
     The arguments are those of `Settings`; a net given as a string is one for `named_net`, with as many classes as the
-    data set has. The same call again goes on where an interrupted one has stopped, with the
-    same result as without a pause, and returns at once when the run is complete.
+    data set has. Calling it again resumes an interrupted training, with the same result as without an interruption,
+    and returns at once when the run is complete.
 
     Raises ValueError for a folder with another run, BlockingIOError for one in which another process is training, and
     what `data.load` and `train.fit` raise.

@@ -44,7 +44,7 @@ def tensor(file: Any, name: str) -> np.ndarray:
 
 
 def write(path: str | Path, arrays: Mapping[str, np.ndarray], metadata: dict[str, str]) -> Path:
-    """Write arrays and texts, whole or not at all."""
+    """Write arrays and texts, completely or not at all."""
     # the package would write the memory of a transposed array, not its elements in their order
     ordered = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     return atomic_write(path, need("safetensors.numpy", "interop").save(ordered, metadata), durable=True)

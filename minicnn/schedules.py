@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from minicnn.geometry import integer
-from minicnn.hints import explained, no_attribute
+from minicnn.hints import explained, frozen, unknown_names
 from minicnn.records import register
 from minicnn.validation import number
 
@@ -21,15 +21,14 @@ LONGEST = 2**53
 
 
 @register
-@explained
-@dataclass(frozen=True)
+@frozen
 class Constant:
     """A constant rate."""
 
     rate: float
 
     def __post_init__(self) -> None:
-        keep(self, rate=number("Constant", "rate", self.rate, least=0))
+        _keep_rates(self, "rate")
 
     def __call__(self, step: int) -> float:
         """Return the rate at a step."""
@@ -37,8 +36,7 @@ class Constant:
 
 
 @register
-@explained
-@dataclass(frozen=True)
+@frozen
 class Step:
     """`rate`, times `factor` after every `every` steps."""
 
@@ -47,12 +45,8 @@ class Step:
     factor: float = 0.1
 
     def __post_init__(self) -> None:
-        keep(
-            self,
-            rate=number("Step", "rate", self.rate, least=0),
-            every=integer("Step", "every", self.every),
-            factor=number("Step", "factor", self.factor, least=0),
-        )
+        _keep_rates(self, "rate", "factor")
+        keep(self, every=integer("Step", "every", self.every))
 
     def __call__(self, step: int) -> float:
         """Return the rate at a step.
@@ -68,8 +62,7 @@ class Step:
 
 
 @register
-@explained
-@dataclass(frozen=True)
+@frozen
 class Cosine:
     """From `rate` down to `final` along half a cosine (Loshchilov and Hutter, 2017, without restarts)."""
 
@@ -78,12 +71,8 @@ class Cosine:
     final: float = 0.0
 
     def __post_init__(self) -> None:
-        keep(
-            self,
-            rate=number("Cosine", "rate", self.rate, least=0),
-            steps=_count("Cosine", self.steps),
-            final=number("Cosine", "final", self.final, least=0),
-        )
+        _keep_rates(self, "rate", "final")
+        keep(self, steps=_count("Cosine", self.steps))
 
     def __call__(self, step: int) -> float:
         """Return the rate at a step.
@@ -97,8 +86,7 @@ class Cosine:
 
 
 @register
-@explained
-@dataclass(frozen=True)
+@frozen
 class OneCycle:
     """Linear increase to `peak` over the fraction `warmup` of the steps, then half a cosine down to 0.
 
@@ -110,12 +98,9 @@ class OneCycle:
     warmup: float = 0.2
 
     def __post_init__(self) -> None:
-        keep(
-            self,
-            peak=number("OneCycle", "peak", self.peak, least=0),
-            steps=_count("OneCycle", self.steps),
-            warmup=number("OneCycle", "warmup", self.warmup, least=0, most=1),
-        )
+        _keep_rates(self, "peak")
+        warmup = number("OneCycle", "warmup", self.warmup, least=0, most=1)
+        keep(self, steps=_count("OneCycle", self.steps), warmup=warmup)
 
     def __call__(self, step: int) -> float:
         """Return the rate at a step.
@@ -158,6 +143,11 @@ def over(schedule: Schedule, steps: int) -> Schedule:
     return schedule
 
 
+def _keep_rates(schedule: Any, *names: str) -> None:
+    where = type(schedule).__name__
+    keep(schedule, **{name: number(where, name, getattr(schedule, name), least=0) for name in names})
+
+
 def _count(where: str, steps: int | None) -> int | None:
     return None if steps is None else integer(where, "steps", steps, most=LONGEST)
 
@@ -178,7 +168,5 @@ _HABITS = {
     "OneCycleLR": "schedules.OneCycle",
 }
 
-if not TYPE_CHECKING:  # for which a name that is not there is an error
-
-    def __getattr__(name: str) -> Any:
-        raise no_attribute(__name__, name, __all__, _HABITS)
+if not TYPE_CHECKING:  # with a __getattr__ a type checker accepts every name
+    __getattr__ = unknown_names(__name__, __all__, _HABITS)

@@ -39,7 +39,7 @@ class Stage:
     batch_norm: bool = False
 
     def conv(self, kernel_size: int, strides: int = 1) -> list[Layer]:
-        """Return a convolution with its ReLU; batch normalisation comes between them and replaces the bias."""
+        """Return a convolution with its ReLU; batch normalization comes between them and replaces the bias."""
         conv = Conv2D(self.filters, kernel_size, strides=strides, padding=self.padding, use_bias=not self.batch_norm)
         return [conv, BatchNormalization(), ReLU()] if self.batch_norm else [conv, ReLU()]
 

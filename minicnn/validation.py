@@ -169,7 +169,7 @@ def integer(where: str, name: str, value: Any, whole: Any = None, least: float =
 
 def float_array(where: str, name: str, a: Any) -> np.ndarray:
     """Return `a` if it is a plain float32 or float64 array, or raise TypeError."""
-    if type(a) is np.ndarray and a.dtype in FLOATS:  # nearly always: asked first, for speed
+    if type(a) is np.ndarray and a.dtype in FLOATS:  # nearly always: checked first, for speed
         return a
     if isinstance(a, float | np.floating):
         a = np.asarray(a)
@@ -184,6 +184,18 @@ def float_array(where: str, name: str, a: Any) -> np.ndarray:
         fix = "x.filled(0)" if isinstance(a, np.ma.MaskedArray) else "np.asarray(x)"
         raise TypeError(f"{where}: {name} must be a plain array, got a {type(a).__name__}. Use {fix}.")
     return np.asarray(a)
+
+
+def array_or_number(where: str, name: str, a: Any, optional: bool, alone: bool) -> Any:
+    """Check an array, and make a number weak: it takes the dtype of the arrays it meets, if there are any."""
+    if isinstance(a, np.float32) or (a is None and optional):
+        return a
+    if isinstance(a, float | int | np.integer) and not isinstance(a, bool):
+        try:
+            return np.float64(a) if alone else float(a)  # with a large int NumPy would compute with Python objects
+        except OverflowError:
+            raise ValueError(f"{where}: {name} must be a float, got an int of more than 308 digits.") from None
+    return float_array(where, name, a)
 
 
 def as_array(data: Any) -> np.ndarray:

@@ -254,4 +254,4 @@ def test_a_reader_that_stops_early_ends_the_command_without_a_traceback():
 def test_ctrl_c_says_that_the_same_command_goes_on(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(runs, "train_run", lambda *_, **__: None)
     assert run("train", "--out", tmp_path) == 130
-    assert capsys.readouterr().err == "minicnn train: interrupted; nothing is lost, the same command goes on.\n"
+    assert capsys.readouterr().err == "minicnn train: interrupted; nothing is lost, the same command continues.\n"

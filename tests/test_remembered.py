@@ -5,6 +5,7 @@ import pytest
 
 from minicnn import ops, optim
 from minicnn.autograd import Array, op
+from minicnn.graph import remembered
 
 X = np.arange(32.0).reshape(1, 4, 4, 2)
 KERNEL = np.ones((2, 2, 2, 2))
@@ -82,6 +83,19 @@ def test_lists_of_integers_are_taken_as_before():
         np.testing.assert_array_equal(y, ops.conv2d(X, KERNEL, strides=(2, 1), padding=((0, 1), (1, 0))))
         y = ops.max_pool2d(X, [2, 1], strides=[1, 2])
         np.testing.assert_array_equal(y, ops.max_pool2d(X, (2, 1), strides=(1, 2)))
+
+
+def test_what_is_remembered_is_found_once_and_for_a_list_each_time():
+    asked = []
+
+    def total(sizes, *, factor=1):
+        asked.append(sizes)
+        return factor * sum(sizes)
+
+    known = remembered(total)
+    assert [known((1, 2)), known((1, 2)), known((1, 2), factor=2)] == [3, 3, 6]
+    assert [known([1, 2], factor=2), known([1, 2], factor=2)] == [6, 6]
+    assert asked == [(1, 2), (1, 2), [1, 2], [1, 2]]
 
 
 def test_labels_are_checked_in_every_call():

@@ -110,7 +110,8 @@ def test_from_one_step_of_fit_to_the_next_there_are_few_calls(measured):
 def test_one_call_of_train_step_is_short(measured):
     """One file more than the step of the tour: the wrapper `hints.explained`, which explains a wrong call."""
     calls, files = measured["train_step"]
-    assert calls == CALLS + 2
+    assert calls == CALLS + 2 <= 300
+    assert len(files) <= 15
     assert set(files) == {path for path, _ in sections()} | {"hints.py"}
 
 

@@ -1,9 +1,10 @@
-"""`minicnn compare`: which pooling head is better, by how much, how surely, and at what cost."""
+"""`minicnn compare`: which pooling head is better, by how much, with what confidence, and at what cost."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Collection, Sequence
+from dataclasses import fields
 from pathlib import Path
 
 from minicnn.cli.arguments import Parsers, command, one_of, positive, several_of
@@ -15,7 +16,7 @@ EXAMPLES = """
 {prog} --dataset mnist --dry-run        what it would train, how long, what it can decide
 {prog} --trunks max2,strided --heads flatten,global-average
 """
-AFTER_INTERRUPT = "; nothing that was trained is lost, the same command goes on."
+AFTER_INTERRUPT = "; nothing that was trained is lost, the same command continues."
 
 
 def add(parsers: Parsers) -> None:
@@ -59,14 +60,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the comparison that the options describe; 1 if trials have failed, 130 if some are missing."""
     from minicnn import comparison
 
-    choice = comparison.Choice(
-        heads=options.heads,
-        trunks=options.trunks,
-        match=options.match,
-        seeds=options.seeds,
-        epochs=options.epochs,
-        tune=options.tune,
-    )
+    choice = comparison.Choice(**{field.name: getattr(options, field.name) for field in fields(comparison.Choice)})
     folder = options.out or comparison.default_folder(options.dataset, choice)
     if options.dry_run:
         print(comparison.study_of(options.dataset, choice).plan(folder))

@@ -20,11 +20,11 @@ def add(parsers: Parsers) -> None:
         "train",
         "train a net and keep it in a folder",
         "Train a net with Adam and write a run folder: the net, its parameters, the history and the environment. The "
-        "same command again goes on where an interrupted training has stopped, with the same result.",
+        "same command, run again, continues an interrupted training, with the same result.",
         EXAMPLES,
         run,
     )
-    parser.set_defaults(after_interrupt="; nothing is lost, the same command goes on.")
+    parser.set_defaults(after_interrupt="; nothing is lost, the same command continues.")
     add = parser.add_argument
     add("net", nargs="?", default="small_cnn", metavar="NET",
         help="name, such as lenet5 or small_cnn:gem, or a file of a net; `minicnn summary` lists them "

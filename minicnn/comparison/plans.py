@@ -6,7 +6,7 @@ import csv
 import functools
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from minicnn import data, models, optim, schedules, trunks
 from minicnn.data import Dataset, Split
 from minicnn.data.sets import stratified
-from minicnn.hints import explained
+from minicnn.hints import explained, frozen
 from minicnn.layers import Layer
 from minicnn.study import Arm, Grid, Recipe, Resplits, Seeds, Shifted, Study, accuracy, brier, ece, match, nll, padded
 from minicnn.study.tuning import with_rate
@@ -39,8 +39,7 @@ ABOUT = {
 }
 
 
-@explained
-@dataclass(frozen=True)
+@frozen
 class Choice:
     """What is changed of a plan; None leaves it as it is.
 
@@ -215,7 +214,7 @@ def source(dataset: str) -> Any:
 
 
 def larger_test_set(dataset: str, held_out: int, padding: int, seed: int) -> Dataset:
-    """Return a data set whose test part has `held_out` training images beside the official ones.
+    """Return a data set whose test part has `held_out` training images in addition to the official ones.
 
     They are the same for all seeds. Of what is left, 5,000 images are for validation and the others for training, drawn
     by the seed.

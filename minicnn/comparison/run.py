@@ -6,7 +6,7 @@ import json
 import shlex
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,7 +14,7 @@ from minicnn import explain, kernels, study
 from minicnn.comparison import plans
 from minicnn.comparison.plans import Choice
 from minicnn.files import atomic_write, writable_folder
-from minicnn.hints import explained
+from minicnn.hints import explained, frozen
 from minicnn.optional import need
 from minicnn.study import Results, Study
 from minicnn.study.report import build, tables
@@ -24,11 +24,10 @@ NAMES = {"accuracy": "clean accuracy", "shift": "accuracy on shifted images"}
 SHORT = {"accuracy": "clean", "shift": "shifted"}
 EXPLORER = "nets.html"
 EXPLAINED = ("flatten", "global-max")
-"""The heads beside the control's on the page of the trained nets; each adds about 80 KB."""
+"""The heads next to the control's on the page of the trained nets; each adds about 80 KB."""
 
 
-@explained
-@dataclass(frozen=True)
+@frozen
 class Comparison:
     """What `compare` returns.
 
@@ -82,7 +81,7 @@ def compare(
 
 @explained
 def default_folder(dataset: str, choice: Choice) -> Path:
-    """Return a folder named after what changes arms or recipes, so that each study goes on in its own.
+    """Return a folder named after what changes arms or recipes, so that each study is resumed in its own.
 
     >>> default_folder("digits", Choice(heads=["max", "gem"], epochs=3)).name
     'pooling_heads-digits-max+gem-epochs-3'

@@ -6,7 +6,7 @@ are used. `from_folder` reads a folder of pictures for each class, `from_arrays`
 `as_digits` prepare a picture of a digit for a net that was trained on MNIST or on digits.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from minicnn.data.augmentation import Augmentation, augment, warp
 from minicnn.data.folders import from_folder
@@ -14,7 +14,7 @@ from minicnn.data.pictures import Prepared, as_digits, as_mnist, picture_files, 
 from minicnn.data.sets import Dataset, from_arrays, load, paths
 from minicnn.data.sources import SOURCES
 from minicnn.data.split import Split, batches
-from minicnn.hints import no_attribute
+from minicnn.hints import unknown_names
 
 __all__ = [
     "SOURCES",
@@ -37,12 +37,5 @@ __all__ = [
 
 _HABITS = {"DataLoader": "data.batches", "datasets": "data.load", "ImageFolder": "data.from_folder"}
 
-if not TYPE_CHECKING:  # for which a name that is not there is an error
-
-    def __getattr__(name: str) -> Any:
-        raise no_attribute(
-            __name__,
-            name,
-            __all__,
-            _HABITS,
-        )
+if not TYPE_CHECKING:  # with a __getattr__ a type checker accepts every name
+    __getattr__ = unknown_names(__name__, __all__, _HABITS)

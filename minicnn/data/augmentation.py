@@ -8,7 +8,7 @@ columns, positive downwards and to the right.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,7 @@ MOST = {"elastic_sigma": 1_000}
 
 
 @register
-@hints.explained
-@dataclass(frozen=True)
+@hints.frozen
 class Augmentation:
     """Random shift, rotation and elastic distortion, as a value: call it with images and a generator.
 

@@ -10,7 +10,6 @@ has learned from one of them reads another picture well only after the same prep
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import numpy as np
 
 from minicnn import validation
 from minicnn.files import FileFormatError, check_size
-from minicnn.hints import explained
+from minicnn.hints import explained, frozen
 from minicnn.optional import need
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
@@ -32,8 +31,7 @@ FAINT = 0.1
 """Grey levels above the background, of the range from 0 to 1, that count as background: the noise of a scan."""
 
 
-@explained
-@dataclass(frozen=True, eq=False)
+@frozen(eq=False)
 class Prepared:
     """An image as a net expects it.
 
@@ -146,26 +144,9 @@ def as_digits(image: np.ndarray, *, invert: bool | None = None) -> Prepared:
 
     The strokes are sheared until they do not slant, scaled to the 32 rows and at most 22 columns of a bitmap, and made
     as thick as needed for 30 % of it; each pixel of the result is the share of ink in a block of 4x4. NIST's program,
-    from which that data set comes, did much the same (Garris and others, NISTIR 5469, 1994).
+    from which that data set comes, did much the same (Garris and others, NISTIR 5469, 1994). Arguments, result and
+    errors are those of `as_mnist`.
 
-    Parameters
-    ----------
-    image : ndarray of shape (H, W) or (H, W, 1)
-        Grey levels in [0, 1].
-    invert : bool, optional
-        Whether strokes are darker than the background; by default this is seen from the border of the picture.
-
-    Returns
-    -------
-    Prepared
-
-    Raises
-    ------
-    ValueError
-        For an image of another rank, one with NaN or infinity, and one that shows nothing.
-
-    Examples
-    --------
     >>> paper = np.ones((100, 60))
     >>> paper[20:80, 25:35] = 0                    # a vertical stroke, black on white
     >>> done = as_digits(paper)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,8 +20,7 @@ MOST_CLASSES = 30
 """Of the table of a data set in a notebook."""
 
 
-@hints.explained
-@dataclass(frozen=True, repr=False)
+@hints.frozen(repr=False)
 class Dataset:
     """What `load` returns: three splits that share no image, and the names of the classes."""
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
 
-from minicnn.hints import explained
+from minicnn.hints import explained, frozen
 from minicnn.validation import generator, integer, shown
 
 
-@explained
-@dataclass(frozen=True, eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class Split:
     """Images and their labels.
 

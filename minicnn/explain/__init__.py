@@ -11,16 +11,14 @@ net.py, step.py, heads.py, shifts.py, studies.py, walk.py   its parts
 Tape(2 ops, 1 arrays)
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from minicnn.explain.page import Page, page
 from minicnn.explain.saved import page_of, page_of_study
 from minicnn.explain.tape import Tape, TapeNode, tape
-from minicnn.hints import no_attribute
+from minicnn.hints import unknown_names
 
 __all__ = ["Page", "Tape", "TapeNode", "page", "page_of", "page_of_study", "tape"]
 
-if not TYPE_CHECKING:  # for which a name that is not there is an error
-
-    def __getattr__(name: str) -> Any:
-        raise no_attribute(__name__, name, __all__, {})
+if not TYPE_CHECKING:  # with a __getattr__ a type checker accepts every name
+    __getattr__ = unknown_names(__name__, __all__, {})

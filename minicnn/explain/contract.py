@@ -19,7 +19,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from minicnn.explain.contract_net import Axis, Check, From, Id, Layer, Node, Packed, Real, Tape
+from minicnn.axis import Axis
+from minicnn.explain.contract_net import Check, From, Id, Layer, Node, Packed, Real, Tape
 
 __all__ = [
     "FORMAT",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from minicnn.axis import Axis
+
 Id: TypeAlias = str
 Real: TypeAlias = float | str
 
@@ -26,24 +28,6 @@ class Packed:
 
 
 @dataclass(frozen=True)
-class Axis:
-    """One axis of a layer's windows, as `minicnn.axis.Axis`.
-
-    n elements of input; windows of k taps that lie d apart; one window every s elements; padding before and after,
-    without the overhang of ceil mode (the last window may end past n + after); out windows. Cropping has negative
-    padding. For an adaptive pooling (`rounding` "adaptive") window i reads floor(i n / out) to ceil((i + 1) n / out).
-    """
-
-    n: int
-    k: int
-    s: int
-    d: int
-    before: int
-    after: int
-    out: int
-
-
-@dataclass(frozen=True)
 class Layer:
     """A layer of the net. Sequential and Classifier are opened: their layers stand in the list themselves.
 
@@ -55,7 +39,9 @@ class Layer:
                Shapes without the batch axis: (H, W, C) or (features,).
     rows, cols, rounding, mode
                How windows lie on the input; left out for layers that work point by point. Flatten and the global
-               poolings have one window over the image. `rounding` is "floor", "ceil", "same" or "adaptive"; `mode` is
+               poolings have one window over the image, and cropping has negative padding. With the `rounding` "ceil"
+               the last window may end past n + after, with "adaptive" window i reads floor(i n / out) to
+               ceil((i + 1) n / out); the others are "floor" and "same". `mode` is
                what padding contains: "constant" (zeros for convolutions and Padding2D, nothing for poolings),
                "reflect", "edge" or "wrap".
     params     Arrays by leaf: "kernel", "bias", "gamma", "p"; a nested leaf is a path, "inner/kernel". Left out for a
@@ -163,7 +149,7 @@ class Tape:
                 currentColor; the page may style the classes.
     loss        The name of the loss function.
     optimizer   The Python call that makes the optimizer, left out where no update is shown.
-    training    Whether the layers ran as in training: dropout drops, batch normalisation takes the image's statistics.
+    training    Whether the layers ran as in training: dropout drops, batch normalization takes the image's statistics.
     """
 
     nodes: list[Node]

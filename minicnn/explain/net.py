@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 
 from minicnn import layers, ops, trees
-from minicnn.axis import Axis as LayerAxis
-from minicnn.explain.contract import Axis, Id, Layer
+from minicnn.explain.contract import Id, Layer
 from minicnn.explain.packing import Arrays
 from minicnn.geometry import Shape
 from minicnn.layers.inspection.summary import summary
 
 CHAINS = (layers.Sequential, layers.Classifier)
 Look = Callable[[str, Any], Any]
-"""Takes the path of a layer and its result, and returns what the net goes on with."""
+"""Takes the path of a layer and its result, and returns what the next layer gets."""
 
 
 def path_of(name: str, child: str) -> str:
@@ -81,8 +80,8 @@ class Describer:
             output=list(layer.output_shape(shape)),
             parameters=total.parameters,
             multiply_adds=total.multiply_adds,
-            rows=_axis(windows.rows) if windows else None,
-            cols=_axis(windows.cols) if windows else None,
+            rows=windows.rows if windows else None,
+            cols=windows.cols if windows else None,
             **lie,
             params=self._params(params, name) if branches is None else None,
             branches=branches,
@@ -108,10 +107,6 @@ def kind_of(layer: Any) -> str:
     kind = type(layer)
     own = getattr(layers, kind.__name__, None) is not kind
     return f"{kind.__module__}.{kind.__qualname__}" if own else kind.__name__
-
-
-def _axis(axis: LayerAxis) -> Axis:
-    return Axis(axis.n, axis.k, axis.s, axis.d, axis.before, axis.after, axis.out)
 
 
 def _options(layer: Any) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class Page:
         return write_html(self.data)
 
     def save(self, path: str | Path) -> Path:
-        """Write the page, whole or not at all, and return its path."""
+        """Write the page, completely or not at all, and return its path."""
         return atomic_write(validation.path("Page.save", "path", path), self.html)
 
     def __repr__(self) -> str:

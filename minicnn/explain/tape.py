@@ -11,7 +11,7 @@ import numpy as np
 from minicnn import trees
 from minicnn.explain.drawing import MOST_NODES, Box, draw
 from minicnn.graph import Node, walk
-from minicnn.hints import explained
+from minicnn.hints import explained, frozen
 from minicnn.validation import shown
 
 MOST_LINES = 60
@@ -46,8 +46,7 @@ class TapeNode:
     parts: tuple[Any, ...]
 
 
-@explained
-@dataclass(frozen=True, repr=False, eq=False)
+@frozen(repr=False, eq=False)
 class Tape:
     """A recorded computation: `print` it, or let a notebook draw it.
 

@@ -1,15 +1,16 @@
 """Arithmetic on plain arrays that the engine, the ops and the kernels share: dtypes, products, memory, long sums.
 
-A running sum in float32 loses a digit with every tenfold of its length: a million equal numbers come out one per cent
-wrong. NumPy adds pairwise, but only along the last axes, and a matrix product accumulates in float32, too. So short
-sums stay as they are, and long ones run in float64, or are products of blocks whose results are added up in float64.
+A running sum in float32 loses one digit each time its length grows tenfold: the sum of a million equal numbers is wrong
+by one per cent. NumPy adds pairwise, but only along the last axes, and a matrix product accumulates in float32, too. So
+short sums stay as they are, and long ones run in float64, or are products of blocks whose results are added up in
+float64.
 
 n terms of one sign that are added up one after the other are off by at most n / 2 eps (eps is 1.2e-7), which makes
 these bounds, relative to the sum of absolute values, for any number of terms. The figure in brackets is the largest
 error measured with 2**20 equal terms:
 
 - sums and means, poolings, gradients of broadcast arguments: RUN / 2 eps = 1.5e-5 (2e-7);
-- sums over the rows of a matrix, as batch normalisation takes: BLOCK / 2 eps = 6e-5 (1e-5);
+- sums over the rows of a matrix, as in batch normalization: BLOCK / 2 eps = 6e-5 (1e-5);
 - matrix products, dense layers and the NumPy kernels' convolutions: TERMS / 2 eps = 1.2e-4 (2e-5);
 - the compiled kernels' convolutions: PIECE_TERMS / 2 eps = 9.8e-4 for the sum within a piece (2e-4), plus
   TERMS / 2 eps for the sum over pieces. A piece of the kernel gradient has at most 512 windows, or one line of them;
@@ -105,7 +106,7 @@ def _ones(count: int, dtype: np.dtype) -> Any:
 
 
 def promote(values: list[Any]) -> list[Any]:
-    """Give the arrays among `values` one dtype, NumPy's; numbers do not decide it, and are float64 without an array.
+    """Give the arrays among `values` NumPy's common dtype. Numbers do not affect it; without an array they are float64.
 
     >>> [a.dtype.name for a in promote([np.ones(2, np.float32), np.ones(2), 3.0])]
     ['float64', 'float64', 'float64']

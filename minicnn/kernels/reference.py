@@ -1,8 +1,8 @@
-"""The definition of the kernels, in plain NumPy, to be read.
+"""The definition of the kernels, in plain NumPy, written to be read.
 
 Images are (N, H, W, C) and convolution kernels (kh, kw, C // groups, K). A `Geometry` says how the windows lie on the
-padded images: the callers have checked it, the kernels do not. The arrays of one call have one dtype, as the ops see
-to; otherwise the result has that of the first argument. Arguments are never written to.
+padded images: the callers have checked it, the kernels do not. The arrays of one call have one dtype, which the ops
+ensure; otherwise the result has that of the first argument. Arguments are never written to.
 
 Everything is computed tap by tap. A tap is one element (i, j) of the window, and `tap(padded, i, j, geometry)` is a
 view of the padded images that holds, for all windows at once, the pixel under that tap. Forward passes read these
@@ -60,7 +60,7 @@ def conv2d_input_grad(g: ndarray, kernel: ndarray, x_shape: Shape, geometry: Geo
 def conv2d_weight_grads(
     g: ndarray, x: ndarray, kernel_shape: Shape, geometry: Geometry, groups: int
 ) -> tuple[ndarray, ndarray]:
-    """Each kernel element gets the sum over all windows of the pixel at its tap times the gradient; the bias, of g."""
+    """Each kernel element gets the sum over all windows of the pixel at its tap times g; the bias gets the sum of g."""
     padded = pad(x, geometry, 0)
     dk = np.zeros(kernel_shape, g.dtype)
     # A sum over all windows of the batch is long: see `arithmetic`.
@@ -85,7 +85,7 @@ def relu_grad(g: ndarray, y: ndarray) -> ndarray:
 
 
 def max_pool2d(x: ndarray, geometry: Geometry) -> ndarray:
-    """Maximum of each window: (N, H, W, C) -> (N, P, Q, C). Padding, -inf here, is never taken; NaN always is."""
+    """Maximum of each window: (N, H, W, C) -> (N, P, Q, C). Padding (-inf here) is never the maximum, NaN always is."""
     padded = pad(x, geometry, -np.inf)
     y = np.full((len(x), *geometry.out, x.shape[3]), -np.inf, x.dtype)
     for i, j in np.ndindex(geometry.window):
@@ -98,9 +98,9 @@ def max_pool2d_grad(g: ndarray, x: ndarray, y: ndarray, geometry: Geometry, spli
     x, y = comparable(x, y, g.dtype)
     dx = padded_zeros(x.shape, geometry, _gradient_dtype(g.dtype, geometry))
     taps = list(_maxima(x, y, geometry))
-    # A window that holds only padding has no maximum: its part goes nowhere, but must not be a division by 0.
+    # A window of padding only has no maximum: its gradient goes nowhere, but the divisor must not be 0.
     part = g / np.maximum(sum(is_maximum.astype(g.dtype) for _, is_maximum in taps), 1) if split else g
-    free = np.ones(y.shape, bool)  # windows whose maximum has not been met yet
+    free = np.ones(y.shape, bool)  # windows whose maximum has not been found yet
     for (i, j), is_maximum in taps:
         tap(dx, i, j, geometry)[...] += scale(part, is_maximum & free)
         if not split:
@@ -157,7 +157,7 @@ def pad(x: ndarray, geometry: Geometry, value: float) -> ndarray:
 
 
 def padded_zeros(x_shape: Shape, geometry: Geometry, dtype: np.dtype) -> ndarray:
-    """Return an empty sum of gradients for the padded images; what padding collects is cut off in the end."""
+    """Return zeros to which the gradients of the padded images are added; `crop` removes the padding in the end."""
     (n, h, w, c), (rows, columns) = x_shape, geometry.pads
     return np.zeros((n, h + sum(rows), w + sum(columns), c), dtype)
 
@@ -169,7 +169,7 @@ def crop(padded: ndarray, geometry: Geometry) -> ndarray:
 
 
 def _gradient_dtype(dtype: np.dtype, geometry: Geometry) -> np.dtype:
-    """Return the dtype in which to add up what the windows give to a pixel."""
+    """Return the dtype in which to add up the gradients that a pixel gets from its windows."""
     # At most as many windows read a pixel as a window has taps, and as there are windows.
     return wide(dtype, math.prod(map(min, geometry.window, geometry.out)))
 
@@ -181,7 +181,7 @@ def _groups(kernel_shape: Shape, groups: int) -> list[tuple[slice, slice]]:
 
 
 def _maxima(x: ndarray, y: ndarray, geometry: Geometry) -> Iterator[tuple[tuple[int, int], ndarray]]:
-    """Yield each tap with the windows (N, P, Q, C) whose maximum it holds; in a window with NaN, each NaN is one."""
+    """Yield each tap with the windows (N, P, Q, C) whose maximum it holds; every NaN in a window counts as one."""
     padded = pad(x, geometry, 0)
     # An element of -inf can be the maximum and padding cannot, so their values do not tell them apart.
     inside = pad(np.ones((1, *x.shape[1:3], 1), bool), geometry, False)

@@ -1,8 +1,8 @@
 """Layers: frozen records with Keras's names, NHWC shapes without the batch axis, parameters outside."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from minicnn.hints import no_attribute
+from minicnn.hints import unknown_names
 from minicnn.layers import initializers
 from minicnn.layers.activation import ELU, GELU, Dropout, LeakyReLU, ReLU, Sigmoid, Softmax, Softplus, Tanh
 from minicnn.layers.base import Layer, check_params
@@ -123,7 +123,5 @@ for _layer in map(globals().get, __all__):
     if isinstance(_layer, type) and issubclass(_layer, Layer) and _layer is not Layer:
         register(_layer)
 
-if not TYPE_CHECKING:  # for which a name that is not there is an error
-
-    def __getattr__(name: str) -> Any:
-        raise no_attribute(__name__, name, __all__, _HABITS)
+if not TYPE_CHECKING:  # with a __getattr__ a type checker accepts every name
+    __getattr__ = unknown_names(__name__, __all__, _HABITS)

@@ -15,62 +15,49 @@ from minicnn.validation import flag, number
 
 
 @dataclass(frozen=True, repr=False)
-class ReLU(OpLayer):
+class ReLU(OpLayer, op=ops.relu):
     """max(x, 0)."""
-
-    op = staticmethod(ops.relu)
 
 
 @dataclass(frozen=True, repr=False)
-class LeakyReLU(OpLayer):
+class LeakyReLU(OpLayer, op=ops.leaky_relu):
     """x where positive, else negative_slope * x."""
 
     negative_slope: float = checked(0.3, number)
-    op = staticmethod(ops.leaky_relu)
 
 
 @dataclass(frozen=True, repr=False)
-class ELU(OpLayer):
+class ELU(OpLayer, op=ops.elu):
     """x where positive, else alpha * (exp(x) - 1)."""
 
     alpha: float = checked(1.0, number)
-    op = staticmethod(ops.elu)
 
 
 @dataclass(frozen=True, repr=False)
-class Sigmoid(OpLayer):
+class Sigmoid(OpLayer, op=ops.sigmoid):
     """1 / (1 + exp(-x))."""
 
-    op = staticmethod(ops.sigmoid)
-
 
 @dataclass(frozen=True, repr=False)
-class Tanh(OpLayer):
+class Tanh(OpLayer, op=ops.tanh):
     """Hyperbolic tangent."""
 
-    op = staticmethod(ops.tanh)
-
 
 @dataclass(frozen=True, repr=False)
-class GELU(OpLayer):
+class GELU(OpLayer, op=ops.gelu):
     """x times the standard normal cumulative distribution function of x."""
 
     approximate: bool = checked(False, flag)
-    op = staticmethod(ops.gelu)
 
 
 @dataclass(frozen=True, repr=False)
-class Softplus(OpLayer):
+class Softplus(OpLayer, op=ops.softplus):
     """log(1 + exp(x))."""
 
-    op = staticmethod(ops.softplus)
-
 
 @dataclass(frozen=True, repr=False)
-class Softmax(OpLayer):
+class Softmax(OpLayer, op=ops.softmax):
     """Probabilities along the last axis. The losses take logits, so a network that is trained does not end with it."""
-
-    op = staticmethod(ops.softmax)
 
 
 @dataclass(frozen=True, repr=False)

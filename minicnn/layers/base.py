@@ -51,7 +51,7 @@ def _guarded(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def checked(default: Any, check: Callable[..., Any], **limits: Any) -> Any:
-    """Return a field of a layer with a check of its value, which is called as those of `validation`.
+    """Return a field of a layer with a check of its value, which is called like the checks in `validation`.
 
     >>> from minicnn.validation import number
     >>> @dataclasses.dataclass(frozen=True)
@@ -133,11 +133,20 @@ class Layer(metaclass=LayerType):
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
-class OpLayer(Layer):
-    """A layer that is one op without parameters: its fields are the op's keywords."""
+class _NamedOp(Layer):
+    """Base class of layers that apply one op, which the class statement names: `class ReLU(OpLayer, op=ops.relu)`."""
 
-    # A static method, because Python would pass the layer to a plain function as its first argument.
     op: ClassVar[Callable[..., Any]]
+
+    def __init_subclass__(cls, op: Callable[..., Any] | None = None, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        if op is not None:
+            # A static method, because Python would pass the layer to a plain function as its first argument.
+            cls.op = staticmethod(op)
+
+
+class OpLayer(_NamedOp):
+    """A layer that is one op without parameters: its fields are the op's keywords."""
 
     def output_shape(self, shape: Shape) -> Shape:
         """Ask the op's shape rule."""
@@ -150,13 +159,12 @@ class OpLayer(Layer):
         return self.op(x, **vars(self))
 
 
-class WeightedLayer(Layer):
+class WeightedLayer(_NamedOp):
     """A layer that is one op of its input, a kernel and, unless `use_bias` is False, a bias."""
 
-    op: ClassVar[Callable[..., Any]]
     use_bias: bool
 
-    # Worked out once: a layer is frozen, and a training step asks each of its layers for them.
+    # Computed once: a layer is frozen, and every training step needs them.
     @functools.cached_property
     def options(self) -> dict[str, Any]:
         """The keywords of the op."""

@@ -29,7 +29,7 @@ from minicnn.validation import LARGEST, ShapeError, flag
 
 
 @dataclass(frozen=True, repr=False)
-class Conv2D(WeightedLayer):
+class Conv2D(WeightedLayer, op=ops.conv2d):
     """Convolution (cross-correlation): (H, W, C) -> (P, Q, filters). Parameters `kernel` and `bias`.
 
     Parameters
@@ -43,7 +43,7 @@ class Conv2D(WeightedLayer):
         Splits input channels and filters; as many groups as channels make a depthwise convolution.
     use_bias : bool
     kernel_initializer : Initializer
-        He's normal: a ReLU usually follows.
+        He's normal initializer by default, because a ReLU usually follows.
     padding_mode : "constant", "reflect", "edge" or "wrap"
         What the padding contains: zeros, or copies of the image as in `Padding2D`.
 
@@ -63,10 +63,9 @@ class Conv2D(WeightedLayer):
     kernel_initializer: Initializer = he_normal
     bias_initializer: Initializer = zeros
     padding_mode: Mode = "constant"
-    op = staticmethod(ops.conv2d)
 
     def __post_init__(self) -> None:
-        # Channels are not known yet: whether the groups divide them, param_shapes finds out.
+        # Channels are not known yet: param_shapes checks whether the groups divide them.
         filters = integer("Conv2D", "filters", self.filters, most=LARGEST)
         groups = integer("Conv2D", "groups", self.groups, most=LARGEST)
         if filters % groups:

@@ -14,14 +14,12 @@ from minicnn.validation import LARGEST, ShapeError, flag
 
 
 @dataclass(frozen=True, repr=False)
-class Flatten(OpLayer):
+class Flatten(OpLayer, op=ops.flatten):
     """Each image as one row: (H, W, C) -> (H * W * C,).
 
     >>> Flatten().output_shape((7, 7, 32))
     (1568,)
     """
-
-    op = staticmethod(ops.flatten)
 
     def windows(self, shape: Shape) -> Windows | None:
         """Return one window over the whole image: each element that follows may depend on every pixel."""
@@ -29,7 +27,7 @@ class Flatten(OpLayer):
 
 
 @dataclass(frozen=True, repr=False)
-class Dense(WeightedLayer):
+class Dense(WeightedLayer, op=ops.dense):
     """x @ kernel + bias: (features,) -> (units,). Parameters `kernel` (features, units) and `bias` (units,).
 
     >>> Dense(10).param_shapes((32,))
@@ -41,7 +39,6 @@ class Dense(WeightedLayer):
     # Glorot's, as in Keras: He's assumes a ReLU after the layer, which the last dense layer does not have.
     kernel_initializer: Initializer = glorot_uniform
     bias_initializer: Initializer = zeros
-    op = staticmethod(ops.dense)
 
     def __post_init__(self) -> None:
         integer("Dense", "units", self.units, most=LARGEST)

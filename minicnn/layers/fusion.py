@@ -1,8 +1,9 @@
 """Layer fusion: which consecutive layers of a Sequential run together, and which do not, and why.
 
 A convolution with the max pooling and the ReLU that directly follow it runs as one kernel: the convolution's output is
-pooled while it is in the processor's cache and is never written to memory. The results are bit for bit
-those of the separate layers. The gradients are sums of the same terms, without those that are 0 and in another order.
+pooled while it is in the processor's cache and is never written to memory. The results are those
+of the separate layers, bit for bit. The gradients are sums of the same terms, without those that are 0 and in another
+order.
 
 `layers.explain_execution(net)` prints the plan. `MINICNN_FUSE=0` in the environment switches it off, so that a
 debugger stops in every op; it is read once, when the first net runs.
@@ -103,9 +104,9 @@ def _convolution(named: Named, start: int) -> Step | None:
         else:
             break
         end += 1
-    if end == start + 1:  # the plain op need not keep a byte per pool for the gradient
+    if end == start + 1:  # the plain op does not keep a byte per pool for the gradient
         return None
-    # A square window as an int: a shape rule is remembered for plain arguments, and asked in every call for a tuple.
+    # A square window as an int: the result of a shape rule is remembered for plain arguments, not for a tuple.
     size = pool_size[0] if pool_size[0] == pool_size[1] else pool_size
     # A partial of a function, not a closure: nets are sent to the processes of a study by pickle.
     options = {**conv.options, "pool_size": size, "relu": relu}

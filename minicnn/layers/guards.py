@@ -45,7 +45,7 @@ INSTEAD = {
 
 
 class LayerType(ABCMeta):
-    """The class of layer classes. `inspect.signature` of a layer shows its constructor as ever."""
+    """The class of layer classes. `inspect.signature` of a layer shows its constructor, as for any class."""
 
     def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **more: Any) -> None:
         super().__init__(name, bases, namespace, **more)

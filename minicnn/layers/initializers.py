@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from minicnn.geometry import check_elements
-from minicnn.hints import explained
+from minicnn.hints import explained, frozen
 from minicnn.layers.guards import check_shape
 from minicnn.records import register
 from minicnn.validation import FLOATS, ShapeError, flag, generator, number, one_of, shown
@@ -19,8 +18,7 @@ __all__ = ["Initializer", "glorot_uniform", "he_normal", "lecun_normal", "zeros"
 
 
 @register
-@explained
-@dataclass(frozen=True, repr=False)
+@frozen(repr=False)
 class Initializer:
     """Zero-mean random numbers whose variance is `scale / fan`.
 

@@ -1,4 +1,4 @@
-"""Batch normalisation without hidden state.
+"""Batch normalization without hidden state.
 
 Training (rng given) uses the batch's own statistics. For evaluation `calibrate` runs data through the net once and
 stores the population statistics in the parameters. No running average changes during training, so

@@ -11,7 +11,7 @@ from minicnn.ops.pad import Mode, check_mode, check_pads
 
 
 @dataclass(frozen=True, repr=False)
-class ZeroPadding2D(OpLayer):
+class ZeroPadding2D(OpLayer, op=ops.pad2d):
     """Zeros around images: (H, W, C) -> (H + top + bottom, W + left + right, C).
 
     >>> ZeroPadding2D(((0, 1), (2, 0))).output_shape((8, 8, 3))
@@ -19,7 +19,6 @@ class ZeroPadding2D(OpLayer):
     """
 
     padding: Size | Pads = checked(1, check_pads)
-    op = staticmethod(ops.pad2d)
 
     def windows(self, shape: Shape) -> Windows:
         """Return windows of one pixel, some of them on the padding."""
@@ -42,7 +41,7 @@ class Padding2D(ZeroPadding2D):
 
 
 @dataclass(frozen=True, repr=False)
-class Cropping2D(OpLayer):
+class Cropping2D(OpLayer, op=ops.crop2d):
     """Pixels removed at the borders: (H, W, C) -> (H - top - bottom, W - left - right, C).
 
     >>> Cropping2D(1).output_shape((8, 8, 3))
@@ -50,7 +49,6 @@ class Cropping2D(OpLayer):
     """
 
     cropping: Size | Pads = checked(1, check_pads)
-    op = staticmethod(ops.crop2d)
 
     def windows(self, shape: Shape) -> Windows:
         """Return windows of one pixel; cropping is negative padding."""

@@ -46,7 +46,7 @@ class WindowPooling(OpLayer):
 
 
 @dataclass(frozen=True, repr=False)
-class MaxPooling2D(WindowPooling):
+class MaxPooling2D(WindowPooling, op=ops.max_pool2d):
     """Maximum of each window: (H, W, C) -> (P, Q, C). See `ops.max_pool2d`.
 
     >>> MaxPooling2D(3, strides=2, padding="same").output_shape((28, 28, 8))
@@ -54,11 +54,10 @@ class MaxPooling2D(WindowPooling):
     """
 
     ties: Ties = checked("first", check_ties)
-    op = staticmethod(ops.max_pool2d)
 
 
 @dataclass(frozen=True, repr=False)
-class AveragePooling2D(WindowPooling):
+class AveragePooling2D(WindowPooling, op=ops.average_pool2d):
     """Average of each window: (H, W, C) -> (P, Q, C). See `ops.average_pool2d`.
 
     >>> AveragePooling2D(2).output_shape((7, 7, 8))
@@ -66,11 +65,10 @@ class AveragePooling2D(WindowPooling):
     """
 
     count_include_pad: bool = checked(False, flag)
-    op = staticmethod(ops.average_pool2d)
 
 
 @dataclass(frozen=True, repr=False)
-class LpPooling2D(WindowPooling):
+class LpPooling2D(WindowPooling, op=ops.lp_pool2d):
     """Lp norm of each window: (H, W, C) -> (P, Q, C). See `ops.lp_pool2d`.
 
     >>> LpPooling2D(2, p=3.0).output_shape((8, 8, 8))
@@ -78,7 +76,6 @@ class LpPooling2D(WindowPooling):
     """
 
     p: float = checked(2.0, number, least=1)
-    op = staticmethod(ops.lp_pool2d)
 
 
 @dataclass(frozen=True, repr=False)
@@ -94,7 +91,7 @@ class GlobalPooling(OpLayer):
 
 
 @dataclass(frozen=True, repr=False)
-class GlobalMaxPooling2D(GlobalPooling):
+class GlobalMaxPooling2D(GlobalPooling, op=ops.global_max_pool2d):
     """Maximum of each channel: (H, W, C) -> (C,). See `ops.global_max_pool2d`.
 
     >>> GlobalMaxPooling2D(keepdims=True).output_shape((7, 7, 32))
@@ -102,15 +99,12 @@ class GlobalMaxPooling2D(GlobalPooling):
     """
 
     ties: Ties = checked("first", check_ties)
-    op = staticmethod(ops.global_max_pool2d)
 
 
 @dataclass(frozen=True, repr=False)
-class GlobalAveragePooling2D(GlobalPooling):
+class GlobalAveragePooling2D(GlobalPooling, op=ops.global_average_pool2d):
     """Average of each channel: (H, W, C) -> (C,). See `ops.global_average_pool2d`.
 
     >>> GlobalAveragePooling2D().output_shape((7, 7, 32))
     (32,)
     """
-
-    op = staticmethod(ops.global_average_pool2d)

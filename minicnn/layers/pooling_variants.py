@@ -22,7 +22,7 @@ from minicnn.validation import number
 
 
 @dataclass(frozen=True, repr=False)
-class LogMeanExpPooling2D(WindowPooling):
+class LogMeanExpPooling2D(WindowPooling, op=ops.log_mean_exp_pool2d):
     """(1 / r) log(mean(exp(r x))) of each window: (H, W, C) -> (P, Q, C). See `ops.log_mean_exp_pool2d`.
 
     >>> LogMeanExpPooling2D(2, r=5.0).output_shape((8, 8, 4))
@@ -30,29 +30,24 @@ class LogMeanExpPooling2D(WindowPooling):
     """
 
     r: float = checked(1.0, number, above=0)
-    op = staticmethod(ops.log_mean_exp_pool2d)
 
 
 @dataclass(frozen=True, repr=False)
-class SoftPooling2D(WindowPooling):
+class SoftPooling2D(WindowPooling, op=ops.soft_pool2d):
     """Mean of each window weighted by its softmax: (H, W, C) -> (P, Q, C). See `ops.soft_pool2d`.
 
     >>> SoftPooling2D(3, strides=2).output_shape((9, 9, 4))
     (4, 4, 4)
     """
 
-    op = staticmethod(ops.soft_pool2d)
-
 
 @dataclass(frozen=True, repr=False)
-class MaxAveragePooling2D(WindowPooling):
+class MaxAveragePooling2D(WindowPooling, op=ops.max_average_pool2d):
     """Maximum plus average of each window: (H, W, C) -> (P, Q, C). See `ops.max_average_pool2d`."""
 
-    op = staticmethod(ops.max_average_pool2d)
-
 
 @dataclass(frozen=True, repr=False)
-class StochasticPooling2D(WindowPooling):
+class StochasticPooling2D(WindowPooling, op=ops.stochastic_pool2d):
     """One element of each window, drawn by its size in training, else their mean. See `ops.stochastic_pool2d`.
 
     For activations that are not negative: put it after a ReLU.
@@ -60,8 +55,6 @@ class StochasticPooling2D(WindowPooling):
     >>> StochasticPooling2D()({}, np.array([0.0, 1.0, 1.0, 2.0]).reshape(1, 2, 2, 1)).ravel()
     array([1.5])
     """
-
-    op = staticmethod(ops.stochastic_pool2d)
 
     def __call__(self, params: Params, x: Any, rng: np.random.Generator | None = None) -> Any:
         """Pool a batch; with `rng` by drawing."""
@@ -88,7 +81,7 @@ class _LearnedPower(OpLayer):
 
 
 @dataclass(frozen=True, repr=False)
-class GeMPooling2D(_LearnedPower, WindowPooling):
+class GeMPooling2D(_LearnedPower, WindowPooling, op=ops.gem_pool2d):
     """Generalised mean of each window with a learned exponent: (H, W, C) -> (P, Q, C). See `ops.gem_pool2d`.
 
     >>> GeMPooling2D(2).init(np.random.default_rng(0), (8, 8, 4))
@@ -97,7 +90,6 @@ class GeMPooling2D(_LearnedPower, WindowPooling):
 
     p: float = checked(3.0, number, above=0)
     epsilon: float = checked(1e-6, number, above=0)
-    op = staticmethod(ops.gem_pool2d)
 
     def __call__(self, params: Params, x: Any, rng: np.random.Generator | None = None) -> Any:
         """Pool a batch."""
@@ -126,7 +118,7 @@ def _fields(layer: OpLayer) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, repr=False)
-class GlobalLpPooling2D(_GlobalPooling):
+class GlobalLpPooling2D(_GlobalPooling, op=ops.lp_pool2d):
     """Lp norm of each channel, the sum and not the mean: (H, W, C) -> (C,). See `ops.lp_pool2d`.
 
     >>> GlobalLpPooling2D(p=2.0)({}, np.array([3.0, 4.0]).reshape(1, 1, 2, 1))
@@ -134,26 +126,22 @@ class GlobalLpPooling2D(_GlobalPooling):
     """
 
     p: float = checked(2.0, number, least=1)
-    op = staticmethod(ops.lp_pool2d)
 
 
 @dataclass(frozen=True, repr=False)
-class GlobalLogMeanExpPooling2D(_GlobalPooling):
+class GlobalLogMeanExpPooling2D(_GlobalPooling, op=ops.log_mean_exp_pool2d):
     """(1 / r) log(mean(exp(r x))) of each channel: (H, W, C) -> (C,). See `ops.log_mean_exp_pool2d`."""
 
     r: float = checked(1.0, number, above=0)
-    op = staticmethod(ops.log_mean_exp_pool2d)
 
 
 @dataclass(frozen=True, repr=False)
-class GlobalSoftPooling2D(_GlobalPooling):
+class GlobalSoftPooling2D(_GlobalPooling, op=ops.soft_pool2d):
     """Mean of each channel weighted by its softmax: (H, W, C) -> (C,). See `ops.soft_pool2d`."""
 
-    op = staticmethod(ops.soft_pool2d)
-
 
 @dataclass(frozen=True, repr=False)
-class GlobalGeMPooling2D(_LearnedPower, _GlobalPooling):
+class GlobalGeMPooling2D(_LearnedPower, _GlobalPooling, op=ops.gem_pool2d):
     """Generalised mean of each channel with a learned exponent: (H, W, C) -> (C,). See `ops.gem_pool2d`.
 
     >>> GlobalGeMPooling2D().param_shapes((8, 8, 4))
@@ -162,11 +150,10 @@ class GlobalGeMPooling2D(_LearnedPower, _GlobalPooling):
 
     p: float = checked(3.0, number, above=0)
     epsilon: float = checked(1e-6, number, above=0)
-    op = staticmethod(ops.gem_pool2d)
 
 
 @dataclass(frozen=True, repr=False)
-class BlurPooling2D(OpLayer):
+class BlurPooling2D(OpLayer, op=ops.blur_pool2d):
     """Binomial blur, then every second pixel: (H, W, C) -> (ceil(H / s), ceil(W / s), C). See `ops.blur_pool2d`.
 
     >>> BlurPooling2D().output_shape((7, 8, 4))
@@ -176,7 +163,6 @@ class BlurPooling2D(OpLayer):
     pool_size: Size = checked(3, pair)
     strides: Size = checked(2, pair)
     mode: Mode = checked("reflect", check_mode)
-    op = staticmethod(ops.blur_pool2d)
 
     def windows(self, shape: Shape) -> Windows:
         """Return how the windows lie on the input."""
@@ -184,7 +170,7 @@ class BlurPooling2D(OpLayer):
 
 
 @dataclass(frozen=True, repr=False)
-class AdaptiveAveragePooling2D(OpLayer):
+class AdaptiveAveragePooling2D(OpLayer, op=ops.adaptive_average_pool2d):
     """Average of each of P x Q windows: (H, W, C) -> (P, Q, C). See `ops.adaptive_average_pool2d`.
 
     >>> AdaptiveAveragePooling2D(3).output_shape((7, 5, 8))
@@ -192,7 +178,6 @@ class AdaptiveAveragePooling2D(OpLayer):
     """
 
     output_size: Size = field(metadata={"check": pair})
-    op = staticmethod(ops.adaptive_average_pool2d)
 
     def windows(self, shape: Shape) -> Windows:
         """Return how the windows lie on the input."""
@@ -201,7 +186,7 @@ class AdaptiveAveragePooling2D(OpLayer):
 
 
 @dataclass(frozen=True, repr=False)
-class AdaptiveMaxPooling2D(AdaptiveAveragePooling2D):
+class AdaptiveMaxPooling2D(AdaptiveAveragePooling2D, op=ops.adaptive_max_pool2d):
     """Maximum of each of P x Q windows: (H, W, C) -> (P, Q, C). See `ops.adaptive_max_pool2d`.
 
     >>> AdaptiveMaxPooling2D((1, 4)).output_shape((7, 5, 8))
@@ -209,4 +194,3 @@ class AdaptiveMaxPooling2D(AdaptiveAveragePooling2D):
     """
 
     ties: Ties = checked("first", check_ties)
-    op = staticmethod(ops.adaptive_max_pool2d)

@@ -11,7 +11,7 @@ import numpy as np
 
 from minicnn import kernels, trees
 from minicnn.geometry import Shape, pair
-from minicnn.hints import explained
+from minicnn.hints import explained, frozen
 from minicnn.kernels.arithmetic import RUN, TERMS
 from minicnn.kernels.program import AVERAGE, CONVOLVE, MAXIMUM, RELU, SCALE, Instruction, table
 from minicnn.layers import fusion
@@ -29,8 +29,7 @@ Translation = tuple[Instruction, list[np.ndarray]]
 """An instruction and the arrays that belong to it, in the order in which the loop reads them."""
 
 
-@explained
-@dataclass(frozen=True, repr=False)
+@frozen(repr=False)
 class Predictor:
     """A net with its parameters, prepared to be applied: call it with images (N, H, W, C).
 
@@ -63,8 +62,8 @@ def prepare(net: Layer, params: Params, input_shape: Shape) -> Predictor:
     """Return a net as a function of images alone, several times as fast for few images.
 
     With the compiled kernels, consecutive layers run in one call, each core taking a few images through all of them:
-    convolution, dense layers, ReLU, max and average pooling, batch normalisation, Flatten and Dropout. Other layers
-    run as ever, and so does the whole net with other kernels, with MINICNN_FUSE=0, or for images that are not float32.
+    convolution, dense layers, ReLU, max and average pooling, batch normalization, Flatten and Dropout. Other layers
+    run as usual, and so does the whole net with other kernels, with MINICNN_FUSE=0, or for images that are not float32.
     Logits agree with `net(params, images)` to the rounding of sums, and those of an image do not depend on
     how many are predicted with it.
 
@@ -89,7 +88,7 @@ def prepare(net: Layer, params: Params, input_shape: Shape) -> Predictor:
 
 @dataclass(frozen=True)
 class _Layer:
-    """A layer that runs as ever."""
+    """A layer that runs as usual."""
 
     layer: Callable[..., Any]
     params: Params

@@ -6,9 +6,9 @@ Ops take and give NHWC arrays or Tensors; on plain arrays they return plain arra
 rule: the same arguments with shapes in the place of arrays, and the only source of shape errors.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from minicnn.hints import no_attribute
+from minicnn.hints import unknown_names
 from minicnn.ops.activation import (
     dropout,
     elu,
@@ -140,7 +140,5 @@ _HABITS = {
     "unfold": "ops.patches2d",
 }
 
-if not TYPE_CHECKING:  # for which a name that is not there is an error
-
-    def __getattr__(name: str) -> Any:
-        raise no_attribute(__name__, name, __all__, _HABITS)
+if not TYPE_CHECKING:  # with a __getattr__ a type checker accepts every name
+    __getattr__ = unknown_names(__name__, __all__, _HABITS)

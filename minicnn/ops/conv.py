@@ -7,8 +7,8 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 
 from minicnn import kernels
-from minicnn.geometry import Find, Padding, Shape, Size, Windows, check_image, checked_windows, integer, windows
-from minicnn.graph import Array, op
+from minicnn.geometry import Padding, Shape, Size, Windows, check_image, integer, windows
+from minicnn.graph import Array, op, remembered
 from minicnn.hints import C, spelled_out
 from minicnn.ops.pad import Mode, check_copies, check_mode, padded
 from minicnn.validation import LARGEST, ShapeError
@@ -23,10 +23,13 @@ class ConvKeywords(TypedDict, total=False):
 
 
 def conv_windows(
-    find: Find, x: Shape, kernel: Shape, *, strides: Size = 1, padding: Padding = "valid", dilation_rate: Size = 1
+    x: Shape, kernel: Shape, *, strides: Size = 1, padding: Padding = "valid", dilation_rate: Size = 1
 ) -> Windows:
-    """Return how the windows of a convolution lie on images, found by `windows`, or `checked_windows` after it."""
-    return find("conv2d", (x[1], x[2]), (kernel[0], kernel[1]), strides, padding, dilation_rate)
+    """Return how the windows of a convolution lie on images, or raise what does not fit."""
+    return windows("conv2d", (x[1], x[2]), (kernel[0], kernel[1]), strides, padding, dilation_rate)
+
+
+checked_conv_windows = remembered(conv_windows)
 
 
 def conv_keywords(convolution: C) -> C:
@@ -58,7 +61,7 @@ def conv2d_shape(
         what = f"bias must have one value for each of {filters} filters, got {bias}"
         raise ShapeError("conv2d", what, f"Use ({filters},).")
     check_mode("conv2d", "padding_mode", padding_mode)
-    w = conv_windows(windows, x, kernel, **how)
+    w = conv_windows(x, kernel, **how)
     if padding_mode != "constant":
         check_copies("conv2d", (x[1], x[2]), w.pads, padding_mode)
     return x[0], *w.out, filters
@@ -85,7 +88,7 @@ def conv2d(
     array([[ 8., 12.],
            [20., 24.]])
     """
-    w = conv_windows(checked_windows, x.shape, kernel.shape, **how)
+    w = checked_conv_windows(x.shape, kernel.shape, **how)
     geometry, groups, fold = w.geometry, int(groups), None
     if padding_mode != "constant":  # the kernels pad with zeros only
         x, fold = padded(x, w.pads, padding_mode)
@@ -95,7 +98,7 @@ def conv2d(
         dx = kernels.conv2d_input_grad(g, kernel, x.shape, geometry, groups)
         return fold(dx) if fold else dx  # a pixel also gets the gradients of its copies
 
-    # Kernel and bias both sum over g: the engine calls a function that stands at two places once.
+    # The gradients of kernel and bias are both sums over g, so one function returns both: the engine calls it once.
     def weights(g: np.ndarray) -> Any:
         return kernels.conv2d_weight_grads(g, x, kernel.shape, geometry, groups)
 

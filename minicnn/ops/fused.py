@@ -7,9 +7,9 @@ from typing import Any, Unpack
 import numpy as np
 
 from minicnn import kernels
-from minicnn.geometry import Geometry, Pair, Shape, Size, checked_windows, pair, windows
+from minicnn.geometry import Geometry, Pair, Shape, Size, pair, windows
 from minicnn.graph import Array, op
-from minicnn.ops.conv import ConvKeywords, conv2d_shape, conv_keywords, conv_windows
+from minicnn.ops.conv import ConvKeywords, checked_conv_windows, conv2d_shape, conv_keywords
 from minicnn.validation import ShapeError, flag
 
 MOST_ELEMENTS = 254
@@ -52,7 +52,7 @@ def conv2d_pool(
     >>> conv2d_pool(np.arange(9.0).reshape(1, 3, 3, 1), np.ones((2, 2, 1, 1)), pool_size=2, relu=True).ravel()
     array([24.])
     """
-    geometry = conv_windows(checked_windows, x.shape, kernel.shape, **how).geometry
+    geometry = checked_conv_windows(x.shape, kernel.shape, **how).geometry
     pool = pair("conv2d_pool", "pool_size", pool_size)
     # One op with two ways to compute it: what a net means does not depend on the kernels that are installed.
     if not kernels.can_fuse():

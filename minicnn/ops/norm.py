@@ -1,4 +1,4 @@
-"""Batch normalisation over all axes but the channels (Ioffe and Szegedy, 2015)."""
+"""Batch normalization over all axes but the channels (Ioffe and Szegedy, 2015)."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def batch_norm(x: Array, gamma: Array, beta: Array, *, epsilon: float = 1e-3) ->
     offset, _, mean, variance = moments(x)
     count = len(offset)
     inverse = 1 / np.sqrt(variance + float(epsilon))
-    # The normalised batch is (offset - mean) * inverse. It is never stored: its two constants per channel are
+    # The normalized batch is (offset - mean) * inverse. It is never stored: its two constants per channel are
     # merged with gamma and beta here, and with the means of the gradients below, which saves a pass each way.
     scale = gamma * inverse
     y = offset * scale

@@ -11,8 +11,8 @@ from typing import Any, Literal, TypedDict, Unpack
 import numpy as np
 
 from minicnn import kernels
-from minicnn.geometry import Find, Padding, Shape, Size, Windows, check_image, checked_windows, one_window, windows
-from minicnn.graph import Array, op
+from minicnn.geometry import Padding, Shape, Size, Windows, check_image, one_window, windows
+from minicnn.graph import Array, op, remembered
 from minicnn.hints import C, spelled_out
 from minicnn.kernels.arithmetic import sum_rows
 from minicnn.validation import flag, one_of
@@ -30,7 +30,6 @@ class PoolKeywords(TypedDict, total=False):
 
 
 def pool_windows(
-    find: Find,
     where: str,
     x: Shape,
     pool_size: Size = 2,
@@ -40,10 +39,13 @@ def pool_windows(
     dilation_rate: Size = 1,
     ceil_mode: bool = False,
 ) -> Windows:
-    """Return how the windows of a pooling lie on images, found by `windows`, or `checked_windows` after it."""
+    """Return how the windows of a pooling lie on images, or raise what does not fit."""
     # By default windows touch without overlapping, as in the other frameworks.
     steps = pool_size if strides is None else strides
-    return find(where, (x[1], x[2]), pool_size, steps, padding, dilation_rate, ceil_mode=ceil_mode, pooling=True)
+    return windows(where, (x[1], x[2]), pool_size, steps, padding, dilation_rate, ceil_mode=ceil_mode, pooling=True)
+
+
+checked_pool_windows = remembered(pool_windows)
 
 
 def pool_keywords(pooling: C) -> C:
@@ -54,7 +56,7 @@ def pool_keywords(pooling: C) -> C:
 def pool_shape(where: str, x: Shape, pool_size: Size = 2, **how: Any) -> Shape:
     """Shape rule of every pooling by windows: (N, H, W, C) -> (N, P, Q, C). `where` names the op in errors."""
     check_image(where, x)
-    return x[0], *pool_windows(windows, where, x, pool_size, **how).out, x[3]
+    return x[0], *pool_windows(where, x, pool_size, **how).out, x[3]
 
 
 def check_ties(where: str, name: str, ties: str) -> None:
@@ -79,7 +81,7 @@ def max_pool2d(x: Array, pool_size: Size = 2, *, ties: Ties = "first", **how: Un
     >>> max_pool2d(np.arange(16.0).reshape(1, 4, 4, 1)).ravel()
     array([ 5.,  7., 13., 15.])
     """
-    w = pool_windows(checked_windows, "max_pool2d", x.shape, pool_size, **how)
+    w = checked_pool_windows("max_pool2d", x.shape, pool_size, **how)
     y = kernels.max_pool2d(x, w.geometry)
     # No argmax is stored: comparing x with y finds it again, and evaluation does not need it.
     return y, (lambda g: kernels.max_pool2d_grad(g, x, y, w.geometry, ties == "split"),)
@@ -105,7 +107,7 @@ def average_pool2d(
     >>> average_pool2d(np.arange(1.0, 10.0).reshape(1, 3, 3, 1), 2, strides=2, padding="same").ravel()
     array([3. , 4.5, 7.5, 9. ])
     """
-    w = pool_windows(checked_windows, "average_pool2d", x.shape, pool_size, **how)
+    w = checked_pool_windows("average_pool2d", x.shape, pool_size, **how)
     counted = divisor(w, count_include_pad, x.dtype)
     # The kernels return sums; dividing here keeps one rule for what counts, forward and backward.
     y = kernels.sum_pool2d(x, w.geometry)

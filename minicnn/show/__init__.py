@@ -12,16 +12,14 @@ by their paths, as `layers.summary` prints them. Needs matplotlib, `pip install 
 'layer: MaxPooling2D()'
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from minicnn.hints import no_attribute
+from minicnn.hints import unknown_names
 from minicnn.show.maps import feature_maps, filters, image, scores
 from minicnn.show.pooling import compare_poolings, pooling
 from minicnn.show.windows import windows
 
 __all__ = ["compare_poolings", "feature_maps", "filters", "image", "pooling", "scores", "windows"]
 
-if not TYPE_CHECKING:  # for which a name that is not there is an error
-
-    def __getattr__(name: str) -> Any:
-        raise no_attribute(__name__, name, __all__, {"activations": "minicnn.activations"})
+if not TYPE_CHECKING:  # with a __getattr__ a type checker accepts every name
+    __getattr__ = unknown_names(__name__, __all__, {"activations": "minicnn.activations"})

@@ -31,9 +31,9 @@ The ledger in the folder is the study: the next `run` trains only what is missin
 reads it without training. `study.write_report(results)` writes a page.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from minicnn.hints import no_attribute
+from minicnn.hints import unknown_names
 from minicnn.study.costs import costs
 from minicnn.study.matching import match
 from minicnn.study.measures import (
@@ -89,7 +89,5 @@ __all__ = [
     "write_report",
 ]
 
-if not TYPE_CHECKING:  # for which a name that is not there is an error
-
-    def __getattr__(name: str) -> Any:
-        raise no_attribute(__name__, name, __all__, {"run_all": "study.Study(...).run(folder)"})
+if not TYPE_CHECKING:  # with a __getattr__ a type checker accepts every name
+    __getattr__ = unknown_names(__name__, __all__, {"run_all": "study.Study(...).run(folder)"})

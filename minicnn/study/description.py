@@ -42,7 +42,7 @@ def description(
     warnings: Sequence[str],
     tuning: Sequence[Trial],
 ) -> dict[str, Any]:
-    """Return what a report needs to know beside the trials, as plain values."""
+    """Return what a report needs to know besides the trials, as plain values."""
     parts = of_replicate(study.data, study.replicates, 0)
     shape = parts.train.images.shape[1:]
     sizes = {part: len(getattr(parts, part)) for part in ("train", "valid", "test")}

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -23,7 +23,7 @@ import numpy as np
 
 from minicnn.data import Dataset
 from minicnn.data.sets import stratified
-from minicnn.hints import explained
+from minicnn.hints import frozen
 from minicnn.records import register
 from minicnn.study.images import Source, base, divided, joined, pooled
 from minicnn.validation import integer, number
@@ -110,8 +110,7 @@ class _Resampling(_Seeded, ABC):
 
 
 @register
-@explained
-@dataclass(frozen=True)
+@frozen
 class Seeds(_Seeded):
     """`n` trainings with the seeds `first`, `first` + 1, ..., all tested on the same images.
 
@@ -123,7 +122,7 @@ class Seeds(_Seeded):
     first: int = 0
 
     def identity(self, replicate: int) -> dict[str, Any]:
-        """Return what the data of a replicate depend on beside its seed; not on how many replicates there are."""
+        """Return what the data of a replicate depend on besides its seed; not on how many replicates there are."""
         return {"kind": "Seeds"}
 
     def dataset(self, source: Source, replicate: int) -> Dataset:
@@ -146,8 +145,7 @@ class Seeds(_Seeded):
 
 
 @register
-@explained
-@dataclass(frozen=True)
+@frozen
 class Resplits(_Resampling):
     """`n` random stratified splits of all images of the data set, with the seeds `first`, `first` + 1, ...
 
@@ -177,7 +175,7 @@ class Resplits(_Resampling):
             )
 
     def identity(self, replicate: int) -> dict[str, Any]:
-        """Return what the data of a replicate depend on beside its seed."""
+        """Return what the data of a replicate depend on besides its seed."""
         return {"kind": "Resplits", "test": self.test, "valid": self.valid, "tuning": self.tuning}
 
     def _split(self, labels: np.ndarray, replicate: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -193,8 +191,7 @@ class Resplits(_Resampling):
 
 
 @register
-@explained
-@dataclass(frozen=True)
+@frozen
 class KFold(_Resampling):
     """Stratified k-fold cross-validation, `repeats` times: k * repeats replicates.
 
@@ -224,7 +221,7 @@ class KFold(_Resampling):
             )
 
     def identity(self, replicate: int) -> dict[str, Any]:
-        """Return what the data of a replicate depend on beside its seed."""
+        """Return what the data of a replicate depend on besides its seed."""
         repeat, fold = divmod(replicate, self.k)
         shares = {"valid": self.valid, "tuning": self.tuning}
         return {"kind": "KFold", "k": self.k, **shares, "shuffle": self.first + repeat, "fold": fold}

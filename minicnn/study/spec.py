@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, TypeAlias
 
-from minicnn.hints import explained, near
+from minicnn.hints import frozen, near
 from minicnn.layers import Layer
 from minicnn.optim import Optimizer
 from minicnn.records import register
@@ -21,8 +21,7 @@ Factor: TypeAlias = str | int | float
 
 
 @register
-@explained
-@dataclass(frozen=True)
+@frozen
 class Recipe:
     """How an arm is trained; the arguments are those of `train.fit`."""
 
@@ -43,8 +42,7 @@ class Recipe:
         object.__setattr__(self, "label_smoothing", smoothing)
 
 
-@explained
-@dataclass(frozen=True)
+@frozen
 class Arm:
     """A network under study.
 

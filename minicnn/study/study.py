@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
-from minicnn.hints import explained
+from minicnn.hints import frozen
 from minicnn.notebook import html_table
 from minicnn.study.engine import checked, run
 from minicnn.study.planning import Plan, plan
@@ -13,8 +12,7 @@ from minicnn.study.results import Results
 from minicnn.study.spec import Specification
 
 
-@explained
-@dataclass(frozen=True, repr=False)
+@frozen(repr=False)
 class Study(Specification):
     """Arms that are trained with the same replicates and compared pairwise.
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from minicnn.hints import explained
+from minicnn.hints import frozen
 from minicnn.optim import Optimizer
 from minicnn.records import register
 from minicnn.validation import flag, integer, number, one_of
@@ -17,8 +16,7 @@ CRITERIA = ("valid_loss", "valid_accuracy")
 
 
 @register
-@explained
-@dataclass(frozen=True)
+@frozen
 class Grid:
     """Learning rates to try for each arm; the best one on validation images is frozen before the test.
 

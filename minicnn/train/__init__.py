@@ -1,8 +1,8 @@
 """Training: one step, many steps, evaluation, callbacks, parameters on disk."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from minicnn.hints import no_attribute
+from minicnn.hints import unknown_names
 from minicnn.train.callbacks import BestWeights, CSVLog, EarlyStopping, Moment
 from minicnn.train.checkpoint import load, load_metadata, load_net, save
 from minicnn.train.evaluation import Evaluation, calibrate, evaluate, predict
@@ -33,7 +33,5 @@ _HABITS = {
     "CSVLogger": "train.CSVLog",
 }
 
-if not TYPE_CHECKING:  # for which a name that is not there is an error
-
-    def __getattr__(name: str) -> Any:
-        raise no_attribute(__name__, name, __all__, _HABITS)
+if not TYPE_CHECKING:  # with a __getattr__ a type checker accepts every name
+    __getattr__ = unknown_names(__name__, __all__, _HABITS)

@@ -1,6 +1,6 @@
 """Callbacks: functions that are called with a Moment after each epoch; training stops if a callback returns True.
 
-Any other result than True, False and None is a TypeError. A callback with an attribute `monitor` names a column of the
+Any result other than True, False and None is a TypeError. A callback with an attribute `monitor` names a column of the
 history; `fit` checks it before training.
 
 A callback that keeps something between epochs needs two methods for `fit(..., checkpoint=path)`: `state()` returns it
@@ -10,7 +10,7 @@ as a tree that `train.save` can write, and `restore(state)` takes it back. BestW
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -21,8 +21,7 @@ from minicnn.layers.base import Layer
 from minicnn.train.history import History, Row
 
 
-@hints.explained
-@dataclass(frozen=True)
+@hints.frozen
 class Moment:
     """The end of an epoch.
 
@@ -47,7 +46,7 @@ class Moment:
 
     @property
     def epoch(self) -> int:
-        """The number of finished epochs, this one among them."""
+        """The number of finished epochs, including this one."""
         return len(self.history)
 
 
@@ -61,8 +60,7 @@ def _check_moment(where: str, moment: Any) -> None:
         )
 
 
-@hints.explained
-@dataclass(frozen=True)
+@hints.frozen
 class EarlyStopping:
     """End the training when `monitor` has not improved for `patience` epochs.
 

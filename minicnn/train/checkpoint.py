@@ -30,7 +30,7 @@ WANTED = "a file that `save` wrote"
 
 @explained
 def save(path: str | Path, params: Any, net: Layer | None = None, **metadata: Any) -> Path:
-    """Write a tree to one file, whole or not at all, and return its path.
+    """Write a tree to one file, completely or not at all, and return its path.
 
     Parameters
     ----------

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from minicnn import data, ops, trees
 from minicnn.geometry import integer
-from minicnn.hints import explained
+from minicnn.hints import explained, frozen
 from minicnn.layers.base import Layer
 from minicnn.layers.prepared import prepare
 from minicnn.notebook import html_table
@@ -19,8 +18,7 @@ from minicnn.train.checks import check_finite, check_images, check_split
 Params: TypeAlias = Any
 
 
-@explained
-@dataclass(frozen=True, repr=False)
+@frozen(repr=False)
 class Evaluation:
     """Mean loss and accuracy (0 to 1) over images, and the predicted class of each, shape (N,)."""
 
@@ -76,7 +74,7 @@ def predict(net: Layer, params: Params, images: np.ndarray, *, batch_size: int =
 def calibrate(net: Layer, params: Params, images: np.ndarray, *, most: int = 2048) -> Params:
     """Return the parameters with the population statistics that batch normalization uses in evaluation.
 
-    They come from one pass over the first `most` images in one batch; a net without batch normalisation keeps
+    They come from one pass over the first `most` images in one batch; a net without batch normalization keeps
     its parameters as they are.
     """
     most = integer("calibrate", "most", most)

@@ -9,7 +9,7 @@ import io
 import math
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from minicnn import trees, validation
 from minicnn.files import atomic_write
-from minicnn.hints import explained
+from minicnn.hints import frozen
 from minicnn.notebook import html_table, shown
 
 if TYPE_CHECKING:
@@ -31,8 +31,7 @@ FORMATS = {"epoch": "g", "learning_rate": ".3g", "accuracy": ".2%", "valid_accur
 MOST_SHOWN = 30
 
 
-@explained
-@dataclass(frozen=True, repr=False)
+@frozen(repr=False)
 class History:
     """One row per epoch: epoch, learning_rate, loss, accuracy, seconds, and valid_loss, valid_accuracy if validated.
 
@@ -128,8 +127,7 @@ class History:
         return html_table(self.columns or ["epoch"], rows)
 
 
-@explained
-@dataclass(frozen=True, repr=False)
+@frozen(repr=False)
 class Result:
     """What `fit` returns.
 
@@ -167,7 +165,7 @@ class Meter:
         self.images, self.losses, self.correct = images, losses, correct
 
     def sums(self) -> dict[str, Any]:
-        """Return the sums so far, which are arguments of a Meter that goes on from there."""
+        """Return the sums so far, as arguments of a Meter that continues from there."""
         seconds = time.perf_counter() - self.start
         return {"images": self.images, "losses": self.losses, "correct": self.correct, "seconds": seconds}
 

@@ -59,7 +59,7 @@ def _step(
 
 
 def _loss(params: Params, net: Layer, images: Any, labels: Any, rng: np.random.Generator, smoothing: float) -> Any:
-    # The logits come out beside the loss, so that counting correct predictions needs no second forward pass.
+    # The logits are returned with the loss, so that counting correct predictions needs no second forward pass.
     logits = net(params, images, rng=rng)
     return ops.cross_entropy(logits, labels, label_smoothing=smoothing), logits
 
@@ -111,22 +111,21 @@ def fit(
         A progress bar on stderr; by default if that is a terminal or a notebook's.
     checkpoint : path, optional
         A file with the state of the training: written after each epoch, after every `checkpoint_every` steps, and on
-        Ctrl-C; if it is there when `fit` is called, training continues from it. So one command is right for the
-        first start, for every start after a crash, and once it is complete, when it returns at once. The parameters
-        at the end are those of a training without a pause, bit for bit, on the same machine with the same kernels and
-        number of threads.
-        Two arguments, one to write and one to resume, would need another command for the second start, and would
-        overwrite the file where it is forgotten. Here a file of another run is refused and never overwritten: net,
-        optimizer, images, labels, batch size, seed, initial parameters, label smoothing, augmentation and kernels must
-        be the same. Functions are compared by name, code (the same only in the same version of Python), defaults and
-        the values they close over, records of your own by their fields and the code of their methods; objects of
-        classes that are not registered by `repr`; global variables and functions that are called by others not at
-        all. Two processes with one file lose time and nothing else, because both write positions of the same training.
-        More epochs continue a complete run, unless a callback has stopped it; not with a schedule that spans the whole
-        training. Callbacks need `state` and `restore` to be resumed.
+        Ctrl-C; if it exists when `fit` is called, training continues from it. So the same command starts a training,
+        continues it after a crash, and returns at once when it is complete. The final parameters are those of a
+        training without interruption, bit for bit, on the same machine with the same kernels and number of threads.
+        One argument serves both purposes, because with two a forgotten one would overwrite the file. A file of another
+        run is refused and never overwritten: net, optimizer, images, labels, batch size, seed, initial parameters,
+        label smoothing, augmentation and kernels must be the same. Functions are compared by name, code (which differs
+        between versions of Python), defaults and the values they close over; records of your own by their fields and
+        the code of their methods; objects of other classes that are not registered by `repr`. Global variables and the
+        functions that these functions call are not compared. Two processes with one file lose time and nothing else,
+        because both write positions of the same training. A complete run continues if `epochs` is larger than before,
+        unless a callback has stopped it or a schedule spans the whole training. Callbacks need `state` and `restore`
+        to be resumed.
     checkpoint_every : int, optional
-        For epochs that take minutes: the most steps that a crash can cost. What follows the last step of an epoch
-        (calibration, validation, callbacks) is done again after it, and so is that step.
+        For epochs that take minutes: the largest number of steps that a crash can lose. After a crash in what follows
+        the last step of an epoch (calibration, validation, callbacks), that step is repeated, too.
 
     Returns
     -------
@@ -184,7 +183,7 @@ def _train(
                     # the last step of an epoch is written with the epoch
                     if kept and step < steps:
                         kept.note(Position(params, state, history, epoch, step, meter))
-                row = meter.row(epoch, rate)  # before calibration and validation, whose time is not training's
+                row = meter.row(epoch, rate)  # before calibration and validation, whose time does not count as training
                 checks.check_learned(params, state, epoch)
                 params = calibrate(net, params, train.images)
                 history.rows.append(row | _validation(net, params, valid))
@@ -205,7 +204,7 @@ def _train(
 
 def _generators(seed: int, count: int) -> list[np.random.Generator]:
     """Return independent generators: a further draw of dropout must not change the order of the images."""
-    # spawn, not seed + 1, seed + 2, ...: the generators of neighbouring seeds would be the same ones.
+    # spawn, not seed + 1, seed + 2, ...: neighbouring seeds would have generators in common.
     return [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(count)]
 
 

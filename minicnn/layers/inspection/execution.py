@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from minicnn import kernels
-from minicnn.hints import explained
+from minicnn.hints import explained, frozen
 from minicnn.layers import fusion
 from minicnn.layers.base import Layer
 from minicnn.validation import shown
 
 
-@explained
-@dataclass(frozen=True, repr=False)
+@frozen(repr=False)
 class Execution:
     """The steps in which a network runs: `print` it, or let a notebook display it.
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import html
 import math
-from dataclasses import dataclass
 
 from minicnn.geometry import Axis, Shape
-from minicnn.hints import explained
+from minicnn.hints import explained, frozen
 from minicnn.layers.base import Layer, check_net
 from minicnn.layers.inspection.receptive_field import Step, walk
 
 
-@explained
-@dataclass(frozen=True, repr=False)
+@frozen(repr=False)
 class Explanation:
     """The sizes of an image from layer to layer of a network: `print` it, or let a notebook display it.
 

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 
 from minicnn.geometry import Shape
-from minicnn.hints import explained
+from minicnn.hints import explained, frozen
 from minicnn.layers.base import Layer, check_net
 from minicnn.layers.inspection.receptive_field import Step, walk
 
@@ -24,8 +24,7 @@ class Row:
     receptive_field: tuple[int, int]
 
 
-@explained
-@dataclass(frozen=True, repr=False)
+@frozen(repr=False)
 class Summary:
     """A table of a net's layers: `print` it, or let a notebook display it.
 
@@ -33,7 +32,7 @@ class Summary:
     ----------
     rows : tuple of Row
     parameters : int
-        Values that training changes; the moving statistics of batch normalisation are not among them.
+        Values that training changes; the moving statistics of batch normalization are not among them.
     multiply_adds : int
         Of a forward pass for one image, biases and pooling not counted.
     """

@@ -33,7 +33,7 @@ def blur_pool2d_shape(x: Shape, pool_size: Size = 3, *, strides: Size = 2, mode:
 def blur_pool2d(x: Array, pool_size: Size = 3, *, strides: Size = 2, mode: Mode = "reflect") -> Any:
     """Blur, then take every second pixel: (N, H, W, C) -> (N, ceil(H / s), ceil(W / s), C).
 
-    The filter is binomial, (1 1), (1 2 1), (1 3 3 1) .. in each direction, normalised to a sum of 1; padding is
+    The filter is binomial, (1 1), (1 2 1), (1 3 3 1) .. in each direction, normalized to a sum of 1; padding is
     filled by `mode` as in `pad2d`. Zhang, "Making convolutional networks shift-invariant again", 2019, who puts it
     after a max pooling of stride 1 or in the place of a stride.
 

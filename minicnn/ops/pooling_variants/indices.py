@@ -8,11 +8,11 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from minicnn.geometry import Shape, Size, check_area, check_image, checked_windows, pair
+from minicnn.geometry import Shape, Size, check_area, check_image, pair
 from minicnn.graph import Array, Node, op
 from minicnn.kernels import reference
 from minicnn.kernels.arithmetic import wide
-from minicnn.ops.pool import PoolKeywords, pool_keywords, pool_shape, pool_windows
+from minicnn.ops.pool import PoolKeywords, checked_pool_windows, pool_keywords, pool_shape
 from minicnn.validation import ShapeError
 
 MOST_PIXELS = 2**24
@@ -30,7 +30,7 @@ def max_pool2d_indices(x: Array, pool_size: Size = 2, **how: Unpack[PoolKeywords
     array([ 5,  7, 13, 15])
     """
     x = x.data if isinstance(x, Node) else x
-    w = pool_windows(checked_windows, "max_pool2d_indices", x.shape, pool_size, **how)
+    w = checked_pool_windows("max_pool2d_indices", x.shape, pool_size, **how)
     return reference.max_pool2d_indices(x, reference.max_pool2d(x, w.geometry), w.geometry)
 
 

@@ -12,11 +12,11 @@ from typing import Any, Unpack
 import numpy as np
 
 from minicnn import kernels
-from minicnn.geometry import Shape, Size, Windows, checked_windows
+from minicnn.geometry import Shape, Size, Windows
 from minicnn.graph import Array, op
 from minicnn.kernels.arithmetic import add_up
 from minicnn.ops.elementwise import unbroadcast
-from minicnn.ops.pool import PoolKeywords, average_pool2d, max_pool2d, pool_keywords, pool_shape, pool_windows
+from minicnn.ops.pool import PoolKeywords, average_pool2d, checked_pool_windows, max_pool2d, pool_keywords, pool_shape
 from minicnn.ops.pooling_variants.elements import gather, real_elements, scatter
 from minicnn.ops.pooling_variants.power_means import below_largest, log_mean_exp, relative, slope_in_r, softmax_weights
 from minicnn.validation import ShapeError, number
@@ -46,7 +46,7 @@ def log_mean_exp_pool2d(x: Array, pool_size: Size = 2, *, r: float = 1.0, **how:
     >>> log_mean_exp_pool2d(np.array([1.0, 2.0, 3.0, 4.0]).reshape(1, 2, 2, 1), r=1e-10).ravel()
     array([2.5])
     """
-    w = pool_windows(checked_windows, "log_mean_exp_pool2d", x.shape, pool_size, **how)
+    w = checked_pool_windows("log_mean_exp_pool2d", x.shape, pool_size, **how)
     real = real_elements(w)
     found = log_mean_exp(gather(x, w), real, float(r))
 
@@ -92,7 +92,7 @@ def gem_pool2d(
     """
     if not np.all(p):
         raise ValueError("gem_pool2d: p must be a number other than 0, got 0. Use p=1 for the average.")
-    w = pool_windows(checked_windows, "gem_pool2d", x.shape, pool_size, **how)
+    w = checked_pool_windows("gem_pool2d", x.shape, pool_size, **how)
     real, sign, epsilon = real_elements(w), np.sign(p).astype(x.dtype), float(epsilon)
     # The mean for -p is the inverse of that of inverses: with sign * logarithms, r = |p| is enough.
     found = log_mean_exp(gather(sign * np.log(np.maximum(x, epsilon)), w), real, np.abs(p))
@@ -126,7 +126,7 @@ def soft_pool2d(x: Array, pool_size: Size = 2, **how: Unpack[PoolKeywords]) -> A
     >>> soft_pool2d(np.array([0.0, 0.0, 0.0, 1000.0]).reshape(1, 2, 2, 1)).ravel()
     array([1000.])
     """
-    w = pool_windows(checked_windows, "soft_pool2d", x.shape, pool_size, **how)
+    w = checked_pool_windows("soft_pool2d", x.shape, pool_size, **how)
     real = real_elements(w)
     top, below = below_largest(gather(x, w), real)
     weights = softmax_weights(below, real)
@@ -173,7 +173,7 @@ def lp_pool2d(x: Array, pool_size: Size = 2, *, p: float = 2.0, **how: Unpack[Po
     >>> lp_pool2d(np.array([3.0, 4.0, 0.0, 0.0]).reshape(1, 2, 2, 1), p=1e4).ravel()
     array([4.])
     """
-    w = pool_windows(checked_windows, "lp_pool2d", x.shape, pool_size, **how)
+    w = checked_pool_windows("lp_pool2d", x.shape, pool_size, **how)
     p = float(p)
     size = np.abs(x)
     if not _powers_fit(size, p):

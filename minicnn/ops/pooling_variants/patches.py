@@ -7,9 +7,9 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from minicnn.geometry import Shape, Size, checked_windows, pair
+from minicnn.geometry import Shape, Size, pair
 from minicnn.graph import Array, op
-from minicnn.ops.pool import PoolKeywords, pool_keywords, pool_shape, pool_windows
+from minicnn.ops.pool import PoolKeywords, checked_pool_windows, pool_keywords, pool_shape
 from minicnn.ops.pooling_variants.elements import gather, scatter
 
 
@@ -30,7 +30,7 @@ def patches2d(x: Array, pool_size: Size = 2, **how: Unpack[PoolKeywords]) -> Any
     array([[0., 1., 4., 5.],
            [2., 3., 6., 7.]])
     """
-    w = pool_windows(checked_windows, "patches2d", x.shape, pool_size, **how)
+    w = checked_pool_windows("patches2d", x.shape, pool_size, **how)
     y = np.empty((len(x), *w.out, w.rows.k * w.cols.k, x.shape[3]), x.dtype)
     gather(x, w, np.moveaxis(y, 3, 0))
     return y, (lambda g: scatter(np.moveaxis(g, 3, 0), w),)

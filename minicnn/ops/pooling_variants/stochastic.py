@@ -6,10 +6,10 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from minicnn.geometry import Shape, Size, checked_windows
+from minicnn.geometry import Shape, Size
 from minicnn.graph import Array, op
 from minicnn.kernels.arithmetic import add_up
-from minicnn.ops.pool import PoolKeywords, pool_keywords, pool_shape, pool_windows
+from minicnn.ops.pool import PoolKeywords, checked_pool_windows, pool_keywords, pool_shape
 from minicnn.ops.pooling_variants.elements import gather, scatter
 from minicnn.ops.pooling_variants.power_means import relative
 from minicnn.validation import generator
@@ -39,7 +39,7 @@ def stochastic_pool2d(
     >>> stochastic_pool2d(np.array([0.0, 1.0, 1.0, 2.0]).reshape(1, 2, 2, 1)).ravel()
     array([1.5])
     """
-    w = pool_windows(checked_windows, "stochastic_pool2d", x.shape, pool_size, **how)
+    w = checked_pool_windows("stochastic_pool2d", x.shape, pool_size, **how)
     elements = gather(np.maximum(x, 0), w)
     top = elements.max(axis=0, keepdims=True)
     odds = relative(elements, top)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -131,11 +131,9 @@ def _confusions(results: Results) -> tuple[Figure, str] | None:
     if labels is None:
         return None
     classes = np.arange(len(results.description["data"]["classes"]))
-    for arm in results.arms:
-        predicted = results.per_image(arm, "predictions").get(0)
-        if predicted is not None:
-            matrix = need("sklearn.metrics").confusion_matrix
-            found[arm] = matrix(labels, predicted[: len(labels)], labels=classes, normalize="true")
+    for arm, predicted in _predictions(results, len(labels)):
+        matrix = need("sklearn.metrics").confusion_matrix
+        found[arm] = matrix(labels, predicted, labels=classes, normalize="true")
     control = found.pop(results.control, None)
     if control is None or not found:
         return None
@@ -147,11 +145,7 @@ def _wrong(results: Results) -> tuple[Figure, str] | None:
     images, labels = _sample(results)
     if images is None or labels is None:
         return None
-    shares = {}
-    for arm in results.arms:
-        predicted = results.per_image(arm, "predictions").get(0)
-        if predicted is not None:
-            shares[arm] = (predicted[: len(labels)] != labels).astype(np.float64)
+    shares = {arm: (predicted != labels).astype(np.float64) for arm, predicted in _predictions(results, len(labels))}
     if not shares:
         return None
     figure = pictures.most_often_wrong(images, labels, shares)
@@ -178,6 +172,14 @@ def _maps(results: Results) -> tuple[Figure, str] | None:
         "Contributions of each place of the last feature map to the score of the correct class, for the first test "
         "image; red raises the score. They add up to the score less the bias, unless the caption says what is missing."
     )
+
+
+def _predictions(results: Results, count: int) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield each arm with what its first replicate predicts for the first `count` test images, where it is known."""
+    for arm in results.arms:
+        predicted = results.per_image(arm, "predictions").get(0)
+        if predicted is not None:
+            yield arm, predicted[:count]
 
 
 def _sample(results: Results) -> tuple[Any, Any]:

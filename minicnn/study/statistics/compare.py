@@ -7,15 +7,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Unpack
 
 import numpy as np
 
-from minicnn.hints import near
+from minicnn.hints import explained, near, spelled_out
 from minicnn.notebook import html_table
-from minicnn.study.statistics.contrast import Contrast, Rules, judged, single_level
+from minicnn.study.statistics.contrast import Contrast, judged, single_level
 from minicnn.study.statistics.intervals import ROUNDING, Factor, checked_confidence, independent, root_factor
 from minicnn.study.statistics.maxt import sign_flip_p, simultaneous
 from minicnn.study.statistics.pooled import NONE, Pair, Pooled, Values, dunnett, tukey
+from minicnn.study.statistics.rules import Rules, RulesKeywords
 from minicnn.validation import number, shown
 
 
@@ -69,16 +71,9 @@ class Comparison:
         return 1 - single_level(self.critical, self.n)
 
 
-def compare(
-    values: Values,
-    control: str | Mapping[str, str],
-    *,
-    rope: float,
-    factor: Factor = independent,
-    confidence: float = 0.95,
-    resolution: float = ROUNDING,
-    lower_is_better: bool = False,
-) -> Comparison:
+@explained
+@spelled_out(RulesKeywords, Rules)
+def compare(values: Values, control: str | Mapping[str, str], **how: Unpack[RulesKeywords]) -> Comparison:
     """Compare arms with their controls by simultaneous intervals of the mean paired difference.
 
     A verdict needs the whole interval above (better), below (worse) or inside (equivalent) the region ±`rope`. The
@@ -112,19 +107,12 @@ def compare(
     >>> f"{contrast.mean:.4f} [{contrast.low:.4f}, {contrast.high:.4f}] {contrast.verdict}"
     '0.0475 [0.0395, 0.0555] better'
     """
-    rules = Rules(rope, factor, confidence, resolution, lower_is_better)
-    return _family(values, _pairs(values, control), rules, dunnett)
+    return _family(values, _pairs(values, control), Rules(**how), dunnett)
 
 
-def all_pairs(
-    values: Values,
-    *,
-    rope: float,
-    factor: Factor = independent,
-    confidence: float = 0.95,
-    resolution: float = ROUNDING,
-    lower_is_better: bool = False,
-) -> Comparison:
+@explained
+@spelled_out(RulesKeywords, Rules)
+def all_pairs(values: Values, **how: Unpack[RulesKeywords]) -> Comparison:
     """Compare every two arms, as `compare` does: the intervals of all pairs hold together, so they are wider.
 
     >>> values = {"a": {0: 0.1, 1: 0.2, 2: 0.3}, "b": {0: 0.3, 1: 0.1, 2: 0.2}, "c": {0: 0.9, 1: 0.8, 2: 0.9}}
@@ -132,7 +120,7 @@ def all_pairs(
     [('b', 'a'), ('c', 'a'), ('c', 'b')]
     """
     pairs = [(arm, control) for control, arm in combinations(values, 2)]
-    return _family(values, pairs, Rules(rope, factor, confidence, resolution, lower_is_better), tukey)
+    return _family(values, pairs, Rules(**how), tukey)
 
 
 def _pairs(values: Values, control: str | Mapping[str, str]) -> list[Pair]:

@@ -8,22 +8,12 @@ from dataclasses import dataclass
 from statistics import stdev
 
 from minicnn.optional import need
-from minicnn.study.statistics.intervals import LEAST_REPLICATES, ROUNDING, Factor, Interval, Verdict, verdict
+from minicnn.study.statistics.intervals import LEAST_REPLICATES, ROUNDING, Interval, Verdict, verdict
 from minicnn.study.statistics.pooled import Ends
 from minicnn.study.statistics.power import MOST_REPLICATES, replicates_needed
+from minicnn.study.statistics.rules import Rules
 
 OPPOSITE: Mapping[Verdict, Verdict] = {"better": "worse", "worse": "better"}
-
-
-@dataclass(frozen=True)
-class Rules:
-    """How a family of contrasts is judged; the arguments of `compare`."""
-
-    rope: float
-    factor: Factor
-    confidence: float
-    resolution: float
-    lower_is_better: bool
 
 
 @dataclass(frozen=True, repr=False)
