@@ -4,15 +4,27 @@ import { readFileSync, writeFileSync } from "node:fs";
 
 const out = new URL("../minicnn/explain/", import.meta.url).pathname;
 const here = new URL(".", import.meta.url).pathname;
-const common = { bundle: true, minify: true, target: "es2022", charset: "utf8", legalComments: "none", absWorkingDir: here };
+const common = { bundle: true, minify: true, target: "es2024", charset: "utf8", legalComments: "none", absWorkingDir: here };
 // Calls of h(name, props, ...children) take fewer bytes than those of the automatic runtime.
 const jsx = { jsx: "transform", jsxFactory: "jsxNode", jsxFragment: "jsxFragment", inject: ["src/jsx.ts"], tsconfigRaw: {} };
 
-// Properties of objects that only this script makes: neither of the data, of what tests call, nor of the browser.
-const mangleProps =
-  /^(arrived|axes|boxes|caption|grads|grid|head|hover|how|most|numbers|off|onHover|onPick|origin|paint|phase|pick|read|readers|ring|room|shares|side|sizes|taps|tone|upTo)$/;
+// The parts of Preact that the page uses: see preact/index.js.
+const preact = {
+  name: "preact",
+  setup({ onResolve }) {
+    const found = (path) => ({ path: `${here}${path}` });
+    onResolve({ filter: /^preact$/ }, () => found("preact/index.js"));
+    onResolve({ filter: /^preact\/src\// }, ({ path }) => found(`node_modules/${path}.js`));
+    onResolve({ filter: /^\.\.?\/(component|index|options)$/ }, ({ path }) => found(`preact/${path.endsWith("index") ? "diff" : "parts"}.js`));
+  },
+};
 
-await build({ ...common, ...jsx, mangleProps, entryPoints: ["src/page.tsx"], outfile: `${out}page.js`, format: "iife" });
+// Properties of objects that only this script makes: neither of the data, of what tests call, nor of the browser. Where
+// those have one of these names the sources quote it, as in control["value"], and it stays.
+const mangleProps =
+  /^_[a-z]|^(arrived|axes|boxes|caption|grads|grid|head|hover|how|most|numbers|off|onHover|onPick|origin|paint|phase|pick|read|readers|ring|room|shares|side|sizes|taps|tone|upTo|value|real|row|col|signed|windows|names|unit|mark|main|cells)$/;
+
+await build({ ...common, ...jsx, mangleProps, plugins: [preact], entryPoints: ["src/page.tsx"], outfile: `${out}page.js`, format: "iife" });
 await build({ ...common, entryPoints: ["src/page.css"], outfile: `${out}page.css` });
 
 const lock = JSON.parse(readFileSync(`${here}package-lock.json`, "utf8"));

@@ -18,7 +18,7 @@ export async function start(): Promise<void> {
   const [computed, why] = attempt(data.net, image);
   broken = data.draw ? why : "This file has no parameters";
   // What the page cannot compute, Python has: the tape ran the same layers.
-  values = data.net.map((layer, n) => computed[n] ?? (data.tape.training ? undefined : array(data.tape.nodes[layer.node!]?.value)));
+  values = data.net.map((layer, n) => computed[n] ?? (data.tape.training ? undefined : array(data.tape.nodes[layer.node!]?.["value"])));
 }
 
 /** Return the value of each layer as far as the page can compute them, and why it cannot go on. */

@@ -10,15 +10,15 @@ export function bind(shows: Record<string, (v: number) => string>, conditions: (
     effect(() => {
       const v = state.value;
       if (type === "checkbox") control.checked = v as boolean;
-      else if (type === "radio") control.checked = v === control.value;
-      else if (document.activeElement !== control || type === "range") control.value = `${v}`;
+      else if (type === "radio") control.checked = v === control["value"];
+      else if (document.activeElement !== control || type === "range") control["value"] = `${v}`;
       if (type !== "range") return;
       const text = (shows[control.name] ?? String)(v as number);
       control.style.setProperty("--part", `${(100 * (+v - +control.min)) / (+control.max - +control.min || 1)}%`);
       control.setAttribute("aria-valuetext", text);
       control.nextElementSibling!.textContent = text;
     });
-    control.oninput = () => (state.value = type === "checkbox" ? control.checked : type === "range" ? +control.value : control.value);
+    control.oninput = () => (state.value = type === "checkbox" ? control.checked : type === "range" ? +control["value"] : control["value"]);
   }
   // What does not apply leaves the page, so that no key and no reader finds it.
   for (const part of document.querySelectorAll<HTMLElement>("[data-when]")) {

@@ -94,11 +94,11 @@ function View({ title, t, tone }: { title: string; t: Tensor | undefined; tone: 
 
 /** The formula of the chosen element, with its numbers. */
 function formula(n: TapeNode): string {
-  const y = asMap(array(n.value)!);
+  const y = asMap(array(n["value"])!);
   const c = y.shape[2]!;
   const { i, j, k, n: place } = pick(y);
   const v = fmt(y.data[place]!, 4);
-  const from = n.from.map(({ node }) => array(nodes[node]!.value));
+  const from = n.from.map(({ node }) => array(nodes[node]!["value"]));
   const [x, kernel, bias] = from;
   const layer = layerOf(data.net, n.layer);
   if (!x) return v;
@@ -203,10 +203,10 @@ function Detail() {
         {titleOf(n)} <small>{n.layer && !isParameter(n) ? n.layer : size(n.shape)}</small>
       </h3>
       <div class="pair">
-        <View title="value" t={values[k] ? array(n.value) : undefined} tone="value" />
+        <View title="value" t={values[k] ? array(n["value"]) : undefined} tone="value" />
         <View title="gradient of the loss" t={back ? array(n.grad) : undefined} tone="grad" />
       </div>
-      {known && n.value && <Formula of={`row ${at.value[0] + 1}, column ${at.value[1] + 1}`}>{formula(n)}</Formula>}
+      {known && n["value"] && <Formula of={`row ${at.value[0] + 1}, column ${at.value[1] + 1}`}>{formula(n)}</Formula>}
       {back && known && (
         <>
           <h4>Parts sent on</h4>
