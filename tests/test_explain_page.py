@@ -491,7 +491,7 @@ def test_a_title_is_text(title, assets):
     made = explain.page(net, params, picture(), 0, title=title, classes=[HOSTILE, "b", "c"])
     text = made.html
     assert text.lower().count("<img") == 0
-    assert text.count("</script>") == 2
+    assert text.count("</script>") == 3
     assert text.count("<!--") == 1
     assert f"<title>{html.escape(title)}</title>" in text
     data = json.loads(re.search(r'type="application/json" id="data">(.*?)</script>', text, re.DOTALL).group(1))

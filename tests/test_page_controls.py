@@ -92,6 +92,9 @@ def test_an_unusual_net_has_its_panels_and_every_step(unusual):
     assert said[-1].startswith("Update")
     # A live region that gets the text it has already is not read again.
     assert all(a != b and a and b for a, b in pairwise(said))
+    shown = page.locator("body").inner_text()
+    assert "undefined" not in shown
+    assert "{" not in shown
     # Nothing stands out of the page.
     assert page.evaluate("document.documentElement.scrollWidth") <= 1200
     draw, top = page.locator("#draw").inner_text(), page.locator(".top").inner_text()
@@ -211,6 +214,19 @@ def test_every_other_control_can_be_used_by_mouse(digits):
             button.click()
     digits.keyboard.press("Escape")
     assert not digits.locator("dialog").is_visible()
+
+
+def test_every_step_of_the_walk_leads_to_its_panel(digits):
+    panels = ["net", "bench", "back", "step", "heads", "shift"]
+    for n, panel in enumerate(panels):
+        digits.locator(".steps button").nth(n).click()
+        digits.locator("#walk a").click()
+        assert digits.evaluate("document.activeElement.id") == panel
+    assert digits.locator(".steps [aria-current=step]").inner_text() == "6"
+    digits.get_by_role("button", name="Skip the walk").click()
+    assert digits.locator("#walk h2").count() == 0
+    digits.get_by_role("button", name="Show the guided walk").click()
+    assert digits.locator("#walk h2").count() == 1
 
 
 def test_a_stroke_of_the_mouse_changes_the_answer(digits):

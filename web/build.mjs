@@ -22,10 +22,19 @@ const preact = {
 // Properties of objects that only this script makes: neither of the data, of what tests call, nor of the browser. Where
 // those have one of these names the sources quote it, as in control["value"], and it stays.
 const mangleProps =
-  /^_[a-z]|^(arrived|axes|boxes|caption|grads|grid|head|hover|how|most|numbers|off|onHover|onPick|origin|paint|phase|pick|read|readers|ring|room|shares|side|sizes|taps|tone|upTo|value|real|row|col|signed|windows|names|unit|mark|main|cells)$/;
+  /^_[a-z]|^(arrived|axes|boxes|caption|grads|grid|head|hover|how|most|numbers|off|onHover|onPick|origin|paint|phase|pick|read|readers|ring|room|shares|side|sizes|taps|tone|upTo|value|real|row|col|signed|windows|names|unit|mark|main|cells|state|next|initial|allows|possible)$/;
 
 await build({ ...common, ...jsx, mangleProps, plugins: [preact], entryPoints: ["src/page.tsx"], outfile: `${out}page.js`, format: "iife" });
 await build({ ...common, entryPoints: ["src/page.css"], outfile: `${out}page.css` });
+
+// One letter in both files for each custom property of the style, the commonest first; the script quotes their names.
+const [js, css] = ["page.js", "page.css"].map((name) => ({ path: out + name, text: readFileSync(out + name, "utf8") }));
+const uses = {};
+for (const [name] of css.text.matchAll(/--\w+/g)) uses[name] = (uses[name] ?? 0) + 1;
+const names = Object.keys(uses).sort((a, b) => uses[b] - uses[a] || (a < b ? -1 : 1));
+const short = (name) => (names.includes(name) ? `--${(10 + names.indexOf(name)).toString(36)}` : name);
+writeFileSync(css.path, css.text.replace(/--\w+/g, short));
+writeFileSync(js.path, js.text.replace(/"(--\w+)"/g, (_, name) => `"${short(name)}"`));
 
 const lock = JSON.parse(readFileSync(`${here}package-lock.json`, "utf8"));
 const { version, license } = lock.packages["node_modules/preact"];

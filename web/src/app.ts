@@ -4,6 +4,7 @@ import { tensor, type Data, type Layer, type Tensor } from "./contract.ts";
 import { best } from "./math.ts";
 import { forward, places, softmax, Unknown } from "./ops.ts";
 import { element } from "./state.ts";
+import { words } from "./words.ts";
 
 export const data = JSON.parse(element("data").textContent!) as Data;
 export let arrays: Map<string, Tensor>;
@@ -16,7 +17,7 @@ export async function start(): Promise<void> {
   arrays = await unpack(data);
   [image, ...examples] = [data.image, ...data.examples].map((id) => tensor(data.input, arrays.get(id)!.data)) as [Tensor, ...Tensor[]];
   const [computed, why] = attempt(data.net, image);
-  broken = data.draw ? why : "This file has no parameters";
+  broken = data.draw ? why : words("no parameters");
   // What the page cannot compute, Python has: the tape ran the same layers.
   values = data.net.map((layer, n) => computed[n] ?? (data.tape.training ? undefined : array(data.tape.nodes[layer.node!]?.["value"])));
 }

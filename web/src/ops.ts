@@ -2,6 +2,7 @@
 import { real, tensor, type Axis, type Layer, type Real, type Tensor } from "./contract.ts";
 import { abs, exp, expm1, log, log1p, max, sign, sqrt, sum, upTo } from "./math.ts";
 import { taps } from "./windows.ts";
+import { words } from "./words.ts";
 
 /** What a pooling makes of the elements of one window, and how much of its gradient each of them gets. */
 export interface Pool {
@@ -194,7 +195,7 @@ export function dense(x: Tensor, kernel: Tensor, bias?: Tensor): Tensor {
 }
 
 /** Pad, or crop where an axis has negative padding. */
-function moved(x: Tensor, layer: Layer): Tensor {
+export function moved(x: Tensor, layer: Layer): Tensor {
   const { rows, cols } = places(layer);
   const [, w, c] = x.shape as [number, number, number];
   const y = tensor([rows.length, cols.length, c]);
@@ -245,7 +246,7 @@ const ACTIVATIONS: Record<string, (v: number, option: (name: string) => number) 
 /** A layer that the page has no code for, or no parameters. */
 export class Unknown extends Error {
   constructor(layer: Layer) {
-    super(`The page cannot compute ${layer.name} (${layer.kind})`);
+    super(words("unknown layer", layer.name, layer.kind));
   }
 }
 
@@ -291,17 +292,12 @@ function apply(layer: Layer, x: Tensor, arrays: Arrays): Tensor {
   return layer.kind.startsWith("Global") && !layer.keepdims ? tensor([x.shape[2]!], y.data) : y;
 }
 
+/** Join along the last axis. */
 function concat(parts: Tensor[]): Tensor {
   const widths = parts.map((t) => t.shape.at(-1)!);
-  const width = sum(widths);
-  const y = tensor([...parts[0]!.shape.slice(0, -1), width]);
-  let first = 0;
-  parts.forEach((part, n) => {
-    const c = widths[n]!;
-    for (let row = 0; row * c < part.data.length; row++) y.data.set(part.data.subarray(row * c, (row + 1) * c), row * width + first);
-    first += c;
-  });
-  return y;
+  const shape = [...parts[0]!.shape.slice(0, -1), sum(widths)];
+  const rows = upTo(parts[0]!.data.length / widths[0]!);
+  return tensor(shape, Float32Array.from(rows.flatMap((row) => parts.flatMap(({ data }, n) => [...data.subarray(row * widths[n]!, (row + 1) * widths[n]!)]))));
 }
 
 /** Return the result of each layer in turn, the last one being that of the net. */

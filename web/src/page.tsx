@@ -63,8 +63,8 @@ async function main(): Promise<void> {
   showBench();
   showStep();
   showHeads();
-  bind({ step: (v) => `${v + 1} of ${steps.length}`, p: fmt, r: fmt }, conditions);
   keys();
+  bind({ step: (v) => `${v + 1} of ${steps.length}`, p: fmt, r: fmt }, conditions);
   mirror();
   Object.assign(globalThis, { minicnn });
   document.documentElement.dataset.ready = "yes";
