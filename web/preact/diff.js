@@ -2,9 +2,9 @@
 import { EMPTY_OBJ } from "preact/src/constants";
 import { Fragment } from "preact/src/create-element";
 import { diffChildren } from "preact/src/diff/children";
-import { setProperty } from "preact/src/diff/props";
 import { removeNode } from "preact/src/util";
 import { getDomSibling } from "./parts.js";
+import { setProperty } from "./props.js";
 
 const children = (parentDom, found, vnode, old, oldDom, refs) =>
   diffChildren(parentDom, Array.isArray(found) ? found : [found], vnode, old, 0, 0, 0, 0, oldDom, 0, refs);
@@ -26,8 +26,8 @@ function diffElement(dom, { type, props }, old, refs) {
     return dom;
   }
   dom ||= document.createElement(type);
-  for (const name in before) if (name != "children" && !(name in props)) setProperty(dom, name, null, before[name]);
-  for (const name in props) if (name != "children" && before[name] !== props[name]) setProperty(dom, name, props[name], before[name]);
+  for (const name in before) if (name != "children" && !(name in props)) setProperty(dom, name);
+  for (const name in props) if (name != "children" && before[name] !== props[name]) setProperty(dom, name, props[name]);
   children(dom, props.children, arguments[1], old, old._children && getDomSibling(old, 0), refs);
   return dom;
 }

@@ -1,8 +1,8 @@
 /**
  * Preact with what this page uses: elements, text, Fragments, function components without state, keys, and refs that are
- * functions. Creating nodes, matching children and setting properties are the package's own modules; `diff.js` and
- * `parts.js` stand in for those that carry classes, hooks, contexts, hydration, portals, suspense and SVG.
- * `build.mjs` puts them together.
+ * functions. Creating nodes and matching children are the package's own modules; `diff.js`, `props.js` and `parts.js`
+ * stand in for those that carry classes, hooks, contexts, hydration, portals, suspense and SVG. `build.mjs` puts them
+ * together.
  */
 import { createVNode, Fragment } from "preact/src/create-element";
 import { EMPTY_OBJ } from "preact/src/constants";

@@ -1,5 +1,5 @@
 /** Panels 2 and 3: a window slides over an input and its output appears; its gradient flows back the same way. */
-import { data, image, arrays, values } from "./app.ts";
+import { data, arrays, values } from "./app.ts";
 import { call, has, operations, quotient, reader, ready, texts, windowsOf, type Setting, type Window } from "./bench.ts";
 import { tensor, type Axis, type Tensor } from "./contract.ts";
 import { boxAround, boxAt, Field, FLIGHT, fly, spot, type Box, type Cell } from "./field.tsx";
@@ -46,7 +46,6 @@ function list(): void {
     inputs.set(name, tensor([h!, w!, 1], Float32Array.from(of(most!))));
   };
   for (const [name, id] of Object.entries(data.bench.inputs)) add(name, arrays.get(id));
-  add("your image", image);
   data.net.forEach((layer, n) => add(layer.name, values[n]));
   const select = element("input") as HTMLSelectElement;
   [...inputs.keys()].forEach((name, n) => select.add(new Option(name, n ? name : ""), n));
@@ -152,7 +151,7 @@ const Flow = ({ tone, children: [from, to] }: { tone?: string; children: preact.
 );
 
 /** The map of the output, with the window that is chosen. */
-const Output = ({ s, id, label, title, tone, at, most }: { s: State; id: string; label: string; title: string; tone: Tone; at(n: number): number | null; most: number }) => (
+const Output = ({ s, id, title, label = title, tone, at, most }: { s: State; id: string; label?: string; title: string; tone: Tone; at(n: number): number | null; most: number }) => (
   <Figure title={title}>
     <Field
       id={id}
@@ -248,7 +247,7 @@ function Back({ s }: { s: State }) {
             boxes={[...s.boxes("grad"), boxAt(i + top, j + left, "ink")]}
           />
         </Figure>
-        <Output s={s} id="back-out" label="gradient at the output" title="gradient at the output" tone="grad" at={(n) => +(all || s.windows[n] === here)} most={1} />
+        <Output s={s} id="back-out" title="gradient at the output" tone="grad" at={(n) => +(all || s.windows[n] === here)} most={1} />
       </Flow>
       <Formula of={`input row ${i + 1}, column ${j + 1}`}>
         {own.length > 1 && `${terms(own)} = `}
@@ -258,7 +257,9 @@ function Back({ s }: { s: State }) {
           difference quotient {fmt(slope, 4)} {agrees ? "✓ agrees" : words("differs")}
         </span>
       </Formula>
-      <p class="note">{texts(setting.value, here, read)[1]}</p>
+      <p class="note">
+        {texts(setting.value, here, read)[1]} {words("quotient")}
+      </p>
     </>
   );
 }
@@ -286,8 +287,9 @@ export function showBench(): void {
   });
   const sizes = [element("rows"), element("cols")];
   effect(() => void fitting((s) => sizes.forEach((code, n) => (code.textContent = s.sizes[n]!))));
-  for (const [id, direction, label] of [["slide", "bench", "Slide the window"], ["send", "back", "Send them back one by one"]] as const) {
+  for (const [id, direction] of [["slide", "bench"], ["send", "back"]] as const) {
     const button = element(id);
+    const label = button.textContent;
     button.onclick = () => fitting((s) => slide(s, direction));
     effect(() => void (button.textContent = playing.value === direction ? "Stop" : label));
   }

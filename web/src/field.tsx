@@ -1,12 +1,12 @@
 /** Maps of numbers that can be read with the mouse, the keyboard and a screen reader. */
 import type { JSX } from "preact";
 import { tensor, type Tensor } from "./contract.ts";
-import { abs, ceil, clamp, extent, floor, max, min, round, upTo } from "./math.ts";
-import { colour, css, readable, shades, toneColour, type Tone } from "./paint.ts";
+import { abs, best, ceil, clamp, extent, floor, max, min, round, upTo } from "./math.ts";
+import { colour, css, FAMILY, readable, shades, toneColour, type Tone } from "./paint.ts";
 import { Scroll, Table } from "./parts.tsx";
 import type { Signal } from "./signals.ts";
 import { element, own } from "./state.ts";
-import { fmt, short } from "./text.ts";
+import { fmt, percent, short } from "./text.ts";
 
 export interface Cell {
   v: number | null; // null: not computed yet
@@ -114,7 +114,7 @@ function paintCell(context: Context, { v, kind, text, ring }: Cell, x: number, y
     context.stroke();
   }
   const write = (text: string, points: number, ink: number[]): void => {
-    context.font = `${v === 0 ? 400 : 500} ${points}px -apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", sans-serif`;
+    context.font = `${v === 0 ? 400 : 500} ${points}px ${FAMILY}`;
     context.textAlign = "center";
     context.textBaseline = "middle";
     context.fillStyle = css(ink);
@@ -140,7 +140,7 @@ function paintCell(context: Context, { v, kind, text, ring }: Cell, x: number, y
 /** The power of ten in which a map of small numbers shows them, 0 for others and for a single number. */
 const unit = ({ most, rows, cols }: Pick<Props, "most" | "rows" | "cols">): number => (most > 0 && most < 0.01 && rows * cols > 1 ? floor(Math.log10(most)) : 0);
 
-const percent = (n: number, of: number): string => `${(100 * n) / of}%`;
+const share = (n: number, of: number): string => `${(100 * n) / of}%`;
 
 /** How long a number takes from one map to another, in milliseconds. */
 export const FLIGHT = 650;
@@ -164,7 +164,7 @@ export function Field(p: Props) {
     onPick?.(...to);
     onHover?.(...to);
   };
-  const style = (b: Box) => ({ top: percent(b.i, rows), left: percent(b.j, cols), height: percent(b.h, rows), width: percent(b.w, cols) });
+  const style = (b: Box) => ({ top: share(b.i, rows), left: share(b.j, cols), height: share(b.h, rows), width: share(b.w, cols) });
   return (
     <div class="field" style={{ width: `${cols * size}px` }}>
       <div class="map" id={p.id} style={{ aspectRatio: `${cols} / ${rows}` }}>
@@ -329,18 +329,18 @@ export function Sheet({ label, tensor: t, tone = "value", pick, onPick, hover, c
   );
 }
 
-/** Numbers with names as bars from a common zero. */
-export function Bars({ label, names, values, mark, show }: { label: string; names: string[]; values: number[]; mark: number; show(v: number): string }) {
+/** Probabilities as bars from a common zero. */
+export function Bars({ names, values }: { names: string[]; values: number[] }) {
   return (
-    <table class="bars" aria-label={label}>
+    <table class="bars" aria-label="probability of each class">
       <tbody>
         {names.map((name, k) => (
-          <tr class={k === mark ? "mark" : ""}>
+          <tr class={k === best(values) ? "mark" : ""}>
             <th scope="row">{name}</th>
             <td class="bar" aria-hidden="true">
-              <i style={{ width: percent(values[k]!, 1) }} />
+              <i style={{ width: share(values[k]!, 1) }} />
             </td>
-            <td class="num">{show(values[k]!)}</td>
+            <td class="num">{percent(values[k]!)}</td>
           </tr>
         ))}
       </tbody>

@@ -60,7 +60,7 @@ const Answers = ({ all }: { all: ReturnType<typeof answers> }) => (
   <>
     {data.heads.map((head, n) => {
       const p = all[n];
-      if (!p) return <li>{head.name}: the page cannot compute one of its layers.</li>;
+      if (!p) return <li>{words("not computed", head.name)}</li>;
       const most = max(...p);
       return (
         <li>
@@ -238,7 +238,7 @@ export function showHeads(): void {
   // The net explained is the first head.
   const all = computed(() => answers(drawing.value));
   mount("verdict", () => bestOf(all.value[0]!));
-  mount("chances", () => <Bars label="probability of each class" names={data.classes} values={all.value[0]!} show={percent} mark={best(all.value[0]!)} />);
+  mount("chances", () => <Bars names={data.classes} values={all.value[0]!} />);
   mount("answers", () => <Answers all={all.value} />);
   element("paper").parentElement!.onkeydown = onKey;
   element("clear").onclick = () => show(-1, new Float32Array(H * W));

@@ -6,7 +6,7 @@ import { best, clamp, extent, floor, min, upTo } from "./math.ts";
 import { Figure, Formula } from "./parts.tsx";
 import { computed, effect, signal } from "./signals.ts";
 import { control, element, mount } from "./state.ts";
-import { fmt, last, percent, plural } from "./text.ts";
+import { fmt, last, plural } from "./text.ts";
 
 const chosen = control<string>("at", "", (text) => /^\d+(,\d+){3}$/.test(text)); // layer, channel, row, column
 const channels = signal<Record<number, number>>({});
@@ -103,5 +103,5 @@ export function showNet(): void {
     effect(() => void (row.className = n === place.value[0] ? "chosen" : ""));
   });
   const p = probabilities(data.heads[0]!.logits.map(real));
-  mount("chance", () => <Bars label="probability of each class" names={data.classes} values={p} show={percent} mark={best(p)} />);
+  mount("chance", () => <Bars names={data.classes} values={p} />);
 }

@@ -5,6 +5,9 @@ import { theme } from "./state.ts";
 export type Tone = "value" | "grad";
 type Rgb = number[];
 
+const { documentElement } = document;
+export const FAMILY = getComputedStyle(documentElement).fontFamily;
+
 /** The colour of a tone in the style sheet. */
 export const toneColour = (tone: Tone): Rgb => colour(tone === "grad" ? "--grad" : "--value");
 
@@ -19,7 +22,7 @@ export function colour(name: string): Rgb {
   }
   if (!known.has(name)) {
     const context = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d")!;
-    context.fillStyle = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+    context.fillStyle = getComputedStyle(documentElement).getPropertyValue(name).trim();
     context.fillRect(0, 0, 1, 1);
     known.set(name, [...context.getImageData(0, 0, 1, 1).data].slice(0, 3));
   }
