@@ -72,6 +72,7 @@ def body(data: Data) -> str:
         **_facts(data),
         **_walk(data.walk.steps),
         **_heads(data),
+        examples="".join(_example(data.classes[label], n) for n, label in enumerate(data.example_labels)),
         layers="".join(_layer(layer, n) for n, layer in enumerate(data.net)),
         words=json.dumps(json.loads(words), ensure_ascii=False).replace("<", "\\u003c"),
         nav="".join(
@@ -130,6 +131,10 @@ def _window(layer: Layer) -> str:
         return ""
     stride = "" if conv and layer.rows.s == 1 else f", stride {layer.rows.s}"
     return f"{layer.rows.k}\u00d7{layer.cols.k} {'kernel' if conv else 'window'}{stride}"
+
+
+def _example(name: str, n: int) -> str:
+    return f'<button type="button" id="example{n}" aria-label="Example {n + 1}, a {html.escape(name)}"></button>'
 
 
 def _heads(data: Data) -> dict[str, str]:

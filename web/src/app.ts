@@ -34,7 +34,7 @@ function attempt(net: Layer[], x: Tensor): [Tensor[], string] {
   return [done, ""];
 }
 
-export const probabilities = (logits: ArrayLike<number>): number[] => [...softmax(tensor([logits.length], Float32Array.from(logits))).data];
+export const probabilities = (logits: ArrayLike<number>): number[] => [...softmax(tensor([logits.length], logits)).data];
 
 /** Return the probabilities that a net gives an image, or nothing if the page cannot compute them. */
 export function answer(net: Layer[], x: Tensor): number[] | undefined {

@@ -2,13 +2,14 @@
 import { tensor, type Axis, type Layer, type Tensor } from "./contract.ts";
 import { sum } from "./math.ts";
 import { blurWeights, inside, places, pooling, weighted, type Pool } from "./ops.ts";
+import { all } from "./state.ts";
 import { fmt, list, terms } from "./text.ts";
 import { adaptiveWindows, blurWindows, formula, windows, type Pads } from "./windows.ts";
 import { words } from "./words.ts";
 
 /** An operation as page.html has it: `name` of the function, the part of the layer's name before "Pooling2D", which
  * controls it `has`, and which sentences it `says`. */
-export const operations = new Map([...document.querySelectorAll<HTMLOptionElement>("[name=op] option")].map((option) => [option["value"], option.dataset]));
+export const operations = new Map(all<HTMLOptionElement>("[name=op] option").map((option) => [option["value"], option.dataset]));
 const name = (op: string): string => operations.get(op)!.name!;
 
 /** Whether an operation has a control. */
@@ -112,10 +113,10 @@ export const reader = (x: Tensor): Read => (row, col) => x.data[row * x.shape[1]
 /** Return the result, and the gradient that comes back for one of the result. */
 export function run(r: Ready, x: Tensor, g: (n: number) => number): [Tensor, Float32Array] {
   const read = reader(x);
-  const all = windowsOf(r);
+  const found = windowsOf(r);
   const dx = new Float64Array(x.data.length);
-  all.forEach((w, n) => w.shares(read).forEach((share, t) => (dx[w.real[t]!.row * x.shape[1]! + w.real[t]!.col]! += share * g(n))));
-  return [tensor([r.axes[0].out, r.axes[1].out, 1], Float32Array.from(all, (w) => w.value(read))), Float32Array.from(dx)];
+  found.forEach((w, n) => w.shares(read).forEach((share, t) => (dx[w.real[t]!.row * x.shape[1]! + w.real[t]!.col]! += share * g(n))));
+  return [tensor([r.axes[0].out, r.axes[1].out, 1], found.map((w) => w.value(read))), Float32Array.from(dx)];
 }
 
 const pair = ([a, b]: readonly number[]): string => (a === b ? `${a}` : `(${a}, ${b})`);

@@ -43,7 +43,7 @@ function list(): void {
     const of = (k: number): number[] => upTo(h! * w!).map((n) => t!.data[n * c + k]!);
     // The channel with the largest element.
     const [most] = upTo(c).sort((a, b) => extent(of(b)) - extent(of(a)));
-    inputs.set(name, tensor([h!, w!, 1], Float32Array.from(of(most!))));
+    inputs.set(name, tensor([h!, w!, 1], of(most!)));
   };
   for (const [name, id] of Object.entries(data.bench.inputs)) add(name, arrays.get(id));
   data.net.forEach((layer, n) => add(layer.name, values[n]));
@@ -55,7 +55,7 @@ function list(): void {
 function parse(text: string): Tensor | undefined {
   const rows = text.split(/[\n/]/).map((line) => line.replace(/\D/g, "")).filter(Boolean);
   const w = rows[0]?.length ?? 0;
-  return w && max(w, rows.length) <= LARGEST && rows.every((line) => line.length === w) ? tensor([rows.length, w, 1], Float32Array.from(rows.join(""), Number)) : undefined;
+  return w && max(w, rows.length) <= LARGEST && rows.every((line) => line.length === w) ? tensor([rows.length, w, 1], [...rows.join("")].map(Number)) : undefined;
 }
 
 const x = computed(() => (input.value === "typed" ? (parse(typed.value) ?? tensor([1, 1, 1])) : (inputs.get(input.value) ?? [...inputs.values()][0]!)));

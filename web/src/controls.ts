@@ -1,8 +1,6 @@
 /** The controls of the file: an element with a name shows and sets the control that has its name as key. */
-import { controls, parse, written } from "./state.ts";
+import { all, controls, parse, written } from "./state.ts";
 import { effect } from "./signals.ts";
-
-const all = <T extends HTMLElement>(what: string): NodeListOf<T> => document.querySelectorAll<T>(what);
 
 /** `shows` writes the value of a slider; `conditions` say which parts of the file apply, by their `data-when`. */
 export function bind(shows: Record<string, (v: number) => string>, conditions: (name: string) => boolean): void {

@@ -7,6 +7,7 @@ import { Scroll, Table } from "./parts.tsx";
 import type { Signal } from "./signals.ts";
 import { element, own } from "./state.ts";
 import { fmt, percent, short } from "./text.ts";
+import { words } from "./words.ts";
 
 export interface Cell {
   v: number | null; // null: not computed yet
@@ -76,7 +77,7 @@ export function paintMap(context: Context, { shape, data }: Tensor, k: number, x
   const [h, w, c] = shape as [number, number, number];
   const [pixels, of] = [new ImageData(w, h), shades(most, tone)];
   for (let n = 0; n < h * w; n++) pixels.data.set([...of(data[n * c + k]!), 255], 4 * n);
-  const small = Object.assign(document.createElement("canvas"), { width: w, height: h });
+  const small = new OffscreenCanvas(w, h);
   small.getContext("2d")!.putImageData(pixels, 0, 0);
   context.imageSmoothingEnabled = false;
   context.drawImage(small, x, y, w * size, h * size);
@@ -237,9 +238,7 @@ function Numbers({ cells, cols, label, top, left, open }: { cells: Cell[]; cols:
       <summary aria-label={`Numbers of ${label}`}>numbers</summary>
       {open.value && (
         <Scroll label={`Table of ${label}`}>
-          <p>
-            {cells.length / cols} × {cols} values from {fmt(min(...all))} to {fmt(max(...all))}.
-          </p>
+          <p>{words("numbers", cells.length / cols, cols, fmt(min(...all)), fmt(max(...all)))}</p>
           <Table
             head={["", ...upTo(cols).map((b) => `${b + 1 - left}`)]}
             rows={upTo(cells.length / cols).map((a) => [a + 1 - top, ...cells.slice(a * cols, (a + 1) * cols).map(shown)])}

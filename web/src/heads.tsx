@@ -209,16 +209,6 @@ function Paper() {
   );
 }
 
-const Examples = () =>
-  examples.map((x, n) => {
-    const [h, w] = data.input;
-    return (
-      <button type="button" aria-label={`Example ${n + 1}, a ${named(data.example_labels[n]!)}`} onClick={() => show(n)}>
-        <Canvas width={36} height={(36 * h) / w} paint={(context) => paintMap(context, x, 0, 0, 0, 36 / w, extent(x.data))} style={{ width: "36px", height: `${(36 * h) / w}px` }} />
-      </button>
-    );
-  });
-
 function show(n: number, strokes?: Float32Array): void {
   ink.value = strokes;
   example.value = n;
@@ -234,7 +224,12 @@ export function showHeads(): void {
     return;
   }
   mount("paper", () => <Paper />);
-  mount("examples", () => Examples());
+  const [h, w] = data.input;
+  examples.forEach((x, n) => {
+    const id = `example${n}`;
+    element(id).onclick = () => show(n);
+    mount(id, () => <Canvas width={36} height={(36 * h) / w} paint={(context) => paintMap(context, x, 0, 0, 0, 36 / w, extent(x.data))} style={{ width: "36px" }} />);
+  });
   // The net explained is the first head.
   const all = computed(() => answers(drawing.value));
   mount("verdict", () => bestOf(all.value[0]!));

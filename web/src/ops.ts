@@ -191,7 +191,7 @@ export function dense(x: Tensor, kernel: Tensor, bias?: Tensor): Tensor {
     const v = x.data[i]!;
     if (v !== 0) for (let j = 0; j < units; j++) total[j]! += v * kernel.data[i * units + j]!;
   }
-  return tensor([units], Float32Array.from(total, (v, j) => v + (bias?.data[j] ?? 0)));
+  return tensor([units], total.map((v, j) => v + (bias?.data[j] ?? 0)));
 }
 
 /** Pad, or crop where an axis has negative padding. */
@@ -291,7 +291,7 @@ function concat(parts: Tensor[]): Tensor {
   const widths = parts.map((t) => t.shape.at(-1)!);
   const shape = [...parts[0]!.shape.slice(0, -1), sum(widths)];
   const rows = upTo(parts[0]!.data.length / widths[0]!);
-  return tensor(shape, Float32Array.from(rows.flatMap((row) => parts.flatMap(({ data }, n) => [...data.subarray(row * widths[n]!, (row + 1) * widths[n]!)]))));
+  return tensor(shape, rows.flatMap((row) => parts.flatMap(({ data }, n) => [...data.subarray(row * widths[n]!, (row + 1) * widths[n]!)])));
 }
 
 /** Return the result of each layer in turn, the last one being that of the net. */

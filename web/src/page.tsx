@@ -6,7 +6,7 @@ import { bind } from "./controls.ts";
 import { showHeads } from "./heads.tsx";
 import { showNet } from "./net.tsx";
 import { forward } from "./ops.ts";
-import { element, mirror } from "./state.ts";
+import { all, element, mirror } from "./state.ts";
 import { go, position, showStep, steps } from "./step.tsx";
 import { fmt } from "./text.ts";
 import { showWalk, visit } from "./walk.tsx";
@@ -27,7 +27,7 @@ function keys(): void {
     else return;
     event.preventDefault();
   });
-  for (const link of document.querySelectorAll<HTMLAnchorElement>("a[data-to]")) {
+  for (const link of all<HTMLAnchorElement>("a[data-to]")) {
     link.href = `#${link.dataset.to}`;
     link.onclick = (event) => {
       event.preventDefault();

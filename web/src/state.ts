@@ -56,6 +56,9 @@ for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)", 
 /** Whether the reader accepts motion. */
 export const moves = (): boolean => matchMedia("(prefers-reduced-motion: no-preference)").matches;
 
+/** All elements of the file that a selector names. */
+export const all = <T extends Element = HTMLElement>(what: string, root: ParentNode = document): T[] => [...root.querySelectorAll<T>(what)];
+
 export const element = (id: string): HTMLElement => document.getElementById(id)!;
 
 /** Tell a screen reader something. */

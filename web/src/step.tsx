@@ -8,7 +8,7 @@ import { inside, places, softmax } from "./ops.ts";
 import type { Tone } from "./paint.ts";
 import { Figure, Formula, Table } from "./parts.tsx";
 import { computed, effect, signal } from "./signals.ts";
-import { count, element, mount, moves, play, stop } from "./state.ts";
+import { all, count, element, mount, moves, play, stop } from "./state.ts";
 import { fmt, last, list, plural, plus, size, terms } from "./text.ts";
 import { words } from "./words.ts";
 
@@ -174,13 +174,13 @@ function sentence({ phase, node }: Step): string {
 function mark(root: HTMLElement): void {
   const { values, grads, arrived, back } = done.value;
   const { node, phase } = steps[position.value]!;
-  const all = (what: string, classes: (k: number) => Record<string, boolean>): void =>
-    root.querySelectorAll<SVGElement>(`[data-${what}]`).forEach((e) => {
+  const set = (what: string, classes: (k: number) => Record<string, boolean>): void =>
+    all<SVGElement>(`[data-${what}]`, root).forEach((e) => {
       for (const [name, on] of Object.entries(classes(+e.dataset[what]!))) e.classList.toggle(name, on);
     });
   const later = phase !== "forward";
-  all("node", (k) => ({ done: values[k]!, back: later && (grads[k]! || arrived[k]! > 0), here: k === chosen.value }));
-  all("to", (k) => ({ done: values[k]!, back: back.includes(k), flowing: node === k }));
+  set("node", (k) => ({ done: values[k]!, back: later && (grads[k]! || arrived[k]! > 0), here: k === chosen.value }));
+  set("to", (k) => ({ done: values[k]!, back: back.includes(k), flowing: node === k }));
   const box = root.querySelector(".here")?.getBoundingClientRect();
   if (!box) return;
   const { x, y, width, height } = root.getBoundingClientRect();

@@ -6,7 +6,7 @@ import { boxAround, boxAt, Field, FLIGHT, fly, inRows, mapOf, type Box } from ".
 import { clamp, floor, max } from "./math.ts";
 import { places } from "./ops.ts";
 import { effect, signal } from "./signals.ts";
-import { control, count, element, mount, moves, play, stop } from "./state.ts";
+import { all, control, count, element, mount, moves, play, stop } from "./state.ts";
 import { fmt, last } from "./text.ts";
 
 const { net, nodes, steps } = data.walk;
@@ -51,7 +51,7 @@ function Scene() {
         shown.value = n;
         // When the boxes have arrived, and when the number has.
         setTimeout(() => {
-          const places = [...document.querySelectorAll("#walk .box")].map((box) => box.getBoundingClientRect());
+          const places = all("#walk .box").map((box) => box.getBoundingClientRect());
           const [from, to] = back ? places.reverse() : places;
           if (shown.value === n && from && to) fly(from, to, fmt(end.t.data[n]!), tone);
         }, 300);
@@ -64,7 +64,7 @@ function Scene() {
     <>
       {maps.map(({ layer: name, op, t }, n) => {
         const [rows, cols] = t.shape as [number, number];
-        const all = mapOf(t);
+        const map = mapOf(t);
         const known = t === end.t && moving && !back ? shown.value : Infinity;
         return (
           <>
@@ -72,9 +72,9 @@ function Scene() {
             <figure>
               <figcaption>{last(name) || (op === "image" ? "picture" : op)}</figcaption>
               <Field
-                {...all}
+                {...map}
                 label={`${back ? "gradient of " : ""}${name ?? op}`}
-                at={(a, b) => (a * cols + b < known ? all.at(a, b) : { v: null })}
+                at={(a, b) => (a * cols + b < known ? map.at(a, b) : { v: null })}
                 tone={tone}
                 cell={clamp(floor((maps.length > 2 ? 190 : 264) / max(cols, rows, 3)), 26, 44)}
                 boxes={boxes(n)}
@@ -90,7 +90,7 @@ function Scene() {
 }
 
 export function showWalk(): void {
-  const numbers = [...document.querySelectorAll<HTMLElement>(".steps [aria-label]")];
+  const numbers = all(".steps [aria-label]");
   effect(() => {
     void hidden.value;
     numbers.forEach((button, n) => {
