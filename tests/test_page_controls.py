@@ -438,6 +438,21 @@ def test_numbers_in_maps_have_the_contrast_of_text(chromium, digits_page, scheme
             assert min(contrasts) >= 4.5, place
 
 
+COLOURS = """() => {
+    const {data} = document.querySelector("#back-in canvas").getContext("2d").getImageData(4, 4, 1, 1);
+    const style = getComputedStyle(document.documentElement);
+    return [`rgb(${[...data].slice(0, 3).join(", ")})`, style.backgroundColor, style.color];
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_forced_colours_of_maps_are_those_of_the_document(chromium, digits_page, scheme):
+    """An element of value 0 has the colour of the page, whichever colours the system has."""
+    with Opened(chromium, digits_page, **CALM, forced_colors="active", color_scheme=scheme) as page:
+        zero, back, ink = page.evaluate(COLOURS)
+        assert zero == back != ink
+
+
 def test_a_dark_page_is_printed_in_dark_ink_and_without_controls(looked_at):
     looked_at.set_viewport_size({"width": 760, "height": 800})
     looked_at.emulate_media(media="print", color_scheme="dark", forced_colors="none")

@@ -21,7 +21,8 @@ export function colour(name: string): Rgb {
     drawn = theme.value;
   }
   if (!known.has(name)) {
-    const context = new OffscreenCanvas(1, 1).getContext("2d")!;
+    // Of the document, whose colour scheme decides what system colours are.
+    const context = document.createElement("canvas").getContext("2d")!;
     context.fillStyle = getComputedStyle(documentElement).getPropertyValue(name).trim();
     context.fillRect(0, 0, 1, 1);
     known.set(name, [...context.getImageData(0, 0, 1, 1).data].slice(0, 3));
