@@ -422,6 +422,29 @@ def test_a_saved_net_and_the_folder_of_a_run_have_a_page(tmp_path):
         explain.page_of(tmp_path, images, index=6)
 
 
+SPLIT = Split(np.ones((2, 4, 4, 1), np.float32), np.arange(2))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: explain.page_of(3, SPLIT), "page_of: path must be a string or a Path, got a int."),
+        (lambda: explain.page_of("net.npz", 3), "page_of: images must be a data.Split, got 3."),
+        (
+            lambda: explain.page_of("net.npz", SPLIT, heads=3),
+            "page_of: heads must be a mapping of names to paths",
+        ),
+        (lambda: explain.page_of_study(3), "page_of_study: study must be a string or a Path, got a int."),
+        (lambda: explain.page_of_study("out", arms=3), "page_of_study: arms must be a sequence of names, got 3."),
+        (lambda: explain.page_of_study("out", replicate="a"), "page_of_study: replicate must be an integer"),
+    ],
+    ids=["path", "images", "heads", "study", "arms", "replicate"],
+)
+def test_wrong_calls_for_what_is_on_disk_are_explained(call, message):
+    with pytest.raises(TypeError, match=re.escape(message)):
+        call()
+
+
 # the walk
 
 
@@ -468,7 +491,7 @@ def test_a_title_is_text(title, assets):
     made = explain.page(net, params, picture(), 0, title=title, classes=[HOSTILE, "b", "c"])
     text = made.html
     assert text.lower().count("<img") == 0
-    assert text.count("</script>") == 2
+    assert text.count("</script>") == 3
     assert text.count("<!--") == 1
     assert f"<title>{html.escape(title)}</title>" in text
     data = json.loads(re.search(r'type="application/json" id="data">(.*?)</script>', text, re.DOTALL).group(1))
@@ -540,6 +563,10 @@ WRONG = [
     ({"image": np.ones((2, 8, 8, 1), np.float32)}, ValueError, "image must have shape (H, W, C) or (H, W), got (2, 8"),
     ({"net": "lenet"}, TypeError, "page: net must be a layer, got 'lenet'"),
     ({"classes": ["a"]}, ValueError, "classes must have a name for each of 3 logits, got 1"),
+    ({"classes": 3}, TypeError, "page: classes must be a sequence of 3 names, got 3."),
+    ({"classes": "abc"}, TypeError, "page: classes must be a sequence of 3 names, got 'abc'."),
+    ({"title": 3}, TypeError, "page: title must be a string, got 3."),
+    ({"rng": 3}, TypeError, "page: rng must be a numpy.random.Generator, got a int. Use np.random.default_rng(3)."),
     ({"heads": {"a": 1}}, TypeError, "heads must be a mapping of names to (net, params)"),
     ({"heads": {"a": small(layers.Flatten(), classes=4)}}, ValueError, "heads must give 3 logits"),
     ({"heads": {"this net": small(layers.Flatten())}}, ValueError, "heads must have other names than 'this net'"),

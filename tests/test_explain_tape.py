@@ -73,6 +73,17 @@ def test_only_a_tensor_has_a_tape(wrong):
         explain.tape(wrong)
 
 
+@pytest.mark.parametrize("wrong", [3, "x", True, Tensor(1.0), np.ones(2), {"x": 3}, [Tensor(1.0), None]])
+def test_names_must_contain_tensors(wrong):
+    with pytest.raises(TypeError, match=re.escape('tape: names must contain Tensors by name, as {"x": x}, got')):
+        explain.tape(Tensor(2.0), names=wrong)
+
+
+def test_arrays_among_the_names_are_passed_over():
+    x = Tensor(2.0)
+    assert explain.tape(x * 2, {"x": x, "moving_mean": np.ones(2)}).nodes[0].name == "x"
+
+
 def test_a_lone_tensor_is_a_tape_of_one():
     tape = explain.tape(Tensor(2.0))
     assert (len(tape), repr(tape)) == (1, "Tape(0 ops, 1 arrays)")

@@ -92,6 +92,9 @@ def test_an_unusual_net_has_its_panels_and_every_step(unusual):
     assert said[-1].startswith("Update")
     # A live region that gets the text it has already is not read again.
     assert all(a != b and a and b for a, b in pairwise(said))
+    shown = page.locator("body").inner_text()
+    assert "undefined" not in shown
+    assert "{" not in shown
     # Nothing stands out of the page.
     assert page.evaluate("document.documentElement.scrollWidth") <= 1200
     draw, top = page.locator("#draw").inner_text(), page.locator(".top").inner_text()
@@ -211,6 +214,19 @@ def test_every_other_control_can_be_used_by_mouse(digits):
             button.click()
     digits.keyboard.press("Escape")
     assert not digits.locator("dialog").is_visible()
+
+
+def test_every_step_of_the_walk_leads_to_its_panel(digits):
+    panels = ["net", "bench", "back", "step", "heads", "shift"]
+    for n, panel in enumerate(panels):
+        digits.locator(".steps button").nth(n).click()
+        digits.locator("#walk a").click()
+        assert digits.evaluate("document.activeElement.id") == panel
+    assert digits.locator(".steps [aria-current=step]").inner_text() == "6"
+    digits.get_by_role("button", name="Skip the walk").click()
+    assert digits.locator("#walk h2").count() == 0
+    digits.get_by_role("button", name="Show the guided walk").click()
+    assert digits.locator("#walk h2").count() == 1
 
 
 def test_a_stroke_of_the_mouse_changes_the_answer(digits):
@@ -420,6 +436,21 @@ def test_numbers_in_maps_have_the_contrast_of_text(chromium, digits_page, scheme
             contrasts = page.evaluate(CONTRASTS, place)
             assert len(contrasts) >= 25
             assert min(contrasts) >= 4.5, place
+
+
+COLOURS = """() => {
+    const {data} = document.querySelector("#back-in canvas").getContext("2d").getImageData(4, 4, 1, 1);
+    const style = getComputedStyle(document.documentElement);
+    return [`rgb(${[...data].slice(0, 3).join(", ")})`, style.backgroundColor, style.color];
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_forced_colours_of_maps_are_those_of_the_document(chromium, digits_page, scheme):
+    """An element of value 0 has the colour of the page, whichever colours the system has."""
+    with Opened(chromium, digits_page, **CALM, forced_colors="active", color_scheme=scheme) as page:
+        zero, back, ink = page.evaluate(COLOURS)
+        assert zero == back != ink
 
 
 def test_a_dark_page_is_printed_in_dark_ink_and_without_controls(looked_at):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import html
+import json
+import re
 from collections.abc import Iterable
 from importlib import resources
 from string import Template
@@ -10,7 +12,7 @@ from string import Template
 import numpy as np
 
 from minicnn import ops
-from minicnn.explain.contract import Data, Node
+from minicnn.explain.contract import Data, Layer, Node, Shift, Step
 from minicnn.explain.study_panel import study_panel, table
 
 PANELS = {
@@ -23,21 +25,34 @@ PANELS = {
     "draw": "Draw",
     "study": "Study",
 }
+WINDOW = "window stride free alike ceil"
 OPERATIONS = {
-    "max": "maximum",
-    "average": "average",
-    "counted": "average, pads counted",
-    "lp": "Lp norm",
-    "gem": "generalised mean",
-    "lme": "log-mean-exp",
-    "soft": "soft",
-    "blur": "blur",
-    "conv": "convolution",
-    "gmax": "global maximum",
-    "gavg": "global average",
-    "amax": "adaptive maximum",
-    "aavg": "adaptive average",
+    "max": ("maximum", "max_pool2d", "Max", f"{WINDOW} ties", "max"),
+    "average": ("average", "average_pool2d", "Average", WINDOW, "average"),
+    "counted": ("average, pads counted", "average_pool2d", "Average", WINDOW, "average"),
+    "lp": ("Lp norm", "lp_pool2d", "Lp", f"{WINDOW} p", "lp"),
+    "gem": ("generalised mean", "gem_pool2d", "GeM", f"{WINDOW} p", "gem"),
+    "lme": ("log-mean-exp", "log_mean_exp_pool2d", "LogMeanExp", f"{WINDOW} r", "lme"),
+    "soft": ("soft", "soft_pool2d", "Soft", WINDOW, "soft"),
+    "blur": ("blur", "blur_pool2d", "Blur", "window stride alike", "kernel"),
+    "conv": ("convolution", "conv2d", "", "conv stride free alike", "kernel"),
+    "gmax": ("global maximum", "global_max_pool2d", "Max", "ties", "max"),
+    "gavg": ("global average", "global_average_pool2d", "Average", "", "average"),
+    "amax": ("adaptive maximum", "adaptive_max_pool2d", "AdaptiveMax", "out ties alike", "max"),
+    "aavg": ("adaptive average", "adaptive_average_pool2d", "AdaptiveAverage", "out alike", "average"),
 }
+"""Operations of the window: the text to show, the function, its layer's name before "Pooling2D", the controls that it
+has (`free` is padding and dilation, `alike` the lock of rows and columns), and its sentences in words.json."""
+WAYS = {"backward": "back"}
+"""Panels of the walk whose section has another name."""
+MOVES = {
+    "Move up": ("dy-1", "\u2191"),
+    "Move left": ("dx-1", "\u2190"),
+    "Back to the middle": ("dy=0 dx=0", "\u2022"),
+    "Move right": ("dx+1", "\u2192"),
+    "Move down": ("dy+1", "\u2193"),
+}
+"""What each button changes, and its sign."""
 PAIRS = {"window": ("k", "window", 6), "stride": ("s", "stride", 6), "dilation": ("d", "free", 3)}
 PAIRS |= {"output": ("o", "out", 6)}
 """Sliders for rows and columns: the key of their state, the condition under which they apply, and their end."""
@@ -50,11 +65,16 @@ UPDATE = ("parameter", "shape", "element with the largest gradient", "gradient",
 
 def body(data: Data) -> str:
     """Return the body of the page without its data and script; `page.html` has its order."""
-    text = (resources.files("minicnn.explain") / "page.html").read_text(encoding="utf-8")
+    text, words = (_file(name) for name in ("page.html", "words.json"))
     panels = [(name, title) for name, title in PANELS.items() if name != "study" or data.study]
     rows = [[_thousands(cell) for cell in row] for row in data.summary]
     made = Template(text).substitute(
         **_facts(data),
+        **_walk(data.walk.steps),
+        **_heads(data),
+        examples="".join(_example(data.classes[label], n) for n, label in enumerate(data.example_labels)),
+        layers="".join(_layer(layer, n) for n, layer in enumerate(data.net)),
+        words=json.dumps(json.loads(words), ensure_ascii=False).replace("<", "\\u003c"),
         nav="".join(
             f'<a data-to="{name}"><span aria-hidden="true">{i}</span>{title}</a>'
             for i, (name, title) in enumerate(panels, 1)
@@ -63,11 +83,11 @@ def body(data: Data) -> str:
         updates=table(UPDATE, map(_update, filter(lambda node: node.leaf and node.checks, data.tape.nodes))),
         shapes=html.escape("\n".join(data.shapes)),
         summary=table(SUMMARY, rows),
-        operations="".join(f'<option value="{name}">{text}</option>' for name, text in OPERATIONS.items()),
+        operations="".join(f"<option {_facts_of(name, *facts)}</option>" for name, facts in OPERATIONS.items()),
         sliders="".join(_sliders()),
         weights="".join(map(_weight, range(9))),
         paddings=_choice("pad", {"valid": "valid", "same": "same", "sides": "four sides"}),
-        sides="".join(slider(f"{side} padding", f"p{side[0]}", 0, 3, when="free sides") for side in SIDES),
+        sides="".join(slider(f"{side} padding", f"p{side[0]}", 0, 3, when="free pad=sides") for side in SIDES),
         ties=_choice("ties", {"first": "first", "split": "split"}),
         which=_choice("back", {"one": "one output", "all": "all outputs"}),
         classes=_choice("class", {str(i): name for i, name in enumerate(data.classes)}),
@@ -75,6 +95,82 @@ def body(data: Data) -> str:
         version=data.minicnn,
     )
     return made.encode("utf-8", "replace").decode()  # half of a surrogate pair, which no encoding has, becomes "?"
+
+
+def _file(name: str) -> str:
+    return (resources.files("minicnn.explain") / name).read_text(encoding="utf-8")
+
+
+def _walk(steps: list[Step]) -> dict[str, str]:
+    """Return the buttons, the texts and the ways on of the guided walk; all but those of its step leave the page."""
+    buttons, texts, links = [], [], []
+    for n, step in enumerate(steps):
+        here, title, panel = f'data-when="walk={n}"', html.escape(step.title), WAYS.get(step.panel, step.panel)
+        buttons.append(f'<button type="button" data-set="walk={n}" aria-label="Step {n + 1}: {title}">{n + 1}</button>')
+        texts.append(f"<div {here}><h2>{title}</h2><p>{html.escape(step.text)}</p></div>")
+        on = "On to the panels" if n == len(steps) - 1 else "The same for your net"
+        links.append(f'<a class="link" {here} data-to="{panel}">{on}</a>')
+    return {"walk_steps": "".join(buttons), "walk_texts": "".join(texts), "walk_links": "".join(links)}
+
+
+def _layer(layer: Layer, n: int) -> str:
+    """Return the row of a layer, into which the script draws its maps and their scale."""
+    name, shape = html.escape(layer.name.rpartition("/")[2]), " \u00d7 ".join(map(str, layer.output))
+    count = f", {_thousands(layer.parameters)} parameter{'s' if layer.parameters != 1 else ''}"
+    return (
+        f'<li><div class="about"><b>{name}</b><span>{_window(layer)}</span>'
+        f'<span>{shape}{count if layer.parameters else ""}</span><div id="scale{n}"></div></div>'
+        f'<div id="map{n}"></div></li>'
+    )
+
+
+def _window(layer: Layer) -> str:
+    """Return the size of a layer's window, and its stride where it is not the usual one."""
+    conv = layer.kind == "Conv2D"
+    if layer.rows is None or layer.cols is None or not (conv or re.fullmatch(r"(?!Global)\w+Pooling2D", layer.kind)):
+        return ""
+    stride = "" if conv and layer.rows.s == 1 else f", stride {layer.rows.s}"
+    return f"{layer.rows.k}\u00d7{layer.cols.k} {'kernel' if conv else 'window'}{stride}"
+
+
+def _example(name: str, n: int) -> str:
+    return f'<button type="button" id="example{n}" aria-label="Example {n + 1}, a {html.escape(name)}"></button>'
+
+
+def _heads(data: Data) -> dict[str, str]:
+    """Return the cards of the heads and of their consistency, which the script fills, and ways to move the image."""
+    cards = (
+        f'<li><h3>{html.escape(head.name)}</h3><div id="card{n}"></div><p class="cost">{_thousands(head.parameters)} '
+        f"parameters \u00b7 {_thousands(head.multiply_adds)} multiply-adds</p></li>"
+        for n, head in enumerate(data.heads)
+    )
+    ring = "A ring marks places where a maximum was found, which are all that such a head looks at."
+    ways = (
+        f'<button type="button" data-set="{change}" aria-label="{label}">{arrow}</button>'
+        for label, (change, arrow) in MOVES.items()
+    )
+    return {
+        "cards": "".join(cards),
+        "ring": ring if any(head.winners for head in data.heads) else "",
+        "ways": "".join(ways),
+        "consistency": "" if data.shift is None else _consistency(data.shift),
+    }
+
+
+def _consistency(shift: Shift) -> str:
+    tables = "".join(
+        f'<li><h4>{html.escape(name)}</h4><div id="consistency{n}"></div></li>'
+        for n, name in enumerate(shift.consistency)
+    )
+    return (
+        f"<h3>How often the answer stayed the same, over {shift.images} images</h3>"
+        f'<ul class="cards">{tables}</ul><p class="note">In percent. Rows are moves up and down, columns left and '
+        "right; the middle is the image where it was.</p>"
+    )
+
+
+def _facts_of(key: str, text: str, function: str, kind: str, has: str, says: str) -> str:
+    return f'value="{key}" data-name="{function}" data-kind="{kind}" data-has="{has}" data-says="{says}">{text}'
 
 
 def _thousands(value: str | int) -> str:
@@ -105,6 +201,7 @@ def _facts(data: Data) -> dict[str, str]:
         "title": html.escape(data.title),
         "parameters": f"{_thousands(head.parameters)} parameter{'s' if head.parameters != 1 else ''}",
         "label": html.escape(data.classes[data.label]),
+        "says": html.escape(data.classes[best]) if np.isfinite(probabilities).all() else "NaN",
         "answer": answer if np.isfinite(probabilities).all() else "<b>none</b>, because its logits are not finite",
         "cost": f"{_thousands(head.multiply_adds)} multiply-adds answer one image.",
     }
@@ -120,9 +217,9 @@ def slider(label: str, key: str, least: float, most: float, *, step: float = 1, 
 
 def _sliders() -> Iterable[str]:
     for label, (key, when, most) in PAIRS.items():
-        both = f'{label}<span data-when="apart">, rows</span>'
+        both = f'{label}<span data-when="lock=0">, rows</span>'
         yield slider(both, key, 1, most, when=when)
-        yield slider(f"{label}, columns", f"{key}c", 1, most, when=f"{when} apart")
+        yield slider(f"{label}, columns", f"{key}c", 1, most, when=f"{when} lock=0")
     yield slider("p", "p", 1, 16, step=0.5, when="p")
     yield slider("r", "r", 0.25, 16, step=0.25, when="r")
 

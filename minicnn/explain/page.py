@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -134,11 +134,15 @@ def page(
     """
     subject = _checked(net, params, image, label, classes, heads, shifts, draw)
     _check_step(loss, optimizer)
+    if title is not None and not isinstance(title, str):
+        raise TypeError(f"page: title must be a string, got {shown(title)}.")
+    if rng is not None:
+        validation.generator("page", rng)
     rule = optim.SGD(0.01) if optimizer is None else optimizer
     problem = steps.Problem(net, params, subject.image[None], np.array([subject.label]), loss, rng)
     name = f"A net of {layers.summary(net, subject.image.shape).parameters:,} parameters"
     with np.errstate(all="ignore"):  # a net with NaN or infinity among its weights is shown, too
-        return Page(_data(subject, problem, rule, draw, _study(study), name if title is None else str(title)))
+        return Page(_data(subject, problem, rule, draw, _study(study), name if title is None else title))
 
 
 def _data(
@@ -236,6 +240,8 @@ def _classes(net: Any, shape: tuple[int, ...], classes: Any) -> list[str]:
     out = net.output_shape(shape)
     if len(out) != 1:
         raise ShapeError("page", f"net must give one logit per class, (classes,), got {out}", "End it with Dense.")
+    if isinstance(classes, str) or not isinstance(classes, Iterable | None):
+        raise TypeError(f"page: classes must be a sequence of {out[0]} names, got {shown(classes)}.")
     names = list(map(str, range(out[0]) if classes is None else classes))
     if len(names) != out[0]:
         raise ValueError(f"page: classes must have a name for each of {out[0]} logits, got {len(names)}.")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from minicnn import train
+from minicnn import train, validation
 from minicnn.data import Split
 from minicnn.explain.page import Page, page
 from minicnn.hints import explained, near
@@ -41,6 +41,8 @@ def page_of(
         As `train.load_net`.
     """
     i = _index("page_of", index, images)
+    if not isinstance(heads, Mapping | None):
+        raise TypeError(f"page_of: heads must be a mapping of names to paths, got {shown(heads)}.")
     net, params = _load(path)
     others = None if heads is None else {name: _load(each) for name, each in heads.items()}
     return page(net, params, images.images[i], int(images.labels[i]), heads=others, shifts=images, **options)
@@ -69,7 +71,10 @@ def page_of_study(
     **options
         Of `page`: classes, title, loss, optimizer, rng, draw.
     """
-    results = study if isinstance(study, Results) else open_results(study)
+    integer("page_of_study", "replicate", replicate, least=0)
+    if not isinstance(arms, Iterable | None):
+        raise TypeError(f"page_of_study: arms must be a sequence of names, got {shown(arms)}.")
+    results = study if isinstance(study, Results) else open_results(validation.path("page_of_study", "study", study))
     nets = {arm: (results.net(arm), results.params(arm, replicate)) for arm in _arms(results, arms, replicate)}
     sample = results.sample()
     if not nets or not sample:
@@ -98,7 +103,7 @@ def _arms(results: Results, arms: Sequence[str] | None, replicate: int) -> list[
 
 
 def _load(path: str | Path) -> tuple[Any, Any]:
-    place = Path(path)
+    place = validation.path("page_of", "path", path)
     return train.load_net(place / NET_FILE if place.is_dir() else place)
 
 

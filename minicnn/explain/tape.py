@@ -100,8 +100,13 @@ def tape(tensor: Any, names: Any = None) -> Tape:
     ----------
     tensor : Tensor
         The result of a computation. Layers that run in one kernel are one op; `explain.page` shows each on its own.
-    names : tree of Tensors, optional
-        As {"x": x} or the parameters: a Tensor in it is shown with its path.
+    names : dict, list or tuple of Tensors, in any nesting, optional
+        As {"x": x} or the parameters: a Tensor in it is shown with its path. Arrays among them are passed over.
+
+    Raises
+    ------
+    TypeError
+        For a `tensor` or `names` of another kind.
 
     Examples
     --------
@@ -129,8 +134,13 @@ def tape(tensor: Any, names: Any = None) -> Tape:
 
 
 def _paths(names: Any) -> dict[Node, str]:
-    found = trees.items({} if names is None else names)
-    return {leaf: path for path, leaf in found if isinstance(leaf, Node)}
+    tree = {} if names is None else names
+    found = dict(trees.items(tree))
+    wrong = [leaf for leaf in found.values() if not isinstance(leaf, Node | np.ndarray)]
+    if wrong or not isinstance(tree, dict | list | tuple):
+        got = shown(wrong[0] if wrong else names)
+        raise TypeError(f'tape: names must contain Tensors by name, as {{"x": x}}, got {got}.')
+    return {leaf: path for path, leaf in found.items() if isinstance(leaf, Node)}
 
 
 def ordered(y: Node) -> list[Node]:

@@ -4,6 +4,7 @@ import { tensor, type Data, type Layer, type Tensor } from "./contract.ts";
 import { best } from "./math.ts";
 import { forward, places, softmax, Unknown } from "./ops.ts";
 import { element } from "./state.ts";
+import { words } from "./words.ts";
 
 export const data = JSON.parse(element("data").textContent!) as Data;
 export let arrays: Map<string, Tensor>;
@@ -16,9 +17,9 @@ export async function start(): Promise<void> {
   arrays = await unpack(data);
   [image, ...examples] = [data.image, ...data.examples].map((id) => tensor(data.input, arrays.get(id)!.data)) as [Tensor, ...Tensor[]];
   const [computed, why] = attempt(data.net, image);
-  broken = data.draw ? why : "This file has no parameters";
+  broken = data.draw ? why : words("no parameters");
   // What the page cannot compute, Python has: the tape ran the same layers.
-  values = data.net.map((layer, n) => computed[n] ?? (data.tape.training ? undefined : array(data.tape.nodes[layer.node!]?.value)));
+  values = data.net.map((layer, n) => computed[n] ?? (data.tape.training ? undefined : array(data.tape.nodes[layer.node!]?.["value"])));
 }
 
 /** Return the value of each layer as far as the page can compute them, and why it cannot go on. */
@@ -33,7 +34,7 @@ function attempt(net: Layer[], x: Tensor): [Tensor[], string] {
   return [done, ""];
 }
 
-export const probabilities = (logits: ArrayLike<number>): number[] => [...softmax(tensor([logits.length], Float32Array.from(logits))).data];
+export const probabilities = (logits: ArrayLike<number>): number[] => [...softmax(tensor([logits.length], logits)).data];
 
 /** Return the probabilities that a net gives an image, or nothing if the page cannot compute them. */
 export function answer(net: Layer[], x: Tensor): number[] | undefined {

@@ -2,30 +2,21 @@
 import { tensor, type Axis, type Layer, type Tensor } from "./contract.ts";
 import { sum } from "./math.ts";
 import { blurWeights, inside, places, pooling, weighted, type Pool } from "./ops.ts";
+import { all } from "./state.ts";
 import { fmt, list, terms } from "./text.ts";
 import { adaptiveWindows, blurWindows, formula, windows, type Pads } from "./windows.ts";
+import { words } from "./words.ts";
 
-/** Every operation: the name in Python, and the name of the layer, without their ends. */
-export const OPS = {
-  max: ["max", "Max"],
-  average: ["average", "Average"],
-  counted: ["average", "Average"],
-  lp: ["lp", "Lp"],
-  gem: ["gem", "GeM"],
-  lme: ["log_mean_exp", "LogMeanExp"],
-  soft: ["soft", "Soft"],
-  blur: ["blur", "Blur"],
-  conv: ["conv2d", ""],
-  gmax: ["global_max", "Max"],
-  gavg: ["global_average", "Average"],
-  amax: ["adaptive_max", "AdaptiveMax"],
-  aavg: ["adaptive_average", "AdaptiveAverage"],
-} as const;
+/** An operation as page.html has it: `name` of the function, the part of the layer's name before "Pooling2D", which
+ * controls it `has`, and which sentences it `says`. */
+export const operations = new Map(all<HTMLOptionElement>("[name=op] option").map((option) => [option["value"], option.dataset]));
+const name = (op: string): string => operations.get(op)!.name!;
 
-export type Op = keyof typeof OPS;
+/** Whether an operation has a control. */
+export const has = (op: string, control: string): boolean => operations.get(op)!.has!.split(" ").includes(control);
 
 export interface Setting {
-  op: Op;
+  op: string;
   window: [number, number];
   strides: [number, number];
   dilation: [number, number];
@@ -46,43 +37,21 @@ export interface Ready {
   sizes: string[];
 }
 
-/** Which controls an operation has. */
-export function has(op: Op) {
-  const [conv, blur, whole] = [op === "conv", op === "blur", /^g(max|avg)/.test(op)];
-  const out = /^a(max|avg)/.test(op);
-  const stride = !whole && !out;
-  return {
-    conv,
-    whole,
-    out,
-    stride,
-    window: stride && !conv,
-    free: stride && !blur, // padding and dilation
-    ceil: stride && !blur && !conv,
-    ties: op.endsWith("max"),
-    alike: !whole,
-    p: op === "lp" || op === "gem",
-    r: op === "lme",
-  };
-}
-
-const nameOf = (op: Op): string => (op === "conv" ? "conv2d" : `${OPS[op][0]}_pool2d`);
-
 /** Return what the setting does with an input of this size, or the library's message. */
 export function ready(s: Setting, size: [number, number]): Ready | string {
-  const h = has(s.op);
+  const conv = s.op === "conv";
   const found =
     s.op === "blur"
       ? blurWindows(size, s.window, s.strides)
-      : h.out
+      : has(s.op, "out")
         ? adaptiveWindows(size, s.out)
-        : h.whole
-          ? windows(nameOf(s.op), size, size, [1, 1], [1, 1], [[0, 0], [0, 0]], false)
-          : windows(nameOf(s.op), size, h.conv ? [3, 3] : s.window, s.strides, s.dilation, s.pads, s.ceil && !h.conv);
+        : !has(s.op, "alike")
+          ? windows(name(s.op), size, size, [1, 1], [1, 1], [[0, 0], [0, 0]], false)
+          : windows(name(s.op), size, conv ? [3, 3] : s.window, s.strides, s.dilation, s.pads, s.ceil && !conv);
   if (typeof found === "string") return found;
   const { rows, cols, rounding } = found;
   const layer: Layer = {
-    kind: `${OPS[s.op][1]}Pooling2D`,
+    kind: `${operations.get(s.op)!.kind}Pooling2D`,
     name: "",
     rows,
     cols,
@@ -93,7 +62,7 @@ export function ready(s: Setting, size: [number, number]): Ready | string {
     epsilon: 1e-6,
     count_include_pad: s.op === "counted",
   };
-  const how = h.conv ? weighted(s.weights) : s.op === "blur" ? weighted(blurWeights(layer)) : pooling(layer)!;
+  const how = conv ? weighted(s.weights) : s.op === "blur" ? weighted(blurWeights(layer)) : pooling(layer)!;
   return { layer, axes: [rows, cols], how, sizes: [formula(rows, rounding), formula(cols, rounding)] };
 }
 
@@ -144,10 +113,10 @@ export const reader = (x: Tensor): Read => (row, col) => x.data[row * x.shape[1]
 /** Return the result, and the gradient that comes back for one of the result. */
 export function run(r: Ready, x: Tensor, g: (n: number) => number): [Tensor, Float32Array] {
   const read = reader(x);
-  const all = windowsOf(r);
+  const found = windowsOf(r);
   const dx = new Float64Array(x.data.length);
-  all.forEach((w, n) => w.shares(read).forEach((share, t) => (dx[w.real[t]!.row * x.shape[1]! + w.real[t]!.col]! += share * g(n))));
-  return [tensor([r.axes[0].out, r.axes[1].out, 1], Float32Array.from(all, (w) => w.value(read))), Float32Array.from(dx)];
+  found.forEach((w, n) => w.shares(read).forEach((share, t) => (dx[w.real[t]!.row * x.shape[1]! + w.real[t]!.col]! += share * g(n))));
+  return [tensor([r.axes[0].out, r.axes[1].out, 1], found.map((w) => w.value(read))), Float32Array.from(dx)];
 }
 
 const pair = ([a, b]: readonly number[]): string => (a === b ? `${a}` : `(${a}, ${b})`);
@@ -160,41 +129,33 @@ function padding(pads: Pads): string {
 
 /** The call in Python. */
 export function call(s: Setting): string {
-  const h = has(s.op);
-  const standard = h.conv ? "1" : s.op === "blur" ? "2" : pair(s.window);
+  const h = (control: string): boolean => has(s.op, control);
+  const standard = s.op === "conv" ? "1" : s.op === "blur" ? "2" : pair(s.window);
   const args = [
     "x",
-    h.conv && "kernel",
-    h.out && pair(s.out),
+    h("conv") && "kernel",
+    h("out") && pair(s.out),
     s.op === "gem" && s.p,
-    h.window && pair(s.window),
+    h("window") && pair(s.window),
     s.op === "lp" && `p=${s.p}`,
-    h.r && `r=${s.r}`,
-    h.stride && pair(s.strides) !== standard && `strides=${pair(s.strides)}`,
-    h.free && padding(s.pads),
-    h.free && pair(s.dilation) !== "1" && `dilation_rate=${pair(s.dilation)}`,
-    h.ceil && s.ceil && "ceil_mode=True",
+    h("r") && `r=${s.r}`,
+    h("stride") && pair(s.strides) !== standard && `strides=${pair(s.strides)}`,
+    h("free") && padding(s.pads),
+    h("free") && pair(s.dilation) !== "1" && `dilation_rate=${pair(s.dilation)}`,
+    h("ceil") && s.ceil && "ceil_mode=True",
     s.op === "counted" && "count_include_pad=True",
-    h.ties && s.ties === "split" && 'ties="split"',
+    h("ties") && s.ties === "split" && 'ties="split"',
   ];
-  return `ops.${nameOf(s.op)}(${args.filter(Boolean).join(", ")})`;
+  return `ops.${name(s.op)}(${args.filter(Boolean).join(", ")})`;
 }
 
 /** The formula of one window with its numbers, and how it hands on its gradient. */
 export function texts(s: Setting, w: Window, read: Read): [string, string] {
   const v = w.real.map((t) => read(t.row, t.col));
-  const [p, r, of] = [fmt(s.p), fmt(s.r), ` of ${list(v)}`];
-  const [formula, share] = has(s.op).ties
-    ? [`max(${list(v)})`, s.ties === "first" ? "The first maximum in row order gets all of the gradient." : "All maxima get equal parts of the gradient."]
-    : /av/.test(s.op) || s.op === "counted"
-      ? [`(${terms(v)}) / ${w.counted}`, `Each element gets 1 / ${w.counted} = ${fmt(1 / w.counted)} of the gradient of its window.`]
-      : ({
-          lp: [`(Σ |x|^${p})^(1/${p})${of}`, `Each element gets (|x| / y)^${fmt(s.p - 1)} with its sign.`],
-          gem: [`(mean of x^${p})^(1/${p})${of}`, `Each element gets (x / y)^${fmt(s.p - 1)} / ${v.length}.`],
-          lme: [`log(mean of exp(${r} x)) / ${r}${of}`, `Each element gets its softmax weight, exp(${r} x) divided by their sum.`],
-          soft: [`Σ exp(x) x / Σ exp(x)${of}`, "Each element gets its softmax weight times 1 + x − y."],
-        }[s.op as string] ?? [products(v, w.shares(read)), "Each element gets the kernel element at its tap."]);
-  return [`${formula} = ${fmt(w.value(read), 4)}`, share!];
+  const facts = [list(v), terms(v), w.counted, fmt(1 / w.counted), fmt(s.p), fmt(s.r), fmt(s.p - 1), v.length, products(v, w.shares(read))];
+  const says = operations.get(s.op)!.says as "max";
+  const shared = has(s.op, "ties") && s.ties === "split" ? "split" : says;
+  return [`${words(says, ...facts)} = ${fmt(w.value(read), 4)}`, words(`${shared} gradient`, ...facts)];
 }
 
 const products = (v: number[], weights: number[]): string =>

@@ -1,20 +1,21 @@
 /** Panels 2 and 3: a window slides over an input and its output appears; its gradient flows back the same way. */
-import { data, image, arrays, values } from "./app.ts";
-import { call, has, OPS, quotient, reader, ready, texts, windowsOf, type Op, type Setting, type Window } from "./bench.ts";
+import { data, arrays, values } from "./app.ts";
+import { call, has, operations, quotient, reader, ready, texts, windowsOf, type Setting, type Window } from "./bench.ts";
 import { tensor, type Axis, type Tensor } from "./contract.ts";
 import { boxAround, boxAt, Field, FLIGHT, fly, spot, type Box, type Cell } from "./field.tsx";
 import { abs, clamp, extent, floor, max, min, sum, upTo } from "./math.ts";
 import type { Tone } from "./paint.ts";
-import { Button, Figure, Formula } from "./parts.tsx";
+import { Figure, Formula } from "./parts.tsx";
 import { computed, effect, signal, type Signal } from "./signals.ts";
 import { choice, control, count, element, mount, moves, play, say, stop } from "./state.ts";
 import { fmt, terms } from "./text.ts";
 import { overhang } from "./windows.ts";
+import { words } from "./words.ts";
 
 const LARGEST = 12; // rows and columns of an own map that the bench shows
 
 const two = (key: string, initial: number, most: number) => [count(key, initial, 1, most), count(`${key}c`, initial, 1, most)] as const;
-const op = choice("op", ...(Object.keys(OPS) as Op[]));
+const op = choice("op", ...operations.keys());
 const input = control<string>("in", "");
 const typed = control<string>("x", "");
 const pairs = { window: two("k", 2, 6), strides: two("s", 2, 6), dilation: two("d", 1, 3), out: two("o", 3, 6) };
@@ -42,10 +43,9 @@ function list(): void {
     const of = (k: number): number[] => upTo(h! * w!).map((n) => t!.data[n * c + k]!);
     // The channel with the largest element.
     const [most] = upTo(c).sort((a, b) => extent(of(b)) - extent(of(a)));
-    inputs.set(name, tensor([h!, w!, 1], Float32Array.from(of(most!))));
+    inputs.set(name, tensor([h!, w!, 1], of(most!)));
   };
   for (const [name, id] of Object.entries(data.bench.inputs)) add(name, arrays.get(id));
-  add("your image", image);
   data.net.forEach((layer, n) => add(layer.name, values[n]));
   const select = element("input") as HTMLSelectElement;
   [...inputs.keys()].forEach((name, n) => select.add(new Option(name, n ? name : ""), n));
@@ -55,7 +55,7 @@ function list(): void {
 function parse(text: string): Tensor | undefined {
   const rows = text.split(/[\n/]/).map((line) => line.replace(/\D/g, "")).filter(Boolean);
   const w = rows[0]?.length ?? 0;
-  return w && max(w, rows.length) <= LARGEST && rows.every((line) => line.length === w) ? tensor([rows.length, w, 1], Float32Array.from(rows.join(""), Number)) : undefined;
+  return w && max(w, rows.length) <= LARGEST && rows.every((line) => line.length === w) ? tensor([rows.length, w, 1], [...rows.join("")].map(Number)) : undefined;
 }
 
 const x = computed(() => (input.value === "typed" ? (parse(typed.value) ?? tensor([1, 1, 1])) : (inputs.get(input.value) ?? [...inputs.values()][0]!)));
@@ -142,12 +142,6 @@ function slide(s: State, direction: "bench" | "back"): void {
   }, over);
 }
 
-const Refused = ({ text }: { text: string }) => (
-  <p class="refused" role="alert">
-    {text}
-  </p>
-);
-
 const Flow = ({ tone, children: [from, to] }: { tone?: string; children: preact.ComponentChild[] }) => (
   <div class={`flow ${tone}`}>
     {from}
@@ -157,7 +151,7 @@ const Flow = ({ tone, children: [from, to] }: { tone?: string; children: preact.
 );
 
 /** The map of the output, with the window that is chosen. */
-const Output = ({ s, id, label, title, tone, at, most }: { s: State; id: string; label: string; title: string; tone: Tone; at(n: number): number | null; most: number }) => (
+const Output = ({ s, id, title, label = title, tone, at, most }: { s: State; id: string; label?: string; title: string; tone: Tone; at(n: number): number | null; most: number }) => (
   <Figure title={title}>
     <Field
       id={id}
@@ -168,7 +162,6 @@ const Output = ({ s, id, label, title, tone, at, most }: { s: State; id: string;
       at={(i, j) => ({ v: at(i * s.cols.out + j) })}
       most={most}
       cell={s.end}
-      numbers
       scale={tone === "value"}
       pick={[s.a, s.b]}
       onPick={(i, j) => set(pick, i, j)}
@@ -198,9 +191,8 @@ function Forward({ s }: { s: State }) {
             {...s.grid}
             origin={[top, left]}
             at={at}
-            most={max(extent(x.value.data), 1e-9)}
+            most={extent(x.value.data)}
             cell={s.cell}
-            numbers
             boxes={s.boxes("value")}
             onPick={(i, j) => {
               // The first window that reads the element.
@@ -209,36 +201,9 @@ function Forward({ s }: { s: State }) {
             }}
           />
         </Figure>
-        <Output s={s} id="bench-out" label="output" title={`output, ${rows.out} × ${cols.out}`} tone="value" at={(n) => (n < done.value ? y[n]! : null)} most={max(extent(y), 1e-9)} />
+        <Output s={s} id="bench-out" label="output" title={`output, ${rows.out} × ${cols.out}`} tone="value" at={(n) => (n < done.value ? y[n]! : null)} most={extent(y)} />
       </Flow>
       <Formula of={`row ${s.a + 1}, column ${s.b + 1}`}>{texts(setting.value, here, read)[0]}</Formula>
-      <p class="sizes">
-        {s.sizes.map((text, n) => (
-          <span>
-            {n ? "columns" : "rows"} <code>{text}</code>
-          </span>
-        ))}
-      </p>
-      <div class="under">
-        <Button main onClick={() => slide(s, "bench")}>
-          {playing.value === "bench" ? "Stop" : "Slide the window"}
-        </Button>
-        <ul class="legend">
-          <li>
-            <i /> padding
-          </li>
-          {[rows, cols].some(overhang) && (
-            <li>
-              <i class="k-over" /> past the padding (ceil mode)
-            </li>
-          )}
-          {s.read.size < x.value.data.length && (
-            <li>
-              <i class="k-unread" /> read by no window
-            </li>
-          )}
-        </ul>
-      </div>
     </>
   );
 }
@@ -263,11 +228,6 @@ function Back({ s }: { s: State }) {
   const agrees = abs(slope - total(i, j)) < 1e-4 * max(1, abs(total(i, j)));
   return (
     <>
-      {all && (
-        <Button main onClick={() => slide(s, "back")}>
-          {playing.value === "back" ? "Stop" : "Send them back one by one"}
-        </Button>
-      )}
       <Flow tone="reverse">
         <Figure title="gradient at the input">
           <Field
@@ -282,39 +242,57 @@ function Back({ s }: { s: State }) {
             }}
             most={extent([...parts.values()].map(sum)) || 1}
             cell={s.cell}
-            numbers
             pick={[i + top, j + left]}
             onPick={(a, b) => set(cell, clamp(a - top, 0, rows.n - 1), clamp(b - left, 0, cols.n - 1))}
             boxes={[...s.boxes("grad"), boxAt(i + top, j + left, "ink")]}
           />
         </Figure>
-        <Output s={s} id="back-out" label="gradient at the output" title="gradient at the output" tone="grad" at={(n) => +(all || s.windows[n] === here)} most={1} />
+        <Output s={s} id="back-out" title="gradient at the output" tone="grad" at={(n) => +(all || s.windows[n] === here)} most={1} />
       </Flow>
       <Formula of={`input row ${i + 1}, column ${j + 1}`}>
         {own.length > 1 && `${terms(own)} = `}
         {fmt(total(i, j), 4)}
         <span class={agrees ? "ok" : "off"}>
           {" "}
-          difference quotient {fmt(slope, 4)} {agrees ? "✓ agrees" : "differs: at a tie or a corner the slope is not defined, and the library chooses"}
+          difference quotient {fmt(slope, 4)} {agrees ? "✓ agrees" : words("differs")}
         </span>
       </Formula>
-      <p class="note">{texts(setting.value, here, read)[1]} The quotient is (y(x + h) − y(x − h)) / 2h with h = 10⁻⁴.</p>
+      <p class="note">
+        {texts(setting.value, here, read)[1]} {words("quotient")}
+      </p>
     </>
   );
 }
 
-export const conditions = (name: string): boolean =>
-  name === "apart" ? !alike.value : name === "sides" ? padding.value === "sides" : name === "typed" ? input.value === "typed" : name === "wrong" ? !parse(typed.value) : has(op.value)[name as "free"];
+const fitting = (holds: (s: State) => unknown): boolean => typeof state.value !== "string" && !!holds(state.value);
+
+const CONDITIONS: Record<string, () => boolean> = {
+  wrong: () => !parse(typed.value),
+  fits: () => fitting(() => true),
+  over: () => fitting((s) => overhang(s.rows) + overhang(s.cols) > 0),
+  unread: () => fitting((s) => s.read.size < x.value.data.length),
+};
+
+/** Whether what the file shows under a condition applies: one of these, or a control that the operation has. */
+export const conditions = (name: string): boolean => CONDITIONS[name]?.() ?? has(op.value, name);
 
 export function showBench(): void {
   list();
-  mount("bench-stage", () => (typeof state.value === "string" ? <Refused text={state.value} /> : <Forward s={state.value} />));
-  mount("back-stage", () => (typeof state.value === "string" ? <Refused text={state.value} /> : <Back s={state.value} />));
+  for (const [id, Panel] of [["bench-stage", Forward], ["back-stage", Back]] as const)
+    mount(id, () => (typeof state.value === "string" ? <p class="refused" role="alert">{state.value}</p> : <Panel s={state.value} />));
   effect(() => {
     void [setting.value, x.value];
     stop();
     over();
   });
+  const sizes = [element("rows"), element("cols")];
+  effect(() => void fitting((s) => sizes.forEach((code, n) => (code.textContent = s.sizes[n]!))));
+  for (const [id, direction] of [["slide", "bench"], ["send", "back"]] as const) {
+    const button = element(id);
+    const label = button.textContent;
+    button.onclick = () => fitting((s) => slide(s, direction));
+    effect(() => void (button.textContent = playing.value === direction ? "Stop" : label));
+  }
   const text = element("call");
   effect(() => void (text.textContent = call(setting.value)));
   element("copy").onclick = () => {

@@ -158,9 +158,10 @@ export interface Tensor {
   data: Float32Array;
 }
 
-export const tensor = (shape: number[], data: Float32Array = new Float32Array(shape.reduce((a, b) => a * b, 1))): Tensor => ({
+/** A tensor of these values, or of zeros. */
+export const tensor = (shape: number[], values?: ArrayLike<number>): Tensor => ({
   shape,
-  data,
+  data: values instanceof Float32Array ? values : values ? Float32Array.from(values) : new Float32Array(shape.reduce((a, b) => a * b, 1)),
 });
 
 export const real = (value: Real): number =>

@@ -1,12 +1,13 @@
 /** Maps of numbers that can be read with the mouse, the keyboard and a screen reader. */
 import type { JSX } from "preact";
 import { tensor, type Tensor } from "./contract.ts";
-import { abs, ceil, clamp, extent, floor, max, min, round, upTo } from "./math.ts";
-import { colour, css, readable, shades, type Tone } from "./paint.ts";
+import { abs, best, ceil, clamp, extent, floor, max, min, round, upTo } from "./math.ts";
+import { colour, css, FAMILY, readable, shades, toneColour, type Tone } from "./paint.ts";
 import { Scroll, Table } from "./parts.tsx";
 import type { Signal } from "./signals.ts";
 import { element, own } from "./state.ts";
-import { fmt, short } from "./text.ts";
+import { fmt, percent, short } from "./text.ts";
+import { words } from "./words.ts";
 
 export interface Cell {
   v: number | null; // null: not computed yet
@@ -42,7 +43,6 @@ interface Props {
   most: number;
   tone?: Tone;
   cell: number;
-  numbers?: boolean;
   origin?: [number, number]; // of the element that is called row 1, column 1
   pick?: [number, number] | undefined;
   onPick?(i: number, j: number): void;
@@ -50,6 +50,8 @@ interface Props {
   boxes?: Box[];
   scale?: boolean;
 }
+
+const READABLE = 24; // pixels of an element from which on its number is in it
 
 type Context = CanvasRenderingContext2D;
 
@@ -75,12 +77,12 @@ export function paintMap(context: Context, { shape, data }: Tensor, k: number, x
   const [h, w, c] = shape as [number, number, number];
   const [pixels, of] = [new ImageData(w, h), shades(most, tone)];
   for (let n = 0; n < h * w; n++) pixels.data.set([...of(data[n * c + k]!), 255], 4 * n);
-  const small = Object.assign(document.createElement("canvas"), { width: w, height: h });
+  const small = new OffscreenCanvas(w, h);
   small.getContext("2d")!.putImageData(pixels, 0, 0);
   context.imageSmoothingEnabled = false;
   context.drawImage(small, x, y, w * size, h * size);
   // A small square, since nothing would look like zero.
-  context.fillStyle = css(colour("ink"));
+  context.fillStyle = css(colour("--ink"));
   for (let n = 0; n < h * w; n++) if (isNaN(data[n * c + k]!)) context.fillRect(x + ((n % w) + 0.35) * size, y + (floor(n / w) + 0.35) * size, 0.3 * size, 0.3 * size);
 }
 
@@ -90,12 +92,12 @@ function paintCell(context: Context, { v, kind, text, ring }: Cell, x: number, y
   if (out || v === null) {
     context.setLineDash(kind === "over" ? [1, 4] : [4, 3]);
     context.lineWidth = 1;
-    context.strokeStyle = css(colour(out ? "quiet" : "line"));
+    context.strokeStyle = css(colour(out ? "--quiet" : "--line"));
     context.strokeRect(x + 1.5, y + 1.5, s - 3, s - 3);
     context.setLineDash([]);
     if (v === null) return;
   }
-  const back = out ? colour("cell") : of(v);
+  const back = out ? colour("--cell") : of(v);
   if (!out) {
     context.globalAlpha = kind === "faint" ? 0.35 : 1;
     context.fillStyle = css(back);
@@ -108,27 +110,27 @@ function paintCell(context: Context, { v, kind, text, ring }: Cell, x: number, y
       context.moveTo(x + max(0, k), y + max(0, -k));
       context.lineTo(x + min(s, k + s), y + min(s, s - k));
     }
-    context.strokeStyle = css(colour("quiet"));
+    context.strokeStyle = css(colour("--quiet"));
     context.lineWidth = 1;
     context.stroke();
   }
   const write = (text: string, points: number, ink: number[]): void => {
-    context.font = `${v === 0 ? 400 : 500} ${points}px -apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", sans-serif`;
+    context.font = `${v === 0 ? 400 : 500} ${points}px ${FAMILY}`;
     context.textAlign = "center";
     context.textBaseline = "middle";
     context.fillStyle = css(ink);
     context.fillText(text, x + s / 2, y + s / 2 + 0.5);
   };
-  if (p.numbers && size >= 22) {
+  if (size >= READABLE) {
     const shown = text ?? short(v * 10 ** -unit(p));
-    write(shown, min(16, size * 0.36, (size * 1.5) / max(2, shown.length)), v === 0 || out || kind === "faint" ? colour("quiet") : readable(back));
-  } else if (isNaN(v) && size >= 6) write("?", size * 0.8, colour("ink"));
+    write(shown, min(16, size * 0.36, (size * 1.5) / max(2, shown.length)), v === 0 || out || kind === "faint" ? colour("--quiet") : readable(back));
+  } else if (isNaN(v) && size >= 6) write("?", size * 0.8, colour("--ink"));
   else if (v < 0 && size >= 9 && abs(v) > 0.08 * p.most) {
-    context.fillStyle = css(colour("cell"));
+    context.fillStyle = css(colour("--cell"));
     context.fillRect(x + s * 0.3, y + s / 2 - 0.75, s * 0.4, 1.5);
   }
   if (ring) {
-    context.strokeStyle = css(colour("ink"));
+    context.strokeStyle = css(colour("--ink"));
     context.lineWidth = 2;
     context.beginPath();
     context.arc(x + s / 2, y + s / 2, s / 2 - 2.5, 0, 7);
@@ -139,7 +141,7 @@ function paintCell(context: Context, { v, kind, text, ring }: Cell, x: number, y
 /** The power of ten in which a map of small numbers shows them, 0 for others and for a single number. */
 const unit = ({ most, rows, cols }: Pick<Props, "most" | "rows" | "cols">): number => (most > 0 && most < 0.01 && rows * cols > 1 ? floor(Math.log10(most)) : 0);
 
-const percent = (n: number, of: number): string => `${(100 * n) / of}%`;
+const share = (n: number, of: number): string => `${(100 * n) / of}%`;
 
 /** How long a number takes from one map to another, in milliseconds. */
 export const FLIGHT = 650;
@@ -157,14 +159,13 @@ export function Field(p: Props) {
   const [top, left] = p.origin ?? [0, 0];
   const cursor = own<[number, number]>(p.name ?? p.label, [0, 0]);
   const [i, j] = inGrid(p.pick ?? cursor.value, rows, cols);
-  const numbers = p.numbers && size >= 22;
   const cells = upTo(rows).flatMap((a) => upTo(cols).map((b) => p.at(a, b)));
   const go = (to: [number, number]): void => {
     cursor.value = to;
     onPick?.(...to);
     onHover?.(...to);
   };
-  const style = (b: Box) => ({ top: percent(b.i, rows), left: percent(b.j, cols), height: percent(b.h, rows), width: percent(b.w, cols) });
+  const style = (b: Box) => ({ top: share(b.i, rows), left: share(b.j, cols), height: share(b.h, rows), width: share(b.w, cols) });
   return (
     <div class="field" style={{ width: `${cols * size}px` }}>
       <div class="map" id={p.id} style={{ aspectRatio: `${cols} / ${rows}` }}>
@@ -201,7 +202,7 @@ export function Field(p: Props) {
           </div>
         </div>
       </div>
-      {p.scale !== false && <Scale most={p.most} tone={tone} signed={cells.some((c) => c.v! < 0)} unit={numbers ? unit(p) : 0} />}
+      {p.scale !== false && <Scale most={p.most} tone={tone} signed={cells.some((c) => c.v! < 0)} unit={size >= READABLE ? unit(p) : 0} />}
       <Numbers cells={cells} cols={cols} label={p.label} top={top} left={left} open={own(`${p.name ?? p.label} numbers`, false)} />
     </div>
   );
@@ -210,8 +211,13 @@ export function Field(p: Props) {
 const OUTSIDE: Record<string, string> = { pad: ", padding", over: ", past the padding", unread: ", read by no window" };
 const spoken = ({ v, kind }: Cell): string => (v === null ? "not computed yet" : fmt(v)) + (OUTSIDE[kind!] ?? "");
 
-const step = (key: string, i: number, j: number, rows: number, cols: number): number[] | undefined =>
-  ({ ArrowUp: [i - 1, j], ArrowDown: [i + 1, j], ArrowLeft: [i, j - 1], ArrowRight: [i, j + 1], Home: [i, 0], End: [i, cols], PageUp: [0, j], PageDown: [rows, j] })[key];
+/** Rows and columns by which an arrow key moves. */
+export const ARROWS: Record<string, [number, number]> = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+
+const step = (key: string, i: number, j: number, rows: number, cols: number): number[] | undefined => {
+  const by = ARROWS[key];
+  return by ? [i + by[0], j + by[1]] : { Home: [i, 0], End: [i, cols], PageUp: [0, j], PageDown: [rows, j] }[key];
+};
 
 /** What the colours of a map mean. */
 export const Scale = ({ most, tone, signed, unit }: { most: number; tone: Tone; signed?: boolean; unit?: number }) => (
@@ -232,9 +238,7 @@ function Numbers({ cells, cols, label, top, left, open }: { cells: Cell[]; cols:
       <summary aria-label={`Numbers of ${label}`}>numbers</summary>
       {open.value && (
         <Scroll label={`Table of ${label}`}>
-          <p>
-            {cells.length / cols} × {cols} values from {fmt(min(...all))} to {fmt(max(...all))}.
-          </p>
+          <p>{words("numbers", cells.length / cols, cols, fmt(min(...all)), fmt(max(...all)))}</p>
           <Table
             head={["", ...upTo(cols).map((b) => `${b + 1 - left}`)]}
             rows={upTo(cells.length / cols).map((a) => [a + 1 - top, ...cells.slice(a * cols, (a + 1) * cols).map(shown)])}
@@ -250,6 +254,9 @@ export const channel = (t: Tensor, k = 0) => {
   const [, w, c] = t.shape as [number, number, number];
   return (i: number, j: number): Cell => ({ v: t.data[(i * w + j) * c + k] ?? null });
 };
+
+/** One channel of a tensor as what a field shows. */
+export const mapOf = (t: Tensor, k = 0) => ({ rows: t.shape[0]!, cols: t.shape[1]!, at: channel(t, k), most: extent(t.data) });
 
 /** One row of elements, broken into several, of a tensor that has no rows and columns. */
 export const inRows = (t: Tensor, across: number): Tensor => tensor([ceil(t.data.length / across), across, 1], t.data);
@@ -294,7 +301,8 @@ export function Sheet({ label, tensor: t, tone = "value", pick, onPick, hover, c
       aria-valuenow={pick + 1}
       aria-valuetext={`channel ${pick + 1} of ${c}`}
       onKeyDown={(event) => {
-        const by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -across, ArrowDown: across, Home: -c, End: c }[event.key];
+        const arrow = ARROWS[event.key];
+        const by = arrow ? arrow[0] * across + arrow[1] : { Home: -c, End: c }[event.key];
         if (!by) return;
         event.preventDefault();
         onPick(clamp(pick + by, 0, c - 1));
@@ -307,7 +315,7 @@ export function Sheet({ label, tensor: t, tone = "value", pick, onPick, hover, c
           upTo(c).forEach((k) => {
             const [x, y] = [(k % across) * width + gap / 2, floor(k / across) * height + gap / 2];
             paintMap(context, t, k, x, y, size, most, tone);
-            context.strokeStyle = css(colour(k === pick ? tone : "line"));
+            context.strokeStyle = css(k === pick ? toneColour(tone) : colour("--line"));
             context.lineWidth = 1 + +(k === pick);
             context.strokeRect(x - 1, y - 1, w * size + 2, h * size + 2);
           })
@@ -320,18 +328,18 @@ export function Sheet({ label, tensor: t, tone = "value", pick, onPick, hover, c
   );
 }
 
-/** Numbers with names as bars from a common zero. */
-export function Bars({ label, names, values, mark, show }: { label: string; names: string[]; values: number[]; mark: number; show(v: number): string }) {
+/** Probabilities as bars from a common zero. */
+export function Bars({ names, values }: { names: string[]; values: number[] }) {
   return (
-    <table class="bars" aria-label={label}>
+    <table class="bars" aria-label="probability of each class">
       <tbody>
         {names.map((name, k) => (
-          <tr class={k === mark ? "mark" : ""}>
+          <tr class={k === best(values) ? "mark" : ""}>
             <th scope="row">{name}</th>
             <td class="bar" aria-hidden="true">
-              <i style={{ width: percent(values[k]!, 1) }} />
+              <i style={{ width: share(values[k]!, 1) }} />
             </td>
-            <td class="num">{show(values[k]!)}</td>
+            <td class="num">{percent(values[k]!)}</td>
           </tr>
         ))}
       </tbody>

@@ -2,6 +2,7 @@
 import { real, tensor, type Axis, type Layer, type Real, type Tensor } from "./contract.ts";
 import { abs, exp, expm1, log, log1p, max, sign, sqrt, sum, upTo } from "./math.ts";
 import { taps } from "./windows.ts";
+import { words } from "./words.ts";
 
 /** What a pooling makes of the elements of one window, and how much of its gradient each of them gets. */
 export interface Pool {
@@ -94,17 +95,17 @@ const stochastic: Pool = {
 /** Return the pooling that a kind of layer does, by the part of its name that is not about its windows. */
 export function pooling(layer: Layer, arrays?: Map<string, Tensor>): Pool | undefined {
   const option = (name: string): number => real(layer[name] as Real);
-  const made: Record<string, () => Pool> = {
-    Max: () => maximum(layer.ties),
-    Average: () => average,
-    Lp: () => lp(option("p")),
-    GeM: () => gem(arrays?.get(layer.params?.p ?? "")?.data[0] ?? option("p"), option("epsilon")),
-    LogMeanExp: () => logMeanExp(option("r")),
-    Soft: () => soft,
-    MaxAverage: () => maxAverage,
-    Stochastic: () => stochastic,
+  const made: Record<string, Pool> = {
+    Max: maximum(layer.ties),
+    Average: average,
+    Lp: lp(option("p")),
+    GeM: gem(arrays?.get(layer.params?.p ?? "")?.data[0] ?? option("p"), option("epsilon")),
+    LogMeanExp: logMeanExp(option("r")),
+    Soft: soft,
+    MaxAverage: maxAverage,
+    Stochastic: stochastic,
   };
-  return made[/^(?:Global|Adaptive)?(.*)Pooling2D$/.exec(layer.kind)?.[1] ?? ""]?.();
+  return made[/^(?:Global|Adaptive)?(.*)Pooling2D$/.exec(layer.kind)?.[1] ?? ""];
 }
 
 /** Return the taps of every window along both axes of a layer. */
@@ -190,11 +191,11 @@ export function dense(x: Tensor, kernel: Tensor, bias?: Tensor): Tensor {
     const v = x.data[i]!;
     if (v !== 0) for (let j = 0; j < units; j++) total[j]! += v * kernel.data[i * units + j]!;
   }
-  return tensor([units], Float32Array.from(total, (v, j) => v + (bias?.data[j] ?? 0)));
+  return tensor([units], total.map((v, j) => v + (bias?.data[j] ?? 0)));
 }
 
 /** Pad, or crop where an axis has negative padding. */
-function moved(x: Tensor, layer: Layer): Tensor {
+export function moved(x: Tensor, layer: Layer): Tensor {
   const { rows, cols } = places(layer);
   const [, w, c] = x.shape as [number, number, number];
   const y = tensor([rows.length, cols.length, c]);
@@ -216,18 +217,12 @@ export function softmax(x: Tensor): Tensor {
   return y;
 }
 
-/** The normal distribution function, to 1e-15: a series near 0, a continued fraction in the tails. */
+/** The normal distribution function: a series around 0, to 1e-15; past 8 it is 0 or 1 as far as float32 can tell. */
 function normal(x: number): number {
-  const z = abs(x);
-  const density = exp(-0.5 * x * x) / sqrt(2 * Math.PI);
-  if (z < 3) {
-    let [term, total] = [x, x];
-    for (let n = 1; abs(term) > 1e-17 * abs(total); n++) total += term *= (x * x) / (2 * n + 1);
-    return 0.5 + density * total;
-  }
-  let tail = z;
-  for (let n = 60; n > 0; n--) tail = z + n / tail;
-  return x > 0 ? 1 - density / tail : density / tail;
+  if (abs(x) > 8) return +(x > 0);
+  let [term, total] = [x, x];
+  for (let n = 1; abs(term) > 1e-17 * abs(total); n++) total += term *= (x * x) / (2 * n + 1);
+  return 0.5 + (exp(-0.5 * x * x) / sqrt(2 * Math.PI)) * total;
 }
 
 const { tanh } = Math;
@@ -245,7 +240,7 @@ const ACTIVATIONS: Record<string, (v: number, option: (name: string) => number) 
 /** A layer that the page has no code for, or no parameters. */
 export class Unknown extends Error {
   constructor(layer: Layer) {
-    super(`The page cannot compute ${layer.name} (${layer.kind})`);
+    super(words("unknown layer", layer.name, layer.kind));
   }
 }
 
@@ -291,17 +286,12 @@ function apply(layer: Layer, x: Tensor, arrays: Arrays): Tensor {
   return layer.kind.startsWith("Global") && !layer.keepdims ? tensor([x.shape[2]!], y.data) : y;
 }
 
+/** Join along the last axis. */
 function concat(parts: Tensor[]): Tensor {
   const widths = parts.map((t) => t.shape.at(-1)!);
-  const width = sum(widths);
-  const y = tensor([...parts[0]!.shape.slice(0, -1), width]);
-  let first = 0;
-  parts.forEach((part, n) => {
-    const c = widths[n]!;
-    for (let row = 0; row * c < part.data.length; row++) y.data.set(part.data.subarray(row * c, (row + 1) * c), row * width + first);
-    first += c;
-  });
-  return y;
+  const shape = [...parts[0]!.shape.slice(0, -1), sum(widths)];
+  const rows = upTo(parts[0]!.data.length / widths[0]!);
+  return tensor(shape, rows.flatMap((row) => parts.flatMap(({ data }, n) => [...data.subarray(row * widths[n]!, (row + 1) * widths[n]!)])));
 }
 
 /** Return the result of each layer in turn, the last one being that of the net. */

@@ -1,16 +1,16 @@
 /** The page: its data is unpacked, then every panel is drawn. */
-import { arrays, data, image, start } from "./app.ts";
-import { ready, run, type Setting } from "./bench.ts";
+import { arrays, data, start } from "./app.ts";
+import { ready, run } from "./bench.ts";
 import { conditions, showBench } from "./bench_panels.tsx";
 import { bind } from "./controls.ts";
-import { tensor, type Layer, type Tensor } from "./contract.ts";
 import { showHeads } from "./heads.tsx";
 import { showNet } from "./net.tsx";
 import { forward } from "./ops.ts";
-import { element, mirror } from "./state.ts";
+import { all, element, mirror } from "./state.ts";
 import { go, position, showStep, steps } from "./step.tsx";
 import { fmt } from "./text.ts";
 import { showWalk, visit } from "./walk.tsx";
+import { words } from "./words.ts";
 
 const FORMAT = 1;
 
@@ -27,7 +27,7 @@ function keys(): void {
     else return;
     event.preventDefault();
   });
-  for (const link of document.querySelectorAll<HTMLAnchorElement>("a[data-to]")) {
+  for (const link of all<HTMLAnchorElement>("a[data-to]")) {
     link.href = `#${link.dataset.to}`;
     link.onclick = (event) => {
       event.preventDefault();
@@ -36,25 +36,9 @@ function keys(): void {
   }
 }
 
-/** What tests ask: the page's own arithmetic on arrays from outside. */
-const minicnn = {
-  forward(net: Layer[], shape: number[], x: number[], given: Record<string, [number[], number[]]>): number[][] {
-    const made = new Map<string, Tensor>(Object.entries(given).map(([id, [s, v]]) => [id, tensor(s, Float32Array.from(v))]));
-    return forward(net, tensor(shape, Float32Array.from(x)), made).map((t) => [...t.data]);
-  },
-  bench(setting: Setting, shape: [number, number], x: number[], g = [1]): string | { out: number[]; y: number[]; dx: number[] } {
-    const r = ready(setting, shape);
-    if (typeof r === "string") return r;
-    const [y, dx] = run(r, tensor([...shape, 1], Float32Array.from(x)), (n) => g[n % g.length]!);
-    return { out: y.shape.slice(0, 2), y: [...y.data], dx: [...dx] };
-  },
-  array: (id: string): number[] => [...arrays.get(id)!.data],
-  logits: (): number[][] => data.heads.map((head) => [...forward(head.net, image, arrays).at(-1)!.data]),
-};
-
 async function main(): Promise<void> {
   if (data.format !== FORMAT) {
-    document.body.textContent = `This page reads data of format ${FORMAT}, and its file has format ${data.format}.`;
+    document.body.textContent = words("format", FORMAT, data.format);
     return;
   }
   await start();
@@ -63,10 +47,11 @@ async function main(): Promise<void> {
   showBench();
   showStep();
   showHeads();
-  bind({ step: (v) => `${v + 1} of ${steps.length}`, p: fmt, r: fmt }, conditions);
   keys();
+  bind({ step: (v) => `${v + 1} of ${steps.length}`, p: fmt, r: fmt }, conditions);
   mirror();
-  Object.assign(globalThis, { minicnn });
+  // For tests: the page's own arithmetic.
+  Object.assign(globalThis, { minicnn: { forward, ready, run, arrays } });
   document.documentElement.dataset.ready = "yes";
 }
 

@@ -5,18 +5,25 @@ import { theme } from "./state.ts";
 export type Tone = "value" | "grad";
 type Rgb = number[];
 
+const { documentElement } = document;
+export const FAMILY = getComputedStyle(documentElement).fontFamily;
+
+/** The colour of a tone in the style sheet. */
+export const toneColour = (tone: Tone): Rgb => colour(tone === "grad" ? "--grad" : "--value");
+
 const known = new Map<string, Rgb>();
 let drawn = -1;
 
-/** Return a colour of the style sheet, whatever notation it has there. */
+/** Return a colour by its custom property, whatever notation it has there. */
 export function colour(name: string): Rgb {
   if (drawn !== theme.value) {
     known.clear();
     drawn = theme.value;
   }
   if (!known.has(name)) {
-    const context = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d")!;
-    context.fillStyle = getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+    // Of the document, whose colour scheme decides what system colours are.
+    const context = document.createElement("canvas").getContext("2d")!;
+    context.fillStyle = getComputedStyle(documentElement).getPropertyValue(name).trim();
     context.fillRect(0, 0, 1, 1);
     known.set(name, [...context.getImageData(0, 0, 1, 1).data].slice(0, 3));
   }
@@ -25,7 +32,7 @@ export function colour(name: string): Rgb {
 
 /** Return the colours of a scale, by number. */
 export function shades(most: number, tone: Tone): (v: number) => Rgb {
-  const [from, positive, negative] = [colour("cell"), colour(tone), colour("minus")];
+  const [from, positive, negative] = [colour("--cell"), toneColour(tone), colour("--minus")];
   return (v) => {
     const share = isFinite(v) ? min(1, abs(v) / (most || 1)) : 1;
     const t = v === 0 || isNaN(v) ? 0 : 0.06 + 0.94 * share;

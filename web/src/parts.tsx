@@ -1,21 +1,6 @@
 /** Small parts of panels. */
 import type { ComponentChildren } from "preact";
 
-export function Button({ onClick, children, label, off, main }: {
-  onClick: () => void;
-  children: ComponentChildren;
-  label?: string;
-  off?: boolean;
-  main?: boolean;
-}) {
-  // A disabled button would lose the focus of who steps to the end with the keyboard.
-  return (
-    <button type="button" class={main ? "main" : ""} aria-label={label} aria-disabled={off || undefined} onClick={() => off || onClick()}>
-      {children}
-    </button>
-  );
-}
-
 /** A line with the formula and its numbers; a screen reader hears when it changes. */
 export const Formula = ({ of, children }: { of: string; children: ComponentChildren }) => (
   <p class="formula" aria-live="polite">

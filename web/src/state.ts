@@ -4,17 +4,23 @@ import { effect, signal, type Signal } from "./signals.ts";
 
 type Plain = number | string | boolean;
 
-export const controls = new Map<string, [Signal<Plain>, Plain]>();
+interface Control {
+  state: Signal<Plain>;
+  initial: Plain;
+  allows(value: Plain): boolean;
+}
+
+export const controls = new Map<string, Control>();
 const given = new URLSearchParams(location.hash.slice(1));
 
-const parse = (text: string, like: Plain): Plain =>
+export const parse = (text: string, like: Plain): Plain =>
   typeof like === "boolean" ? text === "1" : typeof like === "string" ? text : text && isFinite(+text) ? +text : like;
 
-/** Return the signal of a control; an address that has its key decides the initial value if `fits` accepts it. */
-export function control<T extends Plain>(key: string, initial: T, fits: (value: T) => boolean = () => true): Signal<T> {
+/** Return the signal of a control; an address that has its key decides the initial value if `allows` accepts it. */
+export function control<T extends Plain>(key: string, initial: T, allows: (value: T) => boolean = () => true): Signal<T> {
   const found = parse(given.get(key) ?? "", initial) as T;
-  const state = signal(given.has(key) && fits(found) ? found : initial);
-  controls.set(key, [state as unknown as Signal<Plain>, initial]);
+  const state = signal(given.has(key) && allows(found) ? found : initial);
+  controls.set(key, { state, initial, allows } as unknown as Control);
   return state;
 }
 
@@ -25,11 +31,14 @@ export const count = (key: string, initial: number, least: number, most: number)
 /** A control that is one of several names. */
 export const choice = <T extends string>(key: string, ...names: T[]): Signal<T> => control<T>(key, names[0]!, (name) => names.includes(name));
 
+/** The state of a control as it stands in the address. */
+export const written = (value: Plain): string => String(value === true ? 1 : value || 0);
+
 /** Keep the address up to date from now on. */
 export function mirror(): void {
   effect(() => {
     const hash = new URLSearchParams();
-    for (const [key, [state, initial]] of controls) if (state.value !== initial) hash.set(key, String(state.value === true ? 1 : state.value || 0));
+    for (const [key, { state, initial }] of controls) if (state.value !== initial) hash.set(key, written(state.value));
     const text = String(hash);
     try {
       history.replaceState(null, "", text ? `#${text}` : location.pathname + location.search);
@@ -47,6 +56,9 @@ for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)", 
 /** Whether the reader accepts motion. */
 export const moves = (): boolean => matchMedia("(prefers-reduced-motion: no-preference)").matches;
 
+/** All elements of the file that a selector names. */
+export const all = <T extends Element = HTMLElement>(what: string, root: ParentNode = document): T[] => [...root.querySelectorAll<T>(what)];
+
 export const element = (id: string): HTMLElement => document.getElementById(id)!;
 
 /** Tell a screen reader something. */
@@ -58,11 +70,13 @@ let place = "";
 const kept = new Map<string, Signal<unknown>>();
 
 /** Draw something into an element of the file, and again whenever a signal that it has read changes. */
-export const mount = (id: string, view: () => ComponentChild): void =>
+export function mount(id: string, view: () => ComponentChild): void {
+  const into = element(id);
   effect(() => {
     place = id;
-    render(view(), element(id));
+    render(view(), into);
   });
+}
 
 /** The signal with which a part of what is being drawn remembers its own state. */
 export function own<T>(key: string, initial: T): Signal<T> {

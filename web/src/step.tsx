@@ -2,14 +2,15 @@
 import { layerOf } from "./arrays.ts";
 import { array, data, named } from "./app.ts";
 import { real, tensor, type TapeNode, type Tensor } from "./contract.ts";
-import { channel, Field, inRows, Sheet } from "./field.tsx";
+import { Field, inRows, mapOf, Sheet } from "./field.tsx";
 import { abs, clamp, extent, floor, min, sum } from "./math.ts";
 import { inside, places, softmax } from "./ops.ts";
 import type { Tone } from "./paint.ts";
 import { Figure, Formula, Table } from "./parts.tsx";
 import { computed, effect, signal } from "./signals.ts";
-import { count, element, mount, moves, play, stop } from "./state.ts";
+import { all, count, element, mount, moves, play, stop } from "./state.ts";
 import { fmt, last, list, plural, plus, size, terms } from "./text.ts";
+import { words } from "./words.ts";
 
 interface Step {
   phase: "forward" | "backward" | "update";
@@ -17,7 +18,6 @@ interface Step {
 }
 
 const { nodes, rules, svg } = data.tape;
-export const position = count("step", 0, 0, 9_999);
 const shown = signal(-1); // a node that was chosen in the drawing instead of that of the step
 const map = signal(0);
 const at = signal<[number, number]>([0, 0]);
@@ -34,8 +34,8 @@ export const steps: Step[] = [
   { phase: "update", node: -1 },
 ];
 
-const here = computed(() => min(position.value, steps.length - 1));
-const chosen = computed(() => (shown.value >= 0 ? shown.value : steps[here.value]!.node));
+export const position = count("step", 0, 0, steps.length - 1);
+const chosen = computed(() => (shown.value >= 0 ? shown.value : steps[position.value]!.node));
 
 /** How many parts each gradient has, of those that some nodes send. */
 function partsFrom(senders: TapeNode[]): number[] {
@@ -47,7 +47,7 @@ const uses = partsFrom(nodes);
 
 /** What has been computed when a step is done: values, gradients that are complete, and the parts that have arrived. */
 const done = computed(() => {
-  const past = steps.slice(0, here.value + 1);
+  const past = steps.slice(0, position.value + 1);
   const of = (phase: string): number[] => past.filter((s) => s.phase === phase).map((s) => s.node);
   const back = of("backward");
   const arrived = partsFrom(back.map((k) => nodes[k]!));
@@ -86,7 +86,7 @@ function View({ title, t, tone }: { title: string; t: Tensor | undefined; tone: 
   const side = clamp(floor(250 / w), 5, h * w <= 16 ? 54 : 36);
   return (
     <Figure title={`${title}${c > 1 ? `, channel ${k + 1} of ${c}` : ""}`}>
-      <Field label={title} rows={h} cols={w} at={channel(m, k)} most={extent(m.data)} tone={tone} cell={side} numbers={side >= 22} pick={[i, j]} onPick={(a, b) => (at.value = [a, b])} />
+      <Field label={title} {...mapOf(m, k)} tone={tone} cell={side} pick={[i, j]} onPick={(a, b) => (at.value = [a, b])} />
       {c > 1 && <Sheet label={title} tensor={m} tone={tone} pick={k} onPick={(n) => (map.value = n)} cell={clamp(floor(40 / w), 2, 4)} room={250} />}
     </Figure>
   );
@@ -94,11 +94,11 @@ function View({ title, t, tone }: { title: string; t: Tensor | undefined; tone: 
 
 /** The formula of the chosen element, with its numbers. */
 function formula(n: TapeNode): string {
-  const y = asMap(array(n.value)!);
+  const y = asMap(array(n["value"])!);
   const c = y.shape[2]!;
   const { i, j, k, n: place } = pick(y);
   const v = fmt(y.data[place]!, 4);
-  const from = n.from.map(({ node }) => array(nodes[node]!.value));
+  const from = n.from.map(({ node }) => array(nodes[node]!["value"]));
   const [x, kernel, bias] = from;
   const layer = layerOf(data.net, n.layer);
   if (!x) return v;
@@ -121,20 +121,20 @@ function formula(n: TapeNode): string {
       const each = kernel.shape[2]!;
       const first = floor(k / (c / (xc / each))) * each;
       const sums = taps.map((t) => sum(Array.from({ length: each }, (_, q) => read(t, first + q) * kernel.data[(t.at * each + q) * c + k]!)));
-      return `${terms(sums)}${added(k)} = ${v}${each > 1 ? `; each term is one place of the kernel, summed over ${each} channels` : ""}`;
+      return `${terms(sums)}${added(k)} = ${v}${each > 1 ? words("one term for each place", each) : ""}`;
     }
     case "dense": {
       const units = kernel!.shape[1]!;
       const products = [...x.data].map((a, q) => a * kernel!.data[q * units + place]!).sort((a, b) => abs(b) - abs(a));
-      return `${terms([...products.slice(0, 4), sum(products.slice(4))])}${added(place)} = ${v}; the four largest of ${products.length} products, the rest, the bias`;
+      return `${terms([...products.slice(0, 4), sum(products.slice(4))])}${added(place)} = ${v}${words("largest products", products.length)}`;
     }
     case "cross_entropy": {
       const p = softmax(x).data[data.label]!;
-      return `−log(probability of ${named(data.label)}) = −log(${fmt(p, 4)}) = ${v}`;
+      return words("loss", named(data.label), fmt(p, 4), v);
     }
     case "flatten":
     case "reshape":
-      return `${v}: the same number in another shape`;
+      return words("reshaped", v);
     case "add":
       return `${terms(from.map((f) => asMap(f!).data[place] ?? f!.data[k] ?? 0))} = ${v}`;
   }
@@ -161,29 +161,26 @@ const Parts = ({ n, k }: { n: TapeNode; k: number }) => (
   </ul>
 );
 
-export function go(to: number): void {
-  shown.value = -1;
-  position.value = clamp(to, 0, steps.length - 1);
-}
+export const go = (to: number): void => void (position.value = clamp(to, 0, steps.length - 1));
 
 function sentence({ phase, node }: Step): string {
-  if (phase === "update") return "Update: every parameter moves against its gradient.";
+  if (phase === "update") return words("update");
   const n = nodes[node]!;
-  if (isLeaf(n)) return phase === "forward" ? `Forward: ${titleOf(n)} is given.` : `Backward: the gradient of ${titleOf(n)} is complete.`;
-  return phase === "forward" ? `Forward: ${n.op} gives ${size(n.shape.slice(1))}.` : `Backward, ${n.op}: ${rules[n.op] ?? "each argument gets its part of the gradient"}.`;
+  if (isLeaf(n)) return words(phase === "forward" ? "given" : "complete", titleOf(n));
+  return words(phase, n.op, phase === "forward" ? size(n.shape.slice(1)) : (rules[n.op] ?? words("unknown rule")));
 }
 
 /** Mark the drawing that Python laid out with what has been computed. */
 function mark(root: HTMLElement): void {
   const { values, grads, arrived, back } = done.value;
-  const { node, phase } = steps[here.value]!;
-  const all = (what: string, classes: (k: number) => Record<string, boolean>): void =>
-    root.querySelectorAll<SVGElement>(`[data-${what}]`).forEach((e) => {
+  const { node, phase } = steps[position.value]!;
+  const set = (what: string, classes: (k: number) => Record<string, boolean>): void =>
+    all<SVGElement>(`[data-${what}]`, root).forEach((e) => {
       for (const [name, on] of Object.entries(classes(+e.dataset[what]!))) e.classList.toggle(name, on);
     });
   const later = phase !== "forward";
-  all("node", (k) => ({ done: values[k]!, back: later && (grads[k]! || arrived[k]! > 0), here: k === chosen.value }));
-  all("to", (k) => ({ done: values[k]!, back: back.includes(k), flowing: node === k }));
+  set("node", (k) => ({ done: values[k]!, back: later && (grads[k]! || arrived[k]! > 0), here: k === chosen.value }));
+  set("to", (k) => ({ done: values[k]!, back: back.includes(k), flowing: node === k }));
   const box = root.querySelector(".here")?.getBoundingClientRect();
   if (!box) return;
   const { x, y, width, height } = root.getBoundingClientRect();
@@ -203,10 +200,10 @@ function Detail() {
         {titleOf(n)} <small>{n.layer && !isParameter(n) ? n.layer : size(n.shape)}</small>
       </h3>
       <div class="pair">
-        <View title="value" t={values[k] ? array(n.value) : undefined} tone="value" />
+        <View title="value" t={values[k] ? array(n["value"]) : undefined} tone="value" />
         <View title="gradient of the loss" t={back ? array(n.grad) : undefined} tone="grad" />
       </div>
-      {known && n.value && <Formula of={`row ${at.value[0] + 1}, column ${at.value[1] + 1}`}>{formula(n)}</Formula>}
+      {known && n["value"] && <Formula of={`row ${at.value[0] + 1}, column ${at.value[1] + 1}`}>{formula(n)}</Formula>}
       {back && known && (
         <>
           <h4>Parts sent on</h4>
@@ -235,30 +232,21 @@ export function showStep(): void {
     if (found) shown.value = +found;
   };
   effect(() => mark(tape));
-  const button = (id: string, step: () => number): void => {
-    const node = element(id);
-    // A disabled button would lose the focus of who steps to the end with the keyboard.
-    effect(() => void (node.ariaDisabled = clamp(step(), 0, end) === here.value ? "true" : null));
-    node.onclick = () => go(step());
-  };
-  button("first", () => 0);
-  button("previous", () => here.value - 1);
-  button("next", () => here.value + 1);
   const player = element("play");
   player.hidden = !moves();
   player.onclick = () => {
     stop();
-    const from = here.value + 1;
+    const from = position.value + 1;
     if ((playing.value = !playing.value)) play(steps.length - from, 1100, (n) => go(from + n), () => (playing.value = false));
   };
   effect(() => void (player.textContent = playing.value ? "Pause" : "Play"));
   effect(() => {
-    const s = steps[here.value]!;
+    const s = steps[position.value]!;
     element("said").className = `said ${s.phase}`;
     element("said").textContent = sentence(s);
+    shown.value = -1;
     // Two steps may have the same sentence, and a live region is read only when it changes.
-    element("said").insertAdjacentHTML("beforeend", `<span class="aside"> Step ${here.value + 1}.</span>`);
+    element("said").insertAdjacentHTML("beforeend", `<span class="aside"> Step ${position.value + 1}.</span>`);
   });
-  effect(() => void [position.value, (shown.value = -1)]);
   mount("detail", () => <Detail />);
 }

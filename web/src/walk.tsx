@@ -1,13 +1,12 @@
 /** The guided walk: six steps with one small picture, each with a way on to the panel that has the same for the own net. */
 import { layerOf } from "./arrays.ts";
 import { array, data } from "./app.ts";
-import { tensor, type Layer, type Tensor } from "./contract.ts";
-import { boxAround, boxAt, channel, Field, FLIGHT, fly, inRows, type Box } from "./field.tsx";
-import { clamp, extent, floor, max } from "./math.ts";
+import { tensor, type Layer } from "./contract.ts";
+import { boxAround, boxAt, Field, FLIGHT, fly, inRows, mapOf, type Box } from "./field.tsx";
+import { clamp, floor, max } from "./math.ts";
 import { places } from "./ops.ts";
-import { Button } from "./parts.tsx";
 import { effect, signal } from "./signals.ts";
-import { control, count, element, mount, moves, play, stop } from "./state.ts";
+import { all, control, count, element, mount, moves, play, stop } from "./state.ts";
 import { fmt, last } from "./text.ts";
 
 const { net, nodes, steps } = data.walk;
@@ -29,12 +28,11 @@ function boxOf(layer: Layer | undefined, i: number, j: number, tone: Box["tone"]
 }
 
 function Scene() {
-  const k = at.value;
-  const s = steps[k]!;
-  const tone = s.what;
+  const { what: tone, show } = steps[at.value]!;
+  const back = tone === "grad";
   // In the order of the forward pass: a gradient flows back through the same picture.
-  const maps = [...s.show].sort((a, b) => a - b).map((n) => {
-    const t = array(nodes[n]![s.what])!;
+  const maps = [...show].sort((a, b) => a - b).map((n) => {
+    const t = array(nodes[n]![tone])!;
     const [h, w, c] = t.shape;
     return { ...nodes[n]!, t: c === 1 ? tensor([h!, w!, 1], t.data) : inRows(t, 1) };
   });
@@ -53,8 +51,8 @@ function Scene() {
         shown.value = n;
         // When the boxes have arrived, and when the number has.
         setTimeout(() => {
-          const places = [...document.querySelectorAll("#walk .box")].map((box) => box.getBoundingClientRect());
-          const [from, to] = tone === "grad" ? places.reverse() : places;
+          const places = all("#walk .box").map((box) => box.getBoundingClientRect());
+          const [from, to] = back ? places.reverse() : places;
           if (shown.value === n && from && to) fly(from, to, fmt(end.t.data[n]!), tone);
         }, 300);
         setTimeout(() => shown.value === n && (shown.value = n + 0.5), 300 + FLIGHT * 0.9);
@@ -64,72 +62,43 @@ function Scene() {
   const boxes = (n: number): Box[] => (!moving || n < maps.length - 2 ? [] : n < maps.length - 1 ? boxOf(layer, i, j, tone) : [boxAt(i, j, tone)]);
   return (
     <>
-      <div class="steps" role="group" aria-label="Steps of the walk">
-        {steps.map((one, n) => (
-          <button type="button" class={n === k ? "here" : n < k ? "past" : ""} aria-current={n === k ? "step" : undefined} aria-label={`Step ${n + 1}: ${one.title}`} onClick={() => (at.value = n)}>
-            {n + 1}
-          </button>
-        ))}
-        <Button onClick={() => (hidden.value = true)}>Skip the walk</Button>
-      </div>
-      <div class="scene">
-        <div class="words" aria-live="polite">
-          <h2 id="walk-title">{s.title}</h2>
-          <p>{s.text}</p>
-          <div class="row">
-            <Button off={k === 0} onClick={() => (at.value = k - 1)}>
-              ← Back
-            </Button>
-            <Button main off={k === 5} onClick={() => (at.value = k + 1)}>
-              Next →
-            </Button>
-            <button type="button" class="link" onClick={() => visit(s.panel)}>
-              {k === 5 ? "On to the panels" : "The same for your net"}
-            </button>
-          </div>
-        </div>
-        <div class="figure">
-          {maps.map((node, n) => (
-            <>
-              {n > 0 && <div class={`arrow ${tone === "grad" ? "left" : ""}`} aria-hidden="true" />}
-              <figure>
-                <figcaption>{last(node.layer) || (node.op === "image" ? "picture" : node.op)}</figcaption>
-                <Picture label={`${tone === "grad" ? "gradient of " : ""}${node.layer ?? node.op}`} t={node.t} tone={tone} upTo={node === end && moving && tone === "value" ? shown.value : Infinity} boxes={boxes(n)} room={maps.length > 2 ? 190 : 264} />
-              </figure>
-            </>
-          ))}
-          {moving && moves() && <Button onClick={run}>{shown.value < total ? "Again" : "Play"}</Button>}
-        </div>
-      </div>
+      {maps.map(({ layer: name, op, t }, n) => {
+        const [rows, cols] = t.shape as [number, number];
+        const map = mapOf(t);
+        const known = t === end.t && moving && !back ? shown.value : Infinity;
+        return (
+          <>
+            {n > 0 && <div class={`arrow ${back ? "left" : ""}`} aria-hidden="true" />}
+            <figure>
+              <figcaption>{last(name) || (op === "image" ? "picture" : op)}</figcaption>
+              <Field
+                {...map}
+                label={`${back ? "gradient of " : ""}${name ?? op}`}
+                at={(a, b) => (a * cols + b < known ? map.at(a, b) : { v: null })}
+                tone={tone}
+                cell={clamp(floor((maps.length > 2 ? 190 : 264) / max(cols, rows, 3)), 26, 44)}
+                boxes={boxes(n)}
+                scale={false}
+              />
+            </figure>
+          </>
+        );
+      })}
+      {moving && moves() && <button type="button" onClick={run}>{shown.value < total ? "Again" : "Play"}</button>}
     </>
   );
 }
 
-function Picture({ label, t, tone, upTo, boxes, room }: { label: string; t: Tensor; tone: Box["tone"] & ("value" | "grad"); upTo: number; boxes: Box[]; room: number }) {
-  const [rows, cols] = t.shape as [number, number];
-  const v = channel(t);
-  return (
-    <Field
-      label={label}
-      rows={rows}
-      cols={cols}
-      at={(a, b) => (a * cols + b < upTo ? v(a, b) : { v: null })}
-      most={max(extent(t.data), 1e-9)}
-      tone={tone}
-      cell={clamp(floor(room / max(cols, rows, 3)), 26, 44)}
-      numbers
-      boxes={boxes}
-      scale={false}
-    />
-  );
-}
-
 export function showWalk(): void {
+  const numbers = all(".steps [aria-label]");
   effect(() => {
-    void [at.value, hidden.value];
+    void hidden.value;
+    numbers.forEach((button, n) => {
+      button.className = n < at.value ? "past" : "";
+      button.ariaCurrent = n === at.value ? "step" : null;
+    });
     stop();
     shown.value = Infinity;
   });
-  effect(() => void (element("walk").className = `walk ${hidden.value ? "closed" : ""}`));
-  mount("walk", () => (hidden.value ? <Button onClick={() => (hidden.value = false)}>Show the guided walk</Button> : <Scene />));
+  mount("figure", () => <Scene />);
 }

@@ -1,6 +1,7 @@
 /** Window arithmetic for the window bench, with the library's messages: the rules of `minicnn/geometry.py`. */
 import type { Axis } from "./contract.ts";
 import { ceil, floor, max, upTo } from "./math.ts";
+import { words } from "./words.ts";
 
 export type Pads = "same" | readonly [readonly [number, number], readonly [number, number]];
 
@@ -26,12 +27,12 @@ function axis(n: number, k: number, s: number, d: number, pads: readonly [number
 /** The size formula with its numbers. */
 export function formula(a: Axis, rounding: string): string {
   if (rounding === "adaptive")
-    return `from floor(i * ${a.n} / ${a.out}) up to ceil((i + 1) * ${a.n} / ${a.out}) for i = 0 .. ${a.out - 1}`;
+    return words("adaptive", a.n, a.out, a.out - 1);
   if (rounding === "same") return `ceil(${a.n} / ${a.s}) = ${a.out}`;
   const pads = a.before || a.after ? ` + ${a.before} + ${a.after}` : "";
   const free = a.n + a.before + a.after - span(a);
   const most = rounding === "ceil" ? ceil(free / a.s) + 1 : a.out;
-  const dropped = most === a.out ? "" : ` = ${most}, less one that would start past the input`;
+  const dropped = most === a.out ? "" : words("dropped", most);
   return `${rounding}((${a.n}${pads} - ${span(a)}) / ${a.s}) + 1${dropped} = ${a.out}`;
 }
 
@@ -51,18 +52,18 @@ export function windows(op: string, size: Two, window: Two, strides: Two, dilati
   const [rows, cols] = [at(0), at(1)];
   for (const a of [rows, cols])
     if (pooling && max(a.before, a.after) >= span(a))
-      return `${op}: padding must be smaller than the window extent ${span(a)}, got (${a.before}, ${a.after}): some windows would contain only padding. Use a padding of at most ${span(a) - 1}, padding='same', or pad before pooling with pad2d.`;
-  for (const a of [rows, cols]) if (a.out < 1) return `${op}: ${unfit(rows, cols, `${formula(a, rounding)} ${a === rows ? "rows" : "columns"}`, pooling)}`;
+      return words("padding", op, span(a), a.before, a.after, span(a) - 1);
+  for (const a of [rows, cols]) if (a.out < 1) return unfit(op, rows, cols, `${formula(a, rounding)} ${a === rows ? "rows" : "columns"}`, pooling);
   return { rows, cols, rounding };
 }
 
-function unfit(rows: Axis, cols: Axis, text: string, pooling: boolean): string {
+function unfit(op: string, rows: Axis, cols: Axis, text: string, pooling: boolean): string {
   const dilated = max(rows.d, cols.d) > 1 ? ` (it spans ${span(rows)}x${span(cols)})` : "";
   const padded = max(rows.before + rows.after, cols.before + cols.after) > 0 ? " with its padding" : "";
   const name = pooling ? "pool_size" : "kernel_size";
   const [down, across] = [rows, cols].map((a) => floor(max(0, a.n + a.before + a.after - 1) / a.d) + 1) as [number, number];
   const most = max(down, across) > 1 ? `${name} <= ${down === across ? down : `(${down}, ${across})`}` : `a smaller ${name}`;
-  return `a ${rows.k}x${cols.k} window${dilated} does not fit a ${rows.n}x${cols.n} input${padded}: ${text}. Use padding="same", ${most}, or drop this layer.`;
+  return words("unfit", op, rows.k, cols.k, dilated, rows.n, cols.n, padded, text, most);
 }
 
 /** Blur pooling pads by its own rule, with copies of the image by reflection. */
@@ -71,7 +72,7 @@ export function blurWindows(size: Two, window: Two, strides: Two): Windows | str
   for (const i of [0, 1] as const) {
     const most = size[i] - 1;
     if (max(...pads[i]) > most)
-      return `blur_pool2d: reflect padding must be at most ${most}, the pixels that it can copy from ${size[i]}, got (${pads[i].join(", ")}). Use a padding of at most ${most}, or the mode constant or edge.`;
+      return words("reflect", most, size[i], pads[i].join(", "));
   }
   return windows("blur_pool2d", size, window, strides, [1, 1], pads, false);
 }
