@@ -1,8 +1,8 @@
 """A step of Adam in one pass over a parameter, in place of the fourteen passes of its formula in NumPy.
 
-That is 3 % of a training step of the small CNNs and a quarter in a dense net. (For SGD, which has four passes, it
-would be less than 4 % in any net, and there is none.) Each operation is that of the formula, on the same numbers and
-rounded to the same dtype, so that the results are the same, bit for bit.
+That saves 4 % of a training step of `small_cnn` on digits and a quarter of one of `mlp`, both with batches of 32. (SGD
+has four passes. One would save 3 % in `mlp`, too little for a kernel of its own.) Each operation is that of the formula
+on the same numbers, rounded to the same dtype, so that the results are the same, bit for bit.
 """
 
 from __future__ import annotations
