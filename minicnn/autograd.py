@@ -138,16 +138,16 @@ def value_and_grad(f: Callable[..., Any], *, has_aux: bool = False) -> Callable[
 
     @functools.wraps(f)
     def compute(params: Any, *rest: Any, **kwargs: Any) -> Any:
-        tensors, wanted = _tensors(params)
-        result = f(tensors, *rest, **kwargs)
+        tensors = _tensors(params)
+        result = f(trees.unflatten(params, iter(tensors)), *rest, **kwargs)
         y, aux = _check_pair(result) if has_aux else (result, None)
         if not isinstance(y, Tensor):
             # `f` used no parameter, so its result is a plain array; each gradient is then zero.
             y = Tensor(float_array("value_and_grad", "the result", y))
-        grads = dict(disjoint(walk(y, wanted)))
-        gradients = trees.map_leaves(lambda t: grads[t] if t in grads else np.zeros_like(t.data), tensors)
+        grads = dict(disjoint(walk(y, set(tensors))))
+        gradients = iter([grads[t] if t in grads else np.zeros_like(t.data) for t in tensors])
         value = y.data[()]
-        return ((value, trees.map_leaves(_plain, aux)) if has_aux else value), gradients
+        return ((value, trees.map_leaves(_plain, aux)) if has_aux else value), trees.unflatten(params, gradients)
 
     return compute
 
@@ -167,24 +167,16 @@ def _plain(value: Any) -> Any:
     return value.data if isinstance(value, Tensor) else value
 
 
-def _tensors(params: Any) -> tuple[Any, set[Node]]:
-    """Return the tree of the parameters as Tensors, and the set of these Tensors."""
-    wanted: set[Node] = set()
-
-    def tensor(value: Any) -> Tensor:
-        plain = type(value) is np.ndarray and value.dtype in FLOATS
-        leaf = Tensor.__new__(Tensor)  # as in `op`: without the time that explaining a wrong call takes
-        Node.__init__(leaf, value if plain else _check_leaf(value, "params"))
-        wanted.add(leaf)
-        return leaf
-
-    try:
-        return trees.map_leaves(tensor, params), wanted
-    except TypeError:
-        # The path of a leaf is needed for the message alone, so the tree is walked with paths only now.
-        for path, value in trees.items(params, "params"):
-            _check_leaf(value, path)
-        raise
+def _tensors(params: Any) -> list[Tensor]:
+    """Return the leaves of the parameters as Tensors."""
+    leaves = trees.flatten(params)[0]
+    if not all(type(leaf) is np.ndarray and leaf.dtype in FLOATS for leaf in leaves):
+        # Paths are needed for messages alone, so the tree is walked with them only now.
+        leaves = [_check_leaf(leaf, path) for path, leaf in trees.items(params, "params")]
+    tensors = [Tensor.__new__(Tensor) for _ in leaves]  # as in `op`: explaining wrong calls would take time
+    for tensor, leaf in zip(tensors, leaves, strict=True):
+        Node.__init__(tensor, leaf)
+    return tensors
 
 
 def _check_leaf(value: Any, path: str) -> np.ndarray:

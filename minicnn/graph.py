@@ -213,15 +213,11 @@ def _recorded(kind: type[Node], y: Any, where: str, given: list[Any], vjps: tupl
     if len(vjps) != len(given):
         raise TypeError(f"{where}: vjps must have an entry for each of {len(given)} arrays, got {len(vjps)}.")
     places: dict[VJP, list[Any]] = {}
-    wanted = set()
     for a, vjp in zip(given, vjps, strict=True):
         if vjp is not None:
-            is_node = isinstance(a, Node)
             # A plain array keeps its place, so that the gradients of a joint VJP still stand in the right order.
-            places.setdefault(vjp, []).append(a if is_node else None)
-            if is_node:
-                wanted.add(vjp)
-    edges = tuple([(a[0] if len(a) == 1 else tuple(a), vjp) for vjp, a in places.items() if vjp in wanted])
+            places.setdefault(vjp, []).append(a if isinstance(a, Node) else None)
+    edges = tuple([(a[0] if len(a) == 1 else tuple(a), vjp) for vjp, a in places.items() if {*a} - {None}])
     node = kind.__new__(kind)  # not kind(...): the constructor of Tensor explains wrong calls, which takes time
     Node.__init__(node, y, edges)
     return node
@@ -236,7 +232,7 @@ def walk(y: Node, wanted: Container[Node] | None = None) -> list[tuple[Node, np.
     if y.data.size != 1:
         raise ValueError(f"backward: the result must be a scalar, got shape {y.data.shape}. Use .sum() or .mean().")
     uses = _uses(y)
-    gradients: dict[Node, Any] = {y: np.ones_like(y.data)}
+    gradients: dict[Node, Any] = {y: np.ones(y.data.shape, y.data.dtype)}
     ready, found = [y], []
     while ready:
         node = ready.pop()
@@ -244,7 +240,9 @@ def walk(y: Node, wanted: Container[Node] | None = None) -> list[tuple[Node, np.
         if wanted is None or node in wanted:
             found.append((node, g))
         for target, vjp in node.edges:
-            for parent, part in _parts(target, vjp, g):
+            for parent, part in _joint(target, vjp, g) if isinstance(target, tuple) else ((target, vjp(g)),):
+                if getattr(part, "shape", ()) != parent.data.shape:
+                    raise _misshapen(vjp, parent, part)
                 # Out of place: `part` may be `g` itself or a view of it, which other parents get, too.
                 gradients[parent] = gradients[parent] + part if parent in gradients else part
                 uses[parent] -= 1
@@ -253,19 +251,12 @@ def walk(y: Node, wanted: Container[Node] | None = None) -> list[tuple[Node, np.
     return found
 
 
-def _parts(target: Node | tuple[Node | None, ...], vjp: VJP, g: np.ndarray) -> list[tuple[Node, Any]]:
-    """Apply a VJP, and return the parents that take a gradient, each with its own."""
+def _joint(parents: tuple[Node | None, ...], vjp: VJP, g: np.ndarray) -> list[tuple[Node, Any]]:
+    """Apply the VJP of several arguments, and return those that take a gradient, each with its own."""
     parts = vjp(g)
-    if not isinstance(target, tuple):
-        pairs = [(target, parts)]
-    else:
-        if not isinstance(parts, tuple) or len(parts) != len(target):
-            raise _not_joint(vjp, parts, len(target))
-        pairs = [(parent, part) for parent, part in zip(target, parts, strict=True) if parent is not None]
-    for parent, part in pairs:
-        if getattr(part, "shape", ()) != parent.data.shape:
-            raise _misshapen(vjp, parent, part)
-    return pairs
+    if not isinstance(parts, tuple) or len(parts) != len(parents):
+        raise _not_joint(vjp, parts, len(parents))
+    return [(parent, part) for parent, part in zip(parents, parts, strict=True) if parent is not None]
 
 
 def _misshapen(vjp: VJP, parent: Node, part: Any) -> ValueError:

@@ -14,12 +14,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from minicnn import schedules, trees
+from minicnn import kernels, schedules, trees
 from minicnn.clipping import check_floats, clip_by_global_norm, describe, global_norm, is_float, place
 from minicnn.geometry import integer
 from minicnn.hints import explained, frozen, unknown_names
@@ -82,16 +81,18 @@ class SGD:
         """Take one step."""
         step = _step(self, state, ("velocity",) if self.momentum else ())
         rate, grads = _rate(self.learning_rate, step), _clip(self, grads)
-        move = partial(_moved, rate=rate, decay=self.weight_decay)
-        if not self.momentum:
-            return _map(self, move, params, gradients=grads), {"step": step + 1}
-        add = partial(_times_plus, self.momentum)
-        velocity = _map(self, lambda w, v, g: add(v, g), params, velocity=state["velocity"], gradients=grads)
-        direction = trees.map_leaves(add, velocity, grads) if self.nesterov else velocity
-        state = {"step": step + 1, "velocity": velocity}
-        if not self.weight_decay:  # as `move` would, with one call less per leaf
-            return trees.map_leaves(partial(_times_plus, -rate), direction, params), state
-        return trees.map_leaves(move, params, direction), state
+
+        def move(w: np.ndarray, g: np.ndarray, v: Any = None) -> tuple[np.ndarray, ...]:
+            if self.momentum:
+                v = _times_plus(self.momentum, v, g)
+                g = _times_plus(self.momentum, v, g) if self.nesterov else v
+            if self.weight_decay and w.ndim > 1:
+                g = _times_plus(self.weight_decay, w, g)
+            return _times_plus(-rate, g, w), v
+
+        before = {"velocity": state["velocity"]} if self.momentum else {}
+        params, *after = _moved(self, move, params, gradients=grads, **before)
+        return params, {"step": step + 1, **dict(zip(before, after, strict=True))}
 
 
 @register
@@ -134,20 +135,16 @@ class Adam:
         step = _step(self, state, ("mean", "square"))
         rate, grads = _rate(self.learning_rate, step), _clip(self, grads)
         step += 1
-        first, second = 1 - self.beta_1**step, math.sqrt(1 - self.beta_2**step)
+        betas = self.beta_1, self.beta_2
+        corrections = 1 - self.beta_1**step, math.sqrt(1 - self.beta_2**step)
 
-        def average(w: np.ndarray, m: np.ndarray, g: np.ndarray) -> Any:
-            return self.beta_1 * m + (1 - self.beta_1) * g
+        def move(w: np.ndarray, g: np.ndarray, m: np.ndarray, s: np.ndarray) -> tuple[np.ndarray, ...]:
+            decay = self.weight_decay if w.ndim > 1 else 0.0
+            return kernels.adam_step(w, g, m, s, betas, corrections, self.epsilon, rate, decay)
 
-        def average_square(w: np.ndarray, s: np.ndarray, g: np.ndarray) -> Any:
-            return self.beta_2 * s + (1 - self.beta_2) * g * g
-
-        def move(w: np.ndarray, m: np.ndarray, s: np.ndarray) -> np.ndarray:
-            return _moved(w, m / first / (np.sqrt(s) / second + self.epsilon), rate, self.weight_decay)
-
-        mean = _map(self, average, params, mean=state["mean"], gradients=grads)
-        square = _map(self, average_square, params, square=state["square"], gradients=grads)
-        return trees.map_leaves(move, params, mean, square), {"step": step, "mean": mean, "square": square}
+        averages = {"mean": state["mean"], "square": state["square"]}
+        params, mean, square = _moved(self, move, params, gradients=grads, **averages)
+        return params, {"step": step, "mean": mean, "square": square}
 
 
 @explained
@@ -242,18 +239,20 @@ class _MisfitError(Exception):
     """A leaf does not belong to its parameter; which one is looked for only then."""
 
 
-def _map(optimizer: Optimizer, f: Callable[..., np.ndarray], params: Tree, **others: Tree) -> Tree:
-    """Apply `f` to each parameter and its leaves in the other trees, which must have its shape and get its dtype."""
+def _moved(optimizer: Optimizer, move: Callable[..., Any], params: Tree, **others: Tree) -> list[Tree]:
+    """Return new parameters, and a new tree for each of the others but the gradients, which come first.
 
-    def checked(w: np.ndarray, *leaves: Any) -> np.ndarray:
+    `move` gets a parameter and its leaves in the other trees, which must have its shape and get its dtype.
+    """
+
+    def checked(w: np.ndarray, *leaves: Any) -> Any:
         for a in leaves:
             if type(a) is not np.ndarray or a.dtype != w.dtype or a.shape != w.shape:
-                leaves = tuple(_cast(name, a, w) for name, a in zip(others, leaves, strict=True))
-                break
-        return f(w, *leaves)
+                return move(w, *[_cast(name, a, w) for name, a in zip(others, leaves, strict=True)])
+        return move(w, *leaves)
 
     try:
-        return trees.map_leaves(checked, params, *others.values())
+        return trees.map_several(checked, len(others), params, *others.values())
     except (_MisfitError, ValueError) as error:
         raise _not_of(f"{type(optimizer).__name__}.update", params, others, error) from None
 
@@ -276,10 +275,6 @@ def _cast(name: str, a: Any, w: Any) -> Any:
     if not (is_float(a) and a.shape == w.shape):
         raise _MisfitError(name, a, w)
     return a.astype(w.dtype, copy=False)
-
-
-def _moved(w: np.ndarray, direction: np.ndarray, rate: float, decay: float) -> np.ndarray:
-    return _times_plus(-rate, _times_plus(decay, w, direction) if decay and w.ndim > 1 else direction, w)
 
 
 def _times_plus(factor: float, a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ every process.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 
@@ -18,41 +18,72 @@ def map_leaves(f: Callable[..., Any], tree: Any, *others: Any) -> Any:
     >>> map_leaves(lambda a, b: a + b, {"w": 1, "layers": [2, (3,)]}, {"w": 10, "layers": [20, (30,)]})
     {'w': 11, 'layers': [22, (33,)]}
     """
-    try:
-        return _map(f, tree, *others)
-    except _DifferError:
-        raise ValueError(next(_differences("", tree, others))) from None
+    return unflatten(tree, map(f, *_columns(tree, others)))
 
 
-class _DifferError(Exception):
-    """Two trees differ somewhere; where is looked for only then."""
+def map_several(f: Callable[..., tuple[Any, ...]], count: int, tree: Any, *others: Any) -> list[Any]:
+    """Apply `f`, which returns `count` values, as `map_leaves` does; return a tree of each of its values.
+
+    >>> map_several(divmod, 2, {"a": 17, "b": [9]}, {"a": 5, "b": [3]})
+    [{'a': 3, 'b': [3]}, {'a': 2, 'b': [0]}]
+    """
+    values = list(map(f, *_columns(tree, others)))
+    return [unflatten(tree, iter([value[i] for value in values])) for i in range(count)]
 
 
-_SEQUENCES = (list, tuple)  # not `list | tuple` where it is asked for each leaf: that makes a new union each time
+def _columns(tree: Any, others: tuple[Any, ...]) -> list[list[Any]]:
+    """Return the leaves of each tree, or raise unless all have the same structure."""
+    columns, structures = zip(*map(flatten, (tree, *others)), strict=True)
+    if structures.count(structures[0]) < len(structures):
+        raise ValueError(next(_differences("", tree, others)))
+    return list(columns)
 
 
-def _map(f: Callable[..., Any], tree: Any, *others: Any) -> Any:
+CONTAINERS = (dict, list, tuple)  # not `dict | list | tuple`, which would make a new union for each leaf
+
+
+def flatten(tree: Any) -> tuple[list[Any], list[Any]]:
+    """Return the leaves in order, and the structure: trees have the same one where these lists are equal.
+
+    >>> flatten({"a": 2, "b": (3, 4)})
+    ([2, 3, 4], [(<class 'dict'>, 'a', 'b'), None, (<class 'tuple'>, 0, 1), None, None])
+    """
+    found: tuple[list[Any], list[Any]] = [], []
+    _flatten([tree], *found)
+    return found
+
+
+def _flatten(branches: Iterable[Any], found: list[Any], structure: list[Any]) -> None:
+    for tree in branches:
+        if isinstance(tree, CONTAINERS):
+            keys, below = (tree, tree.values()) if isinstance(tree, dict) else (range(len(tree)), tree)
+            structure.append((type(tree), *keys))
+            _flatten(below, found, structure)
+        else:
+            structure.append(None)
+            found.append(tree)
+
+
+def unflatten(tree: Any, leaves: Iterator[Any]) -> Any:
+    """Return a tree of the structure of this one, with the next leaves in order.
+
+    >>> unflatten({"a": 2, "b": (3, 4)}, iter("xyz"))
+    {'a': 'x', 'b': ('y', 'z')}
+    """
     if isinstance(tree, dict):
-        keys = list(tree)
-        for other in others:
-            if type(other) is not type(tree) or list(other) != keys:
-                raise _DifferError
-        return {key: _map(f, tree[key], *[other[key] for other in others]) for key in keys}
-    if isinstance(tree, _SEQUENCES):
-        if any(type(other) is not type(tree) or len(other) != len(tree) for other in others):
-            raise _DifferError
-        values = [_map(f, *branch) for branch in zip(tree, *others, strict=True)]
+        return {key: unflatten(below, leaves) for key, below in tree.items()}
+    if isinstance(tree, CONTAINERS):
+        values = [unflatten(below, leaves) for below in tree]
         return type(tree)(*values) if hasattr(tree, "_fields") else type(tree)(values)
-    return f(tree, *others)
+    return next(leaves)
 
 
 def _differences(path: str, tree: Any, others: tuple[Any, ...]) -> Iterator[str]:
-    if isinstance(tree, dict | list | tuple):
-        for other in others:
-            if type(other) is not type(tree) or _keys(other) != _keys(tree):
-                yield f"trees differ at {path or 'the root'}: {_describe(tree)} against {_describe(other)}"
-        for key in _keys(tree):
-            yield from _differences(f"{path}/{key}", tree[key], tuple(other[key] for other in others))
+    for other in others:
+        if flatten(other)[1][0] != flatten(tree)[1][0]:
+            yield f"trees differ at {path or 'the root'}: {_describe(tree)} against {_describe(other)}"
+    for key in _keys(tree) if isinstance(tree, CONTAINERS) else ():
+        yield from _differences(f"{path}/{key}", tree[key], tuple(other[key] for other in others))
 
 
 def items(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -61,7 +92,7 @@ def items(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     >>> list(items({"conv2d": {"kernel": 1.5, "bias": 0.0}, "rest": [2.0]}))
     [('conv2d/kernel', 1.5), ('conv2d/bias', 0.0), ('rest/0', 2.0)]
     """
-    if not isinstance(tree, dict | list | tuple):
+    if not isinstance(tree, CONTAINERS):
         yield path, tree
         return
     for key in _keys(tree):
@@ -74,12 +105,12 @@ def leaves(tree: Any) -> list[Any]:
     >>> leaves([1, {"a": 2, "b": (3, 4)}])
     [1, 2, 3, 4]
     """
-    return [leaf for _, leaf in items(tree)]
+    return flatten(tree)[0]
 
 
-def _keys(tree: Any) -> list[Any]:
-    return list(tree) if isinstance(tree, dict) else list(range(len(tree)))
+def _keys(tree: Any) -> Iterable[Any]:
+    return tree if isinstance(tree, dict) else range(len(tree))
 
 
 def _describe(tree: Any) -> str:
-    return f"{type(tree).__name__} with {_keys(tree)}" if isinstance(tree, dict | list | tuple) else repr(tree)[:60]
+    return f"{type(tree).__name__} with {list(_keys(tree))}" if isinstance(tree, CONTAINERS) else repr(tree)[:60]

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -280,11 +281,18 @@ SHAPE, OUT = (3, 6, 5, 2), (3, 3, 5, 2)
 GEOMETRY = oracles.geometry(SHAPE, (3, 3), (2, 1), ((1, 0), (1, 1)))
 
 
+ADAM = (0.9, 0.999), (0.19, 0.04), 1e-7, 0.01, 0.1
+
+
 def won(y):
     return np.where(y > 1, 0, 255).astype(np.uint8, order="K")
 
 
 CALLS = {
+    **{
+        f"adam_step, {part}": (lambda k, x, g, y, w, b, i=i: k.adam_step(g, y, -g, y * y, *ADAM)[i])
+        for i, part in enumerate(("parameter", "mean", "square"))
+    },
     "conv2d": (lambda k, x, g, y, w, b: k.conv2d(x, w, b, GEOMETRY, 1)),
     "conv2d_input_grad": (lambda k, x, g, y, w, b: k.conv2d_input_grad(g, w, x.shape, GEOMETRY, 1)),
     "conv2d_weight_grads": (lambda k, x, g, y, w, b: k.conv2d_weight_grads(g, x, w.shape, GEOMETRY, 1)[0]),
@@ -378,6 +386,29 @@ def test_implementations_have_the_same_signatures(kernels, name):
     if name not in FUSED or kernels is not reference:
         one, other = getattr(kernels, name), getattr(numpy_blocked, name)
         assert inspect.signature(one) == inspect.signature(other)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("decay", [0.0, 0.01])
+@pytest.mark.parametrize("shape", [(), (1,), (7, 3), (3, 3, 16, 33), (70_001,)])
+def test_a_step_of_adam_is_that_of_the_definition_to_the_last_bit(kernels, shape, decay, dtype):
+    """A training continues with the same parameters, and a seed has the same results, whatever the kernels."""
+    rng = np.random.default_rng(len(shape))
+    w, g, mean = (np.asarray(rng.standard_normal(shape), dtype) for _ in range(3))
+    square = np.asarray(rng.random(shape) * 10.0 ** rng.integers(-30, 3, shape), dtype)
+    how = (0.9, 0.999), (1 - 0.9**7, (1 - 0.999**7) ** 0.5), 1e-7, 3e-2 / 7, decay
+    found, expected = kernels.adam_step(w, g, mean, square, *how), reference.adam_step(w, g, mean, square, *how)
+    assert [a.tobytes() for a in found] == [a.tobytes() for a in expected]
+    assert all((a.shape, a.dtype) == (w.shape, w.dtype) for a in found)
+
+
+def test_a_step_of_adam_is_what_python_computes():
+    w, g, mean, square = 0.5, -2.0, 0.25, 3.0
+    average, of_squares = 0.9 * mean + 0.1 * g, 0.99 * square + 0.01 * g * g
+    moved = w - 0.1 * (average / 0.5 / (math.sqrt(of_squares) / 0.25 + 1e-3) + 0.02 * w)
+    arrays = (np.array([v]) for v in (w, g, mean, square))
+    found = reference.adam_step(*arrays, (0.9, 0.99), (0.5, 0.25), 1e-3, 0.1, 0.02)
+    assert [a.item() for a in found] == pytest.approx([moved, average, of_squares], rel=1e-14)
 
 
 @several

@@ -1,6 +1,7 @@
 """The names of the kernels: those of `minicnn.kernels` and of each fast implementation. `reference` does not fuse."""
 
 KERNELS = (
+    "adam_step",
     "conv2d",
     "conv2d_input_grad",
     "conv2d_pool",

@@ -26,7 +26,7 @@ from minicnn.kernels.reference import crop, pad, padded_zeros, tap
 
 __all__ = list(KERNELS)
 
-relu, relu_grad = reference.relu, reference.relu_grad
+adam_step, relu, relu_grad = reference.adam_step, reference.relu, reference.relu_grad
 max_pool2d, max_pool2d_grad = reference.max_pool2d, reference.max_pool2d_grad
 sum_pool2d, sum_pool2d_grad = reference.sum_pool2d, reference.sum_pool2d_grad
 

@@ -21,6 +21,7 @@ from minicnn.geometry import Geometry, Shape
 from minicnn.kernels.arithmetic import add_up, comparable, product, scale, wide
 
 __all__ = [
+    "adam_step",
     "conv2d",
     "conv2d_input_grad",
     "conv2d_weight_grads",
@@ -188,3 +189,26 @@ def _maxima(x: ndarray, y: ndarray, geometry: Geometry) -> Iterator[tuple[tuple[
     for i, j in np.ndindex(geometry.window):
         pixel = tap(padded, i, j, geometry)
         yield (i, j), ((pixel == y) | np.isnan(pixel)) & tap(inside, i, j, geometry)
+
+
+def adam_step(
+    w: ndarray,
+    g: ndarray,
+    mean: ndarray,
+    square: ndarray,
+    betas: tuple[float, float],
+    corrections: tuple[float, float],
+    epsilon: float,
+    rate: float,
+    decay: float,
+) -> tuple[ndarray, ndarray, ndarray]:
+    """Return a parameter after a step of Adam with the gradient g, and the running averages of g and of its square.
+
+    `corrections` are what the averages, and the root of that of the square, are divided by because they began at 0.
+    """
+    mean = betas[0] * mean + (1 - betas[0]) * g
+    square = betas[1] * square + (1 - betas[1]) * g * g
+    direction = mean / corrections[0] / (np.sqrt(square) / corrections[1] + epsilon)
+    if decay:
+        direction = direction + decay * w
+    return direction * -rate + w, mean, square

@@ -55,7 +55,7 @@ def _step(
     """Take the step: logits and loss, gradients, update. `fit` has checked its arguments once and calls this."""
     (value, logits), grads = _loss_and_grads(params, net, images, labels, rng, smoothing)
     params, state = optimizer.update(grads, state, params)
-    return params, state, float(value), int((logits.argmax(axis=1) == labels).sum())
+    return params, state, float(value), int(np.count_nonzero(logits.argmax(axis=1) == labels))
 
 
 def _loss(params: Params, net: Layer, images: Any, labels: Any, rng: np.random.Generator, smoothing: float) -> Any:
@@ -219,6 +219,8 @@ def _augmented(augment: Augment | None, images: np.ndarray, rng: np.random.Gener
 
 
 def _show(bar: Any, title: str, images: int, meter: Meter) -> None:
+    if bar.disable:  # else a hidden bar would take as long as a small op
+        return
     bar.set_description(title, refresh=False)
     bar.update(images)
     bar.set_postfix(loss=f"{meter.loss:.4f}", accuracy=f"{meter.accuracy:.2%}", refresh=False)

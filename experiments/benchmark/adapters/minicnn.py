@@ -21,6 +21,7 @@ class MinicnnAdapter:
         self.prepared_for, self.predictor = params, prepare(net, params, shape)
         self.optimizer = optim.SGD(learning_rate, momentum=momentum)
         self.state, self.rng = self.optimizer.init(params), np.random.default_rng(0)
+        self.loss_and_grads = value_and_grad(lambda p, x, y: ops.cross_entropy(net(p, x, self.rng), y))
 
     def make_batch(self, images: np.ndarray, labels: np.ndarray) -> Any:
         """Return the arrays themselves."""
@@ -28,8 +29,7 @@ class MinicnnAdapter:
 
     def train_step(self, batch: Any) -> float:
         """Take one training step."""
-        images, labels = batch
-        loss, grads = value_and_grad(lambda p: ops.cross_entropy(self.net(p, images, self.rng), labels))(self.params)
+        loss, grads = self.loss_and_grads(self.params, *batch)
         self.params, self.state = self.optimizer.update(grads, self.state, self.params)
         return float(loss)
 

@@ -21,6 +21,7 @@ from minicnn.kernels.compiled.pool import max_pool2d_grad as max_pool2d_grad
 from minicnn.kernels.compiled.pool import sum_pool2d as sum_pool2d
 from minicnn.kernels.compiled.pool import sum_pool2d_grad as sum_pool2d_grad
 from minicnn.kernels.compiled.tile import pack as pack
+from minicnn.kernels.compiled.update import adam_step as adam_step
 from minicnn.kernels.compiled.walk import run_program as run_program
 from minicnn.kernels.names import KERNELS
 
