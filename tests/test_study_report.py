@@ -531,6 +531,20 @@ def test_a_page_fits_a_phone_the_night_and_paper(page):
         assert rule in page
 
 
+OVERFLOWS = """() => [...document.querySelectorAll('.wide')].filter(box => box.scrollWidth > box.clientWidth)
+    .map(box => box.firstElementChild.tagName)"""
+
+
+@pytest.mark.parametrize(("width", "boxes"), [(1200, set()), (390, {"IMG"})])
+def test_tables_fit_a_page_and_a_phone(page, results, chromium, width, boxes):
+    opened = chromium.new_page(viewport={"width": width, "height": 900})
+    opened.goto(f"file://{results.path / 'report.html'}")
+    assert opened.evaluate("document.documentElement.scrollWidth") == width
+    # on a phone a picture may be moved in its box: it would be too small to be read
+    assert set(opened.evaluate(OVERFLOWS)) == boxes
+    opened.close()
+
+
 def test_no_column_of_a_wide_table_is_cut_off_on_paper(page):
     on_paper = page.partition("@media print")[2].partition("</style>")[0]
     assert "th, td { padding: .25rem .2rem; white-space: normal; }" in on_paper
