@@ -75,14 +75,18 @@ def atomic_write(
         raise PermissionError(errno.EACCES, "the file is write-protected", str(path))
     target = Path(os.path.realpath(path))
     _remove_stale(target.parent)
-    with _temporary(target.parent, before) as (file, name):
-        _fill(file, content)
-        file.flush()
-        if durable and before is not None:
-            os.fsync(file.fileno())
-        if fcntl is None:
-            file.close()  # Windows moves closed files only
-        os.replace(name, target)
+    try:
+        with _temporary(target.parent, before) as (file, name):
+            _fill(file, content)
+            file.flush()
+            if durable and before is not None:
+                os.fsync(file.fileno())
+            if fcntl is None:
+                file.close()  # Windows moves closed files only
+            os.replace(name, target)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # the system does not say on which file a full disk is
+        raise
     return Path(path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import inspect
@@ -58,14 +59,12 @@ def near(word: Any, known: Iterable[str]) -> str:
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
-def explain_call(where: str, signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-    """Raise TypeError if arguments are missing, unknown or too many; do nothing for a call that fits."""
-    try:
-        signature.bind(*args, **kwargs)
-    except TypeError:
-        pass
-    else:
-        return
+def explain_call(
+    where: str, signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> inspect.BoundArguments:
+    """Return the arguments of a call that fits; raise TypeError if some are missing, unknown or too many."""
+    with contextlib.suppress(TypeError):
+        return signature.bind(*args, **kwargs)
     parameters = signature.parameters
     names = [n for n, p in parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) and n != "self"]
     args = args[1:] if "self" in parameters else args

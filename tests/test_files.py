@@ -1,5 +1,6 @@
 """Files are written whole or not at all, where the user's links and modes say, and no line is lost."""
 
+import errno
 import io
 import os
 import signal
@@ -271,6 +272,16 @@ def test_a_line_that_does_not_fit_is_taken_back(tmp_path, monkeypatch):
         append_line(path, "too long")
     monkeypatch.undo()
     assert path.read_text() == "before\n"
+
+
+def test_a_full_disk_is_said_with_the_file(tmp_path):
+    def full(file):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        atomic_write(tmp_path / "rows", full)
+    assert caught.value.filename == str(tmp_path / "rows")
+    assert not list(tmp_path.iterdir())
 
 
 @posix

@@ -105,6 +105,19 @@ def test_verdicts_follow_from_the_interval_and_the_region_alone(fashion_heads):
         assert bool(contrast.why) == (contrast.verdict == "undecided")
 
 
+@pytest.mark.parametrize(
+    ("arms", "n", "critical"),
+    [(1, 6, 2.23), (2, 5, 2.50), (4, 3, 2.89), (4, 5, 2.65), (9, 3, 2.95)],
+)
+def test_dunnett_s_critical_values_are_those_of_his_table(arms, n, critical):
+    # Dunnett, "New tables for multiple comparisons with a control", 1964, two-sided, 5 %; degrees (arms + 1) (n - 1)
+    values = normal_values(n, arms=arms + 1)
+    samples = np.array([list(of.values()) for of in values.values()])
+    error = math.sqrt(samples.var(axis=1, ddof=1).mean() * 2 / n)
+    for contrast in compare(values, "arm 0", rope=0.1).contrasts:
+        assert contrast.pooled[1] - contrast.mean == pytest.approx(critical * error, abs=0.006 * error)
+
+
 def test_dunnett_s_intervals_are_the_published_ones(fashion_heads):
     found = by_arm(fashion_heads)
     assert found["flatten"].pooled == pytest.approx((0.17, 0.82), abs=0.0051)

@@ -57,6 +57,7 @@ WRONG = {
     "no replicates": (lambda: study.Seeds(0), ValueError, "n must be"),
     "folds of one": (lambda: study.KFold(1), ValueError, "k must be"),
     "all images as test images": (lambda: study.Resplits(2, test=1.0), ValueError, "test must be"),
+    "no rates": (lambda: study.Grid(()), ValueError, "one or more increasing numbers"),
     "rates that are not sorted": (lambda: study.Grid((0.1, 0.01)), ValueError, "increasing numbers"),
     "an unknown criterion": (lambda: study.Grid(by="test_loss"), ValueError, "by must be"),
 }

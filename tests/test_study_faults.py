@@ -98,24 +98,38 @@ def test_a_study_that_is_killed_twice_equals_one_that_was_not(tmp_path):
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc"), reason="processes are looked up in /proc")
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
-def test_no_process_is_left_behind(tmp_path, how):
+@pytest.mark.parametrize(
+    ("how", "to"),
+    # Ctrl-C in a terminal reaches all processes, and so does the signal of `timeout`
+    [(signal.SIGTERM, os.kill), (signal.SIGTERM, os.killpg), (signal.SIGKILL, os.kill), (signal.SIGINT, os.killpg)],
+)
+def test_no_process_is_left_behind(tmp_path, how, to):
     process = kill_study.start(tmp_path, slow=0.3)
     until = time.monotonic() + 60
     while not kill_study.complete_trials(tmp_path) and time.monotonic() < until:
         time.sleep(0.05)
     assert len(kill_study.alive(process.pid)) >= 3  # the study and its two workers
-    # Ctrl-C in a terminal reaches all processes
-    (os.killpg if how == signal.SIGINT else os.kill)(process.pid, how)
+    to(process.pid, how)
     output, errors = process.communicate(timeout=60)
     assert not kill_study.left_behind(process.pid)
-    if how == signal.SIGINT:
-        assert process.returncode == 3
-        assert errors == "study: interrupted; what is complete is kept, and the next run continues there.\n"
-        assert "trials done" in output
-    else:
+    if how == signal.SIGKILL:
         assert (process.returncode, "Traceback" in errors) == (-how, False)
+    else:  # one line, and nothing of the resource tracker; after Ctrl-C the program goes on with what there is
+        assert errors == "study: interrupted; what is complete is kept, and the next run continues there.\n"
+        assert process.returncode == (3 if how == signal.SIGINT else 128 + signal.SIGTERM)
+        assert ("trials done" in output) == (how == signal.SIGINT)
     assert study.open_results(tmp_path).missing
+
+
+def test_signals_that_the_program_handles_itself_are_left_alone(tmp_path):
+    seen = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: seen.append(number))
+    try:
+        s = of(measures={"accuracy": study.accuracy, "own": lambda *_: signal.raise_signal(signal.SIGTERM) or 1.0})
+        assert s.run(tmp_path, progress=False).complete
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert set(seen) == {signal.SIGTERM}
 
 
 def test_a_killed_worker_costs_only_its_own_trials(tmp_path):

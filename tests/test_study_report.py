@@ -25,7 +25,7 @@ from minicnn.study.statistics import Comparison, Contrast, Interval, compare
 matplotlib = pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
 
-from minicnn.study.report import curves, forest, style
+from minicnn.study.report import curves, forest, pictures, style
 from minicnn.study.report import figures as report_figures
 from minicnn.study.report.label_layout import apart
 
@@ -122,10 +122,12 @@ def test_cells_by_hand(tmp_path):
     found = filled(tmp_path, {"max": {0: 0.90, 1: 0.92}, "average": {0: 0.92, 1: 0.96}})
     wanted = tables.outcomes(found)
     control, average = tables.summary_table(found, tables.comparisons(found, wanted)).rows
+    sizes = tables.sizes_table(found).rows
     # t(0.975; 1) = 12.7062, and the standard error of the differences 0.02 and 0.04 is 0.01.
     # Dense layers of 36 inputs with 2 and 3 outputs: 36 * 2 + 2 and 36 * 3 + 3 parameters
-    assert control == ("max", "74", "72", "91.00", "2", "", "control", "")
-    assert average[:-1] == ("average", "111", "108", "94.00", "2", "+3.00 [-9.71, +15.71]", "undecided")
+    assert control == ("max", "91.00", "2", "", "control", "")
+    assert average[:-1] == ("average", "94.00", "2", "+3.00 [-9.71, +15.71]", "undecided")
+    assert sizes == (("max", "74", "72"), ("average", "111", "108"))
 
 
 def test_a_table_is_aligned_and_fits_a_terminal(results):
@@ -147,6 +149,26 @@ def test_a_markdown_table_has_as_many_cells_in_each_line():
     assert lines[1].startswith("| --- | ---: |")
 
 
+def test_a_summary_has_two_outcomes_beside_each_other_and_the_others_below(tmp_path):
+    found = filled(tmp_path, {"max": {0: 0.90, 1: 0.92}, "average": {0: 0.92, 1: 0.96}})
+    (clean,) = tables.outcomes(found)
+    wanted = [dataclasses.replace(clean, title=f"outcome {i}") for i in range(3)]
+    made = build._summaries(found, tables.comparisons(found, wanted))
+    assert [[name for name in table.header if name.startswith("outcome")] for table in made] == [
+        ["outcome 0, %", "outcome 1, %"],
+        ["outcome 2, %"],
+    ]
+
+
+def test_a_method_that_gives_no_value_has_no_column(tmp_path, results):
+    independent = tables.sensitivity(results, tables.comparisons(results, tables.outcomes(results)))
+    assert "p, sign flips" in independent.header
+    one = filled(tmp_path, {"max": {0: 0.98}, "average": {0: 0.97}})
+    table = tables.sensitivity(one, tables.comparisons(one, tables.outcomes(one)))
+    assert "Dunnett, equal variances" not in table.header
+    assert all(len(row) == len(table.header) and "n/a" not in row[2:] for row in table.rows)
+
+
 def test_tables_of_one_seed_and_of_nothing_are_honest(tmp_path):
     one = filled(tmp_path / "one", {"max": {0: 0.98}, "average": {0: 0.97}})
     compared = tables.comparisons(one, tables.outcomes(one))
@@ -160,10 +182,10 @@ def test_tables_of_one_seed_and_of_nothing_are_honest(tmp_path):
 
 
 def test_a_column_says_which_learning_rates_were_chosen_where_they_differ(tmp_path, results):
-    table = tables.summary_table(results, {})
+    table = tables.sizes_table(results)
     assert "learning rate" not in table.header  # the same for all
     results.description["arms"]["max"]["rate"], before = 0.25, results.description["arms"]["max"]["rate"]
-    table = tables.summary_table(results, {})
+    table = tables.sizes_table(results)
     results.description["arms"]["max"]["rate"] = before
     assert table.rows[0][table.header.index("learning rate")] == "0.25"
 
@@ -232,7 +254,7 @@ def test_two_seeds_are_too_few_and_the_table_says_so():
 
 def test_the_headline_counts_the_verdicts():
     rows = [contrast(0.006, 0.01, "better"), *[contrast(-0.1, 0.1, "undecided", why="Why.")] * 2]
-    assert headline(comparison(*rows), CLEAN) == "By clean accuracy, 1 of 3 arms are decided: 1 better."
+    assert headline(comparison(*rows), CLEAN) == "By clean accuracy, 1 of 3 arms is decided: 1 better."
 
 
 def test_what_is_decided_comes_first():
@@ -344,6 +366,24 @@ def test_an_arm_that_fails_badly_does_not_flatten_the_others():
     low, high = figure.axes[0].get_xlim()
     assert -10 < low < high < 10
     assert "\N{MINUS SIGN}80." in "".join(words(figure))
+
+
+def test_a_bar_that_goes_on_beyond_its_panel_says_so():
+    rng = np.random.default_rng(0)
+    values = {arm: dict(enumerate(0.9 + rng.normal(0, 0.001, 3))) for arm in ("max", "average")}
+    values["wild"] = {0: 0.4, 1: 0.9, 2: 1.4}
+    panel = forest.forest({"clean": compare(values, "max", rope=0.005)}).axes[0]
+    arrows = sorted((line.get_xdata()[0], line.get_marker()) for line in panel.lines if line.get_marker() in "<>")
+    assert arrows == [(panel.get_xlim()[0], "<"), (panel.get_xlim()[1], ">")]
+
+
+@pytest.mark.parametrize("arms", [2, 3])
+def test_pictures_of_confusions_stand_in_the_middle(arms):
+    rng, names = np.random.default_rng(0), [f"arm {i}" for i in range(1, arms)]
+    figure = pictures.confusion_differences({name: rng.normal(size=(10, 10)) for name in names}, control="arm 0")
+    boxes = [axes.get_tightbbox(figure.canvas.get_renderer()) for axes in figure.axes if axes.get_visible()]
+    left, right = min(box.x0 for box in boxes), figure.bbox.x1 - max(box.x1 for box in boxes)
+    assert left == pytest.approx(right, abs=0.1 * figure.bbox.x1)
 
 
 @pytest.mark.parametrize(("seeds", "epochs"), [(1, 1), (2, 3)])
@@ -491,6 +531,20 @@ def test_a_page_fits_a_phone_the_night_and_paper(page):
         assert rule in page
 
 
+OVERFLOWS = """() => [...document.querySelectorAll('.wide')].filter(box => box.scrollWidth > box.clientWidth)
+    .map(box => box.firstElementChild.tagName)"""
+
+
+@pytest.mark.parametrize(("width", "boxes"), [(1200, set()), (390, {"IMG"})])
+def test_tables_fit_a_page_and_a_phone(page, results, chromium, width, boxes):
+    opened = chromium.new_page(viewport={"width": width, "height": 900})
+    opened.goto(f"file://{results.path / 'report.html'}")
+    assert opened.evaluate("document.documentElement.scrollWidth") == width
+    # on a phone a picture may be moved in its box: it would be too small to be read
+    assert set(opened.evaluate(OVERFLOWS)) == boxes
+    opened.close()
+
+
 def test_no_column_of_a_wide_table_is_cut_off_on_paper(page):
     on_paper = page.partition("@media print")[2].partition("</style>")[0]
     assert "th, td { padding: .25rem .2rem; white-space: normal; }" in on_paper
@@ -510,9 +564,9 @@ def test_the_same_in_markdown_with_its_pictures_and_tables_as_files(results, pag
 
 def test_names_are_written_as_they_are(named, page_of_names):
     found = Page(page_of_names)
-    # in the first column of the summary, of the other measures, and in the list of arms
+    # in the first column of the summary, of the sizes, of the other measures, and in the list of arms
     counts = {name: found.text.count(name) for name in SHOWN}
-    assert not {name: count for name, count in counts.items() if count != 3}
+    assert not {name: count for name, count in counts.items() if count != 4}
     sentences = " ".join(found.text)
     for name in (*SHOWN[:1], *SHOWN[2:]):
         assert f"{name} against $x_1^2$ is undecided" in sentences or f"{name} is " in sentences

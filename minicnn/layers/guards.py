@@ -132,9 +132,7 @@ def _calibrated(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _bound(where: str, method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    signature = _signature(method)
-    explain_call(where, signature, args, kwargs)
-    return dict(signature.bind(*args, **kwargs).arguments)
+    return dict(explain_call(where, _signature(method), args, kwargs).arguments)
 
 
 @functools.cache

@@ -250,10 +250,10 @@ def unequal_sizes(
 
 def _unequal(other: str, size: Size, differing: Mapping[str, str]) -> Finding:
     text = (
-        f"Study: arms must be as large as {other!r}, which has {size.parameters:,} parameters and "
-        f"{size.multiply_adds:,} multiply-adds, to be compared for what they do, got {'; '.join(differing.values())}."
+        f"Study: sizes differ: {other!r} has {size.parameters:,} parameters and {size.multiply_adds:,} multiply-adds, "
+        f"{'; '.join(differing.values())}."
     )
-    fix = "Use match(arm, to=other, on=...), or take size as a part of their differences."
+    fix = "A difference between these arms may be one of size; match(arm, to=other, on=...) makes them equally large."
     return Finding("size", (*differing, other), f"{text} {fix}", refused=False)
 
 

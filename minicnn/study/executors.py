@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import threading
 import time
 import traceback
@@ -18,6 +17,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from minicnn.optional import need
+from minicnn.study import interruption
 from minicnn.study.cluster import DIED, on_cluster
 from minicnn.study.trial import Outcome, Trial, run_trial
 
@@ -94,7 +94,7 @@ class Processes:
             while waiting or futures:
                 while waiting and len(futures) <= self._size:  # one more than processes, so that none has to wait
                     under_way.append(waiting.pop(0))
-                    with _ctrl_c_later():
+                    with interruption.later():
                         futures[pool.submit(run_trial, under_way[-1])] = under_way[-1]
                 done, _ = wait(futures, return_when=FIRST_COMPLETED)
                 for future in done:
@@ -128,22 +128,9 @@ def _outcome(future: Future[Outcome], trial: Trial, loky: Any) -> Outcome:
         return Outcome(trial.id, error=traceback.format_exc())
 
 
-@contextlib.contextmanager
-def _ctrl_c_later() -> Iterator[None]:
-    """Start processes that Ctrl-C does not reach, not even before `_begin`; in this one it arrives afterwards."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _begin(parent: int) -> None:
-    """Prepare a worker: Ctrl-C is the parent's to handle, and a worker without a parent ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Prepare a worker: signals are the parent's to handle, and a worker without a parent ends."""
+    interruption.ignored()
     # tqdm's own lock is a semaphore of the system, and Python complains of it when a worker is killed
     need("tqdm").tqdm.set_lock(threading.RLock())
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()

@@ -15,10 +15,14 @@ import numpy as np
 
 from minicnn import train, trees
 from minicnn.data import Dataset
-from minicnn.layers import Layer
+from minicnn.geometry import Shape
+from minicnn.layers import Layer, prepare
 from minicnn.train.checks import check_split
 
 Params: TypeAlias = dict[str, Any]
+Applied: TypeAlias = Callable[[np.ndarray], np.ndarray]
+BATCH = 256
+"""As many images at a time as `train.predict` takes: with some kernels the rounding depends on it."""
 
 
 @dataclass
@@ -60,6 +64,16 @@ def logits(net: Layer, params: Params, dataset: Dataset) -> np.ndarray:
         last.key, last.images, last.logits = key, weakref.ref(images), found
         return found
     return last.logits
+
+
+def applied(net: Layer, params: Params, input_shape: Shape) -> Applied:
+    """Return a function of images that gives what `train.predict` does; the net is prepared once for many calls."""
+    predictor = prepare(net, params, input_shape)
+
+    def apply(images: np.ndarray) -> np.ndarray:
+        return np.concatenate([predictor(images[i : i + BATCH]) for i in range(0, len(images), BATCH)])
+
+    return apply
 
 
 def _digest(params: Params) -> bytes:

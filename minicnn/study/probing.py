@@ -14,7 +14,7 @@ from minicnn.study.measures import Measure
 from minicnn.study.replicates import of_replicate
 from minicnn.study.spec import Recipe, Specification
 
-FEW, SOME = 32, 128
+FEW, SOME = 16, 64
 """Test images that are measured, to tell what a measure takes for each image from what it takes once."""
 
 

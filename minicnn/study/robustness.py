@@ -12,12 +12,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minicnn import train
 from minicnn.data import Dataset
 from minicnn.layers import Layer
 from minicnn.records import register
 from minicnn.study import transforms
-from minicnn.study.predictions import Params, logits
+from minicnn.study.predictions import Applied, Params, applied, logits
 from minicnn.validation import flag, integer
 
 CHUNK = 1024
@@ -87,8 +86,9 @@ class Changed:
         self.check(dataset)
         test = dataset.test[: self.first]
         clean = (logits(net, params, dataset)[: len(test)].argmax(axis=1) == test.labels).astype(np.float32)
+        apply = applied(net, params, test.images.shape[1:])
         rights = {
-            amount: clean if amount == self.unchanged else self._right(net, params, test.images, test.labels, amount)
+            amount: clean if amount == self.unchanged else self._right(apply, test.images, test.labels, amount)
             for amount in self.amounts()
         }
         changed = [right for amount, right in rights.items() if amount != self.unchanged] or [clean]
@@ -96,15 +96,12 @@ class Changed:
         found["mean"] = np.mean(changed, axis=0, dtype=np.float32)
         return {name: _share(right, clean) for name, right in found.items()} if self.consistency else found
 
-    def _right(self, net: Layer, params: Params, images: np.ndarray, labels: np.ndarray, amount: float) -> np.ndarray:
+    def _right(self, apply: Applied, images: np.ndarray, labels: np.ndarray, amount: float) -> np.ndarray:
         """Return for each image the share of its versions that are classified correctly."""
         rng, parts = self.generator(), []
         for start in range(0, len(images), CHUNK):
             some = slice(start, start + CHUNK)
-            predicted = [
-                train.predict(net, params, version).argmax(axis=1)
-                for version in self.versions(images[some], amount, rng)
-            ]
+            predicted = [apply(version).argmax(axis=1) for version in self.versions(images[some], amount, rng)]
             parts.append(np.mean([p == labels[some] for p in predicted], axis=0, dtype=np.float32))
         return np.concatenate(parts)
 

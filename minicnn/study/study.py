@@ -90,6 +90,11 @@ class Study(Specification):
         -------
         Results
             Also after Ctrl-C: what is complete so far. The next call trains only what is missing.
+
+        Raises
+        ------
+        SystemExit
+            After SIGTERM or SIGHUP, unless the program handles them: what is complete is kept, and no process is left.
         """
         return run(self, path, jobs=jobs, dask=dask, retry_failed=retry_failed, progress=progress)
 

@@ -58,7 +58,10 @@ class Grid:
     def __post_init__(self) -> None:
         rates = tuple(number("Grid", "learning_rate", rate, above=0) for rate in self.learning_rate)
         if not rates or list(rates) != sorted(set(rates)):
-            raise ValueError(f"Grid: learning_rate must be increasing numbers, got {self.learning_rate}. Sort them.")
+            raise ValueError(
+                f"Grid: learning_rate must be one or more increasing numbers, got {self.learning_rate}. "
+                f"{'Sort them.' if rates else 'Use (1e-3, 1e-2, 1e-1).'}"
+            )
         object.__setattr__(self, "learning_rate", rates)
         object.__setattr__(self, "seeds", tuple(integer("Grid", "seeds", s, self.seeds, least=0) for s in self.seeds))
         if not self.seeds:

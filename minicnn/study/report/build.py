@@ -63,7 +63,7 @@ def write_report(
         title=title or results.name,
         question=question,
         answers=tuple(answers(compared)),
-        summary=tables.summary_table(results, compared, costs),
+        summary=(*_summaries(results, compared), tables.sizes_table(results, costs)),
         tables=_tables(results, wanted, compared),
         figures=drawn,
         # read back, not drawn again: drawing takes most of the time of a report
@@ -71,7 +71,7 @@ def write_report(
         notes=(*notes, *results.description["warnings"]),
         settings=settings(results),
         arms={printable(name): _about(arm) for name, arm in results.description["arms"].items()},
-        environment=results.description["environment"],
+        environment=_environment(results),
         command=results.description["command"],
         failed=tuple(f"{printable(t.arm)}, seed {t.seed}: {t.error.strip().splitlines()[-1]}" for t in results.failed),
         missing=results.missing,
@@ -79,6 +79,13 @@ def write_report(
     )
     atomic_write(results.path / "report.md", page.as_markdown(content))
     return atomic_write(results.path / "report.html", page.as_html(content))
+
+
+def _summaries(results: Results, compared: Mapping[Outcome, Comparison]) -> list[tables.Table]:
+    """Return summaries of two outcomes each: as many as fit beside each other on a page."""
+    all_of = list(compared.items())
+    parts = [dict(all_of[start : start + 2]) for start in range(0, len(all_of), 2)] or [{}]
+    return [tables.summary_table(results, part) for part in parts]
 
 
 def _write_numbers(results: Results, tried: Mapping[str, Mapping[float, Sequence[float]]]) -> None:
@@ -173,6 +180,12 @@ def _as_written(record: str | None) -> str:
     if record is None:
         return "none"
     return repr(records.from_json(record)) if record.startswith("{") else record
+
+
+def _environment(results: Results) -> dict[str, str]:
+    """Return versions and machine, with names that can be read without the code."""
+    names = {"sources": "digest of the kernels", "threads": "threads of a trial"}
+    return {names.get(name, name): value for name, value in results.description["environment"].items()}
 
 
 def _about(arm: Mapping[str, Any]) -> str:

@@ -49,7 +49,8 @@ def _forest(compared: Mapping[Outcome, Comparison], colours: Mapping[str, str]) 
     figure = forest.forest(shares, colours, title="Each arm minus its control")
     return figure, (
         "Each dot is the difference of one replicate, the diamond their mean and the bar its simultaneous 95 % "
-        "interval: all intervals of a panel hold together. The grey region contains differences too small to matter. "
+        "interval: all intervals of a panel hold together. An arrow points to what lies beyond the panel. "
+        "The grey region contains differences too small to matter. "
         "The verdict follows from the bar and the region alone."
     )
 
@@ -138,7 +139,7 @@ def _confusions(results: Results) -> tuple[Figure, str] | None:
     if control is None or not found:
         return None
     figure = pictures.confusion_differences({a: m - control for a, m in found.items()}, control=results.control)
-    return figure, "Of the first replicate. Red: the arm has more of this confusion, or less of a correct class."
+    return figure, "Of the first replicate. Red: the arm confuses these classes more often, or is correct less often."
 
 
 def _wrong(results: Results) -> tuple[Figure, str] | None:
@@ -169,7 +170,7 @@ def _maps(results: Results) -> tuple[Figure, str] | None:
         return None
     figure = pictures.class_maps(images[0], dict(list(found.items())[:9]), label=str(labels[0]))
     return figure, (
-        "Contributions of each place of the last feature map to the score of the correct class, for the first test "
+        "Contributions of each position of the last feature map to the score of the correct class, for the first test "
         "image; red raises the score. They add up to the score less the bias, unless the caption says what is missing."
     )
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from minicnn.hints import explained
+from minicnn.optional import need
 from minicnn.study.report.style import INK, PALE, SHADE, palette, panels, settled, styled
 from minicnn.study.report.words import printable
 from minicnn.study.statistics import Comparison, Contrast
@@ -21,6 +22,9 @@ DOT: dict[str, Any] = {"marker": "o", "linestyle": "none", "alpha": 0.55, "marke
 SPAN = 4.0
 """An arm that is more than so many times as far from zero as the next one is drawn at the edge of the panel, with its
 value as text: one arm that fails must not flatten all the others."""
+
+MARGIN = 1.06
+"""How far a panel goes, over the largest value that is drawn in it."""
 
 
 @explained
@@ -57,7 +61,7 @@ def _panel(axes: Axes, name: str, comparison: Comparison, order: Sequence[str], 
     for height, arm in enumerate(order):
         if arm in by_arm:
             _arm(axes, height, by_arm[arm], colours[arm], reach)
-    axes.set(title=printable(name), xlabel="percentage points", xlim=(-1.06 * reach, 1.06 * reach))
+    axes.set(title=printable(name), xlabel="percentage points", xlim=(-MARGIN * reach, MARGIN * reach))
     axes.grid(visible=False, axis="y")
 
 
@@ -96,11 +100,14 @@ def _arm(axes: Axes, height: float, contrast: Contrast, colour: str, reach: floa
     else:
         half = 0.0 if math.isnan(contrast.low) else 100 * (contrast.high - contrast.low) / 2
         axes.errorbar(mean, height + 0.12, xerr=half, color=colour, **MEAN)
+        for end, marker in ((mean - half, "<"), (mean + half, ">")):
+            if abs(end) > MARGIN * reach:  # the bar goes on beyond the panel
+                axes.plot(math.copysign(MARGIN * reach, end), height + 0.12, marker, color=colour, clip_on=False)
         _dots(axes, height - 0.14, list(contrast.differences.values()), colour)
     axes.annotate(
         contrast.verdict,
-        (1, height),
-        (-2, 13),
+        (1, height + 0.12),
+        (-2, 12),
         xycoords=axes.get_yaxis_transform(),
         textcoords="offset points",
         ha="right",
@@ -121,7 +128,7 @@ def _dots(axes: Axes, height: float, values: Sequence[float], colour: str) -> No
 
 def _legend(figure: Figure, axes: Axes) -> None:
     handles = [
-        axes.axvspan(0, 0, color=SHADE, label="too small to matter"),
+        need("matplotlib.patches").Patch(color=SHADE, label="too small to matter"),
         axes.plot([], [], color=PALE, label="one replicate", **DOT)[0],
         axes.plot([], [], color=PALE, label="mean, simultaneous 95 % interval", **MEAN | {"linestyle": "-"})[0],
     ]

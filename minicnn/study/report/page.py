@@ -24,7 +24,7 @@ class Content:
     title: str
     question: str
     answers: tuple[tuple[str, tuple[str, ...]], ...]
-    summary: Table
+    summary: tuple[Table, ...]
     tables: Mapping[str, Table]
     figures: Mapping[str, tuple[Figure, str]]
     pictures: Mapping[str, bytes]
@@ -63,7 +63,7 @@ def as_markdown(content: Content) -> str:
     parts = [f"# {unmarked(content.title)}", unmarked(content.question)]
     for head, sentences in content.answers:
         parts += [f"**{unmarked(head)}**", "\n".join(f"- {unmarked(sentence)}" for sentence in sentences)]
-    parts.append(markdown(content.summary.header, content.summary.rows))
+    parts += [markdown(table.header, table.rows) for table in content.summary]
     for name, (figure, caption) in content.figures.items():
         parts.append(f"![{unmarked(figure.get_suptitle())}]({name}.png)\n\n{unmarked(caption)}")
     if content.explorer:

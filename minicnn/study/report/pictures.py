@@ -30,7 +30,7 @@ def confusion_differences(
     rows = -(-len(differences) // columns)
     largest = max(float(np.abs(d).max()) for d in differences.values()) or 1.0
     title = f"Confusions minus those of {printable(control)}, percentage points of the true class"
-    figure, axes = panels(title, rows, columns, height=0.6 + 2.5 * rows)
+    figure, axes = panels(title, rows, columns, height=0.6 + 2.5 * rows, layout="compressed")
     classes = len(next(iter(differences.values())))
     ticks = range(classes)
     for panel, (arm, difference) in zip(axes, differences.items(), strict=False):
@@ -62,7 +62,14 @@ def most_often_wrong(
     worst = [int(index) for index in np.argsort(-total, kind="stable")[:count] if total[index] > 0] or [0]
     columns = min(6, len(worst))
     rows = -(-len(worst) // columns)
-    figure, axes = panels("Images most often classified wrongly", rows, columns, height=0.6 + 2.0 * rows, share_y=False)
+    figure, axes = panels(
+        "Images most often classified wrongly",
+        rows,
+        columns,
+        height=0.45 + 1.6 * rows,
+        share_y=False,
+        layout="compressed",
+    )
     for panel, index in zip(axes, worst, strict=False):
         show_image(panel, images[index])
         panel.set_title(f"image {index}, a {labels[index]}: {100 * total[index] / len(wrong):.0f} %", fontsize=8)
@@ -80,7 +87,7 @@ def class_maps(image: Array, maps: Mapping[str, tuple[NDArray[np.float64], str]]
     columns = min(5, 1 + len(maps))
     rows = -(-(1 + len(maps)) // columns)
     title = f"Where the score of class {label} comes from"
-    figure, axes = panels(title, rows, columns, height=0.5 + 2.1 * rows, share_y=False)
+    figure, axes = panels(title, rows, columns, height=0.5 + 2.1 * rows, share_y=False, layout="compressed")
     show_image(axes[0], image)
     for panel in axes[1 + len(maps) :]:
         panel.set_visible(False)

@@ -9,7 +9,7 @@ import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from minicnn.files import atomic_write
 from minicnn.notebook import shown
@@ -64,10 +64,17 @@ def styled(draw: Callable[P, T]) -> Callable[P, T]:
 
 
 def panels(
-    title: str, rows: int = 1, columns: int = 1, *, width: float = 9, height: float, share_y: bool = True
+    title: str,
+    rows: int = 1,
+    columns: int = 1,
+    *,
+    width: float = 9,
+    height: float,
+    share_y: bool = True,
+    layout: Literal["constrained", "compressed"] = "constrained",
 ) -> tuple[Figure, Sequence[Axes]]:
-    """Return a figure of 9 inches with a title, and its panels row by row."""
-    figure: Figure = shown(need("matplotlib.figure").Figure(figsize=(width, height), layout="constrained"))
+    """Return a figure of 9 inches with a title, and its panels row by row; "compressed" is for those of images."""
+    figure: Figure = shown(need("matplotlib.figure").Figure(figsize=(width, height), layout=layout))
     figure.get_layout_engine().set(w_pad=0.1)  # type: ignore[union-attr, call-arg]
     # the placement of labels measures text, which needs an Agg canvas
     need("matplotlib.backends.backend_agg").FigureCanvasAgg(figure)

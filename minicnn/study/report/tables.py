@@ -53,25 +53,33 @@ def comparisons(results: Results, wanted: Sequence[Outcome]) -> dict[Outcome, Co
     return found
 
 
-def summary_table(
-    results: Results, compared: Mapping[Outcome, Comparison], costs: Mapping[str, Mapping[str, float]] | None = None
-) -> Table:
-    """Return the table of arms: size, cost, and for each outcome the mean, the difference and the verdict."""
+def summary_table(results: Results, compared: Mapping[Outcome, Comparison]) -> Table:
+    """Return the table of arms: for each outcome the mean, the difference and the verdict."""
+    header = ["arm"]
+    for outcome in compared or outcomes(results):
+        header += [f"{outcome.title}{', %' if outcome.unit else ''}", "n"]
+        header += ["difference [simultaneous 95 %]", "verdict", "replicates needed"] if compared else []
+    rows = []
+    for name in results.arms:
+        row = [printable(name)]
+        for outcome in compared or outcomes(results):
+            row += _outcome_cells(results, name, outcome, compared)
+        rows.append(tuple(row))
+    return Table(tuple(header), tuple(rows))
+
+
+def sizes_table(results: Results, costs: Mapping[str, Mapping[str, float]] | None = None) -> Table:
+    """Return the size of each arm, its learning rate where that differs, and what it costs."""
     arms: Mapping[str, Any] = results.description["arms"]
     tuned = len({arm["rate"] for arm in arms.values()}) > 1
     header = ["arm", "parameters", "multiply-adds"]
     header += ["learning rate"] if tuned else []
-    header += ["training, us per image", "prediction, us per image"] if costs else []
-    for outcome in compared or outcomes(results):
-        header += [f"{outcome.title}{', %' if outcome.unit else ''}", "n"]
-        header += ["difference [simultaneous 95 %]", "verdict", "replicates needed"] if compared else []
+    header += ["training, µs per image", "prediction, µs per image"] if costs else []
     rows = []
     for name, arm in arms.items():
         row = [printable(name), f"{arm['parameters']:,}", f"{arm['multiply_adds']:,}"]
         row += [f"{arm['rate']:g}" if arm["rate"] else ""] if tuned else []
         row += [f"{costs[name][what]:.1f}" for what in ("train", "predict")] if costs else []
-        for outcome in compared or outcomes(results):
-            row += _outcome_cells(results, name, outcome, compared)
         rows.append(tuple(row))
     return Table(tuple(header), tuple(rows))
 
@@ -129,14 +137,21 @@ def sensitivity(results: Results, compared: Mapping[Outcome, Comparison]) -> Tab
             low, high = c.pooled
             dunnett = "n/a" if math.isnan(low) else f"[{100 * low:+z.2f}, {100 * high:+z.2f}]" if outcome.unit else ""
             low, high = (100 * end for end in (c.better_share.low, c.better_share.high))
-            ends = "n/a" if math.isnan(low) else f"{low:.0f}, {high:.0f}"
-            share = f"{100 * c.better_share.mean:.0f} [{ends}]"
+            share = "n/a" if math.isnan(c.better_share.mean) else f"{100 * c.better_share.mean:.0f}"
+            wilson = "n/a" if math.isnan(low) else f"[{low:.0f}, {high:.0f}]"
             p = "n/a" if math.isnan(c.sign_flip_p) else f"{c.sign_flip_p:.3g}"
             chances = _posterior(results, outcome, comparison.rope, list(c.differences.values()))
-            rows.append((f"{printable(c.arm)} - {printable(c.control)}", outcome.title, dunnett, share, p, chances))
-    methods = ("Dunnett, equal variances", "P(arm better), % [Wilson 95 %]", "p, sign flips")
+            name = f"{printable(c.arm)} - {printable(c.control)}"
+            rows.append((name, outcome.title, dunnett, share, wilson, p, chances))
+    methods = ("Dunnett, equal variances", "P(arm better), %", "Wilson 95 %", "p, sign flips")
     header = ("difference", "by", *methods, "correlated t: P(below), P(region), P(above)")
-    return Table(header, tuple(rows)) if rows else None
+    return _known(Table(header, tuple(rows))) if rows else None
+
+
+def _known(table: Table) -> Table:
+    """Return a table without the columns that have no value: some methods need independent replicates."""
+    kept = [at for at, cells in enumerate(zip(*table.rows, strict=True)) if set(cells) != {"n/a"}]
+    return Table(tuple(table.header[at] for at in kept), tuple(tuple(row[at] for at in kept) for row in table.rows))
 
 
 def _posterior(results: Results, outcome: Outcome, rope: float, differences: Sequence[float]) -> str:

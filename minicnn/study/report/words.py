@@ -81,8 +81,8 @@ def headline(comparison: Comparison, outcome: Outcome) -> str:
     total = len(comparison.contrasts)
     decided = total - counts["undecided"]
     parts = [f"{counts[v]} {v}" for v in ("better", "worse", "equivalent") if counts[v]]
-    arms = "arm is" if total == 1 else "arms are"
-    return f"By {outcome.title}, {decided} of {total} {arms} decided{': ' + ', '.join(parts) if parts else ''}."
+    arms, are = "arm" if total == 1 else "arms", "is" if decided == 1 else "are"
+    return f"By {outcome.title}, {decided} of {total} {arms} {are} decided{': ' + ', '.join(parts) if parts else ''}."
 
 
 def finding(contrast: Contrast, outcome: Outcome, rope: float) -> str:

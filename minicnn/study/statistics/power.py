@@ -7,6 +7,7 @@ single one and 0.05 / m for m comparisons (Bonferroni).
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -106,10 +107,16 @@ def _power_outside(noncentrality: float, degrees: int, level: float) -> float:
 
 def _power_inside(difference: float, rope: float, error: float, degrees: int, level: float) -> float:
     """Return P(-rope <= mean - c s and mean + c s <= rope), s the estimated and `error` the true standard error."""
-    stats = need("scipy.stats")
-    critical = stats.t.isf(level / 2, degrees)
-    ranks = (np.arange(NODES) + 0.5) / NODES
-    half = critical * error * np.sqrt(stats.chi2.ppf(ranks, degrees) / degrees)
+    special = need("scipy.special")  # its functions take a tenth of the time of the distributions in scipy.stats
+    half = -special.stdtrit(degrees, level / 2) * error * _sd_quantiles(degrees)
     room = rope - half
-    inside = stats.norm.cdf((room - difference) / error) - stats.norm.cdf((-room - difference) / error)
+    inside = special.ndtr((room - difference) / error) - special.ndtr((-room - difference) / error)
     return math.fsum(np.where(room > 0, inside, 0.0)) / NODES
+
+
+@functools.lru_cache(maxsize=32)  # the searches for the number of replicates begin with the same ones
+def _sd_quantiles(degrees: int) -> np.ndarray:
+    """Return NODES quantiles of an estimated standard deviation over the true one."""
+    ranks = (np.arange(NODES) + 0.5) / NODES
+    found: np.ndarray = np.sqrt(2 * need("scipy.special").gammaincinv(degrees / 2, ranks) / degrees)
+    return found
