@@ -23,4 +23,5 @@ def build(session: nox.Session) -> None:
     session.install("build", "twine", "check-wheel-contents")
     session.run("python", "-m", "build", "--outdir", "out/dist", ".")
     session.run("python", "-m", "twine", "check", "--strict", "out/dist/*")
-    session.run("check-wheel-contents", "out/dist")
+    # W002: the licences of what is in the page stand beside it, and among those of the distribution
+    session.run("check-wheel-contents", "--ignore", "W002", "out/dist")

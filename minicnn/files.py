@@ -118,6 +118,8 @@ def writable_folder(path: str | Path) -> Path:
         With the reason, before any work is lost to it.
     """
     path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "must be a folder, got a file", str(path))
     path.mkdir(parents=True, exist_ok=True)
     with _temporary(path, None):
         return path

@@ -9,6 +9,7 @@ import html
 import importlib
 import io
 import itertools
+import re
 import sys
 import uuid
 from collections.abc import Iterable, Sequence
@@ -17,6 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+_LEFT = ' style="text-align:left"'
+_NUMBER = re.compile(r"[-+\[]?\.?\d")
 
 
 def in_notebook() -> bool:
@@ -55,17 +59,23 @@ def shown(figure: Figure) -> Figure:
 
 
 def html_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a table as HTML, with all text escaped.
+    """Return a table as HTML, with all text escaped. A column without numbers is aligned at its left.
 
     >>> html_table(["a<b"], [[1]])
     '<table><thead><tr><th>a&lt;b</th></tr></thead><tbody><tr><td>1</td></tr></tbody></table>'
     """
-    body = "".join(_table_row("td", row) for row in rows)
-    return f"<table><thead>{_table_row('th', head)}</thead><tbody>{body}</tbody></table>"
+    texts = [[str(value) for value in row] for row in rows]
+    styles = [
+        _LEFT if any(column) and not any(map(_NUMBER.match, column)) else "" for column in zip(*texts, strict=True)
+    ]
+    styles = styles or [""] * len(head)
+    body = "".join(_table_row("td", row, styles) for row in texts)
+    return f"<table><thead>{_table_row('th', map(str, head), styles)}</thead><tbody>{body}</tbody></table>"
 
 
-def _table_row(cell: str, values: Sequence[object]) -> str:
-    return f"<tr>{''.join(f'<{cell}>{html.escape(str(value))}</{cell}>' for value in values)}</tr>"
+def _table_row(cell: str, texts: Iterable[str], styles: Sequence[str]) -> str:
+    inside = (f"<{cell}{style}>{html.escape(text)}</{cell}>" for text, style in zip(texts, styles, strict=True))
+    return f"<tr>{''.join(inside)}</tr>"
 
 
 def _is_terminal(stream: Any) -> bool:

@@ -148,6 +148,24 @@ def test_wrong_input_is_one_line_with_its_status(arguments, status, words, tmp_p
     assert words in err
     assert len(err.splitlines()) == 1
     assert err.startswith("minicnn")
+    assert not re.match(r"minicnn (\w+): (\1|minicnn): ", err)  # no name twice
+
+
+@pytest.mark.parametrize("command", ["train", "compare"])
+def test_a_file_in_the_place_of_the_folder_of_results_is_said(command, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert run(command, "--out", str(tmp_path / "file")) == 1
+    assert capsys.readouterr().err == f"minicnn {command}: must be a folder, got a file: {str(tmp_path / 'file')!r}\n"
+
+
+def test_folders_for_what_is_written_are_made_before_the_work(trained, tmp_path, capsys):
+    assert run("export", trained, "--json", str(tmp_path / "a/b/net.json")) == 0
+    assert (tmp_path / "a/b/net.json").is_file()
+    (tmp_path / "file").touch()
+    for words in (["explain", trained, "--out"], ["export", trained, "--json"]):
+        capsys.readouterr()
+        assert run(*words, str(tmp_path / "file/page.html")) == 1
+        assert "must be a folder, got a file" in capsys.readouterr().err
 
 
 def test_the_version(capsys):

@@ -24,6 +24,44 @@ def ask(x):
     return value(x)
 """
 PROGRAM = "from minicnn.kernels.compiled.caller import ask; print(ask(1.0))"
+STOPS = """import os
+import signal
+
+from numba.core import event
+
+
+class Stop(event.Listener):
+    def on_start(self, event):
+        if "STOP" in os.environ:
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    def on_end(self, event):
+        pass
+
+
+event.register("numba:compile", Stop())
+
+"""
+INTERRUPTED = """
+from numba.core import event
+from minicnn.kernels.compiled.caller import ask
+
+
+class CtrlC(event.Listener):
+    def on_start(self, event):
+        raise KeyboardInterrupt
+
+    def on_end(self, event):
+        pass
+
+
+event.register("numba:compile", CtrlC())
+try:
+    ask(1.0)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+input()
+"""
 
 
 class Copy:
@@ -44,10 +82,16 @@ class Copy:
     def edit(self, result):
         (self.compiled / "callee.py").write_text(CALLEE.format(result))
 
-    def start(self):
+    def patience(self, seconds):
+        cache = self.folder / "minicnn" / "kernels" / "cache.py"
+        text = cache.read_text()
+        assert "PATIENCE = 120.0" in text
+        cache.write_text(text.replace("PATIENCE = 120.0", f"PATIENCE = {seconds}"))
+
+    def start(self, program=PROGRAM):
         return subprocess.Popen(
-            [sys.executable, "-B", "-c", PROGRAM],
-            env=self.env, cwd=self.folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            [sys.executable, "-B", "-c", program],
+            env=self.env, cwd=self.folder, text=True, **dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE),
         )  # fmt: skip
 
     def run(self):
@@ -84,6 +128,38 @@ def test_processes_that_start_together_with_a_stale_cache_all_succeed(copy):
         out, error = process.communicate()
         assert (process.returncode, out) == (0, "3.0\n"), error
     assert copy.run() == ("3.0", [])
+
+
+def test_of_processes_that_start_together_one_compiles_and_the_others_wait(copy):
+    processes = [copy.start() for _ in range(6)]
+    results = [process.communicate() for process in processes]
+    assert {out for out, _ in results} == {"2.0\n"}
+    assert sum(error.count("compiling its kernels") for _, error in results) == 1, results
+
+
+def test_a_process_that_was_stopped_while_it_compiled_is_not_waited_for_for_ever(copy):
+    (copy.compiled / "callee.py").write_text(STOPS + CALLEE.format("x + 1"))
+    copy.patience(0.1)
+    copy.env |= {"STOP": "1"}
+    stopped = copy.start()
+    try:
+        os.waitid(os.P_PID, stopped.pid, os.WSTOPPED | os.WNOWAIT)
+        del copy.env["STOP"]
+        assert copy.run()[0] == "2.0"
+    finally:
+        stopped.kill()
+        stopped.communicate()
+
+
+def test_after_ctrl_c_while_a_loop_is_compiled_other_processes_compile_it(copy):
+    copy.patience(1e9)
+    interrupted = copy.start(INTERRUPTED)
+    try:
+        assert interrupted.stdout.readline() == "interrupted\n"
+        assert copy.start().communicate(timeout=60)[0] == "2.0\n"
+        assert interrupted.poll() is None
+    finally:
+        interrupted.communicate("\n")
 
 
 def truncate(data):

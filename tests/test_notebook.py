@@ -13,6 +13,7 @@ from minicnn import Tensor, data, layers, models, notebook, optim, study, train
 
 DIGITS = data.load("digits", seed=0)
 NET = models.small_cnn("max", filters=(4, 4), strides=(1, 2))
+LEFT = ' style="text-align:left"'
 
 
 def fit(**changes):
@@ -68,7 +69,7 @@ def test_long_histories_are_cut_in_the_middle_and_odd_ones_shown():
     assert shown.count("<tr>") == 1 + 30 + 1
     assert all(f"<td>{i}</td>" in shown for i in (1, 15, 186, 200))
     assert "<td>16</td>" not in shown
-    assert "<td></td>" in train.History([{"epoch": 1}, {"epoch": 2, "f1": None}])._repr_html_()
+    assert f"<td{LEFT}></td>" in train.History([{"epoch": 1}, {"epoch": 2, "f1": None}])._repr_html_()
     assert "epoch" in train.History()._repr_html_()
 
 
@@ -88,8 +89,9 @@ NESTED = layers.Sequential([
 def test_a_net_is_shown_as_a_table_of_its_layers():
     found = NESTED._repr_html_()
     paths = ["residual/body", "residual/shortcut", "concat/max_pooling2d", "concat/sequential/average_pooling2d"]
-    assert all(f"<tr><td>{path}</td>" in found for path in [*paths, "flatten"])
+    assert all(f"<tr><td{LEFT}>{path}</td>" in found for path in [*paths, "flatten"])
     assert found.count("<tr>") == 1 + 5
+    assert found.count(LEFT) == 2 * (1 + 5)  # a notebook aligns what has no style at the right
     assert "kernel_size=3, padding=&#x27;same&#x27;" in found
 
 
@@ -133,7 +135,7 @@ def test_studies_are_shown_in_a_line_and_a_table(tmp_path):
     for value in (own, plan, results, compared):
         found = value._repr_html_()
         assert found.startswith("<table>")
-        assert "<td>&lt;narrow&gt;</td>" in found
+        assert f"<td{LEFT}>&lt;narrow&gt;</td>" in found
         assert "<narrow>" not in found
 
 

@@ -72,5 +72,7 @@ def _version(parser: Parser, options: argparse.Namespace) -> None:
 
 
 def _said(name: str, message: str, status: int) -> int:
+    for again in (f"{name.rpartition(' ')[2]}: ", "minicnn: "):  # some functions are called as their command is
+        message = message.removeprefix(again)
     print(f"{name}: {message}", file=sys.stderr)
     return status

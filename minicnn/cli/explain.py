@@ -68,9 +68,11 @@ def _write_page(options: argparse.Namespace) -> int:
     if (options.image is None) != (options.label is None):
         options.parser.error("--image and --label must be given together")
     from minicnn import explain
+    from minicnn.files import writable_folder
     from minicnn.validation import one_of
 
     done = _opened(options.net, options.dataset)
+    writable_folder(options.out.parent)  # before the work
     images, index = done.dataset.test, options.index or 0
     if options.image:
         image = done.prepare(options.image).image

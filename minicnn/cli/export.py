@@ -44,9 +44,11 @@ def run(options: argparse.Namespace) -> int:
     if not wanted:
         options.parser.error("at least one of " + ", ".join(f"--{name}" for name in FORMATS) + " must be given")
     from minicnn import runs
+    from minicnn.files import writable_folder
 
     done = runs.open_run(options.run_folder)
     for name, path in wanted.items():
+        writable_folder(path.parent)
         _write(name, done, path)
         print(path)
     return 0

@@ -5,13 +5,19 @@ the loops that it calls, and lets processes that start together read one loop's 
 writes to the same folders with the same code, but has one file per loop and signature. The file ends in a hash over
 its contents, the source of all kernels, and the versions of what has compiled it. A file with another hash is stale
 or damaged; it is compiled again and replaced in one step, and no file is ever deleted.
+
+Processes that start together, such as those of a study, would each compile all loops. Here one compiles a loop, and the
+others wait for its file.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import pickle
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +38,8 @@ def _stamp() -> str:
 
 
 _STAMP = _stamp()
+PATIENCE = 120.0
+"""Seconds to wait for another process that compiles a loop: it may have been stopped, and waits itself for a core."""
 
 
 class _Files(IndexDataCacheFile):
@@ -60,6 +68,10 @@ class _Files(IndexDataCacheFile):
         digest = hashlib.sha256(repr((signature, target)).encode()).digest()
         return str(self._data_name(int.from_bytes(digest[:8], "big")))
 
+    def place(self, key: Any) -> int:
+        """Return the byte of the file of locks that stands for the loop and its signature."""
+        return int.from_bytes(hashlib.sha256(self._name(key).encode()).digest()[:7], "big")
+
     def _hash(self, key: Any, code: bytes) -> bytes:
         return hashlib.sha256(repr((self._source_stamp, key)).encode() + code).digest()
 
@@ -70,14 +82,30 @@ class KernelCache(FunctionCache):
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
         name = f"{function.__module__}.{function.__qualname__}.{sys.implementation.cache_tag}"
-        self._cache_file = _Files(self.cache_path, name, _STAMP)
+        self._cache_file = self._files = _Files(self.cache_path, name, _STAMP)
+        self._locked: list[int] = []
 
     def load_overload(self, signature: Any, target: Any) -> Any:
-        """Return the compiled loop, or None."""
+        """Return the compiled loop, or None if it is for this process to compile."""
+        found = self._load(signature, target)
+        if found is not None:
+            return found
+        with contextlib.suppress(Exception):  # without locks, as on Windows, each process compiles
+            place = self._files.place(self._index_key(signature, target.codegen()))
+            _lock(self.cache_path, place)
+            self._locked.append(place)
+        return self._load(signature, target)
+
+    def _load(self, signature: Any, target: Any) -> Any:
         try:
             return super().load_overload(signature, target)
         except Exception:  # whatever is wrong with the file, the loop can be compiled again
             return None
+
+    def unlock(self) -> None:
+        """Let other processes load the loop, or compile it."""
+        while self._locked:
+            _lock(self.cache_path, self._locked.pop(), release=True)
 
     def save_overload(self, signature: Any, result: Any) -> None:
         """Save the compiled loop if that is possible."""
@@ -87,11 +115,44 @@ class KernelCache(FunctionCache):
             return
 
 
+@functools.cache
+def _locks(folder: str) -> Any:
+    """Return the file of locks, which stays open: closing it would release the locks of this process."""
+    return (Path(folder) / "minicnn-compiling.lock").open("ab")
+
+
+def _lock(folder: str, place: int, *, release: bool = False) -> None:
+    """Lock one byte against other processes, or release it. A process that ends releases its locks."""
+    import fcntl  # not on Windows
+
+    if release:
+        fcntl.lockf(_locks(folder), fcntl.LOCK_UN, 1, place)
+        return
+    last = time.monotonic() + PATIENCE
+    while True:
+        try:
+            fcntl.lockf(_locks(folder), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+            return
+        except (BlockingIOError, PermissionError):
+            if time.monotonic() > last:
+                raise
+            time.sleep(0.02)
+
+
 def njit(function: Callable[..., Any]) -> Any:
     """Return the loop compiled with Numba, without the GIL, and cached where there is a folder to write to."""
     loop: Any = numba.njit(nogil=True, error_model="numpy")(function)
     try:
-        loop._cache = KernelCache(function)
+        cache = KernelCache(function)
     except Exception:  # no folder can be written to: Numba compiles in each process
         return loop
+    compile_loop = loop.compile
+
+    def compile_once(signature: Any) -> Any:
+        try:
+            return compile_loop(signature)
+        finally:  # also after Ctrl-C
+            cache.unlock()
+
+    loop._cache, loop.compile = cache, compile_once
     return loop

@@ -32,7 +32,7 @@ class _Notice(event.Listener):
     def on_start(self, event: Any) -> None:
         if not self.said and event.data["dispatcher"].py_func.__module__.startswith("minicnn."):
             self.said = True
-            say("compiling its kernels for this machine (first run only); this takes a few seconds")
+            say("compiling its kernels for this machine (first run only), which takes up to a minute")
 
     def on_end(self, event: Any) -> None:
         """Say nothing more."""
