@@ -232,6 +232,8 @@ def test_a_kernel_with_ipywidgets_gets_the_widget(kernel, monkeypatch):
 
 
 class Bar:
+    disable = False
+
     def __enter__(self):
         return self
 

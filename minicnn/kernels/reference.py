@@ -211,4 +211,5 @@ def adam_step(
     direction = mean / corrections[0] / (np.sqrt(square) / corrections[1] + epsilon)
     if decay:
         direction = direction + decay * w
-    return direction * -rate + w, mean, square
+    new, mean, square = (a.astype(w.dtype, copy=False) for a in (direction * -rate + w, mean, square))
+    return new, mean, square

@@ -15,7 +15,7 @@ import numpy as np
 from numpy import ndarray
 
 from minicnn.geometry import Geometry, Pair, Shape
-from minicnn.kernels.arithmetic import TERMS, wide
+from minicnn.kernels.arithmetic import RUN, TERMS, wide
 from minicnn.kernels.compiled.conv import SUMS, conv2d
 from minicnn.kernels.compiled.loop import NO_POOL, add, contiguous, is_finite, loop, multiply
 from minicnn.kernels.compiled.scatter import element_windows, lines_at_once, scatter
@@ -89,10 +89,10 @@ def _mirrored(x_shape: Shape, kernel_shape: Shape, geometry: Geometry, pool: Pai
     """Return the windows on the gradient whose convolution with the mirrored kernel is the gradient of the pixels.
 
     The pixel at h is the tap i of the window that begins at h - i * dilation + padding. None with a stride, where only
-    some of these are windows, and for few channels.
+    some of these are windows, for few channels, and for windows so large that they have to be added up in float64.
     """
     (kh, kw), strides, pads, dilation, out = geometry
-    if strides != (1, 1) or pool != NO_POOL or kernel_shape[2] < FEW_CHANNELS:
+    if strides != (1, 1) or pool != NO_POOL or kernel_shape[2] < FEW_CHANNELS or kh * kw > RUN:
         return None
     above, left = ((n - 1) * d - pad for n, d, (pad, _) in zip((kh, kw), dilation, pads, strict=True))
     below, right = (size - n + pad for size, n, (pad, _) in zip(x_shape[1:3], out, pads, strict=True))
@@ -209,7 +209,7 @@ def _spread(g, argmax, pools, columns, width, elements, spread):
     filters, values, indices = g.shape[3], g.reshape(g.size), argmax.reshape(argmax.size)
     for element in range(elements):
         number = np.uint8(element)
-        if width == filters:
+        if columns == (0, filters) and width == filters:
             read, write, length = np.uintp(first * filters), np.uintp(element * n * width), np.uintp(n * width)
             put(spread, write, values, indices, read, length, number)
             continue

@@ -19,7 +19,7 @@ import numpy as np
 from numpy import ndarray
 
 from minicnn.geometry import Geometry, Pair, Shape
-from minicnn.kernels.arithmetic import PIECE_TERMS, TERMS
+from minicnn.kernels.arithmetic import PIECE_TERMS, RUN, TERMS
 from minicnn.kernels.compiled.entries import add_filter, sum_windows
 from minicnn.kernels.compiled.loop import BLOCKED, copy, fill, is_finite, loop
 from minicnn.kernels.compiled.sums import accumulators, bias_grads, move, together
@@ -47,8 +47,9 @@ def is_shorter(
     product = pool[0] * pool[1] * kh * kw * c * -(-k // lanes)
     # The share of pools with a gradient up to which entries pay. Making a list takes about eight vectors per pool.
     most = (product - 8 * k) / (vector * k * kh * runs * -(-length // lanes))
-    if k * kh * kw > PIECE_TERMS or most < FEWEST:
-        return False  # a sum of more terms would lose digits
+    # A pixel is in up to kh * kw windows of each filter: more terms would lose digits.
+    if kh * kw > RUN or k * kh * kw > PIECE_TERMS or most < FEWEST:
+        return False
     if most >= 1:
         return True
     step = -(-g.size // SAMPLE)
