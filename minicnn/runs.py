@@ -244,7 +244,7 @@ NETS = ("small_cnn", "pooled_cnn", "lenet5", "keras_mnist", "mlp")
 
 
 @explained
-def named_net(text: str, *, classes: int = 10) -> Layer:
+def named_net(net: str, *, classes: int = 10) -> Layer:
     """Return a net by name, or from a file.
 
     lenet5, keras_mnist, mlp      as in `models`
@@ -258,22 +258,22 @@ def named_net(text: str, *, classes: int = 10) -> Layer:
     >>> named_net("mlp", classes=3)
     Sequential(layers=(Flatten(), Dense(units=128), ReLU(), Dense(units=3)))
     """
-    if not isinstance(text, str):
-        raise TypeError(f"named_net: text must be a string, got {validation.shown(text)}.")
-    if text.endswith((".npz", ".safetensors")):
-        return train.load_net(text)[0]
-    if text.endswith(".json"):
-        return _from_file(Path(text))
-    name, *parts = text.split(":")
+    if not isinstance(net, str):
+        raise TypeError(f"named_net: net must be a string, got {validation.shown(net)}.")
+    if net.endswith((".npz", ".safetensors")):
+        return train.load_net(net)[0]
+    if net.endswith(".json"):
+        return _from_file(Path(net))
+    name, *parts = net.split(":")
     if name not in NETS:
         raise ValueError(
-            f"named_net: text must be one of {', '.join(NETS)}, or a file that ends in .json, .npz or .safetensors, "
-            f"got {validation.shown(text)}.{near(name, NETS)}"
+            f"named_net: net must be one of {', '.join(NETS)}, or a file that ends in .json, .npz or .safetensors, "
+            f"got {validation.shown(net)}.{near(name, NETS)}"
         )
     if len(parts) > {"small_cnn": 1, "pooled_cnn": 2}.get(name, 0):
-        raise ValueError(f"named_net: text must be {name} with fewer parts, got {validation.shown(text)}.")
-    net: Layer = getattr(models, name)(*parts, classes=classes)
-    return net
+        raise ValueError(f"named_net: net must be {name} with fewer parts, got {validation.shown(net)}.")
+    made: Layer = getattr(models, name)(*parts, classes=classes)
+    return made
 
 
 def _from_file(path: Path) -> Layer:

@@ -236,6 +236,12 @@ def test_trunks_are_crossed_with_heads_and_sizes_are_matched(tmp_path):
     assert matched.controls()[twin] == "flatten"
 
 
+@pytest.mark.parametrize(("name", "given"), [("heads", ["max", "gem", "max"]), ("trunks", ["max2", "max2"])])
+def test_a_name_given_twice_is_not_silently_one_arm(name, given):
+    with pytest.raises(ValueError, match=f"{name} must be different names, got {', '.join(given)}"):
+        plans.study_of("digits", plans.Choice(**{name: given}))
+
+
 def test_a_part_of_a_study_has_a_folder_of_its_own(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert pooling_heads.main(["--heads", "max,flatten", "--seeds", "1", "--epochs", "1", "--jobs", "1"]) == 0

@@ -114,7 +114,7 @@ def test_names_of_nets():
     for wrong in ("small_cnn:", "small_cnn:max:max", "", ":"):
         with pytest.raises(ValueError, match="must be"):
             runs.named_net(wrong)
-    with pytest.raises(TypeError, match="text must be a string"):
+    with pytest.raises(TypeError, match="net must be a string"):
         runs.named_net(3)
 
 

@@ -71,10 +71,13 @@ class Choice:
 def study_of(dataset: str, choice: Choice | None = None) -> Study:
     """Return the study of a data set.
 
-    Raises ValueError for a data set, a head, a trunk or a quantity to match that is not known, and for numbers that
-    are not positive integers.
+    Raises ValueError for a data set, a head, a trunk or a quantity to match that is not known, for a head or a trunk
+    that is given twice, and for numbers that are not positive integers.
     """
     plan, choice = PLANS[one_of("study_of", "dataset", dataset, PLANS)], choice or Choice()
+    for name, names in (("heads", choice.heads or ()), ("trunks", choice.trunks or ())):
+        if len(set(names)) < len(names):
+            raise ValueError(f"Choice: {name} must be different names, got {', '.join(names)}. Give each one once.")
     for name in ("seeds", "epochs"):
         if (value := getattr(choice, name)) is not None:
             integer("Choice", name, value)
