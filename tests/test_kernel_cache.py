@@ -23,6 +23,12 @@ from minicnn.kernels.compiled.loop import loop
 def ask(x):
     return value(x)
 """
+HOLDER = """import fcntl, sys
+file = open(sys.argv[1], "ab")
+fcntl.lockf(file, fcntl.LOCK_EX, 1, 5)
+print("locked", flush=True)
+sys.stdin.read()
+"""
 PROGRAM = "from minicnn.kernels.compiled.caller import ask; print(ask(1.0))"
 STOPS = """import os
 import signal
@@ -236,3 +242,44 @@ def test_without_a_folder_to_write_to_the_kernels_work(tmp_path):
     copy.env |= dict.fromkeys(["NUMBA_CACHE_DIR", "HOME", "XDG_CACHE_HOME"], nowhere)
     result, lines = copy.run()
     assert (result, len(lines)) == ("2.0", 1), lines
+
+
+def test_a_lock_file_that_this_user_may_not_write_is_not_waited_for(monkeypatch, tmp_path):
+    """It was taken for one that another process holds: two minutes for each loop."""
+    from minicnn.kernels import cache
+
+    def locks(folder):
+        raise PermissionError(13, "Permission denied", folder)
+
+    monkeypatch.setattr(cache, "_locks", locks)
+    monkeypatch.setattr(cache.time, "sleep", lambda seconds: pytest.fail("waited"))
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+
+    @cache.njit
+    def double(x):
+        return 2 * x
+
+    assert double(3) == 6
+
+
+def test_waiting_is_said_once(monkeypatch, tmp_path):
+    from minicnn.kernels import cache
+
+    said = []
+    monkeypatch.setattr(cache, "say", said.append)
+    monkeypatch.setattr(cache, "SAID_AFTER", -1)
+    monkeypatch.setattr(cache, "PATIENCE", 0.1)
+    cache._say_once.cache_clear()
+    path = tmp_path / "lock"
+    path.touch()
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    holder.stdout.readline()
+    try:
+        with path.open("ab") as file, pytest.raises(OSError):
+            cache._lock(file, 5)
+        assert said == ["waiting for another process that compiles the kernels"]
+    finally:
+        holder.communicate()
+        cache._say_once.cache_clear()

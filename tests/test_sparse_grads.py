@@ -80,6 +80,7 @@ def test_few_gradients_without_a_pooling(relu, stride):
 
 @pytest.mark.parametrize("case", ["one vector", "an image larger than a block"])
 def test_the_bits_of_an_image_do_not_depend_on_the_batch(case):
+    """Under a pooling; without one, the share of elements with a gradient in the batch determines the way."""
     x, w, g, argmax, given = problem(**{**CASES[case], "n": 9})
     g, w = g.astype(np.float32), w.astype(np.float32)
     together = compiled.conv2d_pool_input_grad(g, argmax, w, x.shape, *given)

@@ -28,6 +28,7 @@ import numpy as np
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 from minicnn.geometry import Geometry
+from minicnn.kernels.notice import say
 
 
 def _stamp() -> str:
@@ -39,7 +40,9 @@ def _stamp() -> str:
 
 _STAMP = _stamp()
 PATIENCE = 120.0
-"""Seconds to wait for another process that compiles a loop: it may have been stopped, and waits itself for a core."""
+"""Seconds to wait for another process that compiles a loop: it may have been stopped, or may itself wait for a core."""
+SAID_AFTER = 2.0
+"""Seconds of waiting after which the user is told."""
 
 
 class _Files(IndexDataCacheFile):
@@ -69,7 +72,7 @@ class _Files(IndexDataCacheFile):
         return str(self._data_name(int.from_bytes(digest[:8], "big")))
 
     def place(self, key: Any) -> int:
-        """Return the byte of the file of locks that stands for the loop and its signature."""
+        """Return the byte of the lock file for the loop and its signature."""
         return int.from_bytes(hashlib.sha256(self._name(key).encode()).digest()[:7], "big")
 
     def _hash(self, key: Any, code: bytes) -> bytes:
@@ -91,9 +94,9 @@ class KernelCache(FunctionCache):
         if found is not None:
             return found
         with contextlib.suppress(Exception):  # without locks, as on Windows, each process compiles
-            place = self._files.place(self._index_key(signature, target.codegen()))
-            _lock(self.cache_path, place)
-            self._locked.append(place)
+            file, place = _locks(self.cache_path), self._files.place(self._index_key(signature, target.codegen()))
+            self._locked.append(place)  # before it is locked: an interruption in between must not leave it locked
+            _lock(file, place)
         return self._load(signature, target)
 
     def _load(self, signature: Any, target: Any) -> Any:
@@ -104,8 +107,9 @@ class KernelCache(FunctionCache):
 
     def unlock(self) -> None:
         """Let other processes load the loop, or compile it."""
-        while self._locked:
-            _lock(self.cache_path, self._locked.pop(), release=True)
+        with contextlib.suppress(IndexError):  # another thread may take the last one
+            while True:
+                _unlock(_locks(self.cache_path), self._locked.pop())
 
     def save_overload(self, signature: Any, result: Any) -> None:
         """Save the compiled loop if that is possible."""
@@ -117,30 +121,43 @@ class KernelCache(FunctionCache):
 
 @functools.cache
 def _locks(folder: str) -> Any:
-    """Return the file of locks, which stays open: closing it would release the locks of this process."""
+    """Return the lock file, which stays open: closing it would release the locks of this process."""
     return (Path(folder) / "minicnn-compiling.lock").open("ab")
 
 
-def _lock(folder: str, place: int, *, release: bool = False) -> None:
-    """Lock one byte against other processes, or release it. A process that ends releases its locks."""
+def _lock(file: Any, place: int) -> None:
+    """Lock one byte against other processes. A process that ends releases its locks."""
     import fcntl  # not on Windows
 
-    if release:
-        fcntl.lockf(_locks(folder), fcntl.LOCK_UN, 1, place)
-        return
-    last = time.monotonic() + PATIENCE
+    start = time.monotonic()
     while True:
         try:
-            fcntl.lockf(_locks(folder), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
             return
-        except (BlockingIOError, PermissionError):
-            if time.monotonic() > last:
+        except (BlockingIOError, PermissionError):  # both mean that another process has locked it
+            waited = time.monotonic() - start
+            if waited > PATIENCE:
                 raise
+            if waited > SAID_AFTER:
+                _say_once()
             time.sleep(0.02)
+
+
+@functools.cache
+def _say_once() -> None:
+    say("waiting for another process that compiles the kernels")
+
+
+def _unlock(file: Any, place: int) -> None:
+    import fcntl
+
+    fcntl.lockf(file, fcntl.LOCK_UN, 1, place)
 
 
 def njit(function: Callable[..., Any]) -> Any:
     """Return the loop compiled with Numba, without the GIL, and cached where there is a folder to write to."""
+    if numba.config.DISABLE_JIT:  # the loops contain instructions that Python does not know
+        raise RuntimeError("NUMBA_DISABLE_JIT switches Numba's compiler off")
     loop: Any = numba.njit(nogil=True, error_model="numpy")(function)
     try:
         cache = KernelCache(function)

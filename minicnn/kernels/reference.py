@@ -204,7 +204,7 @@ def adam_step(
 ) -> tuple[ndarray, ndarray, ndarray]:
     """Return a parameter after a step of Adam with the gradient g, and the running averages of g and of its square.
 
-    `corrections` are what the averages, and the root of that of the square, are divided by because they began at 0.
+    `corrections` are the divisors of the mean and of the root of the mean square, which correct for their start at 0.
     """
     mean = betas[0] * mean + (1 - betas[0]) * g
     square = betas[1] * square + (1 - betas[1]) * g * g

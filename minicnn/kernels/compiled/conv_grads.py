@@ -1,9 +1,9 @@
 """Gradients of convolution, and of the pooling and the ReLU after it.
 
 The gradient of each pool goes to the element that was its maximum, the others get 0. Where few elements have a
-gradient, sums over these alone take least, see `sparse`. Otherwise the gradient of the kernel is a product of the
-windows, read straight from the images as in `conv`, with the gradients of all elements; and that of the pixels is the
-convolution of the gradients with the mirrored kernel.
+gradient, sums over these alone take the least time, see `sparse`. Otherwise the gradient of the kernel is a product of
+the windows, read straight from the images as in `conv`, with the gradients of all elements; and that of the pixels is
+the convolution of the gradients with the mirrored kernel.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ def conv2d_pool_input_grad(
     """See `numpy_blocked.conv2d_pool_input_grad`."""
     g, argmax, kernel = contiguous(g), _or_empty(argmax), contiguous(kernel, g.dtype)
     work, given = g.size * kernel[..., 0].size, (tuple(geometry), groups, pool)
-    # The ways that are fast multiply some numbers less, or more, with 0.
+    # Both fast ways skip products with 0, or add some, so they are right only if the kernel is finite.
     if len(g) and is_finite(kernel.reshape(-1)):
-        # Added to memory, a vector of taps takes twice as long as in a sum. So do those of the products with all
-        # elements of pools.
+        # Adding a vector of taps to memory takes twice as long as adding it to a sum in registers. With pools the other
+        # way adds to memory, too.
         if is_shorter(g, argmax, kernel.shape, geometry, groups, pool, 2 if pool == NO_POOL else 1):
             dx = np.empty(x_shape, g.dtype)
             in_parallel(sparse_input_grad, len(g), work, g, argmax, kernel, dx, *given)
@@ -152,8 +152,8 @@ def _input_grad(first, last, g, argmax, kernel, dx, geometry, groups, pool_size)
 def _weight_grads(first, last, g, argmax, x, shape, geometry, groups, pool_size):
     """Return the gradient of kernel and bias as the rows of one matrix, the bias last.
 
-    A product of windows with a matrix, as in `conv`, whose rows are the taps: the sums run over the windows, and what
-    the windows are multiplied with are gradients.
+    A product of windows with a matrix, as in `conv`, whose rows are the taps: the sums run over the windows, and the
+    factors are gradients.
     """
     kh, kw, c, filters = shape
     _, p, q, _ = g.shape
@@ -166,7 +166,8 @@ def _weight_grads(first, last, g, argmax, x, shape, geometry, groups, pool_size)
     lines = max(1, min(at_once * p, SUMS // (q * elements * widest)))
     rows, places = _tap_places(geometry, c, depth, across), np.empty(lines * elements, np.int64)
     spread, sums = np.empty(lines * q * elements * widest, g.dtype), np.empty(len(rows) * widest, g.dtype)
-    both, total = accumulators((taps + 1) * filters, (last - first) * p > lines * TERMS, g.dtype)
+    pieces = -(-(last - first) // at_once) * -(-at_once * p // lines)
+    both, total = accumulators((taps + 1) * filters, pieces > TERMS, g.dtype)
     blocks = 0
     for image in range(first, last, at_once):
         images = min(at_once, last - image)
@@ -204,7 +205,7 @@ def _tap_places(geometry, channels, depth, across):
 
 @loop
 def _spread(g, argmax, pools, columns, width, elements, spread):
-    """Write some columns of the gradients of all elements of some pools, and any numbers up to `width` columns."""
+    """Write some columns of the gradients of all elements of pools, then arbitrary numbers up to `width` columns."""
     first, n = pools
     filters, values, indices = g.shape[3], g.reshape(g.size), argmax.reshape(argmax.size)
     for element in range(elements):
@@ -215,13 +216,13 @@ def _spread(g, argmax, pools, columns, width, elements, spread):
             continue
         for row in range(n):
             read, write = np.uintp((first + row) * filters + columns[0]), np.uintp((element * n + row) * width)
-            # Whole vectors, as far as there are numbers: what follows the columns gives sums that nobody reads.
+            # Whole vectors, as far as there are numbers: the sums of the arbitrary columns are not used.
             put(spread, write, values, indices, read, np.uintp(min(width, len(values) - read)), number)
 
 
 @loop
 def put(target, write, g, argmax, read, length, number):
-    """Copy gradients, 0 in place of those of other elements."""
+    """Copy the gradients of one element of the pools, and write 0 for the others."""
     if len(argmax):
         for i in range(length):
             target[write + i] = g[read + i] if argmax[read + i] == number else 0

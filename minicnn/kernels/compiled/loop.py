@@ -42,8 +42,8 @@ event.register("numba:compile", _Notice())
 loop = njit
 
 
-class _Same:
-    """The memory of an array, as that of a writable one."""
+class _Writable:
+    """The memory of a read-only array, which NumPy takes for writable."""
 
     def __init__(self, x: np.ndarray) -> None:
         self.owner = x
@@ -56,7 +56,7 @@ def contiguous(x: Any, dtype: Any = None) -> np.ndarray:
     For read-only arrays Numba would compile each loop a second time, which takes seconds.
     """
     x = np.asarray(x, dtype, order="C")
-    return x if x.flags.writeable else np.asarray(_Same(x))
+    return x if x.flags.writeable else np.asarray(_Writable(x))
 
 
 @loop

@@ -7,7 +7,7 @@ the pixels is the filter, times each gradient, added at its place. For 2x2 pools
 multiplications of a product with all outputs, or less. Where a global maximum follows, nearly all gradients are 0.
 
 All images are copied into frames, also those without padding: a frame begins where a line of the cache does, which an
-array of NumPy's does not, and vectors that cross lines take up to a third longer.
+array of NumPy's does not, and loads that cross cache lines take up to a third longer.
 
 What has no gradient is left out. As 0 times infinity is not 0, this is right for finite numbers only: for others
 `conv_grads` takes all elements.
@@ -29,9 +29,12 @@ from minicnn.kernels.compiled.windows import find_windows, frame, framed_images,
 PIXELS = 2**13
 """Elements of images at a time: 32 KB in float32, as much as a core's nearest cache holds."""
 
-FEWEST, LESS, SAMPLE = 0.02, 0.6, 2**14
-"""Where at most so few pools may have a gradient, they are not counted; entries must take so much less time than a
-product where it depends on the share of such pools; that share is taken of so many pools."""
+FEWEST = 0.02
+"""Where entries pay only below this share of pools with a gradient, the pools are not counted."""
+LESS = 0.6
+"""After counting, entries are used when their estimated time is below this fraction of the product's."""
+SAMPLE = 2**14
+"""Elements of the gradient, in whole images, from which the share is estimated."""
 
 
 def is_shorter(
@@ -84,7 +87,7 @@ def sparse_weight_grads(first, last, g, argmax, x, shape, geometry, groups, pool
     runs, length = window_runs(geometry, c, depth, across)
     steps, begins = _steps(geometry, pool_size, across * depth, depth), np.empty(at_once * p * q, np.int64)
     _find_pools(begins, at_once * p, geometry, pool_size, (p, q), size, across * depth, depth)
-    places, gradients = np.empty(pools + 1, np.int64), np.empty(pools + 1, g.dtype)
+    places, gradients = np.empty(pools, np.int64), np.empty(pools, g.dtype)
     step = _whole_vectors(length, x.itemsize)
     sums, total = accumulators(filters * len(runs) * step, (last - first) * p * q > TERMS, g.dtype)
     terms = 0
@@ -117,13 +120,14 @@ def sparse_input_grad(first, last, g, argmax, kernel, dx, geometry, groups, pool
     _, p, q, _ = g.shape
     depth = dx.shape[3]
     across, size, _ = frame(dx.shape, geometry)
-    # An image is in one block, or its blocks begin with its first pool: its bits do not depend on the batch.
+    # An image is in one block, or its blocks begin with its first pool: its bits do not depend on the other images.
+    # Which way is taken does, though, where the pools with a gradient are counted.
     at_once, pools = _blocks(dx.shape, size, g.shape, geometry, pool_size, last - first)
     frames, flat = np.empty(at_once * size, dx.dtype), dx.reshape(dx.size)
     runs, length = window_runs(geometry, c, depth, across)
     steps, begins = _steps(geometry, pool_size, across * depth, depth), np.empty(at_once * p * q, np.int64)
     _find_pools(begins, at_once * p, geometry, pool_size, (p, q), size, across * depth, depth)
-    places, gradients = np.empty(pools + 1, np.int64), np.empty(pools + 1, g.dtype)
+    places, gradients = np.empty(pools, np.int64), np.empty(pools, g.dtype)
     step = _whole_vectors(length, dx.itemsize)
     weights = _by_filters(kernel, len(runs), length, step)
     for image in range(first, last, at_once):
@@ -163,7 +167,7 @@ def _whole_vectors(length, itemsize):
 
 @loop
 def _steps(geometry, pool_size, line, pixel):
-    """Return how far the window of each element of a pool begins after that of the first, for any byte."""
+    """Return how far the window of each element of a pool begins after that of the first; any byte is an index."""
     strides, steps = geometry[1], np.zeros(256, np.int64)
     for i in range(pool_size[0]):
         for j in range(pool_size[1]):
@@ -185,7 +189,7 @@ def _list_entries(g, argmax, read, filters, begins, steps, places, gradients):
     values, elements = g.reshape(g.size), argmax.reshape(argmax.size)
     read, found = np.uintp(read), np.uintp(0)
     for i in range(np.uintp(len(begins))):
-        # Written in any case, and kept or not: the processor cannot foresee which maxima have a gradient.
+        # Always written, and overwritten by the next one unless it counts: a branch would often be mispredicted.
         element = elements[read] if len(elements) else np.uint8(0)
         places[found] = begins[i] + steps[element]
         gradients[found] = values[read]
