@@ -109,7 +109,8 @@ class KernelCache(FunctionCache):
         """Let other processes load the loop, or compile it."""
         with contextlib.suppress(IndexError):  # another thread may take the last one
             while True:
-                _unlock(_locks(self.cache_path), self._locked.pop())
+                place = self._locked.pop()
+                _unlock(_locks(self.cache_path), place)
 
     def save_overload(self, signature: Any, result: Any) -> None:
         """Save the compiled loop if that is possible."""
