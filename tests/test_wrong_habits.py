@@ -413,7 +413,7 @@ CALLS = [
     (T, lambda: X < 2, "Tensor: <", "Compare x.data < y"),
     (T, lambda: Tensor(ROWS) <= X, "Tensor: <=", "Compare x.data <= y"),
     (T, lambda: X == 2.0, "Tensor: == must have plain arrays", "a float. Compare x.data"),
-    (T, lambda: X != 0, "Tensor: == must have plain arrays", "a int. Compare x.data"),
+    (T, lambda: X != 0, "Tensor: == must have plain arrays", "an int. Compare x.data"),
     (T, lambda: float(X), "Tensor: float() must have one element", "Use .sum()"),
     (T, lambda: bool(X), "Tensor: bool() must have one element", "Use .sum()"),
     (T, lambda: len(Tensor(1.0)), "Tensor: len()", "Use float(x)"),

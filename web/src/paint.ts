@@ -12,7 +12,7 @@ export const toneColour = (tone: Tone): Rgb => colour(tone === "grad" ? "--grad"
 
 // Its computed colour is red, green and blue in any scheme, also where a custom property names a colour of the system. In
 // the head it is not shown. With forced colours its own would be replaced.
-const probe = document.head.appendChild(document.createElement("i"));
+const probe = document["head"].appendChild(document.createElement("i"));
 probe.style.forcedColorAdjust = "none";
 
 const known = new Map<string, Rgb>();
