@@ -14,7 +14,7 @@ import numpy as np
 
 from minicnn import ops, trees
 from minicnn.graph import Array, Node, Op, op, walk
-from minicnn.hints import explained
+from minicnn.hints import a_type, explained
 from minicnn.kernels.arithmetic import disjoint
 from minicnn.numpy_interface import NumpyInterface
 from minicnn.ops.elementwise import unbroadcast
@@ -133,7 +133,7 @@ def value_and_grad(f: Callable[..., Any], *, has_aux: bool = False) -> Callable[
     (np.float64(6.0), {'w': array([3.])})
     """
     if not callable(f):
-        raise TypeError(f"value_and_grad: f must be a function f(params, *rest) of a scalar, got a {type(f).__name__}.")
+        raise TypeError(f"value_and_grad: f must be a function f(params, *rest) of a scalar, got {a_type(f)}.")
     flag("value_and_grad", "has_aux", has_aux)
 
     @functools.wraps(f)
@@ -171,7 +171,7 @@ def _tensors(params: Any) -> list[Tensor]:
     """Return the leaves of the parameters as Tensors."""
     leaves = trees.flatten(params)[0]
     if not all(type(leaf) is np.ndarray and leaf.dtype in FLOATS for leaf in leaves):
-        # Paths are needed for messages alone, so the tree is walked with them only now.
+        # Paths are needed only for error messages, so the tree is walked with them only now.
         leaves = [_check_leaf(leaf, path) for path, leaf in trees.items(params, "params")]
     tensors = [Tensor.__new__(Tensor) for _ in leaves]  # as in `op`: explaining wrong calls would take time
     for tensor, leaf in zip(tensors, leaves, strict=True):
@@ -188,6 +188,5 @@ def _check_leaf(value: Any, path: str) -> np.ndarray:
 
 def _check_pair(result: Any) -> tuple[Any, Any]:
     if not (isinstance(result, tuple) and len(result) == 2):
-        got = type(result).__name__
-        raise TypeError(f"value_and_grad: with has_aux, f must return (scalar, anything), got a {got}.")
+        raise TypeError(f"value_and_grad: with has_aux, f must return (scalar, anything), got {a_type(result)}.")
     return result

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from minicnn import trees
-from minicnn.hints import explained
+from minicnn.hints import a_type, explained
 from minicnn.validation import number
 
 Tree: TypeAlias = Any
@@ -96,4 +96,4 @@ def place(name: str, path: str) -> str:
 def describe(a: Any) -> str:
     """Return dtype and shape of an array, the type of anything else."""
     plain = isinstance(a, np.ndarray | np.generic) and not isinstance(a, ODD)
-    return f"{a.dtype} of shape {a.shape}" if plain else f"a {type(a).__name__}"
+    return f"{a.dtype} of shape {a.shape}" if plain else a_type(a)

@@ -11,6 +11,7 @@ import numpy as np
 
 from minicnn import trees
 from minicnn.autograd import Tensor
+from minicnn.hints import a_type
 
 STEPS = (2.0**-13, 2.0**-18, 2.0**-23)
 SETTLED = 1e-7  # one-sided derivatives that agree to this fraction of their size are equal
@@ -134,14 +135,14 @@ def random_signs(rng: np.random.Generator, size: int) -> np.ndarray:
 
 def _plain(y: Any) -> np.ndarray:
     if not isinstance(y, Tensor | np.ndarray | float | np.floating):
-        raise TypeError(f"gradcheck: f must return one array or number, got a {type(y).__name__}.")
+        raise TypeError(f"gradcheck: f must return one array or number, got {a_type(y)}.")
     return y.data if isinstance(y, Tensor) else np.asarray(y)
 
 
 def _double(name: str, a: Any) -> np.ndarray:
     array: np.ndarray = np.asarray(None if isinstance(a, Tensor) else a)
     if array.dtype not in (np.float32, np.float64):
-        what = f"an array of {array.dtype}" if isinstance(a, np.ndarray) else f"a {type(a).__name__}"
+        what = f"an array of {array.dtype}" if isinstance(a, np.ndarray) else a_type(a)
         raise TypeError(
             f"gradcheck: {name} must be a float array, got {what}. Hold other arguments fixed: lambda x: f(x, labels)."
         )

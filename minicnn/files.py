@@ -85,8 +85,8 @@ def atomic_write(
                 file.close()  # Windows moves closed files only
             os.replace(name, target)
     except OSError as error:
-        if error.errno is not None:  # else the error has a text of its own
-            error.filename = error.filename or str(path)  # the system does not say on which file a full disk is
+        if error.errno is not None:  # otherwise str(error) is its message
+            error.filename = error.filename or str(path)  # ENOSPC does not name a file
         raise
     return Path(path)
 

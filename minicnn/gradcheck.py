@@ -33,7 +33,7 @@ import numpy as np
 
 from minicnn.difference_quotients import ROUNDING, Function, Part, random_signs
 from minicnn.geometry import integer
-from minicnn.hints import explained
+from minicnn.hints import a_type, explained
 from minicnn.validation import generator, number, one_of
 
 __all__ = ["Report", "Row", "gradcheck"]
@@ -117,7 +117,7 @@ def gradcheck(
     """
     one_of("gradcheck", "mode", mode, ("direction", "elements"))
     if not callable(f):
-        raise TypeError(f"gradcheck: f must be a function of arrays that returns an array, got a {type(f).__name__}.")
+        raise TypeError(f"gradcheck: f must be a function of arrays that returns an array, got {a_type(f)}.")
     tolerance = number("gradcheck", "tolerance", tolerance, least=1e-12, most=1)
     function = Function(f, args)
     rng = np.random.default_rng(0) if rng is None else generator("gradcheck", rng)

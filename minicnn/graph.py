@@ -20,7 +20,7 @@ from typing import Annotated, Any, ParamSpec, Protocol, TypeAlias, TypeVar, cast
 
 import numpy as np
 
-from minicnn.hints import explain_call
+from minicnn.hints import a_type, explain_call
 from minicnn.kernels.arithmetic import disjoint, promote
 from minicnn.validation import FLOATS, ShapeError, array_or_number, as_array, float_array
 
@@ -160,14 +160,14 @@ def _check_shapes(where: str, rule: Callable[..., Any], signature: inspect.Signa
 
 
 def remembered(find: Callable[P, T]) -> Callable[P, T]:
-    """Return a function that finds once what depends only on arguments that a shape rule has accepted."""
+    """Return `find` with a cache, for arguments that a shape rule has already checked."""
     # Numbers that are equal, as 1 and True, are one to the cache: the rule has seen what was given.
     found = cast("Callable[P, T]", functools.lru_cache(maxsize=4096)(find))
 
     def call(*args: P.args, **options: P.kwargs) -> T:
         try:
             return found(*args, **options)
-        except TypeError:  # a list cannot be remembered
+        except TypeError:  # a list is not hashable
             return find(*args, **options)
 
     return call
@@ -213,11 +213,15 @@ def _recorded(kind: type[Node], y: Any, where: str, given: list[Any], vjps: tupl
     if len(vjps) != len(given):
         raise TypeError(f"{where}: vjps must have an entry for each of {len(given)} arrays, got {len(vjps)}.")
     places: dict[VJP, list[Any]] = {}
+    used = set()
     for a, vjp in zip(given, vjps, strict=True):
         if vjp is not None:
+            traced = isinstance(a, Node)
             # A plain array keeps its place, so that the gradients of a joint VJP still stand in the right order.
-            places.setdefault(vjp, []).append(a if isinstance(a, Node) else None)
-    edges = tuple([(a[0] if len(a) == 1 else tuple(a), vjp) for vjp, a in places.items() if {*a} - {None}])
+            places.setdefault(vjp, []).append(a if traced else None)
+            if traced:
+                used.add(vjp)
+    edges = tuple([(a[0] if len(a) == 1 else tuple(a), vjp) for vjp, a in places.items() if vjp in used])
     node = kind.__new__(kind)  # not kind(...): the constructor of Tensor explains wrong calls, which takes time
     Node.__init__(node, y, edges)
     return node
@@ -269,7 +273,7 @@ def _name(vjp: VJP) -> str:
 
 
 def _not_joint(vjp: VJP, parts: Any, count: int) -> TypeError:
-    got = f"a tuple of {len(parts)}" if isinstance(parts, tuple) else f"a {type(parts).__name__}"
+    got = f"a tuple of {len(parts)}" if isinstance(parts, tuple) else a_type(parts)
     what = f"a VJP of {count} arguments must return a tuple of {count} gradients, got {got}"
     fix = "Give every argument a function of its own if the gradients are not found together."
     return TypeError(f"{_name(vjp)}: {what}. {fix}")

@@ -59,6 +59,16 @@ def near(word: Any, known: Iterable[str]) -> str:
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
+def a_type(value: Any) -> str:
+    """Return the name of a value's type with its article.
+
+    >>> a_type(3), a_type("3"), a_type(None)
+    ('an int', 'a str', 'a NoneType')
+    """
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeioAEIO' else 'a'} {name}"
+
+
 def explain_call(
     where: str, signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> inspect.BoundArguments:
@@ -143,7 +153,7 @@ def frozen(kind: Any = None, **options: Any) -> Any:
 def spelled_out(keywords: type, source: Callable[..., Any]) -> Callable[[C], C]:
     """Decorate a function that has `**how: Unpack[keywords]`: its signature lists them, as `source` declares them.
 
-    So `help`, completion and errors show every argument, and the defaults have one home. `keywords` is a TypedDict.
+    So `help`, completion and errors show every argument, and the defaults are in one place. `keywords` is a TypedDict.
     """
     declared = inspect.signature(source).parameters
     shared = [declared[name].replace(kind=inspect.Parameter.KEYWORD_ONLY) for name in keywords.__annotations__]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import ops
+from minicnn.hints import a_type
 
 
 def _comparison(symbol: str) -> Callable[[Any, Any], Any]:
@@ -63,8 +64,7 @@ class NumpyInterface:
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, np.ndarray | float | int | np.generic):
-            kind = type(other).__name__
-            raise TypeError(f"Tensor: == must have plain arrays, got a Tensor and a {kind}. Compare x.data.")
+            raise TypeError(f"Tensor: == must have plain arrays, got a Tensor and {a_type(other)}. Compare x.data.")
         return self is other
 
     # A class with __eq__ loses its hash, and the graph keeps nodes in sets and dicts, by identity.

@@ -24,7 +24,7 @@ from minicnn.geometry import integer
 from minicnn.hints import explained, frozen, unknown_names
 from minicnn.records import register
 from minicnn.schedules import Schedule, keep
-from minicnn.validation import number, shown
+from minicnn.validation import FLOATS, number, shown
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer", "clip_by_global_norm", "global_norm", "over", "rate_at"]
 
@@ -240,14 +240,19 @@ class _MisfitError(Exception):
 
 
 def _moved(optimizer: Optimizer, move: Callable[..., Any], params: Tree, **others: Tree) -> list[Tree]:
-    """Return new parameters, and a new tree for each of the others but the gradients, which come first.
+    """Return new parameters, and a new tree for each of the other trees except the gradients (the first of them).
 
     `move` gets a parameter and its leaves in the other trees, which must have its shape and get its dtype.
     """
 
     def checked(w: np.ndarray, *leaves: Any) -> Any:
         for a in leaves:
-            if type(a) is not np.ndarray or a.dtype != w.dtype or a.shape != w.shape:
+            if (
+                not type(a) is type(w) is np.ndarray
+                or a.dtype != w.dtype
+                or a.shape != w.shape
+                or a.dtype not in FLOATS
+            ):
                 return move(w, *[_cast(name, a, w) for name, a in zip(others, leaves, strict=True)])
         return move(w, *leaves)
 

@@ -21,7 +21,7 @@ import math
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
-from minicnn.hints import explained, near
+from minicnn.hints import a_type, explained, near
 from minicnn.validation import shown
 
 T = TypeVar("T", bound=type)
@@ -83,7 +83,7 @@ def from_json(text: str) -> Any:
     arguments.
     """
     if not isinstance(text, str):
-        raise TypeError(f"from_json: text must be a string, got a {type(text).__name__}.")
+        raise TypeError(f"from_json: text must be a string, got {a_type(text)}.")
     if len(text) > LONGEST:
         raise ValueError(f"from_json: text must have at most {LONGEST:,} characters, got {len(text):,}.")
     try:

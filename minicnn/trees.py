@@ -39,7 +39,7 @@ def _columns(tree: Any, others: tuple[Any, ...]) -> list[list[Any]]:
     return list(columns)
 
 
-CONTAINERS = (dict, list, tuple)  # not `dict | list | tuple`, which would make a new union for each leaf
+CONTAINERS = (dict, list, tuple)  # not `dict | list | tuple`, which would build a types.UnionType at each check
 
 
 def flatten(tree: Any) -> tuple[list[Any], list[Any]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.hints import explained, near
+from minicnn.hints import a_type, explained, near
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 LARGEST = 2**31 - 1
@@ -174,15 +174,14 @@ def float_array(where: str, name: str, a: Any) -> np.ndarray:
     if isinstance(a, float | np.floating):
         a = np.asarray(a)
     if not isinstance(a, np.ndarray):
-        kind = type(a).__name__
-        raise TypeError(f"{where}: {name} must be a float32 or float64 array, got a {kind}.")
+        raise TypeError(f"{where}: {name} must be a float32 or float64 array, got {a_type(a)}.")
     if a.dtype not in FLOATS:
         fix = "Use .astype(np.float32), or float64 for checks."
         raise TypeError(f"{where}: {name} must be float32 or float64, got dtype {a.dtype}. {fix}")
     if isinstance(a, np.matrix | np.ma.MaskedArray):
         # Both redefine operators, and a gradient computed for plain arrays would be wrong for them.
         fix = "x.filled(0)" if isinstance(a, np.ma.MaskedArray) else "np.asarray(x)"
-        raise TypeError(f"{where}: {name} must be a plain array, got a {type(a).__name__}. Use {fix}.")
+        raise TypeError(f"{where}: {name} must be a plain array, got {a_type(a)}. Use {fix}.")
     return np.asarray(a)
 
 
@@ -203,7 +202,7 @@ def as_array(data: Any) -> np.ndarray:
     if isinstance(data, np.ndarray):
         return data
     if not isinstance(data, list | tuple | float | int | np.generic):
-        raise TypeError(f"Tensor: data must be a float32 or float64 array, got a {type(data).__name__}.")
+        raise TypeError(f"Tensor: data must be a float32 or float64 array, got {a_type(data)}.")
     try:
         return np.asarray(data)
     except (ValueError, TypeError):
@@ -237,7 +236,7 @@ def one_of(where: str, name: str, value: Any, choices: Collection[str]) -> str:
 def path(where: str, name: str, value: Any) -> Path:
     """Return a Path, or raise TypeError for what is not one."""
     if not isinstance(value, str | os.PathLike):
-        raise TypeError(f"{where}: {name} must be a string or a Path, got a {type(value).__name__}.")
+        raise TypeError(f"{where}: {name} must be a string or a Path, got {a_type(value)}.")
     return Path(value)
 
 
@@ -246,5 +245,5 @@ def generator(where: str, value: Any, name: str = "rng") -> np.random.Generator:
     if not isinstance(value, np.random.Generator):
         seed = value if isinstance(value, int) and 0 <= value < 2**63 else 0
         fix = f"Use np.random.default_rng({int(seed)})."
-        raise TypeError(f"{where}: {name} must be a numpy.random.Generator, got a {type(value).__name__}. {fix}")
+        raise TypeError(f"{where}: {name} must be a numpy.random.Generator, got {a_type(value)}. {fix}")
     return value

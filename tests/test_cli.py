@@ -272,4 +272,7 @@ def test_a_reader_that_stops_early_ends_the_command_without_a_traceback():
 def test_ctrl_c_says_that_the_same_command_goes_on(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(runs, "train_run", lambda *_, **__: None)
     assert run("train", "--out", tmp_path) == 130
-    assert capsys.readouterr().err == "minicnn train: interrupted; nothing is lost, the same command continues.\n"
+    assert (
+        capsys.readouterr().err
+        == "minicnn train: interrupted; nothing that was trained is lost. Run the same command to continue.\n"
+    )

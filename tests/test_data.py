@@ -196,7 +196,7 @@ def test_batch_size_is_checked_at_the_call(size, error, message):
 
 def test_batches_take_numpy_sizes_and_only_generators():
     assert len(list(data.batches(numbered(5), np.int64(2)))) == 3
-    with pytest.raises(TypeError, match=r"rng must be .*got a int.*default_rng\(0\)"):
+    with pytest.raises(TypeError, match=r"rng must be .*got an int.*default_rng\(0\)"):
         data.batches(numbered(5), 2, rng=0)
 
 
@@ -1028,7 +1028,7 @@ def test_augmentation_refuses_what_are_not_images():
         data.augment(np.zeros((1, 8, 8, 1), np.uint8), rng)
     with pytest.raises(ValueError, match=r"augment: images must .*\(8, 8, 1\), rank 3"):
         data.augment(np.zeros((8, 8, 1), np.float32), rng)
-    with pytest.raises(TypeError, match=r"augment: rng must be .*got a int.*default_rng\(7\)"):
+    with pytest.raises(TypeError, match=r"augment: rng must be .*got an int.*default_rng\(7\)"):
         data.augment(photos(), 7)
 
 

@@ -428,13 +428,13 @@ SPLIT = Split(np.ones((2, 4, 4, 1), np.float32), np.arange(2))
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: explain.page_of(3, SPLIT), "page_of: path must be a string or a Path, got a int."),
+        (lambda: explain.page_of(3, SPLIT), "page_of: path must be a string or a Path, got an int."),
         (lambda: explain.page_of("net.npz", 3), "page_of: images must be a data.Split, got 3."),
         (
             lambda: explain.page_of("net.npz", SPLIT, heads=3),
             "page_of: heads must be a mapping of names to paths",
         ),
-        (lambda: explain.page_of_study(3), "page_of_study: study must be a string or a Path, got a int."),
+        (lambda: explain.page_of_study(3), "page_of_study: study must be a string or a Path, got an int."),
         (lambda: explain.page_of_study("out", arms=3), "page_of_study: arms must be a sequence of names, got 3."),
         (lambda: explain.page_of_study("out", replicate="a"), "page_of_study: replicate must be an integer"),
     ],
@@ -566,7 +566,7 @@ WRONG = [
     ({"classes": 3}, TypeError, "page: classes must be a sequence of 3 names, got 3."),
     ({"classes": "abc"}, TypeError, "page: classes must be a sequence of 3 names, got 'abc'."),
     ({"title": 3}, TypeError, "page: title must be a string, got 3."),
-    ({"rng": 3}, TypeError, "page: rng must be a numpy.random.Generator, got a int. Use np.random.default_rng(3)."),
+    ({"rng": 3}, TypeError, "page: rng must be a numpy.random.Generator, got an int. Use np.random.default_rng(3)."),
     ({"heads": {"a": 1}}, TypeError, "heads must be a mapping of names to (net, params)"),
     ({"heads": {"a": small(layers.Flatten(), classes=4)}}, ValueError, "heads must give 3 logits"),
     ({"heads": {"this net": small(layers.Flatten())}}, ValueError, "heads must have other names than 'this net'"),

@@ -73,15 +73,24 @@ def test_only_a_tensor_has_a_tape(wrong):
         explain.tape(wrong)
 
 
-@pytest.mark.parametrize("wrong", [3, "x", True, Tensor(1.0), np.ones(2), {"x": 3}, [Tensor(1.0), None]])
+@pytest.mark.parametrize("wrong", [3, "x", True, Tensor(1.0), np.ones(2), {"x": 3}, [None], {"x": "y"}])
 def test_names_must_contain_tensors(wrong):
-    with pytest.raises(TypeError, match=re.escape('tape: names must contain Tensors by name, as {"x": x}, got')):
+    with pytest.raises(
+        TypeError, match=re.escape('tape: names must be a dict, list or tuple of Tensors, as {"x": x}, got')
+    ):
         explain.tape(Tensor(2.0), names=wrong)
 
 
 def test_arrays_among_the_names_are_passed_over():
     x = Tensor(2.0)
     assert explain.tape(x * 2, {"x": x, "moving_mean": np.ones(2)}).nodes[0].name == "x"
+
+
+@pytest.mark.parametrize("other", [None, 3, 0.1, np.float64(0.1), np.int64(2), True])
+def test_none_and_numbers_among_the_names_are_passed_over(other):
+    x = Tensor(2.0)
+    assert explain.tape(x * 2, {"other": other, "x": x}).nodes[0].name == "x"
+    assert explain.tape(x * 2, [x, (other,)]).nodes[0].name == "0"
 
 
 def test_a_lone_tensor_is_a_tape_of_one():

@@ -457,7 +457,7 @@ def test_float32_and_numbers_become_float64(value):
     ("call", "kind", "message"),
     [
         (lambda: gradcheck(ops.relu, np.arange(3)), TypeError, "x must be a float array, got an array of int64"),
-        (lambda: gradcheck(ops.relu, 3), TypeError, "x must be .*got a int"),
+        (lambda: gradcheck(ops.relu, 3), TypeError, "x must be .*got an int"),
         (lambda: gradcheck(ops.relu, Tensor([1.0])), TypeError, "x must be .*got a Tensor"),
         (lambda: gradcheck(ops.relu, None), TypeError, "x must be .*got a NoneType"),
         (lambda: gradcheck(lambda: np.ones(2)), TypeError, "nothing to check"),

@@ -377,7 +377,7 @@ def test_a_net_says_what_it_takes_for_images_and_for_randomness():
     net = layers.Sequential([layers.Flatten(), layers.Dense(10)])
     with pytest.raises(
         TypeError,
-        match=r"Sequential.init: rng must be a numpy.random.Generator, got a int. Use np.random.default_rng\(7\)",
+        match=r"Sequential.init: rng must be a numpy.random.Generator, got an int. Use np.random.default_rng\(7\)",
     ):
         net.init(7, (2, 2, 1))
     with pytest.raises(TypeError, match=r"x must be a float32 or float64 array or a Tensor, got a list"):

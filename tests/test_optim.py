@@ -336,6 +336,8 @@ ADAM, MOMENTUM = optim.Adam(0.1), optim.SGD(0.1, momentum=0.9)
         (lambda: ADAM.update(GRADS[0], {**ADAM.init(PARAMS), "step": -1}, PARAMS), ValueError, ["step", "-1"]),
         (lambda: ADAM.update(INTEGERS, ADAM.init(PARAMS), PARAMS), TypeError, ["gradients/scale", "int64"]),
         (lambda: ADAM.update({"dense": 1}, ADAM.init(PARAMS), PARAMS), ValueError, ["Adam", "gradients", "scale"]),
+        (lambda: optim.SGD(0.1).update(INTEGERS, {"step": 0}, INTEGERS), TypeError, ["SGD", "params/scale", "int64"]),
+        (lambda: optim.SGD(0.1).update({"w": np.ones(())}, {"step": 0}, {"w": 1.0}), TypeError, ["params/w", "float"]),
         (lambda: ADAM.init(INTEGERS), TypeError, ["Adam.init", "params/scale", "int64"]),
         (lambda: MOMENTUM.init({"w": "abc"}), TypeError, ["SGD.init", "params/w", "str"]),
         (lambda: optim.global_norm({"a": {"b": None}}), TypeError, ["grads/a/b", "NoneType"]),

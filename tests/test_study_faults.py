@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import sqlite3
+import subprocess
 import sys
 import threading
 import time
@@ -18,7 +19,9 @@ import pytest
 import tables
 
 from minicnn import data, files, models, optim, study
-from minicnn.study import cluster, executors, store
+from minicnn.study import cluster, executors, interruption, store
+
+posix = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="signals of POSIX")
 
 RNG = np.random.default_rng(0)
 DATA = data.from_arrays(RNG.random((60, 6, 6, 1), np.float32), np.arange(60) % 3, test=0.3)
@@ -130,6 +133,63 @@ def test_signals_that_the_program_handles_itself_are_left_alone(tmp_path):
     finally:
         signal.signal(signal.SIGTERM, before)
     assert set(seen) == {signal.SIGTERM}
+
+
+INTERRUPTED = """
+import os, signal, time
+from minicnn.study.interruption import signals_interrupt
+with signals_interrupt():
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+    except KeyboardInterrupt:
+        os.kill(os.getpid(), getattr(signal, {second!r}))
+        time.sleep(60)
+"""
+
+
+@posix
+@pytest.mark.parametrize("second", ["SIGTERM", "SIGHUP"])
+def test_the_second_signal_ends_the_process_at_once(second):
+    command = [sys.executable, "-c", INTERRUPTED.format(second=second)]
+    assert subprocess.run(command, check=False, timeout=50).returncode == -getattr(signal, second)
+
+
+@posix
+@pytest.mark.parametrize(("error", "raised"), [(None, SystemExit), (OSError, OSError)])
+def test_an_error_of_what_a_signal_interrupts_is_raised(error, raised):
+    with pytest.raises(raised) as caught, interruption.signals_interrupt():
+        try:
+            signal.raise_signal(signal.SIGHUP)
+        finally:
+            if error:
+                raise error
+    assert error or caught.value.code == 128 + signal.SIGHUP
+    assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+
+
+def test_ctrl_c_among_the_signals_stays_one():
+    with pytest.raises(KeyboardInterrupt), interruption.signals_interrupt():
+        raise KeyboardInterrupt
+
+
+MASK = """
+import signal
+from minicnn.study import executors, interruption
+processes = executors.Processes(2)
+pool = processes._open(2)
+with interruption.signals_blocked():
+    mask = pool.submit(signal.pthread_sigmask, signal.SIG_BLOCK, [])
+print(sorted(map(int, mask.result())), sorted(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, []))))
+processes.close()
+"""
+
+
+@posix
+def test_workers_start_with_the_signals_blocked():
+    """In a new process, because the first worker of one also starts loky's and Python's resource trackers."""
+    found = subprocess.run([sys.executable, "-c", MASK], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == f"{sorted(map(int, interruption.ALL))} []"
 
 
 def test_a_killed_worker_costs_only_its_own_trials(tmp_path):

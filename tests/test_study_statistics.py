@@ -12,7 +12,7 @@ from scipy import stats
 from study_fixtures import filled
 
 from minicnn.study import KFold, Resplits, Seeds, open_results
-from minicnn.study.statistics import Interval, compare, mean_interval, verdict
+from minicnn.study.statistics import Interval, compare, mean_interval, pooled, verdict
 from minicnn.study.statistics.intervals import differences_by_seed
 from minicnn.study.tables import csv_text
 
@@ -197,6 +197,21 @@ def test_without_a_region_only_the_sign_counts():
     assert verdict(Interval(0.0, 0.0, 0.0, 5)) == "equivalent"
     with pytest.raises(ValueError, match=r"rope must be at least 0, got -0\.1"):
         verdict(Interval(0.2, 0.1, 0.3, 5), rope=-0.1)
+
+
+@pytest.mark.parametrize(("replicates", "confidence"), [(2, 0.9999), (3, 0.99999)])
+def test_dunnett_s_quantile_at_levels_below_the_error_of_the_integral(replicates, confidence):
+    """Between the quantile of one contrast and Bonferroni's of two, with 1 % for the error of the integral."""
+    values = {
+        arm: {i: at + 0.01 * i * i for i in range(replicates)} for arm, at in zip("abc", (0.1, 0.4, 0.5), strict=True)
+    }
+    assert len(compare(values, "a", rope=0.01, confidence=confidence).contrasts) == 2
+    (low, high), _ = pooled.dunnett(values, [("b", "a"), ("c", "a")], confidence).values()
+    degrees = 3 * (replicates - 1)
+    standard_error = math.sqrt(np.var([0.01 * i * i for i in range(replicates)], ddof=1) * 2 / replicates)
+    least, most = stats.t.isf([(1 - confidence) / 2, (1 - confidence) / 4], degrees)
+    assert 0.99 * least <= (high - low) / 2 / standard_error <= 1.01 * most
+    assert (high + low) / 2 == pytest.approx(0.3)
 
 
 # --- what a study compares

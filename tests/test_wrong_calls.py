@@ -199,7 +199,7 @@ CALLS = [
     (
         lambda: ops.dropout(ROWS, 0.5, 0),
         TypeError,
-        ["dropout", "rng must be a numpy.random.Generator, got a int", "default_rng(0)"],
+        ["dropout", "rng must be a numpy.random.Generator, got an int", "default_rng(0)"],
     ),
     (
         lambda: ops.dropout(ROWS, 0.5, np.random.RandomState(0)),

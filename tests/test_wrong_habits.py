@@ -116,7 +116,7 @@ CALLS = [
     (
         T,
         lambda: NET(PARAMS, IMAGE, 0),
-        "Sequential: rng must be a numpy.random.Generator, got a int",
+        "Sequential: rng must be a numpy.random.Generator, got an int",
         "np.random.default_rng(0)",
     ),
     (
@@ -155,7 +155,7 @@ CALLS = [
     (
         T,
         lambda: L.Conv2D(8, 3).init(0, (8, 8, 1)),
-        "Conv2D.init: rng must be a numpy.random.Generator, got a int",
+        "Conv2D.init: rng must be a numpy.random.Generator, got an int",
         "np.random.default_rng(0)",
     ),
     (
@@ -286,7 +286,7 @@ CALLS = [
     (
         T,
         lambda: initializers.he_normal(0, (3, 3)),
-        "he_normal: rng must be a numpy.random.Generator, got a int",
+        "he_normal: rng must be a numpy.random.Generator, got an int",
         "np.random.default_rng(0)",
     ),
     (
@@ -369,16 +369,16 @@ CALLS = [
     (
         T,
         lambda: grad(lambda p: p)(3),
-        "value_and_grad: params must be a float32 or float64 array, got a int",
+        "value_and_grad: params must be a float32 or float64 array, got an int",
         "float64 array",
     ),
-    (T, lambda: value_and_grad(3), "value_and_grad: f must be a function f(params, *rest)", "got a int"),
+    (T, lambda: value_and_grad(3), "value_and_grad: f must be a function f(params, *rest)", "got an int"),
     (T, lambda: grad(None), "value_and_grad: f must be a function f(params, *rest)", "got a NoneType"),
-    (T, lambda: gradcheck.gradcheck(3, ROWS), "gradcheck: f must be a function", "got a int"),
+    (T, lambda: gradcheck.gradcheck(3, ROWS), "gradcheck: f must be a function", "got an int"),
     (
         T,
         lambda: gradcheck.gradcheck(ops.relu, ROWS, rng=0),
-        "gradcheck: rng must be a numpy.random.Generator, got a int",
+        "gradcheck: rng must be a numpy.random.Generator, got an int",
         "np.random.default_rng(0)",
     ),
     (
@@ -413,7 +413,7 @@ CALLS = [
     (T, lambda: X < 2, "Tensor: <", "Compare x.data < y"),
     (T, lambda: Tensor(ROWS) <= X, "Tensor: <=", "Compare x.data <= y"),
     (T, lambda: X == 2.0, "Tensor: == must have plain arrays", "a float. Compare x.data"),
-    (T, lambda: X != 0, "Tensor: == must have plain arrays", "a int. Compare x.data"),
+    (T, lambda: X != 0, "Tensor: == must have plain arrays", "an int. Compare x.data"),
     (T, lambda: float(X), "Tensor: float() must have one element", "Use .sum()"),
     (T, lambda: bool(X), "Tensor: bool() must have one element", "Use .sum()"),
     (T, lambda: len(Tensor(1.0)), "Tensor: len()", "Use float(x)"),

@@ -2,12 +2,19 @@
 import { build } from "esbuild";
 import { readFileSync, writeFileSync } from "node:fs";
 import { minify } from "terser";
+import { mangleProps } from "./mangle.mjs";
 
 const out = new URL("../minicnn/explain/", import.meta.url).pathname;
 const here = new URL(".", import.meta.url).pathname;
 const common = { bundle: true, minify: true, target: "es2024", charset: "utf8", legalComments: "none", absWorkingDir: here };
 // Calls of h(name, props, ...children) take fewer bytes than those of the automatic runtime.
 const jsx = { jsx: "transform", jsxFactory: "jsxNode", jsxFragment: "jsxFragment", inject: ["src/jsx.ts"], tsconfigRaw: {} };
+
+// preact/ replaces modules of exactly this version and calls others by arguments that are not documented.
+const read = (name) => JSON.parse(readFileSync(here + name, "utf8"));
+const { version, license } = read("node_modules/preact/package.json");
+const { preact: expected } = read("package.json").devDependencies;
+if (version !== expected) throw new Error(`build: preact must be ${expected}, got ${version}. Run npm ci.`);
 
 // The parts of Preact that the page uses: see preact/index.js.
 const preact = {
@@ -19,11 +26,6 @@ const preact = {
     onResolve({ filter: /^\.\.?\/(component|index|options)$/ }, ({ path }) => found(`preact/${path.endsWith("index") ? "diff" : "parts"}.js`));
   },
 };
-
-// Properties of objects that only this script makes: neither of the data, of what tests call, nor of the browser. Where
-// those have one of these names the sources quote it, as in control["value"], and it stays.
-const mangleProps =
-  /^_[a-z]|^(arrived|axes|boxes|caption|grads|grid|head|hover|how|most|numbers|off|onHover|onPick|origin|paint|phase|pick|read|readers|ring|room|shares|side|sizes|taps|tone|upTo|value|real|row|col|signed|windows|names|unit|mark|main|cells|state|next|initial|allows|possible)$/;
 
 await build({ ...common, ...jsx, mangleProps, plugins: [preact], entryPoints: ["src/page.tsx"], outfile: `${out}page.js`, format: "iife" });
 await build({ ...common, entryPoints: ["src/page.css"], outfile: `${out}page.css` });
@@ -41,7 +43,5 @@ writeFileSync(css.path, css.text.replace(/(--\w+): /g, "$1:").replace(/--\w+/g, 
 const { code } = await minify(js.text, { compress: { passes: 3 }, ecma: 2020, toplevel: true });
 writeFileSync(js.path, code.replace(/"(--\w+)"/g, (_, name) => `"${short(name)}"`));
 
-const lock = JSON.parse(readFileSync(`${here}package-lock.json`, "utf8"));
-const { version, license } = lock.packages["node_modules/preact"];
 const text = readFileSync(`${here}node_modules/preact/LICENSE`, "utf8").trim();
 writeFileSync(`${out}licences.txt`, `The script of the page contains this package.\n\npreact ${version} (${license})\n\n${text}\n`);

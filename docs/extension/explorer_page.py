@@ -1,4 +1,4 @@
-"""The page of `minicnn explain` on this site: the nets of lesson 5, trained in the build, and its four."""
+"""The page of `minicnn explain` on this site: the nets of lesson 5, trained in the build, and an image of a four."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ EXAMPLES = """examples:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line and return its exit status: 0, 1 for wrong input, 2 for wrong usage, 130 after Ctrl-C."""
+    """Run the command line and return its exit status; see `run`."""
     parser = Parser(
         prog="minicnn",
         description="Small convolutional networks on NumPy: train them, look into them, compare pooling heads.",
@@ -41,7 +41,8 @@ def main(argv: list[str] | None = None) -> int:
 def run(parser: Parser, argv: list[str] | None, name: str, wrong: int = 1) -> int:
     """Parse and run a command line; what is wrong is one line on stderr that begins with `name`.
 
-    Returns 0, `wrong` for wrong input, 2 for wrong usage, 130 after Ctrl-C, or what the command returns.
+    Returns 0, `wrong` for wrong input, 2 for wrong usage, 130 after Ctrl-C, or what the command returns. After a signal
+    that ended a study in an orderly way it is 128 and the signal's number: 143 after SIGTERM, 129 after SIGHUP.
     """
     options = argparse.Namespace(command="")
     try:
@@ -49,7 +50,7 @@ def run(parser: Parser, argv: list[str] | None, name: str, wrong: int = 1) -> in
         status = options.run(options)
         sys.stdout.flush()
         return int(status or 0)
-    except SystemExit as end:  # after --help
+    except SystemExit as end:  # after --help, or after a signal that ended a study
         return int(end.code or 0)
     except BrokenPipeError:
         # The reader, such as `head`, has seen enough. Python would complain once more when it closes stdout.

@@ -16,7 +16,7 @@ EXAMPLES = """
 {prog} --dataset mnist --dry-run        what it would train, how long, what it can decide
 {prog} --trunks max2,strided --heads flatten,global-average
 """
-AFTER_INTERRUPT = "; nothing that was trained is lost, the same command continues."
+AFTER_INTERRUPT = "; nothing that was trained is lost. Run the same command to continue."
 
 
 def add(parsers: Parsers) -> None:

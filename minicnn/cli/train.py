@@ -24,7 +24,7 @@ def add(parsers: Parsers) -> None:
         EXAMPLES,
         run,
     )
-    parser.set_defaults(after_interrupt="; nothing is lost, the same command continues.")
+    parser.set_defaults(after_interrupt="; nothing that was trained is lost. Run the same command to continue.")
     add = parser.add_argument
     add("net", nargs="?", default="small_cnn", metavar="NET",
         help="name, such as lenet5 or small_cnn:gem, or a file of a net; `minicnn summary` lists them "

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from minicnn.hints import explained, frozen
+from minicnn.hints import a_type, explained, frozen
 from minicnn.validation import generator, integer, shown
 
 
@@ -133,9 +133,7 @@ def batches(
     [[0, 1], [2, 3], [4]]
     """
     if not isinstance(split, Split):
-        raise TypeError(
-            f"batches: split must be a data.Split, got a {type(split).__name__}. Use data.Split(images, labels)."
-        )
+        raise TypeError(f"batches: split must be a data.Split, got {a_type(split)}. Use data.Split(images, labels).")
     size = integer("batches", "batch_size", batch_size)
     slices = [slice(start, start + size) for start in range(0, len(split), size)]
     if rng is None:
@@ -148,7 +146,7 @@ def batches(
 def check_images(who: str, images: Any) -> None:
     """Raise TypeError or ValueError unless `images` is a float array of rank 4."""
     if not isinstance(images, np.ndarray) or images.dtype not in (np.float32, np.float64):
-        arrived = images.dtype if isinstance(images, np.ndarray) else f"a {type(images).__name__}"
+        arrived = images.dtype if isinstance(images, np.ndarray) else a_type(images)
         raise TypeError(
             f"{who}: images must be a float32 (or float64) array, got {arrived}. "
             "Bytes of 0 to 255 become images in [0, 1] by images.astype(np.float32) / 255."

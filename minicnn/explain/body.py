@@ -43,7 +43,7 @@ OPERATIONS = {
 }
 """Operations of the window: the text to show, the function, its layer's name before "Pooling2D", the controls that it
 has (`free` is padding and dilation, `alike` the lock of rows and columns), and its sentences in words.json."""
-WAYS = {"backward": "back"}
+SECTIONS = {"backward": "back"}
 """Panels of the walk whose section has another name."""
 MOVES = {
     "Move up": ("dy-1", "\u2191"),
@@ -105,7 +105,7 @@ def _walk(steps: list[Step]) -> dict[str, str]:
     """Return the buttons, the texts and the ways on of the guided walk; all but those of its step leave the page."""
     buttons, texts, links = [], [], []
     for n, step in enumerate(steps):
-        here, title, panel = f'data-when="walk={n}"', html.escape(step.title), WAYS.get(step.panel, step.panel)
+        here, title, panel = f'data-when="walk={n}"', html.escape(step.title), SECTIONS.get(step.panel, step.panel)
         buttons.append(f'<button type="button" data-set="walk={n}" aria-label="Step {n + 1}: {title}">{n + 1}</button>')
         texts.append(f"<div {here}><h2>{title}</h2><p>{html.escape(step.text)}</p></div>")
         on = "On to the panels" if n == len(steps) - 1 else "The same for your net"
@@ -116,10 +116,10 @@ def _walk(steps: list[Step]) -> dict[str, str]:
 def _layer(layer: Layer, n: int) -> str:
     """Return the row of a layer, into which the script draws its maps and their scale."""
     name, shape = html.escape(layer.name.rpartition("/")[2]), " \u00d7 ".join(map(str, layer.output))
-    count = f", {_thousands(layer.parameters)} parameter{'s' if layer.parameters != 1 else ''}"
+    count = f", {_counted(layer.parameters)}" if layer.parameters else ""
     return (
         f'<li><div class="about"><b>{name}</b><span>{_window(layer)}</span>'
-        f'<span>{shape}{count if layer.parameters else ""}</span><div id="scale{n}"></div></div>'
+        f'<span>{shape}{count}</span><div id="scale{n}"></div></div>'
         f'<div id="map{n}"></div></li>'
     )
 
@@ -134,14 +134,14 @@ def _window(layer: Layer) -> str:
 
 
 def _example(name: str, n: int) -> str:
-    return f'<button type="button" id="example{n}" aria-label="Example {n + 1}, a {html.escape(name)}"></button>'
+    return f'<button type="button" id="example{n}" aria-label="Example {n + 1}, class {html.escape(name)}"></button>'
 
 
 def _heads(data: Data) -> dict[str, str]:
     """Return the cards of the heads and of their consistency, which the script fills, and ways to move the image."""
     cards = (
-        f'<li><h3>{html.escape(head.name)}</h3><div id="card{n}"></div><p class="cost">{_thousands(head.parameters)} '
-        f"parameters \u00b7 {_thousands(head.multiply_adds)} multiply-adds</p></li>"
+        f'<li><h3>{html.escape(head.name)}</h3><div id="card{n}"></div><p class="cost">{_counted(head.parameters)} '
+        f"\u00b7 {_thousands(head.multiply_adds)} multiply-adds</p></li>"
         for n, head in enumerate(data.heads)
     )
     ring = "A ring marks places where a maximum was found, which are all that such a head looks at."
@@ -177,6 +177,10 @@ def _thousands(value: str | int) -> str:
     return f"{value:,}".replace(",", "\u202f") if isinstance(value, int) else value
 
 
+def _counted(parameters: int) -> str:
+    return f"{_thousands(parameters)} parameter{'s' if parameters != 1 else ''}"
+
+
 def _update(node: Node) -> list[str]:
     """Return what the optimizer makes of the element of a parameter with the largest gradient."""
     check = node.checks[0]
@@ -199,7 +203,7 @@ def _facts(data: Data) -> dict[str, str]:
     answer = f"<b>{html.escape(data.classes[best])}</b>, with a probability of {_percent(probabilities[best])}"
     return {
         "title": html.escape(data.title),
-        "parameters": f"{_thousands(head.parameters)} parameter{'s' if head.parameters != 1 else ''}",
+        "parameters": _counted(head.parameters),
         "label": html.escape(data.classes[data.label]),
         "says": html.escape(data.classes[best]) if np.isfinite(probabilities).all() else "NaN",
         "answer": answer if np.isfinite(probabilities).all() else "<b>none</b>, because its logits are not finite",

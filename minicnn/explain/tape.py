@@ -101,7 +101,7 @@ def tape(tensor: Any, names: Any = None) -> Tape:
     tensor : Tensor
         The result of a computation. Layers that run in one kernel are one op; `explain.page` shows each on its own.
     names : dict, list or tuple of Tensors, in any nesting, optional
-        As {"x": x} or the parameters: a Tensor in it is shown with its path. Arrays among them are passed over.
+        As {"x": x} or the parameters: a Tensor in it is shown with its path, and anything else is passed over.
 
     Raises
     ------
@@ -136,10 +136,9 @@ def tape(tensor: Any, names: Any = None) -> Tape:
 def _paths(names: Any) -> dict[Node, str]:
     tree = {} if names is None else names
     found = dict(trees.items(tree))
-    wrong = [leaf for leaf in found.values() if not isinstance(leaf, Node | np.ndarray)]
-    if wrong or not isinstance(tree, dict | list | tuple):
-        got = shown(wrong[0] if wrong else names)
-        raise TypeError(f'tape: names must contain Tensors by name, as {{"x": x}}, got {got}.')
+    holds = not found or any(isinstance(leaf, Node | np.ndarray) for leaf in found.values())
+    if not (isinstance(tree, trees.CONTAINERS) and holds):
+        raise TypeError(f'tape: names must be a dict, list or tuple of Tensors, as {{"x": x}}, got {shown(names)}.')
     return {leaf: path for path, leaf in found.items() if isinstance(leaf, Node)}
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from minicnn import layers
 from minicnn.geometry import Shape
+from minicnn.hints import a_type
 from minicnn.layers import Classifier, Concat, Layer, Residual, Sequential
 from minicnn.layers.base import Params
 
@@ -74,7 +75,7 @@ def check_names(where: str, names: Any, paths: list[str]) -> None:
     if names is None:
         return
     if not isinstance(names, Mapping) or set(names) != set(paths):
-        got = list(names) if isinstance(names, Mapping) else f"a {type(names).__name__}"
+        got = list(names) if isinstance(names, Mapping) else a_type(names)
         raise ValueError(f"{where}: names must be a dict with a name for each of {paths}, got {got}.")
     if not all(isinstance(name, str) for name in names.values()) or len(set(names.values())) < len(paths):
         raise ValueError(f"{where}: names must be strings, no two of them equal, got {list(names.values())}.")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 import numpy as np
 
 from minicnn.geometry import Shape, Windows
-from minicnn.hints import explain_call, explained
+from minicnn.hints import a_type, explain_call, explained
 from minicnn.layers.guards import BATCHES, RNGS, LayerType, check_batch, check_shape, no_attribute
 from minicnn.validation import FLOATS, ShapeError, shown
 
@@ -189,7 +189,7 @@ def leaf(layer: Layer, params: Any, name: str) -> Any:
 
 
 def _missing(layer: Layer, params: Any, name: str) -> ShapeError:
-    got = list(params) if isinstance(params, dict) else f"a {type(params).__name__}"
+    got = list(params) if isinstance(params, dict) else a_type(params)
     fix = "Make them with net.init(rng, input_shape)."
     return ShapeError(snake_case(type(layer).__name__), f"params must contain {name!r}, got {got}", fix)
 
@@ -210,7 +210,7 @@ def check_params(layer: Layer, params: Any, shape: Shape) -> None:
 def _check_tree(path: str, shapes: Any, params: Any) -> None:
     if isinstance(shapes, dict):
         if not isinstance(params, dict):
-            raise TypeError(f"{path} must be a dict with {list(shapes)}, got a {type(params).__name__}.")
+            raise TypeError(f"{path} must be a dict with {list(shapes)}, got {a_type(params)}.")
         if set(shapes) != set(params):
             raise ValueError(
                 f"{path} must contain {list(shapes)}, got {list(params)}. Make them with net.init(rng, input_shape)."
@@ -218,7 +218,7 @@ def _check_tree(path: str, shapes: Any, params: Any) -> None:
         for name, below in shapes.items():
             _check_tree(f"{path}/{name}", below, params[name])
     elif not isinstance(params, np.ndarray) or params.dtype not in FLOATS:
-        kind = f"dtype {params.dtype}" if isinstance(params, np.ndarray) else f"a {type(params).__name__}"
+        kind = f"dtype {params.dtype}" if isinstance(params, np.ndarray) else a_type(params)
         raise TypeError(f"{path} must be a float32 array of shape {shapes}, got {kind}.")
     elif params.shape != shapes:
         raise ValueError(f"{path} must have shape {shapes}, which fits the layer and its input, got {params.shape}.")

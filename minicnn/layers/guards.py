@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd import Tensor
-from minicnn.hints import explain_call
+from minicnn.hints import a_type, explain_call
 from minicnn.validation import LARGEST, generator, integer, shown
 
 INSTEAD = {
@@ -108,10 +108,10 @@ def check_batch(where: str, params: Any, x: Any, rng: Any) -> None:
     """Raise TypeError for anything but a dict, a batch and a generator."""
     fix = "Call net(params, x), with params = net.init(rng, input_shape)."
     if not isinstance(params, dict):
-        raise TypeError(f"{where}: params must be a dict, got a {type(params).__name__}. {fix}")
+        raise TypeError(f"{where}: params must be a dict, got {a_type(params)}. {fix}")
     if not isinstance(x, BATCHES):
         fix = "Convert it with np.asarray(x, np.float32)." if x is not None else fix
-        raise TypeError(f"{where}: x must be a float32 or float64 array or a Tensor, got a {type(x).__name__}. {fix}")
+        raise TypeError(f"{where}: x must be a float32 or float64 array or a Tensor, got {a_type(x)}. {fix}")
     if rng is not None:
         generator(where, rng)
 

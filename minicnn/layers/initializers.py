@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.geometry import check_elements
-from minicnn.hints import explained, frozen
+from minicnn.hints import a_type, explained, frozen
 from minicnn.layers.guards import check_shape
 from minicnn.records import register
 from minicnn.validation import FLOATS, ShapeError, flag, generator, number, one_of, shown
@@ -48,7 +48,7 @@ class Initializer:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
-            raise TypeError(f"Initializer: name must be a string, got a {type(self.name).__name__}.")
+            raise TypeError(f"Initializer: name must be a string, got {a_type(self.name)}.")
         object.__setattr__(self, "scale", number("Initializer", "scale", self.scale, least=0))
         flag("Initializer", "average", self.average)
         flag("Initializer", "uniform", self.uniform)

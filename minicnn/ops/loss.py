@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.graph import Array, Shape, op
+from minicnn.hints import a_type
 from minicnn.kernels.arithmetic import scale
 from minicnn.validation import ShapeError, number
 
@@ -26,7 +27,7 @@ def cross_entropy_shape(logits: Shape, labels: Any, *, label_smoothing: float = 
 def check_labels(where: str, labels: Any, rows: int, classes: int) -> None:
     """Raise TypeError or ValueError unless `labels` are `rows` integers from 0 to classes - 1."""
     if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu":
-        kind = f"dtype {labels.dtype}" if isinstance(labels, np.ndarray) else f"a {type(labels).__name__}"
+        kind = f"dtype {labels.dtype}" if isinstance(labels, np.ndarray) else a_type(labels)
         raise TypeError(f"{where}: labels must be an integer array, got {kind}. Use class indices of shape ({rows},).")
     if labels.shape != (rows,):
         fix = "Use class indices, from argmax(axis=1) if they are one-hot."
@@ -48,7 +49,7 @@ def cross_entropy(logits: Array, labels: np.ndarray, *, label_smoothing: float =
     rows, s = np.arange(len(labels)), float(label_smoothing)
     # The loss is log(sum(exp(logits))) - logits[label]. Subtracting a constant from each row changes nothing, and after
     # subtracting its maximum, exp cannot overflow.
-    # ufunc.reduce is what max, sum and mean call in the end; for so few numbers the way there takes as long.
+    # ufunc.reduce is what max, sum and mean call in the end; calling them takes as long as the reduction itself.
     shifted = np.subtract(logits, np.maximum.reduce(logits, 1, keepdims=True), order="C")  # NumPy adds C order in pairs
     total = np.log(np.add.reduce(np.exp(shifted), 1))
     losses = total - (1 - s) * shifted[rows, labels]

@@ -6,7 +6,7 @@ replicates.py    seeds, new splits or folds, and the statistics that follow from
 measures.py      accuracy, calibration and robustness of a trained net
 tuning.py        the same search for a learning rate for every arm
 trial.py         one trial; executors.py runs many, store.py keeps them, engine.py knows what is missing,
-                 interruption.py ends a study in order
+                 interruption.py ends a study in an orderly way
 results.py       everything that the ledger knows, and comparisons
 statistics/      simultaneous intervals and verdicts
 matching.py      nets of equal size; checks.py: what is wrong with a study before it is trained

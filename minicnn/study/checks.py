@@ -253,7 +253,7 @@ def _unequal(other: str, size: Size, differing: Mapping[str, str]) -> Finding:
         f"Study: sizes differ: {other!r} has {size.parameters:,} parameters and {size.multiply_adds:,} multiply-adds, "
         f"{'; '.join(differing.values())}."
     )
-    fix = "A difference between these arms may be one of size; match(arm, to=other, on=...) makes them equally large."
+    fix = "A difference between these arms may be due to size; match(arm, to=other, on=...) makes them equally large."
     return Finding("size", (*differing, other), f"{text} {fix}", refused=False)
 
 

@@ -15,7 +15,7 @@ from minicnn.study import canonical, checks
 from minicnn.study.description import check_same_study, description
 from minicnn.study.executors import Executor, chosen
 from minicnn.study.images import base
-from minicnn.study.interruption import orderly
+from minicnn.study.interruption import signals_interrupt
 from minicnn.study.missing import Search, searched, work_left
 from minicnn.study.opening import open_results
 from minicnn.study.replicates import Seeds, forget, of_replicate, of_tuning
@@ -75,7 +75,7 @@ def run(
     integer("Study.run", "jobs", jobs)
     warnings = checked(study)
     digests = data_digests(study)
-    with orderly(), writing(path) as store:
+    with signals_interrupt(), writing(path) as store:
         check_same_study(study, digests, store)
         try:
             store.keep_sample(of_replicate(study.data, study.replicates, 0).test)

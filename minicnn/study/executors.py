@@ -94,7 +94,7 @@ class Processes:
             while waiting or futures:
                 while waiting and len(futures) <= self._size:  # one more than processes, so that none has to wait
                     under_way.append(waiting.pop(0))
-                    with interruption.later():
+                    with interruption.signals_blocked():
                         futures[pool.submit(run_trial, under_way[-1])] = under_way[-1]
                 done, _ = wait(futures, return_when=FIRST_COMPLETED)
                 for future in done:
@@ -130,7 +130,7 @@ def _outcome(future: Future[Outcome], trial: Trial, loky: Any) -> Outcome:
 
 def _begin(parent: int) -> None:
     """Prepare a worker: signals are the parent's to handle, and a worker without a parent ends."""
-    interruption.ignored()
+    interruption.ignore_signals()
     # tqdm's own lock is a semaphore of the system, and Python complains of it when a worker is killed
     need("tqdm").tqdm.set_lock(threading.RLock())
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()

@@ -95,6 +95,7 @@ class Study(Specification):
         ------
         SystemExit
             After SIGTERM or SIGHUP, unless the program handles them: what is complete is kept, and no process is left.
+            The signal must reach this process: its workers ignore both, and only it, or SIGKILL, ends them.
         """
         return run(self, path, jobs=jobs, dask=dask, retry_failed=retry_failed, progress=progress)
 

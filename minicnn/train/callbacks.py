@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 from minicnn import hints, validation
 from minicnn.files import writable_folder
 from minicnn.geometry import integer
+from minicnn.hints import a_type
 from minicnn.layers.base import Layer
 from minicnn.train.history import History, Row
 
@@ -55,9 +56,7 @@ Callback: TypeAlias = Callable[[Moment], bool | None]
 
 def _check_moment(where: str, moment: Any) -> None:
     if not isinstance(moment, Moment):
-        raise TypeError(
-            f"{where}: moment must be a Moment, got a {type(moment).__name__}. Give the callback to train.fit."
-        )
+        raise TypeError(f"{where}: moment must be a Moment, got {a_type(moment)}. Give the callback to train.fit.")
 
 
 @hints.frozen

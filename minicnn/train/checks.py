@@ -11,6 +11,7 @@ import numpy as np
 
 from minicnn import data, ops, trees
 from minicnn.geometry import Shape, integer
+from minicnn.hints import a_type
 from minicnn.layers.activation import Dropout
 from minicnn.layers.base import Layer, check_params
 from minicnn.layers.branches import Concat, Residual
@@ -115,7 +116,7 @@ def check_images(where: str, net: Any, images: Any) -> None:
     if not isinstance(net, Layer):
         raise TypeError(f"{where}: net must be a layer such as Sequential, got {_named(net)}.")
     if not isinstance(images, np.ndarray) or images.dtype.kind != "f":
-        got = images.dtype if isinstance(images, np.ndarray) else f"a {type(images).__name__}"
+        got = images.dtype if isinstance(images, np.ndarray) else a_type(images)
         fix = "Bytes from 0 to 255 become images in [0, 1] by images.astype(np.float32) / 255."
         raise TypeError(f"{where}: images must be a float32 or float64 array, got {got}. {fix}")
     if images.ndim < 2:

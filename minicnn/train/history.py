@@ -17,7 +17,7 @@ import numpy as np
 
 from minicnn import trees, validation
 from minicnn.files import atomic_write
-from minicnn.hints import frozen
+from minicnn.hints import a_type, frozen
 from minicnn.notebook import html_table, shown
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class History:
 
     def __post_init__(self) -> None:
         if not isinstance(self.rows, list) or not all(isinstance(row, dict) for row in self.rows):
-            raise TypeError(f"History: rows must be a list of dicts, one per epoch, got a {type(self.rows).__name__}.")
+            raise TypeError(f"History: rows must be a list of dicts, one per epoch, got {a_type(self.rows)}.")
 
     def __len__(self) -> int:
         return len(self.rows)

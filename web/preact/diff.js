@@ -1,4 +1,4 @@
-/** In the place of Preact's `diff/index`, whose arguments these functions have, for `diff/children` calls them. */
+/** Replaces Preact's `diff/index`; the functions take the same arguments because `diff/children` calls them. */
 import { EMPTY_OBJ } from "preact/src/constants";
 import { Fragment } from "preact/src/create-element";
 import { diffChildren } from "preact/src/diff/children";
@@ -6,8 +6,10 @@ import { removeNode } from "preact/src/util";
 import { getDomSibling } from "./parts.js";
 import { setProperty } from "./props.js";
 
-const children = (parentDom, found, vnode, old, oldDom, refs) =>
-  diffChildren(parentDom, Array.isArray(found) ? found : [found], vnode, old, 0, 0, 0, 0, oldDom, 0, refs);
+function children(parentDom, found, vnode, old, oldDom, refs) {
+  const list = Array.isArray(found) ? found : [found];
+  return diffChildren(parentDom, list, vnode, old, /* context */ 0, /* namespace */ 0, /* excess */ 0, /* queue */ 0, oldDom, /* hydrating */ 0, refs);
+}
 
 /** Make the document agree with a node, and return where the next one belongs. */
 export function diff(parentDom, vnode, old, _context, _namespace, _excess, _queue, oldDom, _hydrating, refs) {

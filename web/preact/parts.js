@@ -1,4 +1,4 @@
-/** In the place of Preact's `component` and `options`. */
+/** Replaces Preact's `component` and `options`. */
 
 /** Return the first element at or after a child, or after a node. */
 export function getDomSibling(vnode, index) {

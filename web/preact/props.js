@@ -1,6 +1,6 @@
-/** In the place of Preact's `diff/props`: no SVG, no capture, no styles as text, and a style keeps its properties. */
+/** Replaces Preact's `diff/props`: no SVG, no capture, no styles as text, and a style keeps its properties. */
 
-/** Set a property of an element, or take it away. */
+/** Set a property of an element, or remove it. */
 export function setProperty(dom, name, value) {
   if (name == "style") Object.assign(dom.style, value);
   else if (name.startsWith("on")) dom[name.toLowerCase()] = value;

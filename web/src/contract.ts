@@ -36,10 +36,11 @@ export type Id = string;
 /** A number; JSON has none for NaN and the infinities, which are the strings "nan", "inf" and "-inf". */
 export type Real = number | string;
 
+// Names in quotes are those that `mangle.mjs` would shorten: where they are read, they must be in quotes as well.
 export interface Check {
   cell: number[];
   exact: Real;
-  value: Real;
+  "value": Real;
   after?: Real;
   numeric: Real;
   h: number;
@@ -50,7 +51,7 @@ export interface TapeNode {
   layer?: string;
   leaf?: string;
   shape: number[];
-  value?: Id;
+  "value"?: Id;
   grad?: Id;
   after?: Id;
   from: { node: number; part?: Id }[];

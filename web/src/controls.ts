@@ -27,11 +27,11 @@ export function bind(shows: Record<string, (v: number) => string>, conditions: (
       const next = (): Parameters<typeof allows>[0] => (/[+-]/.test(text!) ? +state.value + +text! : parse(text!, state.value));
       return { state, next, possible: () => allows(next()) };
     });
-    // A disabled button would lose the focus of who steps to the end with the keyboard.
+    // A disabled button would lose the focus of a reader who steps to the end with the keyboard.
     effect(() => (button.ariaDisabled = changes.every(({ possible }) => possible()) ? null : "true"));
     button.onclick = () => changes.forEach(({ state, next, possible }) => possible() && (state.value = next()));
   }
-  // What does not apply leaves the page, so that no key and no reader finds it.
+  // What does not apply leaves the page, so that neither the keyboard nor a screen reader reaches it.
   const applies = (name: string): boolean => {
     const [key, value] = name.split("=");
     return value ? written(controls.get(key!)!.state.value) === value : conditions(name);

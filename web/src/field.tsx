@@ -51,7 +51,7 @@ interface Props {
   scale?: boolean;
 }
 
-const READABLE = 24; // pixels of an element from which on its number is in it
+const READABLE = 24; // smallest element, in pixels, in which its number is shown
 
 type Context = CanvasRenderingContext2D;
 

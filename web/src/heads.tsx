@@ -76,7 +76,7 @@ const Answers = ({ all }: { all: ReturnType<typeof answers> }) => (
   </>
 );
 
-/** An axis along which everything moves; zeros come in from outside. */
+/** An axis along which everything moves; zeros are shifted in. */
 const along = (n: number, by: number): Axis => ({ n, k: 1, s: 1, d: 1, before: by, after: -by, out: n });
 
 const shifted = computed(() => moved(image, { kind: "", name: "", rows: along(data.input[0], down.value), cols: along(data.input[1], right.value) }));

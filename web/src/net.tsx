@@ -59,7 +59,7 @@ function Seen() {
   const [k, i, j] = [min(map, c - 1), min(row, vh - 1), min(col, vw - 1)];
   const patches = value ? field(data.net.slice(0, n + 1), [i], [j]) : [];
   const seen = (a: number, b: number): boolean => patches.some((p) => p.rows.includes(a) && p.cols.includes(b));
-  const reads = arrays.get(data.coverage!)?.data; // by how many elements of the last feature map
+  const reads = arrays.get(data.coverage!)?.data; // for each pixel, how many elements of the last feature map read it
   const [h, w, depth] = data.input;
   const pixels = upTo(h * w).filter((m) => seen(floor(m / w), m % w)).length;
   return (

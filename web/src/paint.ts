@@ -5,27 +5,28 @@ import { theme } from "./state.ts";
 export type Tone = "value" | "grad";
 type Rgb = number[];
 
-const { documentElement } = document;
-export const FAMILY = getComputedStyle(documentElement).fontFamily;
+export const FAMILY = getComputedStyle(document.documentElement).fontFamily;
 
 /** The colour of a tone in the style sheet. */
 export const toneColour = (tone: Tone): Rgb => colour(tone === "grad" ? "--grad" : "--value");
 
+// Its computed colour is red, green and blue in any scheme, also where a custom property names a colour of the system. In
+// the head it is not shown. With forced colours its own would be replaced.
+const probe = document["head"].appendChild(document.createElement("i"));
+probe.style.forcedColorAdjust = "none";
+
 const known = new Map<string, Rgb>();
 let drawn = -1;
 
-/** Return a colour by its custom property, whatever notation it has there. */
+/** Return a colour by its custom property. */
 export function colour(name: string): Rgb {
   if (drawn !== theme.value) {
     known.clear();
     drawn = theme.value;
   }
   if (!known.has(name)) {
-    // Of the document, whose colour scheme decides what system colours are.
-    const context = document.createElement("canvas").getContext("2d")!;
-    context.fillStyle = getComputedStyle(documentElement).getPropertyValue(name).trim();
-    context.fillRect(0, 0, 1, 1);
-    known.set(name, [...context.getImageData(0, 0, 1, 1).data].slice(0, 3));
+    probe.style.color = `var(${name})`;
+    known.set(name, getComputedStyle(probe).color.match(/[\d.]+/g)!.slice(0, 3).map(Number));
   }
   return known.get(name)!;
 }

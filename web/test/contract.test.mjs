@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { mangleProps } from "../mangle.mjs";
 import { layerOf, unpack } from "../src/arrays.ts";
 import { real, tensor } from "../src/contract.ts";
 import { forward } from "../src/ops.ts";
@@ -70,6 +71,12 @@ test("the page's layers give the logits of every head, and its class maps add up
       close(sum + real(head.bias[k]) + real(head.remainder[k]), logit, `${head.name}, class map ${k}`);
     });
   }
+});
+
+test("fields of the data that the build would rename are in quotes", () => {
+  const fields = [...readFileSync("src/contract.ts", "utf8").matchAll(/^ {2}("?)(\w+)"?\??: /gm)];
+  assert.ok(fields.length > 90, `${fields.length} fields`);
+  for (const [, quote, name] of fields) assert.equal(quote === '"', mangleProps.test(name), name);
 });
 
 test("numbers that JSON has none for are strings", () => {

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn import ops
-from minicnn.hints import explained
+from minicnn.hints import a_type, explained
 from minicnn.layers.base import Layer, Params, check_net, check_params
 from minicnn.layers.branches import Concat, Residual
 from minicnn.layers.containers import Classifier, Sequential
@@ -51,7 +51,7 @@ def activations(net: Layer, params: Params, images: np.ndarray) -> dict[str, np.
 def check_batch(where: str, net: Any, params: Any, images: Any) -> None:
     """Raise unless a net can be applied to images with these parameters."""
     if not isinstance(images, np.ndarray) or images.dtype not in FLOATS:
-        got = f"dtype {images.dtype}" if isinstance(images, np.ndarray) else f"a {type(images).__name__}"
+        got = f"dtype {images.dtype}" if isinstance(images, np.ndarray) else a_type(images)
         fix = "Bytes from 0 to 255 become images in [0, 1] by images.astype(np.float32) / 255."
         raise TypeError(f"{where}: images must be a float32 or float64 array, got {got}. {fix}")
     if images.ndim in {0, 1, 3}:

@@ -76,13 +76,16 @@ def _dunnett_critical(sizes: tuple[int, ...], level: float) -> float:
     correlation = np.outer(roots, roots)
     np.fill_diagonal(correlation, 1)
 
+    @functools.cache  # `brentq` begins with both ends
     def excess(critical: float) -> float:
         ends = np.full(others, critical)
         inside = stats.multivariate_t.cdf(ends, None, correlation, degrees, lower_limit=-ends, random_state=0)
         return float(inside) - (1 - level)
 
-    # with room for the error of the integral
-    return float(need("scipy.optimize").brentq(excess, 0.99 * least, 1.01 * most, xtol=1e-4))
+    low, high = 0.99 * least, 1.01 * most  # with room for the error of the integral
+    if not excess(low) < 0 < excess(high):  # a level below that error
+        return float(most)  # wider than necessary, never too narrow
+    return float(need("scipy.optimize").brentq(excess, low, high, xtol=1e-4))
 
 
 def tukey(values: Values, pairs: Sequence[Pair], confidence: float) -> dict[Pair, Ends]:
