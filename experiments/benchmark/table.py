@@ -19,9 +19,9 @@ EXPLANATION = (
     "minicnn (compiled): the median over rounds, with quartiles; above 1 minicnn is faster. The best is the framework "
     "with the shortest step: in training the fastest of PyTorch's modes, some of which keep freed memory in the "
     "process as minicnn does; in inference also ONNX Runtime, if the table has it. The last row of a table has "
-    "geometric means of the ratios. The baseline is the product of two "
-    f"{SIDE}x{SIDE} float32 matrices; its fraction is that of its multiply-adds per second which minicnn reaches, counting all "
-    "multiply-adds of the layers, also those that minicnn skips: it may exceed 100 %."
+    f"geometric means of the ratios. The baseline is the product of two {SIDE}x{SIDE} float32 matrices; its fraction "
+    "is that of its multiply-adds per second which minicnn reaches, counting all multiply-adds of the layers, also "
+    "those that minicnn skips: it may exceed 100 %."
 )
 
 

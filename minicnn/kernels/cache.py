@@ -157,7 +157,7 @@ def _unlock(file: Any, place: int) -> None:
 
 def njit(function: Callable[..., Any]) -> Any:
     """Return the loop compiled with Numba, without the GIL, and cached where there is a folder to write to."""
-    if numba.config.DISABLE_JIT:  # the loops contain instructions that Python does not know
+    if getattr(numba.config, "DISABLE_JIT", 0):  # the loops contain instructions that Python does not know
         raise RuntimeError("NUMBA_DISABLE_JIT switches Numba's compiler off")
     loop: Any = numba.njit(nogil=True, error_model="numpy")(function)
     try:
