@@ -13,6 +13,8 @@ os.environ.setdefault("SCIPY_ARRAY_API", "1")
 # here would inherit that: the tests that interrupt a training would wait for it without end.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the same of `nohup`
 
 
 @pytest.fixture(scope="module")
