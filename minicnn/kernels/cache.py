@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import os
 import pickle
 import sys
 import time
@@ -121,9 +122,9 @@ class KernelCache(FunctionCache):
 
 
 @functools.cache
-def _locks(folder: str) -> Any:
-    """Return the lock file, which stays open: closing it would release the locks of this process."""
-    return (Path(folder) / "minicnn-compiling.lock").open("ab")
+def _locks(folder: str) -> int:
+    """Return the descriptor of the lock file, which stays open: closing it would release the locks of this process."""
+    return os.open(Path(folder) / "minicnn-compiling.lock", os.O_WRONLY | os.O_CREAT, 0o666)
 
 
 def _lock(file: Any, place: int) -> None:
