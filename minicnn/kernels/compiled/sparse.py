@@ -80,15 +80,8 @@ def sparse_weight_grads(first, last, g, argmax, x, shape, geometry, groups, pool
     """Return the gradient of kernel and bias as the rows of one matrix, the bias last; no rows unless `x` is finite."""
     c, filters = shape[2:]
     _, p, q, _ = g.shape
-    depth = x.shape[3]
-    across, size, _ = frame(x.shape, geometry)
-    at_once, pools = _blocks(x.shape, size, g.shape, geometry, pool_size, last - first)
-    frames = np.zeros(at_once * size, x.dtype)
-    runs, length = window_runs(geometry, c, depth, across)
-    steps, begins = _steps(geometry, pool_size, across * depth, depth), np.empty(at_once * p * q, np.int64)
-    _find_pools(begins, at_once * p, geometry, pool_size, (p, q), size, across * depth, depth)
-    places, gradients = np.empty(pools, np.int64), np.empty(pools, g.dtype)
-    step = _whole_vectors(length, x.itemsize)
+    (size, at_once, pools), (runs, length, step), (begins, steps) = _layout(g, x, c, geometry, pool_size, last - first)
+    frames, places, gradients = np.zeros(at_once * size, x.dtype), np.empty(pools, np.int64), np.empty(pools, g.dtype)
     sums, total = accumulators(filters * len(runs) * step, (last - first) * p * q > TERMS, g.dtype)
     terms = 0
     for image in range(first, last, at_once):
@@ -118,17 +111,11 @@ def sparse_input_grad(first, last, g, argmax, kernel, dx, geometry, groups, pool
     """Write the gradient of some images; the kernel must be finite."""
     c, filters = kernel.shape[2:]
     _, p, q, _ = g.shape
-    depth = dx.shape[3]
-    across, size, _ = frame(dx.shape, geometry)
     # An image is in one block, or its blocks begin with its first pool: its bits do not depend on the other images.
     # Which way is taken does, though, where the pools with a gradient are counted.
-    at_once, pools = _blocks(dx.shape, size, g.shape, geometry, pool_size, last - first)
-    frames, flat = np.empty(at_once * size, dx.dtype), dx.reshape(dx.size)
-    runs, length = window_runs(geometry, c, depth, across)
-    steps, begins = _steps(geometry, pool_size, across * depth, depth), np.empty(at_once * p * q, np.int64)
-    _find_pools(begins, at_once * p, geometry, pool_size, (p, q), size, across * depth, depth)
-    places, gradients = np.empty(pools, np.int64), np.empty(pools, g.dtype)
-    step = _whole_vectors(length, dx.itemsize)
+    (size, at_once, pools), (runs, length, step), (begins, steps) = _layout(g, dx, c, geometry, pool_size, last - first)
+    frames, places, gradients = np.empty(at_once * size, dx.dtype), np.empty(pools, np.int64), np.empty(pools, g.dtype)
+    flat = dx.reshape(dx.size)
     weights = _by_filters(kernel, len(runs), length, step)
     for image in range(first, last, at_once):
         images = min(at_once, last - image)
@@ -144,6 +131,23 @@ def sparse_input_grad(first, last, g, argmax, kernel, dx, geometry, groups, pool
             for row in range(dx.shape[1]):
                 source, target, width = framed_row(dx.shape, geometry, image, n, row)
                 copy(flat, target, frames, source, width)
+
+
+@loop
+def _layout(g, x, channels, geometry, pool_size, images):
+    """Return three tuples: sizes of a block, the runs of a window's taps, and where the windows of pools begin.
+
+    They are: elements of a framed image, images and pools at a time; begin and length of the runs, and their length in
+    whole vectors; begin of each pool's first window, and what to add for that of another element.
+    """
+    _, p, q, _ = g.shape
+    depth = x.shape[3]
+    across, size, _ = frame(x.shape, geometry)
+    at_once, pools = _blocks(x.shape, size, g.shape, geometry, pool_size, images)
+    runs, length = window_runs(geometry, channels, depth, across)
+    steps, begins = _steps(geometry, pool_size, across * depth, depth), np.empty(at_once * p * q, np.int64)
+    _find_pools(begins, at_once * p, geometry, pool_size, (p, q), size, across * depth, depth)
+    return (size, at_once, pools), (runs, length, _whole_vectors(length, x.itemsize)), (begins, steps)
 
 
 @loop
