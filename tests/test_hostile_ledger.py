@@ -11,7 +11,14 @@ from minicnn.study.sql import FILE
 from minicnn.study.trial import Outcome
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT 'a', 'test', 'nll', '', i FROM n"
-GENERATED = "CREATE TABLE description (key TEXT, value TEXT AS (printf('%.*c', 1000000000, 'a')))"
+# The row is inserted while the column is short, because SQLite computes the column when it inserts.
+GENERATED = """
+DROP TABLE description;
+CREATE TABLE description (key TEXT, value TEXT AS (printf('%.*c', 1, 'a')));
+INSERT INTO description VALUES ('a');
+PRAGMA writable_schema = ON;
+UPDATE sqlite_master SET sql = replace(sql, ', 1, ', ', 1000000000, ');
+"""
 CHANGES = {
     "a description that is not JSON": "UPDATE description SET value = '{' WHERE key = 'trials'",
     "a description of another kind": "UPDATE description SET value = '3' WHERE key = 'trials'",
@@ -24,7 +31,7 @@ CHANGES = {
     "a value that is not a number": "UPDATE value SET value = 'high'",
     "deep JSON": f"UPDATE description SET value = '{'[' * 100_000}' WHERE key = 'trials'",  # noqa: S608
     "a view without an end": f"DROP TABLE value; CREATE VIEW value AS {ENDLESS}",
-    "a column of a gigabyte": f"DROP TABLE description; {GENERATED}; INSERT INTO description VALUES ('a')",  # noqa: S608
+    "a column of a gigabyte": GENERATED,
     "a table of another kind": "CREATE TABLE more (a)",
     "a trigger": "CREATE TRIGGER t AFTER INSERT ON value BEGIN DELETE FROM trial; END",
 }
