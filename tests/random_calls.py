@@ -32,6 +32,7 @@ import resource
 import signal
 import sys
 import tempfile
+import time
 import traceback
 import warnings
 from dataclasses import dataclass
@@ -345,12 +346,12 @@ class OutOfTimeError(BaseException):
 
 def verdict(text: str, space: dict[str, object]) -> tuple[str, str]:
     """Return how a call ended, and its error in one line."""
-
-    for seconds in (SECONDS, 20 * SECONDS, SECONDS):  # what takes long may have compiled a kernel, once
-        kind, error = _run(text, space, seconds)
-        if kind != "time":
-            break
-    return kind, error
+    began = time.monotonic()
+    ended = _run(text, space, 20 * SECONDS)
+    if time.monotonic() - began < SECONDS:
+        return ended
+    # It may have compiled a kernel or imported a package, once. To interrupt an import would leave half of the package.
+    return _run(text, space, SECONDS)
 
 
 def _run(text: str, space: dict[str, object], seconds: float) -> tuple[str, str]:

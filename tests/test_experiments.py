@@ -24,6 +24,7 @@ from minicnn.comparison import Choice, default_folder, plans
 from minicnn.files import only_writer
 from minicnn.layers import summary
 from minicnn.study import checks, executors, open_results
+from minicnn.study.report import figures
 from minicnn.study.sql import FILE
 
 ROOT = Path(__file__).parents[1]
@@ -41,6 +42,12 @@ def results(tmp_path_factory):
     folder = tmp_path_factory.mktemp("heads")
     assert run(folder, "--heads", HEADS) == 0
     return folder
+
+
+@pytest.fixture
+def without_pictures(monkeypatch):
+    """A report of text alone, for tests of what is trained: to draw takes most of the time of a small study."""
+    monkeypatch.setattr(figures, "figures", lambda *_: {})
 
 
 def rows(folder):
@@ -98,11 +105,13 @@ def test_pictures_and_report_are_there_and_whole(results):
     assert not [name for name in os.listdir(results) if name.startswith(".")]
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_several_processes_get_every_bit_of_one(results, tmp_path):
     assert run(tmp_path, "--heads", HEADS, "--jobs", "2") == 0
     assert (tmp_path / "results.csv").read_bytes() == (results / "results.csv").read_bytes()
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_the_same_command_again_trains_nothing(results, monkeypatch):
     before = (results / "results.csv").read_bytes()
     monkeypatch.setattr(executors, "run_trial", lambda trial: pytest.fail("trained"))
@@ -110,6 +119,7 @@ def test_the_same_command_again_trains_nothing(results, monkeypatch):
     assert (results / "results.csv").read_bytes() == before
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_more_seeds_train_only_the_new_ones(results, tmp_path, monkeypatch):
     folder = tmp_path / "copy"
     shutil.copytree(results, folder)
@@ -161,6 +171,7 @@ def test_a_damaged_ledger_is_said_before_training(tmp_path, capsys, monkeypatch)
     assert f"must be an undamaged ledger of a study, got {tmp_path / FILE}: " in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_failed_trial_costs_only_itself_and_is_trained_again_on_request(tmp_path, capsys, monkeypatch):
     real = executors.run_trial
 
@@ -200,6 +211,7 @@ def test_runs_of_mnist_at_the_same_time_keep_all_rows(tmp_path, monkeypatch):
     assert [row["net"] for row in rows] == ["lenet5"] * 200
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_an_interrupted_study_reports_what_is_done(tmp_path, monkeypatch, capsys):
     real, begun = executors.run_trial, []
 
@@ -242,6 +254,7 @@ def test_a_name_given_twice_is_not_silently_one_arm(name, given):
         plans.study_of("digits", plans.Choice(**{name: given}))
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_part_of_a_study_has_a_folder_of_its_own(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert pooling_heads.main(["--heads", "max,flatten", "--seeds", "1", "--epochs", "1", "--jobs", "1"]) == 0
