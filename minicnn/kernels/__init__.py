@@ -133,6 +133,11 @@ def pack(kernel: Any, groups: int) -> Any:
     return implementation().pack(np.ascontiguousarray(kernel), groups)
 
 
+def winograd_panels(kernel: Any, geometry: Any, groups: int, pool: Any) -> Any:
+    """See `compiled.winograd`; only where `can_run_programs()`."""
+    return implementation().winograd_panels(np.ascontiguousarray(kernel), geometry, groups, pool)
+
+
 def can_run_programs() -> bool:
     """Return whether the kernels in use run a whole net in one call.
 

@@ -23,6 +23,7 @@ from minicnn.kernels.compiled.pool import sum_pool2d_grad as sum_pool2d_grad
 from minicnn.kernels.compiled.tile import pack as pack
 from minicnn.kernels.compiled.update import adam_step as adam_step
 from minicnn.kernels.compiled.walk import run_program as run_program
+from minicnn.kernels.compiled.winograd import winograd_panels as winograd_panels
 from minicnn.kernels.names import KERNELS
 
 __all__ = list(KERNELS)

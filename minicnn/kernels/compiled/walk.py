@@ -14,6 +14,7 @@ from numpy import ndarray
 from minicnn.kernels.compiled.conv import convolve
 from minicnn.kernels.compiled.loop import contiguous, loop
 from minicnn.kernels.compiled.pool import max_windows, sum_windows
+from minicnn.kernels.compiled.winograd import convolve_tiles, within
 from minicnn.kernels.cores import in_parallel
 from minicnn.kernels.program import (
     AVERAGE,
@@ -27,6 +28,7 @@ from minicnn.kernels.program import (
     RELU_TOO,
     SCALE,
     WINDOWS,
+    WINOGRAD,
 )
 
 IMAGES = 12
@@ -68,8 +70,9 @@ def _instruct(row, source, target, count, weights):
     x = source[: count * h * w * c].reshape(count, h, w, c)
     y = target[: count * p * q * k].reshape(count, p, q, k)
     if kind == CONVOLVE:
-        no_argmax, pool = np.empty((0, 0, 0, 0), np.uint8), (row[POOL], row[POOL + 1])
-        convolve(0, count, x, numbers[k:], numbers[:k], y, no_argmax, geometry, row[GROUPS], pool, row[RELU_TOO] != 0)
+        _convolve(0, count, x, numbers, y, geometry, row)
+    elif kind == WINOGRAD:
+        _convolve_tiles(count, x, numbers, y, geometry, row)
     elif kind == MAXIMUM:
         max_windows(0, count, x, y, geometry)
     elif kind == AVERAGE:
@@ -86,6 +89,28 @@ def _instruct(row, source, target, count, weights):
         for i in range(np.uintp(count * h * w * c)):
             v = source[i]
             target[i] = v if v > 0 or v != v else 0
+
+
+@loop
+def _convolve(first, last, x, numbers, y, geometry, row):
+    k, no_argmax, pool = y.shape[3], np.empty((0, 0, 0, 0), np.uint8), (row[POOL], row[POOL + 1])
+    convolve(first, last, x, numbers[k:], numbers[:k], y, no_argmax, geometry, row[GROUPS], pool, row[RELU_TOO] != 0)
+
+
+@loop
+def _convolve_tiles(count, x, numbers, y, geometry, row):
+    """Convolve by tiles, but images with numbers that are infinite, NaN or enormous by their windows."""
+    k, taps = y.shape[3], 9 * x.shape[3]
+    panels, pooled, relu = numbers[k + taps * k :], row[POOL] == 2, row[RELU_TOO] != 0
+    first, pixels, size = 0, x.reshape(x.size), x.size // count
+    for n in range(count + 1):
+        ends = n == count or not within(pixels[n * size : (n + 1) * size])
+        if ends and first < n:
+            convolve_tiles(first, n, x, panels, numbers[:k], y, geometry, pooled, relu)
+        if ends and n < count:
+            _convolve(n, n + 1, x, numbers, y, geometry, row)
+        if ends:
+            first = n + 1
 
 
 @loop
