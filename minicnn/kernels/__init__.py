@@ -123,9 +123,9 @@ def can_fuse() -> bool:
     return hasattr(implementation(), "conv2d_pool")
 
 
-def run_program(x: Any, table: Any, weights: Any, work: int) -> Any:
+def run_program(x: Any, table: Any, weights: Any, outputs: int, work: int) -> Any:
     """See `compiled.walk`; only where `can_run_programs()`."""
-    return implementation().run_program(x, table, weights, work)
+    return implementation().run_program(x, table, weights, outputs, work)
 
 
 def pack(kernel: Any, groups: int) -> Any:

