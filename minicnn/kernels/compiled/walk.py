@@ -70,10 +70,16 @@ def _instruct(row, source, target, count, weights):
     numbers, geometry = weights[row[FIRST] :], _geometry(row[WINDOWS:])
     x = source[: count * h * w * c].reshape(count, h, w, c)
     y = target[: count * p * q * k].reshape(count, p, q, k)
-    if kind == CONVOLVE:
-        _convolve(0, count, x, numbers, y, geometry, row)
-    elif kind == WINOGRAD:
-        _convolve_tiles(count, x, numbers, y, geometry, row)
+    if kind in (CONVOLVE, WINOGRAD):
+        no_argmax, pool, relu = np.empty((0, 0, 0, 0), np.uint8), (row[POOL], row[POOL + 1]), row[RELU_TOO] != 0
+        together = count
+        if kind == WINOGRAD:
+            convolve_tiles(x, numbers[k + 9 * c * k :], numbers[:k], y, geometry, pool[0] == 2, relu)
+            together = 1
+        for n in range(0, count, together):
+            if kind == CONVOLVE or not within(source[n * h * w * c : (n + 1) * h * w * c]):
+                stop = n + together
+                convolve(n, stop, x, numbers[k:], numbers[:k], y, no_argmax, geometry, row[GROUPS], pool, relu)
     elif kind == MAXIMUM:
         max_windows(0, count, x, y, geometry)
     elif kind == AVERAGE:
@@ -90,28 +96,6 @@ def _instruct(row, source, target, count, weights):
         for i in range(np.uintp(count * h * w * c)):
             v = source[i]
             target[i] = v if v > 0 or v != v else 0
-
-
-@loop
-def _convolve(first, last, x, numbers, y, geometry, row):
-    k, no_argmax, pool = y.shape[3], np.empty((0, 0, 0, 0), np.uint8), (row[POOL], row[POOL + 1])
-    convolve(first, last, x, numbers[k:], numbers[:k], y, no_argmax, geometry, row[GROUPS], pool, row[RELU_TOO] != 0)
-
-
-@loop
-def _convolve_tiles(count, x, numbers, y, geometry, row):
-    """Convolve by tiles, but images with numbers that are infinite, NaN or enormous by their windows."""
-    k, taps = y.shape[3], 9 * x.shape[3]
-    panels, pooled, relu = numbers[k + taps * k :], row[POOL] == 2, row[RELU_TOO] != 0
-    first, pixels, size = 0, x.reshape(x.size), x.size // count
-    for n in range(count + 1):
-        ends = n == count or not within(pixels[n * size : (n + 1) * size])
-        if ends and first < n:
-            convolve_tiles(first, n, x, panels, numbers[:k], y, geometry, pooled, relu)
-        if ends and n < count:
-            _convolve(n, n + 1, x, numbers, y, geometry, row)
-        if ends:
-            first = n + 1
 
 
 @loop

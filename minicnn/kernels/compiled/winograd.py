@@ -14,7 +14,7 @@ channels) times (channels, filters). B' and A' take additions alone.
 
 Rounding errors are relative to the largest pixel of the patch, not of the window: up to 8e-7 of the largest output for
 64 channels, where windows have 4e-7. A pixel that is not finite would reach all outputs of its tiles, so images with
-such pixels are computed by their windows, see `within`.
+such pixels are computed by their windows, see `walk`.
 """
 
 from __future__ import annotations
@@ -69,21 +69,24 @@ def within(x):
 
 
 @loop
-def convolve_tiles(first, last, x, panels, bias, y, geometry, pooled, relu):
-    """Write the results for some images: those of a convolution, or of a max pooling with 2x2 after it."""
-    _, h, w, c = x.shape
+def convolve_tiles(x, panels, bias, y, geometry, pooled, relu):
+    """Write the results of a convolution, or of a max pooling with 2x2 after it.
+
+    Those of images with numbers that are not `within` limits are wrong.
+    """
+    count, h, w, c = x.shape
     _, p, q, filters = y.shape
     down, right = (p, q) if pooled else ((p + 1) // 2, (q + 1) // 2)
     patches = _patches(geometry, h, w, down, right)
     across, size, framed = frame(x.shape, patches)
-    at_once = max(1, min(last - first, FRAMES // size)) if framed else last - first
+    at_once = max(1, min(count, FRAMES // size)) if framed else count
     frames = np.zeros(at_once * size if framed else 0, x.dtype)
     lines = max(1, min(at_once * down, TILES // right))
     rows, wide = lines * right + max(ROWS), min(filters, panel_width(filters, x.itemsize))
     places, reads, runs = np.empty(lines * right, np.int64), np.arange(rows) * c, np.zeros(1, np.int64)
     spread, sums = np.zeros(16 * rows * c, x.dtype), np.empty(16 * rows * wide, x.dtype)
-    for image in range(first, last, at_once):
-        images = min(at_once, last - image)
+    for image in range(0, count, at_once):
+        images = min(at_once, count - image)
         pixels = framed_images(x, image, images, frames, patches)
         for start in range(0, images * down, lines):
             stop = min(images * down, start + lines)
