@@ -2,7 +2,8 @@
 
 Every loop here works on the images `first` to `last` and releases the GIL; `in_parallel` runs it on all cores, each
 with its part of the batch. A convolution reads its windows straight from the images, forward and for its gradients, see
-`tile`; under a max pooling its gradients are sums over the maxima alone, see `sparse`.
+`tile`; under a max pooling its gradients are sums over the maxima alone, see `sparse`. A prepared net runs in one
+call, see `walk`; there a 3x3 convolution of many channels takes fewer multiplications, see `winograd`.
 
 Loops take a `Geometry` as a plain tuple: for a named one Numba's dispatch takes 0.6 microseconds more per call, on each
 thread and with the GIL held.
