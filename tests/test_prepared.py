@@ -198,3 +198,19 @@ def test_with_fusion_off_or_other_kernels_the_layers_run(monkeypatch):
     assert isinstance(predictor, Predictor) and not hasattr(predictor.parts[0], "table")
     np.testing.assert_array_equal(predictor(x), net(params, x))
     assert repr(predictor) == f"Predictor({net!r}, (28, 28, 1))"
+
+
+@compiled
+@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.parametrize("seed", range(40))
+def test_pools_of_windows_with_few_taps_have_the_bits_of_the_net(seed):
+    """A prepared net takes the maxima before it writes the sums; training needs their argmax and takes them later."""
+    rng = np.random.default_rng(seed)
+    groups, c = int(rng.integers(1, 3)), int(rng.integers(1, 4))
+    filters, pool = groups * int(rng.choice([1, 6, 8, 16, 20, 24, 32, 40])), [(2, 2), (1, 2), (3, 2)][seed % 3]
+    conv = L.Conv2D(filters, int(rng.integers(1, 4)), padding=["same", "valid"][seed % 2], groups=groups)
+    net = L.Sequential([conv, *[L.ReLU()] * int(rng.integers(2)), L.MaxPooling2D(pool)])
+    shape = (int(rng.integers(6, 20)), int(rng.integers(6, 20)), groups * c)
+    params, x = parameters(net, shape, seed), rng.integers(-2, 3, (int(rng.integers(1, 6)), *shape)).astype(np.float32)
+    x[rng.random(x.shape) < 0.01] = rng.choice([np.nan, np.inf, -np.inf])
+    np.testing.assert_array_equal(L.prepare(net, params, shape)(x), net(params, x))

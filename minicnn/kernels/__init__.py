@@ -123,14 +123,19 @@ def can_fuse() -> bool:
     return hasattr(implementation(), "conv2d_pool")
 
 
-def run_program(x: Any, table: Any, weights: Any, work: int) -> Any:
+def run_program(x: Any, table: Any, weights: Any, outputs: int, work: int) -> Any:
     """See `compiled.walk`; only where `can_run_programs()`."""
-    return implementation().run_program(x, table, weights, work)
+    return implementation().run_program(x, table, weights, outputs, work)
 
 
 def pack(kernel: Any, groups: int) -> Any:
     """See `compiled.tile`; only where `can_run_programs()`."""
     return implementation().pack(np.ascontiguousarray(kernel), groups)
+
+
+def winograd_panels(kernel: Any, geometry: Any, groups: int, pool: Any) -> Any:
+    """See `compiled.winograd`; only where `can_run_programs()`."""
+    return implementation().winograd_panels(np.ascontiguousarray(kernel), geometry, groups, pool)
 
 
 def can_run_programs() -> bool:

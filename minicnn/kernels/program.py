@@ -10,8 +10,9 @@ import numpy as np
 
 from minicnn.geometry import Geometry, Pair, Shape, one_window
 
-CONVOLVE, MAXIMUM, AVERAGE, RELU, SCALE = range(5)
-"""Kinds of instruction. A dense layer is a convolution with one window."""
+CONVOLVE, WINOGRAD, MAXIMUM, AVERAGE, RELU, SCALE = range(6)
+"""Kinds of instruction. A dense layer is a convolution with one window; WINOGRAD is a convolution, see
+`compiled.winograd`."""
 
 
 OUT, GROUPS, POOL, RELU_TOO, FIRST, WINDOWS = 4, 7, 8, 10, 11, 12
@@ -34,7 +35,8 @@ class Instruction(NamedTuple):
     groups, pool, relu
         Of a convolution, with the pooling and the ReLU that are part of it.
     first : int
-        Index of the weights: panels and biases of a convolution, divisors of an average, factors and terms of a scale.
+        Index of the weights: biases and panels of a convolution, and those of its tiles, divisors of an average,
+        factors and terms of a scale.
     """
 
     kind: int
@@ -63,6 +65,6 @@ def table(instructions: Sequence[Instruction]) -> np.ndarray:
     """Return the rows of all instructions.
 
     >>> table([Instruction(RELU, (2, 2, 1), (2, 2, 1))])[0, :7]
-    array([3, 2, 2, 1, 2, 2, 1])
+    array([4, 2, 2, 1, 2, 2, 1])
     """
     return np.array([i.row() for i in instructions], np.int64)

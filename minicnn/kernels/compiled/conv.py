@@ -4,7 +4,8 @@ The elements of a pool are the outputs of the convolution over which it takes th
 order of these elements: first those of the top left elements of all pools of some lines (a line: the pools of one row),
 then those of the next elements, and so on. Their sums have the same order, so the elements of one pool lie `n` rows
 apart, and pooling is an elementwise maximum of long rows for any number of filters. Outputs that no pool reads are not
-computed. A convolution without pooling has pools of one element.
+computed. A convolution without pooling has pools of one element. Where windows have few taps and no
+argmax is asked for, `pool_tile` takes the maxima before the sums are written.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from numpy import ndarray
 
 from minicnn.geometry import Geometry, Pair
 from minicnn.kernels.compiled.loop import BLOCKED, NO_POOL, contiguous, copy, loop
+from minicnn.kernels.compiled.pool_tile import FEW, POOLS, pool_windows
 from minicnn.kernels.compiled.tile import MOST, ROWS, multiply_windows, pack, panel_width
 from minicnn.kernels.compiled.vectors import VECTOR
 from minicnn.kernels.compiled.windows import FRAMES, find_windows, frame, framed_images, window_runs
@@ -60,9 +62,11 @@ def convolve(first, last, x, panels, bias, y, argmax, geometry, groups, pool_siz
     wide, elements = panel_width(filters // groups, x.itemsize), pool_size[0] * pool_size[1]
     lines = max(1, min(at_once * p, SUMS // (q * elements * wide)))
     places = np.zeros(lines * q * elements + max(ROWS), np.int64)
-    sums, maxima = np.empty(len(places) * wide, x.dtype), np.empty(lines * q * wide, x.dtype)
+    sums, maxima = np.empty(len(places) * wide, x.dtype), np.empty((lines * q + max(POOLS)) * wide, x.dtype)
     indices = np.empty(len(maxima) if argmax.size else 0, np.uint8)
-    biases = _repeated(bias, groups, lines * q)
+    few = elements > 1 and len(argmax) == 0 and len(runs) * length <= FEW
+    bias_rows = 1 if few else lines * q
+    biases = _repeated(bias, groups, bias_rows)
     for image in range(first, last, at_once):
         images = min(at_once, last - image)
         pixels = framed_images(x, image, images, frames, geometry)
@@ -70,7 +74,7 @@ def convolve(first, last, x, panels, bias, y, argmax, geometry, groups, pool_siz
             stop = min(images * p, start + lines)
             find_windows(places, start, stop, geometry, pool_size, (p, q), size, across * depth, depth)
             windows, offset = (pixels, places, runs, length, panels), (image * p + start) * q * filters
-            pools = ((stop - start) * q, elements, biases, lines * q, relu)
+            pools = ((stop - start) * q, elements, biases, bias_rows, relu, few)
             _results(windows, pools, groups, filters, sums, maxima, indices, y, argmax, offset)
 
 
@@ -78,7 +82,7 @@ def convolve(first, last, x, panels, bias, y, argmax, geometry, groups, pool_siz
 def _results(windows, pools, groups, filters, sums, maxima, indices, y, argmax, offset):
     """Write the results of some pools, panel by panel, from `offset` on."""
     pixels, places, runs, length, panels = windows
-    n, elements, biases, bias_rows, relu = pools
+    n, elements, biases, bias_rows, relu, few = pools
     results, results_argmax = y.reshape(y.size), argmax.reshape(argmax.size)
     k, lanes, panel, biases_read = filters // groups, VECTOR // y.itemsize, 0, 0
     for group in range(groups):
@@ -86,16 +90,22 @@ def _results(windows, pools, groups, filters, sums, maxima, indices, y, argmax, 
         for block in range(0, k, MOST * lanes):
             found = min(MOST * lanes, k - block)
             width = -(-found // lanes) * lanes
-            multiply_windows(channels, places, n * elements, runs, (length, 1), panels, panel, width // lanes, sums)
+            first, bias, column = panel, biases[biases_read:], offset + group * k + block
             panel += len(runs) * length * width
-            bias = biases[biases_read:]
             biases_read += bias_rows * width
+            if few:
+                least, whole = y.dtype.type(0 if relu else -np.inf), k == filters == width and n >= max(POOLS)
+                target, size = results[offset:] if whole else maxima, (n, elements)
+                pool_windows(channels, places, size, runs, length, panels, first, width // lanes, bias, least, target)
+                if not whole:
+                    _put_columns(results, column, filters, maxima, n, width, found)
+                continue
+            multiply_windows(channels, places, n * elements, runs, (length, 1), panels, first, width // lanes, sums)
             if k == filters == width:
                 end = offset + n * filters
                 _pool(sums, n * width, elements, bias, results[offset:end], results_argmax[offset:end], relu)
                 continue
             _pool(sums, n * width, elements, bias, maxima, indices, relu)
-            column = offset + group * k + block
             _put_columns(results, column, filters, maxima, n, width, found)
             if len(results_argmax):
                 _put_columns(results_argmax, column, filters, indices, n, width, found)

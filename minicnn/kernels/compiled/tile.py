@@ -11,13 +11,14 @@ channels.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import llvmlite.binding
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core.cgutils import alloca_once_value, for_range
+from numba.core.cgutils import alloca_once, for_range
 from numba.extending import intrinsic
 
 from minicnn.kernels.arithmetic import PIECE_TERMS, TERMS
@@ -29,6 +30,8 @@ ROWS = (12, 6, 6, 6)
 registers. With one vector six sums would wait for each other: 22 billion products per second instead of 25."""
 MOST = 4 if llvmlite.binding.get_host_cpu_features().get("avx512vl", False) else 2
 """Vectors of filters in a panel: half as many where the processor has 16 registers."""
+Taps = tuple[Any, Any, Any, Any]
+"""Where the runs of taps begin, how many there are, their length, and the elements from one tap to the next."""
 
 
 def _tile(vectors: int) -> Any:
@@ -60,38 +63,39 @@ def _tile(vectors: int) -> Any:
 
 
 def _write_tile(
-    b: ir.IRBuilder,
-    vectors: int,
-    x: Any,
-    places: Any,
-    first: Any,
-    taps: tuple[Any, Any, Any, Any],
-    panel: Any,
-    start: Any,
-    sums: Any,
+    b: ir.IRBuilder, vectors: int, x: Any, places: Any, first: Any, taps: Taps, panel: Any, start: Any, sums: Any
 ) -> None:
+    _, lanes, size = vector_of(x.type.pointee)
+    positions = [b.load(b.gep(places, [b.add(first, number(r))])) for r in range(ROWS[vectors - 1])]
+    totals = add_taps(b, vectors, x, positions, taps, b.gep(panel, [start]))
+    for r, row in enumerate(totals):
+        target = b.gep(sums, [b.mul(b.add(first, number(r)), number(vectors * lanes))])
+        for v, total in enumerate(row):
+            b.store(total, at(b, target, number(v * lanes), total.type), align=size)
+
+
+def add_taps(b: ir.IRBuilder, vectors: int, x: Any, positions: list[Any], taps: Taps, panel: Any) -> list[list[Any]]:
+    """Return the vectors of sums of the window at each position."""
     runs, run_count, length, step = taps
     vector, lanes, size = vector_of(x.type.pointee)
-    windows, columns, width = range(ROWS[vectors - 1]), range(vectors), number(vectors * lanes)
-    positions = [b.load(b.gep(places, [b.add(first, number(r))])) for r in windows]
+    columns, width = range(vectors), number(vectors * lanes)
     # Variables of the loop's own stack frame: the compiler keeps them in registers.
-    totals = [[alloca_once_value(b, ir.Constant(vector, [0.0] * lanes)) for _ in columns] for _ in windows]
+    totals = [[alloca_once(b, vector) for _ in columns] for _ in positions]
+    for total in itertools.chain(*totals):
+        b.store(ir.Constant(vector, [0.0] * lanes), total)
     with for_range(b, run_count) as run:
         pixels = b.gep(x, [b.load(b.gep(runs, [run.index]))])
         with for_range(b, length) as tap:
-            row = b.gep(panel, [b.add(start, b.mul(b.add(b.mul(run.index, length), tap.index), width))])
+            row = b.gep(panel, [b.mul(b.add(b.mul(run.index, length), tap.index), width)])
             weights = [b.load(at(b, row, number(v * lanes), vector), align=size) for v in columns]
             place = b.mul(tap.index, step)
-            for r in windows:
-                pixel = b.load(b.gep(pixels, [b.add(positions[r], place)]), align=size)
+            for r, position in enumerate(positions):
+                pixel = b.load(b.gep(pixels, [b.add(position, place)]), align=size)
                 repeated = repeat(b, pixel, vector)
                 for v in columns:
                     total = multiply_add(b, repeated, weights[v], b.load(totals[r][v]))
                     b.store(total, totals[r][v])
-    for r in windows:
-        target = b.gep(sums, [b.mul(b.add(first, number(r)), width)])
-        for v in columns:
-            b.store(b.load(totals[r][v]), at(b, target, number(v * lanes), vector), align=size)
+    return [[b.load(total) for total in row] for row in totals]
 
 
 _ONE, _TWO, _THREE, _FOUR = (_tile(vectors) for vectors in (1, 2, 3, 4))
