@@ -179,9 +179,11 @@ export function Field(p: Props) {
           onClick={(e) => go(inGrid(placeOf(e, rows, cols), rows, cols))}
           onMouseMove={onHover && ((e) => onHover(...inGrid(placeOf(e, rows, cols), rows, cols)))}
         />
-        {boxes.map((b, n) => (
-          <div key={n} class={`box ${b.tone} ${b.soft ? "soft" : ""}`} style={style(b)} />
-        ))}
+        <div>
+          {boxes.map((b) => (
+            <div class={`box ${b.tone} ${b.soft ? "soft" : ""}`} style={style(b)} />
+          ))}
+        </div>
         <div role="grid" aria-label={p.label} aria-rowcount={rows} aria-colcount={cols} aria-readonly="true">
           <div role="row" aria-rowindex={i + 1}>
             <div
