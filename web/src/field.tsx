@@ -16,22 +16,24 @@ export interface Cell {
   ring?: boolean;
 }
 
+type BoxTone = Tone | "ink";
+
 export interface Box {
   i: number;
   j: number;
   h: number;
   w: number;
-  tone: Tone | "ink";
+  tone: BoxTone;
   soft?: boolean;
 }
 
 /** The smallest box around some rows and columns. */
-export const boxAround = (rows: number[], cols: number[], tone: Box["tone"]): Box => {
+export const boxAround = (rows: number[], cols: number[], tone: BoxTone): Box => {
   const [i, j] = [min(...rows), min(...cols)];
   return { i, j, h: max(...rows) - i + 1, w: max(...cols) - j + 1, tone };
 };
 
-export const boxAt = (i: number, j: number, tone: Box["tone"]): Box => ({ i, j, h: 1, w: 1, tone });
+export const boxAt = (i: number, j: number, tone: BoxTone): Box => ({ i, j, h: 1, w: 1, tone });
 
 interface Props {
   id?: string;
@@ -139,7 +141,7 @@ function paintCell(context: Context, { v, kind, text, ring }: Cell, x: number, y
 }
 
 /** The power of ten in which a map of small numbers shows them, 0 for others and for a single number. */
-const unit = ({ most, rows, cols }: Pick<Props, "most" | "rows" | "cols">): number => (most > 0 && most < 0.01 && rows * cols > 1 ? floor(Math.log10(most)) : 0);
+const unit = ({ most, rows, cols }: { most: number; rows: number; cols: number }): number => (most > 0 && most < 0.01 && rows * cols > 1 ? floor(Math.log10(most)) : 0);
 
 const share = (n: number, of: number): string => `${(100 * n) / of}%`;
 

@@ -5,6 +5,7 @@ import { tensor, type Layer } from "./contract.ts";
 import { boxAround, boxAt, Field, FLIGHT, fly, inRows, mapOf, type Box } from "./field.tsx";
 import { clamp, floor, max } from "./math.ts";
 import { places } from "./ops.ts";
+import type { Tone } from "./paint.ts";
 import { effect, signal } from "./signals.ts";
 import { all, control, count, element, mount, moves, play, stop } from "./state.ts";
 import { fmt, last } from "./text.ts";
@@ -21,7 +22,7 @@ export function visit(panel: string): void {
 }
 
 /** The elements that one window of a layer reads, as a box on its input. */
-function boxOf(layer: Layer | undefined, i: number, j: number, tone: Box["tone"]): Box[] {
+function boxOf(layer: Layer | undefined, i: number, j: number, tone: Tone): Box[] {
   if (!layer?.rows || layer.kind === "Flatten") return [];
   const { rows, cols } = places(layer);
   return [boxAround(rows[i] ?? rows[0]!, cols[j] ?? cols[0]!, tone)];
