@@ -123,20 +123,19 @@ const drawing = computed<Tensor>(() => {
   const strokes = ink.value;
   if (!strokes) return examples[example.value] ?? image;
   const [, w, c] = data.input;
-  const at = centred.value ? centring(strokes) : (i: number, j: number) => [i, j];
+  const from = centred.value ? centring(strokes) : (n: number) => n;
   const out = tensor(data.input);
-  for (const i of upTo(H))
-    for (const j of upTo(W)) {
-      const [a, b] = at(i, j).map(round) as [number, number];
-      const v = b >= 0 && b < W ? (strokes[a * W + b] ?? 0) : 0;
-      for (const k of upTo(c)) out.data[(floor(i / FINE) * w + floor(j / FINE)) * c + k]! += v / FINE ** 2;
-    }
+  for (let n = 0; n < H * W; n++) {
+    const v = strokes[from(n)] ?? 0;
+    const at = (floor(n / W / FINE) * w + floor((n % W) / FINE)) * c;
+    if (v) for (let k = 0; k < c; k++) out.data[at + k]! += v / FINE ** 2;
+  }
   return out;
 });
 
 /** MNIST's rule: the box of the strokes fills 20 of 28 pixels, their centre of mass lies in the middle. */
-function centring(strokes: Float32Array): (i: number, j: number) => number[] {
-  let [top, bottom, left, right, mass, y, x] = [H, -1, W, -1, 0, 0, 0];
+function centring(strokes: Float32Array): (n: number) => number {
+  let [top, bottom, left, right, mass, y, x] = [H, 0, W, 0, 0, 0, 0];
   strokes.forEach((v, n) => {
     if (!v) return;
     const [i, j] = [floor(n / W), n % W];
@@ -145,14 +144,16 @@ function centring(strokes: Float32Array): (i: number, j: number) => number[] {
     y += v * i;
     x += v * j;
   });
-  if (!mass) return (i, j) => [i, j];
   const zoom = max(bottom - top + 1, right - left + 1) / ((20 / 28) * max(H, W));
-  return (i, j) => [y / mass + (i - (H - 1) / 2) * zoom, x / mass + (j - (W - 1) / 2) * zoom];
+  return (n) => {
+    const j = round(x / mass + ((n % W) - (W - 1) / 2) * zoom);
+    return j >= 0 && j < W ? round(y / mass + (floor(n / W) - (H - 1) / 2) * zoom) * W + j : -1;
+  };
 }
 
 /** Draw from one place to another with a round pen. */
 function stroke([fromY, fromX]: number[], [toY, toX]: number[]): void {
-  const next = Float32Array.from(ink.value ?? new Float32Array(H * W));
+  const next = ink.value?.slice() ?? new Float32Array(H * W);
   const radius = max(1.6, H / 17);
   const n = max(1, ceil(Math.hypot(toY! - fromY!, toX! - fromX!)));
   for (let t = 1; t <= n; t++) {
