@@ -10,7 +10,7 @@ import { control, count, element, mount } from "./state.ts";
 import { fmt, percent, plus } from "./text.ts";
 import { words } from "./words.ts";
 
-const shownClass = control<string>("class", `${data.label}`);
+const shownClass = control<string>("class", `${data["label"]}`);
 const [down, right] = ["dy", "dx"].map((key) => count(key, 0, -3, 3)) as [Signal<number>, Signal<number>];
 
 /** The class maps of all heads for the class that is chosen, and the end of their scale. */
@@ -34,7 +34,7 @@ function Card({ head, n }: { head: Head; n: number }) {
   const p = probabilities(logits);
   return (
     <>
-      <p class={says === data.label ? "ok" : "off"}>
+      <p class={says === data["label"] ? "ok" : "off"}>
         says {bestOf(p)} <small>{percent(p[says]!)}</small>
       </p>
       <Field

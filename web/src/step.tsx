@@ -129,8 +129,8 @@ function formula(n: TapeNode): string {
       return `${terms([...products.slice(0, 4), sum(products.slice(4))])}${added(place)} = ${v}${words("largest products", products.length)}`;
     }
     case "cross_entropy": {
-      const p = softmax(x).data[data.label]!;
-      return words("loss", named(data.label), fmt(p, 4), v);
+      const p = softmax(x).data[data["label"]]!;
+      return words("loss", named(data["label"]), fmt(p, 4), v);
     }
     case "flatten":
     case "reshape":
@@ -215,7 +215,7 @@ function Detail() {
           kind="checks"
           caption="Gradient and difference quotient"
           head={["element", "gradient", "(L(x + h) − L(x − h)) / 2h", "h"]}
-          rows={n.checks.map((c) => [`[${c.cell.join(", ")}]`, fmt(real(c.exact), 4), fmt(real(c.numeric), 4), fmt(c.h, 2)])}
+          rows={n.checks.map((c) => [`[${c["cell"].join(", ")}]`, fmt(real(c.exact), 4), fmt(real(c.numeric), 4), fmt(c.h, 2)])}
         />
       )}
     </>
