@@ -3,7 +3,7 @@ import { answer, arrays, bestOf, broken, data, examples, image, named, probabili
 import { real, tensor, type Axis, type Head, type Tensor } from "./contract.ts";
 import { ARROWS, Bars, boxAt, Canvas, Field, mapOf, paintMap, placeOf, Scale } from "./field.tsx";
 import { best, ceil, clamp, extent, floor, max, min, round, sum, upTo } from "./math.ts";
-import { colour, css } from "./paint.ts";
+import { ink as paint } from "./paint.ts";
 import { moved } from "./ops.ts";
 import { computed, effect, signal, type Signal } from "./signals.ts";
 import { control, count, element, mount } from "./state.ts";
@@ -196,7 +196,7 @@ function Paper() {
       style={{ aspectRatio: `${w} / ${h}` }}
       paint={(context) => {
         paintMap(context, x, 0, 0, 0, size, max(1, extent(x.data)));
-        context.strokeStyle = css(colour("--line"));
+        context.strokeStyle = paint("--line");
         for (const n of upTo(w)) context.strokeRect(n * size, -1, 0, width * 2);
         for (const n of upTo(h)) context.strokeRect(-1, n * size, width + 2, 0);
       }}

@@ -85,7 +85,7 @@ function Seen() {
             cell={clamp(floor(288 / vw), 6, 54)}
             pick={[i, j]}
             onPick={(a, b) => choose(n, k, a, b)}
-            onHover={(a, b) => choose(n, k, a, b)}
+            hover
           />
         </Figure>
       )}

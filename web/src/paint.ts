@@ -43,6 +43,8 @@ export function shades(most: number, tone: Tone): (v: number) => Rgb {
 
 export const css = (rgb: Rgb): string => `rgb(${rgb.join(" ")})`;
 
+export const ink = (name: string): string => css(colour(name));
+
 const light = (rgb: Rgb): number => {
   const [x, y, z] = rgb.map((c) => (c / 255 <= 0.04045 ? c / 3294.6 : ((c / 255 + 0.055) / 1.055) ** 2.4));
   return 0.2126 * x! + 0.7152 * y! + 0.0722 * z! + 0.05;

@@ -77,7 +77,7 @@ function View({ title, t, tone }: { title: string; t: Tensor | undefined; tone: 
   if (!t)
     return (
       <Figure title={title}>
-        <p class="later">Not computed yet.</p>
+        <p class="later dim">Not computed yet.</p>
       </Figure>
     );
   const m = asMap(t);
@@ -142,14 +142,14 @@ function formula(n: TapeNode): string {
 }
 
 const Parts = ({ n, k }: { n: TapeNode; k: number }) => (
-  <ul class="parts">
+  <ul class="parts stack dim">
     {n.from.map(({ node, part }) => {
       const t = array(part);
       if (!t) return null;
       // The backward pass goes from the last node to the first.
       const before = partsFrom(nodes.slice(k + 1))[node]! > 0;
       return (
-        <li>
+        <li class="flex">
           <button type="button" onClick={() => (shown.value = node)}>
             <b>{titleOf(nodes[node]!)}</b> <em class={before ? "plus" : ""}>{before ? "+=" : "="}</em> {size(t.shape)}
           </button>
@@ -199,7 +199,7 @@ function Detail() {
       <h3>
         {titleOf(n)} <small>{n.layer && !isParameter(n) ? n.layer : size(n.shape)}</small>
       </h3>
-      <div class="pair">
+      <div class="pair flex">
         <View title="value" t={values[k] ? array(n["value"]) : undefined} tone="value" />
         <View title="gradient of the loss" t={back ? array(n.grad) : undefined} tone="grad" />
       </div>
