@@ -200,7 +200,7 @@ function Forward({ s }: { s: State }) {
         </Figure>
         <Output s={s} id="bench-out" label="output" title={`output, ${rows.out} × ${cols.out}`} tone="value" at={(n) => (n < done.value ? y[n]! : null)} most={extent(y)} />
       </Flow>
-      <Formula of={`row ${s.a + 1}, column ${s.b + 1}`}>{texts(setting.value, here, read)[0]}</Formula>
+      <Formula of={words("place", s.a + 1, s.b + 1)}>{texts(setting.value, here, read)[0]}</Formula>
     </>
   );
 }
@@ -246,12 +246,11 @@ function Back({ s }: { s: State }) {
         </Figure>
         <Output s={s} id="back-out" title="gradient at the output" tone="grad" at={(n) => +(all || s.windows[n] === here)} most={1} />
       </Flow>
-      <Formula of={`input row ${i + 1}, column ${j + 1}`}>
+      <Formula of={`input ${words("place", i + 1, j + 1)}`}>
         {own.length > 1 && `${terms(own)} = `}
         {fmt(total(i, j), 4)}
         <span class={agrees ? "ok" : "off"}>
-          {" "}
-          difference quotient {fmt(slope, 4)} {agrees ? "✓ agrees" : words("differs")}
+          {words("slope", fmt(slope, 4), words(agrees ? "agrees" : "differs"))}
         </span>
       </Formula>
       <p class="note dim">
@@ -295,8 +294,8 @@ export function showBench(): void {
   element("copy").onclick = () => {
     getSelection()?.selectAllChildren(text);
     navigator.clipboard?.writeText(text.textContent!).then(
-      () => say("Copied."),
-      () => say("Selected; copy it with the keyboard."),
+      () => say(words("copied")),
+      () => say(words("selected")),
     );
   };
 }

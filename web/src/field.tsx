@@ -209,7 +209,7 @@ export function Field(p: Props) {
               tabIndex={0}
               class="at"
               aria-colindex={j + 1}
-              aria-label={`row ${i + 1 - top}, column ${j + 1 - left}: ${spoken(cells[i * cols + j]!)}`}
+              aria-label={`${words("place", i + 1 - top, j + 1 - left)}: ${spoken(cells[i * cols + j]!)}`}
               onKeyDown={(event) => {
                 const to = step(event.key, i, j, rows, cols);
                 if (!to) return;
@@ -228,8 +228,7 @@ export function Field(p: Props) {
   );
 }
 
-const OUTSIDE: Record<string, string> = { pad: ", padding", over: ", past the padding", unread: ", read by no window" };
-const spoken = ({ v, kind }: Cell): string => (v === null ? "not computed yet" : fmt(v)) + (OUTSIDE[kind!] ?? "");
+const spoken = ({ v, kind }: Cell): string => (v === null ? "not computed yet" : fmt(v)) + (kind && kind !== "faint" ? words(kind) : "");
 
 /** Rows and columns by which an arrow key moves. */
 export const ARROWS: Record<string, [number, number]> = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
@@ -351,7 +350,7 @@ export function Sheet({ label, tensor: t, tone = "value", pick, onPick, hover, c
 /** Probabilities as bars from a common zero. */
 export function Bars({ names, values }: { names: string[]; values: number[] }) {
   return (
-    <table class="bars" aria-label="probability of each class">
+    <table class="bars" aria-label={words("chances")}>
       <tbody>
         {names.map((name, k) => (
           <tr class={k === best(values) ? "mark" : ""}>

@@ -40,7 +40,7 @@ function Card({ head, n }: { head: Head; n: number }) {
       <Field
         {...mapOf(map)}
         name={head.name}
-        label={`class map of ${named(k)} for head ${head.name}`}
+        label={words("class map", named(k), head.name)}
         at={(i, j) => ({ v: map.data[i * w + j]!, ring: won ? won[i * w + j]! > 0 : false })}
         most={most}
         cell={clamp(floor(260 / w), 8, 56)}
@@ -60,7 +60,7 @@ const Answers = ({ all }: { all: ReturnType<typeof answers> }) => (
   <>
     {data.heads.map((head, n) => {
       const p = all[n];
-      if (!p) return <li>{words("not computed", head.name)}</li>;
+      if (!p) return <li>{words("failed", head.name)}</li>;
       const most = max(...p);
       return (
         <li>
@@ -95,7 +95,7 @@ function showShift(): void {
       const [i, j] = [down.value + range, right.value + range];
       return (
         <Field
-          label={`consistency of ${name} by rows and columns moved`}
+          label={words("stayed", name)}
           rows={2 * range + 1}
           cols={2 * range + 1}
           origin={[range + 1, range + 1]}

@@ -232,7 +232,7 @@ const ACTIVATIONS: Record<string, (v: number, option: (name: string) => number) 
 /** A layer that the page has no code for, or no parameters. */
 export class Unknown extends Error {
   constructor(layer: Layer) {
-    super(words("unknown layer", layer.name, layer.kind));
+    super(words("layer", layer.name, layer.kind));
   }
 }
 
