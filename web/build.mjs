@@ -27,9 +27,11 @@ const uses = {};
 for (const [name] of css.text.matchAll(/--\w+/g)) if (!page.includes(name)) uses[name] = (uses[name] ?? 0) + 1;
 const names = Object.keys(uses).sort((a, b) => uses[b] - uses[a] || (a < b ? -1 : 1));
 const short = (name) => (names.includes(name) ? `--${(10 + names.indexOf(name)).toString(36)}` : name);
-writeFileSync(css.path, css.text.replace(/(--\w+): /g, "$1:").replace(/--\w+/g, short));
-// A second minifier looks further than the first: 1.5 KB less, and 1 KB when it is compressed.
-const { code, error } = minify(js.text, { compress: { passes: 3, inline: 1 }, toplevel: true });
+writeFileSync(css.path, css.text.replace(/(--\w+): /g, "$1:").replaceAll(", ", ",").replace(/--\w+/g, short));
+// A second minifier looks further than the first: 1.5 KB less, and 1 KB when it is compressed. What it leaves alone here
+// makes the code shorter and less regular, so that it compresses less.
+const compress = { passes: 3, inline: 1, if_return: false, varify: false };
+const { code, error } = minify(js.text, { compress, toplevel: true });
 if (error) throw error;
 writeFileSync(js.path, code.replace(/"(--\w+)"/g, (_, name) => `"${short(name)}"`));
 
