@@ -79,6 +79,8 @@ VARIANTS = [
     (layers.Conv2D(4, 3, padding=2, padding_mode="reflect"), IMAGE),
     (layers.Padding2D(3, mode="wrap"), IMAGE),
     (layers.GELU(approximate=True), IMAGE),
+    (layers.LogMeanExpPooling2D(r=1e-6), IMAGE),
+    (layers.LogMeanExpPooling2D(r=100.0), IMAGE),
 ]  # fmt: skip
 NETS = [(models.lenet5(), (28, 28, 1)), (models.keras_mnist(), (28, 28, 1)), (models.mlp(), (8, 8, 1))]
 NETS += [(models.small_cnn(head), (8, 8, 1)) for head in models.HEADS]
