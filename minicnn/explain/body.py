@@ -118,7 +118,7 @@ def _layer(layer: Layer, n: int) -> str:
     name, shape = html.escape(layer.name.rpartition("/")[2]), " \u00d7 ".join(map(str, layer.output))
     count = f", {_counted(layer.parameters)}" if layer.parameters else ""
     return (
-        f'<li><div class="about"><b>{name}</b><span>{_window(layer)}</span>'
+        f'<li><div class="about stack"><b>{name}</b><span>{_window(layer)}</span>'
         f'<span>{shape}{count}</span><div id="scale{n}"></div></div>'
         f'<div id="map{n}"></div></li>'
     )
@@ -164,8 +164,8 @@ def _consistency(shift: Shift) -> str:
     )
     return (
         f"<h3>How often the answer stayed the same, over {shift.images} images</h3>"
-        f'<ul class="cards">{tables}</ul><p class="note">In percent. Rows are moves up and down, columns left and '
-        "right; the middle is the image where it was.</p>"
+        f'<ul class="cards stack">{tables}</ul><p class="note dim">In percent. Rows are moves up and down, columns '
+        "left and right; the middle is the image where it was.</p>"
     )
 
 
@@ -214,8 +214,8 @@ def _facts(data: Data) -> dict[str, str]:
 def slider(label: str, key: str, least: float, most: float, *, step: float = 1, when: str = "") -> str:
     """Return a slider; its value comes from the state of the page."""
     return (
-        f'<label class="slider" data-when="{when}"><span class="name">{label}</span><input type="range" name="{key}" '
-        f'min="{least}" max="{most}" step="{step}"><output></output></label>'
+        f'<label class="slider" data-when="{when}"><span class="name dim">{label}</span><input type="range" '
+        f'name="{key}" min="{least}" max="{most}" step="{step}"><output></output></label>'
     )
 
 

@@ -70,8 +70,8 @@ class Arrays:
 
 
 def compressed(data: bytes) -> str:
-    """Return bytes as zlib's stream in Python's base 85, with a comma for "<", which would end a script."""
-    return base64.b85encode(zlib.compress(data, 9)).decode().replace("<", ",")
+    """Return bytes as zlib's stream in base 64."""
+    return base64.b64encode(zlib.compress(data, 9)).decode()
 
 
 def unpack(packed: Packed) -> np.ndarray:
@@ -87,7 +87,7 @@ def unpack(packed: Packed) -> np.ndarray:
 
 def expanded(packed: Packed, kind: str) -> np.ndarray:
     """Return what `Packed.z` holds as numbers of a dtype."""
-    data = zlib.decompress(base64.b85decode(packed.z.replace(",", "<")))
+    data = zlib.decompress(base64.b64decode(packed.z))
     return np.frombuffer(data, kind).reshape(packed.shape)
 
 

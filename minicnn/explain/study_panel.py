@@ -20,9 +20,9 @@ def study_panel(study: Study) -> str:
 <header><span class="number" aria-hidden="true">8</span><h2 id="study-title">What a study found</h2>
 <p>One trained net proves little. Here every head was trained with several seeds: each small dot is one of them, the \
 large one their mean with its interval.</p></header>
-<div class="wide plots"><figure><figcaption>{html.escape(study.metric)}</figcaption>{_dots(study)}\
-<p class="note">The band is the margin of {margin} to both sides of {around}: differences inside it do not matter in \
-practice. Intervals have {100 * study.confidence:.3g} % confidence.</p></figure>
+<div class="wide plots stack"><figure><figcaption>{html.escape(study.metric)}</figcaption>{_dots(study)}\
+<p class="note dim">The band is the margin of {margin} to both sides of {around}: differences inside it do not matter \
+in practice. Intervals have {100 * study.confidence:.3g} % confidence.</p></figure>
 {_curves(study)}</div>
 {f'<p class="verdict small">{html.escape(study.verdict)}</p>' if study.verdict else ""}
 <details class="more"><summary>Numbers of the study</summary>

@@ -17,7 +17,7 @@ export async function start(): Promise<void> {
   arrays = await unpack(data);
   [image, ...examples] = [data.image, ...data.examples].map((id) => tensor(data.input, arrays.get(id)!.data)) as [Tensor, ...Tensor[]];
   const [computed, why] = attempt(data.net, image);
-  broken = data.draw ? why : words("no parameters");
+  broken = data.draw ? why : words("empty");
   // What the page cannot compute, Python has: the tape ran the same layers.
   values = data.net.map((layer, n) => computed[n] ?? (data.tape.training ? undefined : array(data.tape.nodes[layer.node!]?.["value"])));
 }

@@ -1,6 +1,5 @@
 /** The arrays of a page: told as they are, or as a rule and the bits that it gets wrong. The other half of `explain/derived.py`. */
 import { tensor, type Data, type Id, type Layer, type Tensor } from "./contract.ts";
-import { ceil, floor } from "./math.ts";
 import { conv2d, dense, inside, places } from "./ops.ts";
 
 /** A layer of a net by its name, in branches too. */
@@ -37,20 +36,9 @@ const RULES: Record<string, Rule> = {
   },
 };
 
-const DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;,=>?@^_`{|}~";
-
-const value: number[] = [];
-[...DIGITS].forEach((digit, i) => (value[digit.charCodeAt(0)] = i));
-
-async function inflate(z: string): Promise<ArrayBuffer> {
-  const words = new DataView(new ArrayBuffer(ceil(z.length / 5) * 4));
-  for (let i = 0; i < z.length; i += 5) {
-    let word = 0;
-    for (let k = 0; k < 5; k++) word = word * 85 + (value[z.charCodeAt(i + k)] ?? 84);
-    words.setUint32((i / 5) * 4, word);
-  }
-  const bytes = new Uint8Array(words.buffer, 0, floor((z.length * 4) / 5));
-  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"))).arrayBuffer();
+function inflate(z: string): Promise<ArrayBuffer> {
+  const bytes = Uint8Array.from(atob(z), (byte) => byte.charCodeAt(0));
+  return new Response(new Response(bytes).body!.pipeThrough(new DecompressionStream("deflate"))).arrayBuffer();
 }
 
 /** Return every array of the page by its id. */

@@ -2,12 +2,12 @@
 import { data, arrays, values } from "./app.ts";
 import { call, has, operations, quotient, reader, ready, texts, windowsOf, type Setting, type Window } from "./bench.ts";
 import { tensor, type Axis, type Tensor } from "./contract.ts";
-import { boxAround, boxAt, Field, FLIGHT, fly, spot, type Box, type Cell } from "./field.tsx";
-import { abs, clamp, extent, floor, max, min, sum, upTo } from "./math.ts";
+import { boxAround, boxAt, Field, fly, spot, sweep, type Box, type Cell } from "./field.tsx";
+import { abs, ceil, clamp, extent, floor, max, min, sum, upTo } from "./math.ts";
 import type { Tone } from "./paint.ts";
 import { Figure, Formula } from "./parts.tsx";
 import { computed, effect, signal, type Signal } from "./signals.ts";
-import { choice, control, count, element, mount, moves, play, say, stop } from "./state.ts";
+import { choice, control, count, element, mount, moves, say, stop } from "./state.ts";
 import { fmt, terms } from "./text.ts";
 import { overhang } from "./windows.ts";
 import { words } from "./words.ts";
@@ -122,14 +122,12 @@ function slide(s: State, direction: "bench" | "back"): void {
   if (was === direction || !moves()) return;
   playing.value = direction;
   const read = reader(x.value);
-  play(s.windows.length, FLIGHT + 450, (n) => {
+  sweep(s.windows.length, done, (n) => {
     const [i, j] = [floor(n / s.cols.out), n % s.cols.out];
     set(pick, i, j);
-    done.value = n;
-    // When the window has arrived, every element that counts flies to the output, or its part of the gradient comes back.
+    // Every element that counts flies to the output, or its part of the gradient comes back.
     const { real, shares } = s.windows[n]!;
-    setTimeout(() => {
-      if (playing.value !== direction) return;
+    return () => {
       const out = spot(`${direction}-out`, i, j, s.rows.out, s.cols.out);
       shares(read).forEach((share, k) => {
         const at = spot(`${direction}-in`, real[k]!.row + s.top, real[k]!.col + s.left, s.grid.rows, s.grid.cols);
@@ -137,13 +135,12 @@ function slide(s: State, direction: "bench" | "back"): void {
         if (direction === "bench") fly(at, out, fmt(read(real[k]!.row, real[k]!.col)), "value");
         else fly(out, at, fmt(share), "grad");
       });
-    }, 300);
-    setTimeout(() => playing.value === direction && done.value === n && (done.value = n + 1), 300 + FLIGHT * 0.9);
+    };
   }, over);
 }
 
 const Flow = ({ tone, children: [from, to] }: { tone?: string; children: preact.ComponentChild[] }) => (
-  <div class={`flow ${tone}`}>
+  <div class={`flow flex ${tone}`}>
     {from}
     <div class="arrow" aria-hidden="true" />
     {to}
@@ -203,7 +200,7 @@ function Forward({ s }: { s: State }) {
         </Figure>
         <Output s={s} id="bench-out" label="output" title={`output, ${rows.out} × ${cols.out}`} tone="value" at={(n) => (n < done.value ? y[n]! : null)} most={extent(y)} />
       </Flow>
-      <Formula of={`row ${s.a + 1}, column ${s.b + 1}`}>{texts(setting.value, here, read)[0]}</Formula>
+      <Formula of={words("place", s.a + 1, s.b + 1)}>{texts(setting.value, here, read)[0]}</Formula>
     </>
   );
 }
@@ -215,7 +212,7 @@ function Back({ s }: { s: State }) {
   const chosen: Window[] = all ? s.windows : [here];
   // What each element of the input gets, part by part.
   const parts = new Map<number, number[]>();
-  for (const one of all && playing.value === "back" ? s.windows.slice(0, done.value) : chosen)
+  for (const one of all && playing.value === "back" ? s.windows.slice(0, ceil(done.value)) : chosen)
     one.shares(read).forEach((share, n) => {
       const at = one.real[n]!.row * s.w + one.real[n]!.col;
       if (share !== 0) parts.set(at, [...(parts.get(at) ?? []), share]);
@@ -249,15 +246,14 @@ function Back({ s }: { s: State }) {
         </Figure>
         <Output s={s} id="back-out" title="gradient at the output" tone="grad" at={(n) => +(all || s.windows[n] === here)} most={1} />
       </Flow>
-      <Formula of={`input row ${i + 1}, column ${j + 1}`}>
+      <Formula of={`input ${words("place", i + 1, j + 1)}`}>
         {own.length > 1 && `${terms(own)} = `}
         {fmt(total(i, j), 4)}
         <span class={agrees ? "ok" : "off"}>
-          {" "}
-          difference quotient {fmt(slope, 4)} {agrees ? "✓ agrees" : words("differs")}
+          {words("slope", fmt(slope, 4), words(agrees ? "agrees" : "differs"))}
         </span>
       </Formula>
-      <p class="note">
+      <p class="note dim">
         {texts(setting.value, here, read)[1]} {words("quotient")}
       </p>
     </>
@@ -298,8 +294,8 @@ export function showBench(): void {
   element("copy").onclick = () => {
     getSelection()?.selectAllChildren(text);
     navigator.clipboard?.writeText(text.textContent!).then(
-      () => say("Copied."),
-      () => say("Selected; copy it with the keyboard."),
+      () => say(words("copied")),
+      () => say(words("selected")),
     );
   };
 }

@@ -38,7 +38,7 @@ export type Real = number | string;
 
 // Names in quotes are those that `mangle.mjs` would shorten: where they are read, they must be in quotes as well.
 export interface Check {
-  cell: number[];
+  "cell": number[];
   exact: Real;
   "value": Real;
   after?: Real;
@@ -116,7 +116,7 @@ export interface Study {
 
 export interface WalkStep {
   panel: string;
-  title: string;
+  "title": string;
   text: string;
   show: number[];
   what: "value" | "grad";
@@ -131,10 +131,10 @@ export interface Walk {
 export interface Data {
   format: number;
   minicnn: string;
-  title: string;
+  "title": string;
   classes: string[];
   input: [number, number, number];
-  label: number;
+  "label": number;
   image: Id;
   examples: Id[];
   example_labels: number[];

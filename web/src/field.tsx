@@ -2,10 +2,10 @@
 import type { JSX } from "preact";
 import { tensor, type Tensor } from "./contract.ts";
 import { abs, best, ceil, clamp, extent, floor, max, min, round, upTo } from "./math.ts";
-import { colour, css, FAMILY, readable, shades, toneColour, type Tone } from "./paint.ts";
+import { colour, css, FAMILY, ink, readable, shades, toneColour, type Tone } from "./paint.ts";
 import { Scroll, Table } from "./parts.tsx";
 import type { Signal } from "./signals.ts";
-import { element, own } from "./state.ts";
+import { element, own, play } from "./state.ts";
 import { fmt, percent, short } from "./text.ts";
 import { words } from "./words.ts";
 
@@ -16,22 +16,24 @@ export interface Cell {
   ring?: boolean;
 }
 
+type BoxTone = Tone | "ink";
+
 export interface Box {
   i: number;
   j: number;
   h: number;
   w: number;
-  tone: Tone | "ink";
+  tone: BoxTone;
   soft?: boolean;
 }
 
 /** The smallest box around some rows and columns. */
-export const boxAround = (rows: number[], cols: number[], tone: Box["tone"]): Box => {
+export const boxAround = (rows: number[], cols: number[], tone: BoxTone): Box => {
   const [i, j] = [min(...rows), min(...cols)];
   return { i, j, h: max(...rows) - i + 1, w: max(...cols) - j + 1, tone };
 };
 
-export const boxAt = (i: number, j: number, tone: Box["tone"]): Box => ({ i, j, h: 1, w: 1, tone });
+export const boxAt = (i: number, j: number, tone: BoxTone): Box => ({ i, j, h: 1, w: 1, tone });
 
 interface Props {
   id?: string;
@@ -46,7 +48,7 @@ interface Props {
   origin?: [number, number]; // of the element that is called row 1, column 1
   pick?: [number, number] | undefined;
   onPick?(i: number, j: number): void;
-  onHover?(i: number, j: number): void;
+  hover?: boolean; // picks, too
   boxes?: Box[];
   scale?: boolean;
 }
@@ -82,7 +84,7 @@ export function paintMap(context: Context, { shape, data }: Tensor, k: number, x
   context.imageSmoothingEnabled = false;
   context.drawImage(small, x, y, w * size, h * size);
   // A small square, since nothing would look like zero.
-  context.fillStyle = css(colour("--ink"));
+  context.fillStyle = ink("--ink");
   for (let n = 0; n < h * w; n++) if (isNaN(data[n * c + k]!)) context.fillRect(x + ((n % w) + 0.35) * size, y + (floor(n / w) + 0.35) * size, 0.3 * size, 0.3 * size);
 }
 
@@ -92,7 +94,7 @@ function paintCell(context: Context, { v, kind, text, ring }: Cell, x: number, y
   if (out || v === null) {
     context.setLineDash(kind === "over" ? [1, 4] : [4, 3]);
     context.lineWidth = 1;
-    context.strokeStyle = css(colour(out ? "--quiet" : "--line"));
+    context.strokeStyle = ink(out ? "--quiet" : "--line");
     context.strokeRect(x + 1.5, y + 1.5, s - 3, s - 3);
     context.setLineDash([]);
     if (v === null) return;
@@ -110,15 +112,15 @@ function paintCell(context: Context, { v, kind, text, ring }: Cell, x: number, y
       context.moveTo(x + max(0, k), y + max(0, -k));
       context.lineTo(x + min(s, k + s), y + min(s, s - k));
     }
-    context.strokeStyle = css(colour("--quiet"));
+    context.strokeStyle = ink("--quiet");
     context.lineWidth = 1;
     context.stroke();
   }
-  const write = (text: string, points: number, ink: number[]): void => {
+  const write = (text: string, points: number, rgb: number[]): void => {
     context.font = `${v === 0 ? 400 : 500} ${points}px ${FAMILY}`;
     context.textAlign = "center";
     context.textBaseline = "middle";
-    context.fillStyle = css(ink);
+    context.fillStyle = css(rgb);
     context.fillText(text, x + s / 2, y + s / 2 + 0.5);
   };
   if (size >= READABLE) {
@@ -126,11 +128,11 @@ function paintCell(context: Context, { v, kind, text, ring }: Cell, x: number, y
     write(shown, min(16, size * 0.36, (size * 1.5) / max(2, shown.length)), v === 0 || out || kind === "faint" ? colour("--quiet") : readable(back));
   } else if (isNaN(v) && size >= 6) write("?", size * 0.8, colour("--ink"));
   else if (v < 0 && size >= 9 && abs(v) > 0.08 * p.most) {
-    context.fillStyle = css(colour("--cell"));
+    context.fillStyle = ink("--cell");
     context.fillRect(x + s * 0.3, y + s / 2 - 0.75, s * 0.4, 1.5);
   }
   if (ring) {
-    context.strokeStyle = css(colour("--ink"));
+    context.strokeStyle = ink("--ink");
     context.lineWidth = 2;
     context.beginPath();
     context.arc(x + s / 2, y + s / 2, s / 2 - 2.5, 0, 7);
@@ -139,12 +141,29 @@ function paintCell(context: Context, { v, kind, text, ring }: Cell, x: number, y
 }
 
 /** The power of ten in which a map of small numbers shows them, 0 for others and for a single number. */
-const unit = ({ most, rows, cols }: Pick<Props, "most" | "rows" | "cols">): number => (most > 0 && most < 0.01 && rows * cols > 1 ? floor(Math.log10(most)) : 0);
+const unit = ({ most, rows, cols }: { most: number; rows: number; cols: number }): number => (most > 0 && most < 0.01 && rows * cols > 1 ? floor(Math.log10(most)) : 0);
 
 const share = (n: number, of: number): string => `${(100 * n) / of}%`;
 
 /** How long a number takes from one map to another, in milliseconds. */
-export const FLIGHT = 650;
+const FLIGHT = 650;
+
+let sweeps = 0;
+
+/**
+ * Compute windows one after another: `begin` moves the boxes to window n and returns how numbers fly when they have arrived.
+ * `done` counts windows, with a half for one whose numbers have arrived.
+ */
+export function sweep(total: number, done: Signal<number>, begin: (n: number) => () => void, over: () => void): void {
+  const run = ++sweeps;
+  play(total, FLIGHT + 450, (n) => {
+    done.value = n;
+    const flights = begin(n);
+    const after = (pause: number, next: () => void): unknown => setTimeout(() => run === sweeps && done.value === n && next(), pause);
+    after(300, flights);
+    after(300 + FLIGHT * 0.9, () => (done.value = n + 0.5));
+  }, over);
+}
 
 /** Where an event lies in its element, of so many rows and columns. */
 export const placeOf = (event: MouseEvent, rows: number, cols: number): [number, number] => {
@@ -152,19 +171,18 @@ export const placeOf = (event: MouseEvent, rows: number, cols: number): [number,
   return [((event.clientY - box.y) / box.height) * rows, ((event.clientX - box.x) / box.width) * cols];
 };
 
-const inGrid = ([a, b]: number[], rows: number, cols: number): [number, number] => [clamp(floor(a!), 0, rows - 1), clamp(floor(b!), 0, cols - 1)];
-
 export function Field(p: Props) {
-  const { cell: size, rows, cols, tone = "value", boxes = [], onPick, onHover } = p;
+  const { cell: size, rows, cols, tone = "value", boxes = [] } = p;
   const [top, left] = p.origin ?? [0, 0];
   const cursor = own<[number, number]>(p.name ?? p.label, [0, 0]);
-  const [i, j] = inGrid(p.pick ?? cursor.value, rows, cols);
-  const cells = upTo(rows).flatMap((a) => upTo(cols).map((b) => p.at(a, b)));
-  const go = (to: [number, number]): void => {
-    cursor.value = to;
-    onPick?.(...to);
-    onHover?.(...to);
+  const within = ([a, b]: number[]): [number, number] => [clamp(floor(a!), 0, rows - 1), clamp(floor(b!), 0, cols - 1)];
+  const [i, j] = within(p.pick ?? cursor.value);
+  const cells = upTo(rows * cols).map((n) => p.at(floor(n / cols), n % cols));
+  const go = (to: number[]): void => {
+    cursor.value = within(to);
+    p.onPick?.(...cursor.value);
   };
+  const hit = (event: MouseEvent): void => go(placeOf(event, rows, cols));
   const style = (b: Box) => ({ top: share(b.i, rows), left: share(b.j, cols), height: share(b.h, rows), width: share(b.w, cols) });
   return (
     <div class="field" style={{ width: `${cols * size}px` }}>
@@ -176,12 +194,14 @@ export function Field(p: Props) {
             const of = shades(p.most, tone);
             cells.forEach((cell, n) => paintCell(context, cell, (n % cols) * size, floor(n / cols) * size, size, p, of));
           }}
-          onClick={(e) => go(inGrid(placeOf(e, rows, cols), rows, cols))}
-          onMouseMove={onHover && ((e) => onHover(...inGrid(placeOf(e, rows, cols), rows, cols)))}
+          onClick={hit}
+          onMouseMove={p.hover ? hit : undefined}
         />
-        {boxes.map((b, n) => (
-          <div key={n} class={`box ${b.tone} ${b.soft ? "soft" : ""}`} style={style(b)} />
-        ))}
+        <div>
+          {boxes.map((b) => (
+            <div class={`box ${b.tone} ${b.soft ? "soft" : ""}`} style={style(b)} />
+          ))}
+        </div>
         <div role="grid" aria-label={p.label} aria-rowcount={rows} aria-colcount={cols} aria-readonly="true">
           <div role="row" aria-rowindex={i + 1}>
             <div
@@ -189,12 +209,12 @@ export function Field(p: Props) {
               tabIndex={0}
               class="at"
               aria-colindex={j + 1}
-              aria-label={`row ${i + 1 - top}, column ${j + 1 - left}: ${spoken(cells[i * cols + j]!)}`}
+              aria-label={`${words("place", i + 1 - top, j + 1 - left)}: ${spoken(cells[i * cols + j]!)}`}
               onKeyDown={(event) => {
                 const to = step(event.key, i, j, rows, cols);
                 if (!to) return;
                 event.preventDefault();
-                go(inGrid(to, rows, cols));
+                go(to);
               }}
               onFocus={() => go([i, j])}
               style={style(boxAt(i, j, "ink"))}
@@ -208,8 +228,7 @@ export function Field(p: Props) {
   );
 }
 
-const OUTSIDE: Record<string, string> = { pad: ", padding", over: ", past the padding", unread: ", read by no window" };
-const spoken = ({ v, kind }: Cell): string => (v === null ? "not computed yet" : fmt(v)) + (OUTSIDE[kind!] ?? "");
+const spoken = ({ v, kind }: Cell): string => (v === null ? "not computed yet" : fmt(v)) + (kind && kind !== "faint" ? words(kind) : "");
 
 /** Rows and columns by which an arrow key moves. */
 export const ARROWS: Record<string, [number, number]> = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
@@ -221,7 +240,7 @@ const step = (key: string, i: number, j: number, rows: number, cols: number): nu
 
 /** What the colours of a map mean. */
 export const Scale = ({ most, tone, signed, unit }: { most: number; tone: Tone; signed?: boolean; unit?: number }) => (
-  <div class="scale" aria-hidden="true">
+  <div class="scale flex" aria-hidden="true">
     <span>{signed ? fmt(-most, 2) : 0}</span>
     <i class={`${tone} ${signed ? "signed" : ""}`} />
     <span>{fmt(most, 2)}</span>
@@ -315,7 +334,7 @@ export function Sheet({ label, tensor: t, tone = "value", pick, onPick, hover, c
           upTo(c).forEach((k) => {
             const [x, y] = [(k % across) * width + gap / 2, floor(k / across) * height + gap / 2];
             paintMap(context, t, k, x, y, size, most, tone);
-            context.strokeStyle = css(k === pick ? toneColour(tone) : colour("--line"));
+            context.strokeStyle = k === pick ? css(toneColour(tone)) : ink("--line");
             context.lineWidth = 1 + +(k === pick);
             context.strokeRect(x - 1, y - 1, w * size + 2, h * size + 2);
           })
@@ -331,7 +350,7 @@ export function Sheet({ label, tensor: t, tone = "value", pick, onPick, hover, c
 /** Probabilities as bars from a common zero. */
 export function Bars({ names, values }: { names: string[]; values: number[] }) {
   return (
-    <table class="bars" aria-label="probability of each class">
+    <table class="bars" aria-label={words("chances")}>
       <tbody>
         {names.map((name, k) => (
           <tr class={k === best(values) ? "mark" : ""}>

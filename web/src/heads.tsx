@@ -3,14 +3,14 @@ import { answer, arrays, bestOf, broken, data, examples, image, named, probabili
 import { real, tensor, type Axis, type Head, type Tensor } from "./contract.ts";
 import { ARROWS, Bars, boxAt, Canvas, Field, mapOf, paintMap, placeOf, Scale } from "./field.tsx";
 import { best, ceil, clamp, extent, floor, max, min, round, sum, upTo } from "./math.ts";
-import { colour, css } from "./paint.ts";
+import { ink as paint } from "./paint.ts";
 import { moved } from "./ops.ts";
 import { computed, effect, signal, type Signal } from "./signals.ts";
 import { control, count, element, mount } from "./state.ts";
 import { fmt, percent, plus } from "./text.ts";
 import { words } from "./words.ts";
 
-const shownClass = control<string>("class", `${data.label}`);
+const shownClass = control<string>("class", `${data["label"]}`);
 const [down, right] = ["dy", "dx"].map((key) => count(key, 0, -3, 3)) as [Signal<number>, Signal<number>];
 
 /** The class maps of all heads for the class that is chosen, and the end of their scale. */
@@ -34,13 +34,13 @@ function Card({ head, n }: { head: Head; n: number }) {
   const p = probabilities(logits);
   return (
     <>
-      <p class={says === data.label ? "ok" : "off"}>
+      <p class={says === data["label"] ? "ok" : "off"}>
         says {bestOf(p)} <small>{percent(p[says]!)}</small>
       </p>
       <Field
         {...mapOf(map)}
         name={head.name}
-        label={`class map of ${named(k)} for head ${head.name}`}
+        label={words("class map", named(k), head.name)}
         at={(i, j) => ({ v: map.data[i * w + j]!, ring: won ? won[i * w + j]! > 0 : false })}
         most={most}
         cell={clamp(floor(260 / w), 8, 56)}
@@ -60,7 +60,7 @@ const Answers = ({ all }: { all: ReturnType<typeof answers> }) => (
   <>
     {data.heads.map((head, n) => {
       const p = all[n];
-      if (!p) return <li>{words("not computed", head.name)}</li>;
+      if (!p) return <li>{words("failed", head.name)}</li>;
       const most = max(...p);
       return (
         <li>
@@ -95,7 +95,7 @@ function showShift(): void {
       const [i, j] = [down.value + range, right.value + range];
       return (
         <Field
-          label={`consistency of ${name} by rows and columns moved`}
+          label={words("stayed", name)}
           rows={2 * range + 1}
           cols={2 * range + 1}
           origin={[range + 1, range + 1]}
@@ -123,20 +123,19 @@ const drawing = computed<Tensor>(() => {
   const strokes = ink.value;
   if (!strokes) return examples[example.value] ?? image;
   const [, w, c] = data.input;
-  const at = centred.value ? centring(strokes) : (i: number, j: number) => [i, j];
+  const from = centred.value ? centring(strokes) : (n: number) => n;
   const out = tensor(data.input);
-  for (const i of upTo(H))
-    for (const j of upTo(W)) {
-      const [a, b] = at(i, j).map(round) as [number, number];
-      const v = b >= 0 && b < W ? (strokes[a * W + b] ?? 0) : 0;
-      for (const k of upTo(c)) out.data[(floor(i / FINE) * w + floor(j / FINE)) * c + k]! += v / FINE ** 2;
-    }
+  for (let n = 0; n < H * W; n++) {
+    const v = strokes[from(n)] ?? 0;
+    const at = (floor(n / W / FINE) * w + floor((n % W) / FINE)) * c;
+    if (v) for (let k = 0; k < c; k++) out.data[at + k]! += v / FINE ** 2;
+  }
   return out;
 });
 
 /** MNIST's rule: the box of the strokes fills 20 of 28 pixels, their centre of mass lies in the middle. */
-function centring(strokes: Float32Array): (i: number, j: number) => number[] {
-  let [top, bottom, left, right, mass, y, x] = [H, -1, W, -1, 0, 0, 0];
+function centring(strokes: Float32Array): (n: number) => number {
+  let [top, bottom, left, right, mass, y, x] = [H, 0, W, 0, 0, 0, 0];
   strokes.forEach((v, n) => {
     if (!v) return;
     const [i, j] = [floor(n / W), n % W];
@@ -145,14 +144,16 @@ function centring(strokes: Float32Array): (i: number, j: number) => number[] {
     y += v * i;
     x += v * j;
   });
-  if (!mass) return (i, j) => [i, j];
   const zoom = max(bottom - top + 1, right - left + 1) / ((20 / 28) * max(H, W));
-  return (i, j) => [y / mass + (i - (H - 1) / 2) * zoom, x / mass + (j - (W - 1) / 2) * zoom];
+  return (n) => {
+    const j = round(x / mass + ((n % W) - (W - 1) / 2) * zoom);
+    return j >= 0 && j < W ? round(y / mass + (floor(n / W) - (H - 1) / 2) * zoom) * W + j : -1;
+  };
 }
 
 /** Draw from one place to another with a round pen. */
 function stroke([fromY, fromX]: number[], [toY, toX]: number[]): void {
-  const next = Float32Array.from(ink.value ?? new Float32Array(H * W));
+  const next = ink.value?.slice() ?? new Float32Array(H * W);
   const radius = max(1.6, H / 17);
   const n = max(1, ceil(Math.hypot(toY! - fromY!, toX! - fromX!)));
   for (let t = 1; t <= n; t++) {
@@ -195,7 +196,7 @@ function Paper() {
       style={{ aspectRatio: `${w} / ${h}` }}
       paint={(context) => {
         paintMap(context, x, 0, 0, 0, size, max(1, extent(x.data)));
-        context.strokeStyle = css(colour("--line"));
+        context.strokeStyle = paint("--line");
         for (const n of upTo(w)) context.strokeRect(n * size, -1, 0, width * 2);
         for (const n of upTo(h)) context.strokeRect(-1, n * size, width + 2, 0);
       }}

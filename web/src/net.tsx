@@ -7,6 +7,7 @@ import { Figure, Formula } from "./parts.tsx";
 import { computed, effect, signal } from "./signals.ts";
 import { control, element, mount } from "./state.ts";
 import { fmt, last, plural } from "./text.ts";
+import { words } from "./words.ts";
 
 const chosen = control<string>("at", "", (text) => /^\d+(,\d+){3}$/.test(text)); // layer, channel, row, column
 const channels = signal<Record<number, number>>({});
@@ -33,7 +34,7 @@ const isMap = (t?: Tensor): boolean => t?.shape.length === 3 && t.data.length > 
 function Maps({ n, l, value }: { n: number; l: Layer; value: Tensor | undefined }) {
   const [at, map] = place.value;
   const label = last(l.name);
-  if (!value) return <>not computed in the page</>;
+  if (!value) return <>{words("missing")}</>;
   if (isMap(value)) return <Sheet label={label} tensor={value} pick={min(value.shape[2]! - 1, n === at ? map : (channels.value[n] ?? 0))} onPick={(k, i, j) => choose(n, k, i, j)} hover />;
   const total = value.data.length;
   const across = min(total, 64);
@@ -74,7 +75,8 @@ function Seen() {
         />
       </Figure>
       <Formula of={`${l.name}, ${spatial ? `channel ${k + 1}, row ${i + 1}, column ${j + 1}` : `element ${k + 1}`}`}>
-        {value ? fmt(value.data[(i * vw + j) * c + k]!, 4) : "not computed in the page"}. It depends on {plural(pixels, "pixel")} of {h * w}.
+        {value ? fmt(value.data[(i * vw + j) * c + k]!, 4) : words("missing")}
+        {words("seen", plural(pixels, "pixel"), h * w)}
       </Formula>
       {value && isMap(value) && (
         <Figure title={`channel ${k + 1} of ${last(l.name)}`}>
@@ -85,7 +87,7 @@ function Seen() {
             cell={clamp(floor(288 / vw), 6, 54)}
             pick={[i, j]}
             onPick={(a, b) => choose(n, k, a, b)}
-            onHover={(a, b) => choose(n, k, a, b)}
+            hover
           />
         </Figure>
       )}

@@ -4,14 +4,19 @@ import { abs, exp, expm1, log, log1p, max, sign, sqrt, sum, upTo } from "./math.
 import { taps } from "./windows.ts";
 import { words } from "./words.ts";
 
+/** Of the elements of a window; `n` of them are counted by an average; `at` has the tap of each. */
+type Reduce = (v: number[], n?: number, at?: number[]) => number;
+
 /** What a pooling makes of the elements of one window, and how much of its gradient each of them gets. */
 export interface Pool {
-  /** `n` elements are counted by an average; `at` has the tap of each element in its window. */
-  value(v: number[], n: number, at: number[]): number;
-  shares(v: number[], n: number, at: number[]): number[];
+  value: Reduce;
+  shares(v: number[], n?: number, at?: number[]): number[];
 }
 
-const largest = (v: number[]): number => (v.some(isNaN) ? NaN : v.reduce((a, b) => max(a, b), -Infinity));
+/** The largest number, NaN if there is one among them. */
+const largest = (v: number[]): number => v.reduce((a, b) => max(a, b), -Infinity);
+
+const dot = (a: ArrayLike<number>, v: number[]): number => sum(v.map((b, i) => a[i]! * b));
 
 const softmaxOf = (v: number[], r = 1): number[] => {
   const top = largest(v);
@@ -21,8 +26,8 @@ const softmaxOf = (v: number[], r = 1): number[] => {
 };
 
 const average: Pool = {
-  value: (v, n) => sum(v) / max(1, n),
-  shares: (v, n) => v.map(() => 1 / max(1, n)),
+  value: (v, n = v.length) => sum(v) / max(1, n),
+  shares: (v, n = v.length) => v.map(() => 1 / max(1, n)),
 };
 
 const maximum = (ties?: unknown): Pool => ({
@@ -51,9 +56,7 @@ const lp = (p: number): Pool => {
 const logMeanExp = (r: number): Pool => ({
   value: (v) => {
     const top = largest(v);
-    const b = v.map((a) => r * (a - top));
-    const excess = sum(b.map(expm1)) / max(1, v.length);
-    return top + (excess > -0.5 ? log1p(excess) : log(sum(b.map(exp)) / v.length)) / r;
+    return top + log1p(average.value(v.map((a) => expm1(r * (a - top))))) / r;
   },
   shares: (v) => softmaxOf(v, r),
 });
@@ -61,35 +64,35 @@ const logMeanExp = (r: number): Pool => ({
 const gem = (p: number, epsilon: number): Pool => {
   const value = (v: number[]): number => {
     const logs = v.map((a) => sign(p) * log(max(a, epsilon)));
-    return v.length ? exp(sign(p) * logMeanExp(abs(p)).value(logs, v.length, [])) : 0;
+    return v.length ? exp(sign(p) * logMeanExp(abs(p)).value(logs)) : 0;
   };
   return { value, shares: (v) => v.map((a) => (a >= epsilon ? (a / value(v)) ** (p - 1) / v.length : 0)) };
 };
 
 const soft: Pool = {
-  value: (v) => sum(softmaxOf(v).map((w, i) => w * v[i]!)),
+  value: (v) => dot(softmaxOf(v), v),
   shares: (v) => {
     const w = softmaxOf(v);
-    const y = sum(w.map((a, i) => a * v[i]!));
+    const y = dot(w, v);
     return v.map((a, i) => w[i]! * (1 + a - y));
   },
 };
 
 /** A convolution of one channel, as a pooling with weights. */
 export const weighted = (weights: ArrayLike<number>): Pool => ({
-  value: (v, _, at) => sum(v.map((a, i) => a * weights[at[i]!]!)),
-  shares: (_, __, at) => at.map((i) => weights[i]!),
+  value: (v, _, at) => dot(at!.map((i) => weights[i]!), v),
+  shares: (_, __, at) => at!.map((i) => weights[i]!),
 });
 
-const maxAverage: Pool = { value: (v, n) => largest(v) + average.value(v, n, []), shares: () => [] };
+const maxAverage: Pool = { ...average, value: (v, n) => largest(v) + average.value(v, n) };
 
 /** The mean that stochastic pooling has in evaluation: each element weighted by its size. */
 const stochastic: Pool = {
+  ...average,
   value: (v) => {
     const u = v.map((a) => (a < 0 ? 0 : a));
-    return sum(u) ? sum(u.map((a) => a * a)) / sum(u) : 0;
+    return sum(u) ? dot(u, u) / sum(u) : 0;
   },
-  shares: () => [],
 };
 
 /** Return the pooling that a kind of layer does, by the part of its name that is not about its windows. */
@@ -123,7 +126,7 @@ export function inside(layer: Layer, rows: number[], cols: number[]): { row: num
   return Object.assign(found, { counted: counted(rows) * counted(cols) });
 }
 
-export function pool(x: Tensor, layer: Layer, how: Pool): Tensor {
+function pool(x: Tensor, layer: Layer, value: Reduce): Tensor {
   const { rows, cols } = places(layer);
   const [, w, c] = x.shape as [number, number, number];
   const y = tensor([rows.length, cols.length, c]);
@@ -133,7 +136,7 @@ export function pool(x: Tensor, layer: Layer, how: Pool): Tensor {
       const real = inside(layer, down, across);
       const at = real.map((t) => t.at);
       const corners = real.map((t) => (t.row * w + t.col) * c);
-      for (let k = 0; k < c; k++) y.data[n++] = how.value(corners.map((i) => x.data[i + k]!), real.counted!, at);
+      for (let k = 0; k < c; k++) y.data[n++] = value(corners.map((i) => x.data[i + k]!), real.counted!, at);
     }
   return y;
 }
@@ -195,18 +198,7 @@ export function dense(x: Tensor, kernel: Tensor, bias?: Tensor): Tensor {
 }
 
 /** Pad, or crop where an axis has negative padding. */
-export function moved(x: Tensor, layer: Layer): Tensor {
-  const { rows, cols } = places(layer);
-  const [, w, c] = x.shape as [number, number, number];
-  const y = tensor([rows.length, cols.length, c]);
-  rows.forEach(([i], p) =>
-    cols.forEach(([j], q) => {
-      const at = (i! * w + j!) * c;
-      if (i! >= 0 && j! >= 0) y.data.set(x.data.subarray(at, at + c), (p * cols.length + q) * c);
-    }),
-  );
-  return y;
-}
+export const moved = (x: Tensor, layer: Layer): Tensor => pool(x, layer, ([v = 0]) => v);
 
 const map = (x: Tensor, f: (v: number, i: number) => number): Tensor => tensor(x.shape, x.data.map(f));
 
@@ -240,7 +232,7 @@ const ACTIVATIONS: Record<string, (v: number, option: (name: string) => number) 
 /** A layer that the page has no code for, or no parameters. */
 export class Unknown extends Error {
   constructor(layer: Layer) {
-    super(words("unknown layer", layer.name, layer.kind));
+    super(words("layer", layer.name, layer.kind));
   }
 }
 
@@ -267,10 +259,6 @@ function apply(layer: Layer, x: Tensor, arrays: Arrays): Tensor {
         return ((v - mean![k]!) * gamma![k]!) / sqrt(variance![k]! + option("epsilon")) + beta![k]!;
       });
     }
-    case "ZeroPadding2D":
-    case "Padding2D":
-    case "Cropping2D":
-      return moved(x, layer);
     case "Flatten":
       return tensor([x.data.length], x.data);
     case "Softmax":
@@ -280,9 +268,10 @@ function apply(layer: Layer, x: Tensor, arrays: Arrays): Tensor {
     case "Residual":
       return through().reduce((a, b) => map(a, (v, i) => v + b.data[i]!));
   }
+  if (/^(Zero)?Padding2D|Cropping2D$/.test(layer.kind)) return moved(x, layer);
   const how = layer.kind === "BlurPooling2D" ? weighted(blurWeights(layer)) : pooling(layer, arrays);
   if (!how) throw new Unknown(layer);
-  const y = pool(x, layer, how);
+  const y = pool(x, layer, how.value);
   return layer.kind.startsWith("Global") && !layer.keepdims ? tensor([x.shape[2]!], y.data) : y;
 }
 

@@ -43,10 +43,10 @@ export function shades(most: number, tone: Tone): (v: number) => Rgb {
 
 export const css = (rgb: Rgb): string => `rgb(${rgb.join(" ")})`;
 
-const light = (rgb: Rgb): number => {
-  const [x, y, z] = rgb.map((c) => (c / 255 <= 0.04045 ? c / 3294.6 : ((c / 255 + 0.055) / 1.055) ** 2.4));
-  return 0.2126 * x! + 0.7152 * y! + 0.0722 * z! + 0.05;
-};
+export const ink = (name: string): string => css(colour(name));
 
-/** Black or white, whichever can be read on a colour: the contrast of one of the two is always above 4.5. */
-export const readable = (on: Rgb): Rgb => Array<number>(3).fill(light(on) > 0.229 ? 0 : 255);
+/** Black or white, whichever can be read on a colour: by this curve the contrast is 4.52 or more on all 2^24 colours. */
+export const readable = (on: Rgb): Rgb => {
+  const [r, g, b] = on.map((c) => (c / 255) ** 2.2) as [number, number, number];
+  return Array<number>(3).fill(0.2126 * r + 0.7152 * g + 0.0722 * b > 0.18 ? 0 : 255);
+};

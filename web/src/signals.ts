@@ -11,7 +11,7 @@ export interface Signal<T> {
 }
 
 export function signal<T>(held: T): Signal<T> {
-  const readers: Source["readers"] = new Set();
+  const readers = new Set<() => void>();
   const source = { readers };
   return {
     get value() {

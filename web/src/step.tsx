@@ -77,7 +77,7 @@ function View({ title, t, tone }: { title: string; t: Tensor | undefined; tone: 
   if (!t)
     return (
       <Figure title={title}>
-        <p class="later">Not computed yet.</p>
+        <p class="later dim">Not computed yet.</p>
       </Figure>
     );
   const m = asMap(t);
@@ -121,16 +121,16 @@ function formula(n: TapeNode): string {
       const each = kernel.shape[2]!;
       const first = floor(k / (c / (xc / each))) * each;
       const sums = taps.map((t) => sum(Array.from({ length: each }, (_, q) => read(t, first + q) * kernel.data[(t.at * each + q) * c + k]!)));
-      return `${terms(sums)}${added(k)} = ${v}${each > 1 ? words("one term for each place", each) : ""}`;
+      return `${terms(sums)}${added(k)} = ${v}${each > 1 ? words("terms", each) : ""}`;
     }
     case "dense": {
       const units = kernel!.shape[1]!;
       const products = [...x.data].map((a, q) => a * kernel!.data[q * units + place]!).sort((a, b) => abs(b) - abs(a));
-      return `${terms([...products.slice(0, 4), sum(products.slice(4))])}${added(place)} = ${v}${words("largest products", products.length)}`;
+      return `${terms([...products.slice(0, 4), sum(products.slice(4))])}${added(place)} = ${v}${words("largest", products.length)}`;
     }
     case "cross_entropy": {
-      const p = softmax(x).data[data.label]!;
-      return words("loss", named(data.label), fmt(p, 4), v);
+      const p = softmax(x).data[data["label"]]!;
+      return words("loss", named(data["label"]), fmt(p, 4), v);
     }
     case "flatten":
     case "reshape":
@@ -142,19 +142,19 @@ function formula(n: TapeNode): string {
 }
 
 const Parts = ({ n, k }: { n: TapeNode; k: number }) => (
-  <ul class="parts">
+  <ul class="parts stack dim">
     {n.from.map(({ node, part }) => {
       const t = array(part);
       if (!t) return null;
       // The backward pass goes from the last node to the first.
       const before = partsFrom(nodes.slice(k + 1))[node]! > 0;
       return (
-        <li>
+        <li class="flex">
           <button type="button" onClick={() => (shown.value = node)}>
             <b>{titleOf(nodes[node]!)}</b> <em class={before ? "plus" : ""}>{before ? "+=" : "="}</em> {size(t.shape)}
           </button>
           <span>largest {fmt(extent(t.data))}</span>
-          {uses[node]! > 1 && <span>{plural(uses[node]!, "part")} meet here and add up</span>}
+          {uses[node]! > 1 && <span>{words("meet", plural(uses[node]!, "part"))}</span>}
         </li>
       );
     })}
@@ -167,7 +167,7 @@ function sentence({ phase, node }: Step): string {
   if (phase === "update") return words("update");
   const n = nodes[node]!;
   if (isLeaf(n)) return words(phase === "forward" ? "given" : "complete", titleOf(n));
-  return words(phase, n.op, phase === "forward" ? size(n.shape.slice(1)) : (rules[n.op] ?? words("unknown rule")));
+  return words(phase, n.op, phase === "forward" ? size(n.shape.slice(1)) : (rules[n.op] ?? words("rule")));
 }
 
 /** Mark the drawing that Python laid out with what has been computed. */
@@ -199,11 +199,11 @@ function Detail() {
       <h3>
         {titleOf(n)} <small>{n.layer && !isParameter(n) ? n.layer : size(n.shape)}</small>
       </h3>
-      <div class="pair">
+      <div class="pair flex">
         <View title="value" t={values[k] ? array(n["value"]) : undefined} tone="value" />
         <View title="gradient of the loss" t={back ? array(n.grad) : undefined} tone="grad" />
       </div>
-      {known && n["value"] && <Formula of={`row ${at.value[0] + 1}, column ${at.value[1] + 1}`}>{formula(n)}</Formula>}
+      {known && n["value"] && <Formula of={words("place", at.value[0] + 1, at.value[1] + 1)}>{formula(n)}</Formula>}
       {back && known && (
         <>
           <h4>Parts sent on</h4>
@@ -213,9 +213,9 @@ function Detail() {
       {back && n.checks.length > 0 && (
         <Table
           kind="checks"
-          caption="Gradient and difference quotient"
-          head={["element", "gradient", "(L(x + h) − L(x − h)) / 2h", "h"]}
-          rows={n.checks.map((c) => [`[${c.cell.join(", ")}]`, fmt(real(c.exact), 4), fmt(real(c.numeric), 4), fmt(c.h, 2)])}
+          caption={words("check")}
+          head={words("checks").split("|")}
+          rows={n.checks.map((c) => [`[${c["cell"].join(", ")}]`, fmt(real(c.exact), 4), fmt(real(c.numeric), 4), fmt(c.h, 2)])}
         />
       )}
     </>

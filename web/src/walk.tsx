@@ -2,11 +2,12 @@
 import { layerOf } from "./arrays.ts";
 import { array, data } from "./app.ts";
 import { tensor, type Layer } from "./contract.ts";
-import { boxAround, boxAt, Field, FLIGHT, fly, inRows, mapOf, type Box } from "./field.tsx";
+import { boxAround, boxAt, Field, fly, inRows, mapOf, sweep, type Box } from "./field.tsx";
 import { clamp, floor, max } from "./math.ts";
 import { places } from "./ops.ts";
+import type { Tone } from "./paint.ts";
 import { effect, signal } from "./signals.ts";
-import { all, control, count, element, mount, moves, play, stop } from "./state.ts";
+import { all, control, count, element, mount, moves, stop } from "./state.ts";
 import { fmt, last } from "./text.ts";
 
 const { net, nodes, steps } = data.walk;
@@ -21,7 +22,7 @@ export function visit(panel: string): void {
 }
 
 /** The elements that one window of a layer reads, as a box on its input. */
-function boxOf(layer: Layer | undefined, i: number, j: number, tone: Box["tone"]): Box[] {
+function boxOf(layer: Layer | undefined, i: number, j: number, tone: Tone): Box[] {
   if (!layer?.rows || layer.kind === "Flatten") return [];
   const { rows, cols } = places(layer);
   return [boxAround(rows[i] ?? rows[0]!, cols[j] ?? cols[0]!, tone)];
@@ -44,18 +45,13 @@ function Scene() {
   const now = shown.value < total ? floor(shown.value) : 0;
   const [i, j] = [floor(now / across), now % across];
   const run = (): void =>
-    play(
+    sweep(
       total,
-      FLIGHT + 450,
-      (n) => {
-        shown.value = n;
-        // When the boxes have arrived, and when the number has.
-        setTimeout(() => {
-          const places = all("#walk .box").map((box) => box.getBoundingClientRect());
-          const [from, to] = back ? places.reverse() : places;
-          if (shown.value === n && from && to) fly(from, to, fmt(end.t.data[n]!), tone);
-        }, 300);
-        setTimeout(() => shown.value === n && (shown.value = n + 0.5), 300 + FLIGHT * 0.9);
+      shown,
+      (n) => () => {
+        const places = all("#walk .box").map((box) => box.getBoundingClientRect());
+        const [from, to] = back ? places.reverse() : places;
+        if (from && to) fly(from, to, fmt(end.t.data[n]!), tone);
       },
       () => (shown.value = Infinity),
     );

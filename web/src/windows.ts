@@ -58,8 +58,8 @@ export function windows(op: string, size: Two, window: Two, strides: Two, dilati
 }
 
 function unfit(op: string, rows: Axis, cols: Axis, text: string, pooling: boolean): string {
-  const dilated = max(rows.d, cols.d) > 1 ? ` (it spans ${span(rows)}x${span(cols)})` : "";
-  const padded = max(rows.before + rows.after, cols.before + cols.after) > 0 ? " with its padding" : "";
+  const dilated = max(rows.d, cols.d) > 1 ? words("spans", span(rows), span(cols)) : "";
+  const padded = max(rows.before + rows.after, cols.before + cols.after) > 0 ? words("padded") : "";
   const name = pooling ? "pool_size" : "kernel_size";
   const [down, across] = [rows, cols].map((a) => floor(max(0, a.n + a.before + a.after - 1) / a.d) + 1) as [number, number];
   const most = max(down, across) > 1 ? `${name} <= ${down === across ? down : `(${down}, ${across})`}` : `a smaller ${name}`;
