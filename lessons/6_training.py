@@ -126,8 +126,9 @@ show.feature_maps(net, result.params, four, "max_pooling2d")
 # Where gradients go in a trained net
 # -----------------------------------
 #
-# With a label, ``show.pooling`` sends the gradient of the loss back through the net. The third panel is what
-# arrives at the pooling from above, the fourth is what it passes on: each number to the pixel that was kept.
+# With a label, ``show.pooling`` sends the gradient of the loss back through the net. Below the result of the pooling
+# is the gradient of the loss by this result, and below its input what the pooling passes on: each number goes to the
+# element that was kept.
 
 # %%
 show.pooling(net, result.params, four, label=label)
