@@ -20,13 +20,14 @@ def add(parsers: Parsers) -> None:
         parsers,
         "evaluate",
         "accuracy, loss and confusions of a run",
-        "Print loss and accuracy of a run over a part of its data set, the accuracy of each class, and what it is most "
-        "often taken for.",
+        "Print the loss and the accuracy of a run on a part of its data set, the accuracy of each class, and the class "
+        "it is most often mistaken for.",
         EXAMPLES,
         run,
     )
     parser.add_argument("run_folder", type=Path, metavar="DIR", help="folder that `minicnn train` wrote")
-    parser.add_argument("--part", choices=("test", "valid", "train"), default="test", help="(default: %(default)s)")
+    parser.add_argument("--part", choices=("test", "valid", "train"), default="test",
+                        help="part of the data set (default: %(default)s)")  # fmt: skip
     add_json(parser)
 
 
