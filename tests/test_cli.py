@@ -152,7 +152,7 @@ def test_wrong_input_is_one_line_with_its_status(arguments, status, words, tmp_p
 
 
 @pytest.mark.parametrize("command", ["train", "compare"])
-def test_a_file_in_the_place_of_the_folder_of_results_is_said(command, tmp_path, capsys):
+def test_a_file_instead_of_the_folder_of_results_is_said(command, tmp_path, capsys):
     (tmp_path / "file").touch()
     assert run(command, "--out", str(tmp_path / "file")) == 1
     assert capsys.readouterr().err == f"minicnn {command}: must be a folder, got a file: {str(tmp_path / 'file')!r}\n"

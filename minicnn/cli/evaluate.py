@@ -58,7 +58,7 @@ def _row(name: str, index: int, counts: Any, classes: tuple[str, ...]) -> dict[s
         "class": name,
         "images": total,
         "accuracy": float(counts[index] / total) if total else None,
-        "most_often_taken_for": classes[taken] if wrong[taken] else None,
+        "most_often_mistaken_for": classes[taken] if wrong[taken] else None,
         "times": int(wrong[taken]),
     }
 
@@ -71,6 +71,6 @@ def _text(value: dict[str, Any]) -> str:
     ]
     for row in value["classes"]:
         share = "no images" if row["accuracy"] is None else f"{row['accuracy']:7.2%} of {row['images']:,}"
-        taken = row["most_often_taken_for"]
-        lines.append(f"{row['class']:<{width}}  {share}" + (f", {row['times']} taken for {taken}" if taken else ""))
+        taken = row["most_often_mistaken_for"]
+        lines.append(f"{row['class']:<{width}}  {share}" + (f", {row['times']} mistaken for {taken}" if taken else ""))
     return "\n".join(lines)

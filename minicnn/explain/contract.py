@@ -8,7 +8,7 @@ The page contains one JSON text, which `Data` describes. Its rules:
 * An `Id` is a key of `Data.arrays`: the first 12 hexadecimal digits of the SHA-256 of the array's shape, written as
   "3x3x1x8", and its bytes. So each array is in the page once, however often it is used.
 * Arrays are float32, compressed by zlib ("deflate" to the browser's DecompressionStream), in the base 85 of Python's
-  `base64.b85encode` with "," in the place of "<". What the page can compute from other arrays is told as a rule, to the
+  `base64.b85encode` with "," instead of "<". What the page can compute from other arrays is told as a rule, to the
   last bit. Images and feature maps are (H, W, C), kernels (kh, kw, C // groups, filters) or (features, units).
   Arrays of the tape have the batch axis in front, of one image.
 * Layers are named by their path through the containers, as `layers.summary` names them: "trunk/conv2d_1".

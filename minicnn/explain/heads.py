@@ -1,4 +1,4 @@
-"""Class maps: which places of the last feature map speak for each class, so that they add up to the logits."""
+"""Class maps: how much each place of the last feature map contributes to each logit; the contributions add up to it."""
 
 from __future__ import annotations
 

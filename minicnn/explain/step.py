@@ -108,7 +108,7 @@ def _is_trained(path: str) -> bool:
 
 
 def _replaced(tree: Any, leaves: dict[str, Any]) -> Any:
-    """Return a tree with the leaves of these paths in the place of its own."""
+    """Return a tree with the leaves of these paths instead of its own."""
     found = iter([leaves.get(path, leaf) for path, leaf in trees.items(tree)])
     return trees.map_leaves(lambda _: next(found), tree)
 

@@ -18,7 +18,7 @@ def inside(layer: Layer) -> list[Layer]:
 
 
 def with_inside(layer: Layer, made: Iterator[Layer]) -> Layer:
-    """Return the record with other layers in the places of those that `inside` returns."""
+    """Return the record with other layers instead of those that `inside` returns."""
 
     def again(held: Any) -> Any:
         if isinstance(held, list | tuple):
