@@ -5,7 +5,7 @@ Lesson 6: training
 
 At the beginning the weights of a network are random, and so are its answers. Training changes the weights, a
 little at a time, in the direction that makes the answers less wrong. This lesson takes one such step by hand,
-lets ``fit`` take hundreds, and looks at the four before and after.
+lets ``fit`` take hundreds, and looks at the scores of the four before and after.
 """
 
 # %% [markdown]
@@ -68,7 +68,7 @@ print(f"loss before the step {value:.3f}, after it {batch_loss(stepped, images, 
 assert batch_loss(stepped, images, labels) < value
 
 # %% [markdown]
-# With plain SGD, a step is nothing but a subtraction.
+# With plain SGD, a step is a subtraction.
 
 # %%
 by_hand = initial["dense"]["bias"] - 0.1 * gradients["dense"]["bias"]
@@ -107,8 +107,8 @@ assert probabilities.argmax() == label
 assert probabilities[label] > 0.5
 
 # %% [markdown]
-# The filters of the first convolution were random. What they are now was not written by anybody: each weight is
-# where many small steps have carried it. Compare the numbers of a filter before and after.
+# The filters of the first convolution were random. Nobody wrote the filters that are there now: each weight is the
+# result of many small steps. Compare the numbers of a filter before and after.
 
 # %%
 show.filters(net, initial, four)
@@ -126,8 +126,9 @@ show.feature_maps(net, result.params, four, "max_pooling2d")
 # Where gradients go in a trained net
 # -----------------------------------
 #
-# With a label, ``show.pooling`` sends the gradient of the loss back through the net. The third panel is what
-# arrives at the pooling from above, the fourth is what it passes on: each number to the pixel that was kept.
+# With a label, ``show.pooling`` sends the gradient of the loss back through the net. Below the result of the pooling
+# is the gradient of the loss by this result, and below its input what the pooling passes on: each number goes to the
+# element that was kept.
 
 # %%
 show.pooling(net, result.params, four, label=label)
@@ -136,7 +137,7 @@ show.pooling(net, result.params, four, label=label)
 # How good is it?
 # ---------------
 #
-# The test images were used for nothing so far. An evaluation on them is made once, at the end.
+# The test images have not been used so far. They are evaluated once, at the end.
 
 # %%
 found = train.evaluate(net, result.params, digits.test)
@@ -144,8 +145,7 @@ assert found.accuracy > 0.9
 found
 
 # %% [markdown]
-# Here is one that it gets wrong, or finds hardest: the test image with the smallest probability of its true
-# class.
+# Here is the image that the net finds hardest: the test image with the smallest probability of its true class.
 
 # %%
 shares = ops.softmax(train.predict(net, result.params, digits.test.images))

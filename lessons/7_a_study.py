@@ -51,7 +51,7 @@ arms["own"]
 # What is to be found out, and how
 # --------------------------------
 #
-# A study is written down before anything is trained: the *arms* that are compared, the one that is the *control*,
+# A study is specified before anything is trained: the *arms* that are compared, the one that is the *control*,
 # how they are trained, and what is measured. ``Resplits(5)`` repeats everything five times, each time with
 # another seed and another split of the images. For each seed both arms start from the same trunk and see the same
 # images, so their results form pairs.
@@ -115,7 +115,7 @@ for question, answer in (("as they are", clean), ("moved by two pixels", shifted
 assert (clean.contrasts[0].verdict, shifted.contrasts[0].verdict) == ("worse", "better")
 
 # %% [markdown]
-# The picture that the report has of it: a dot for each seed, a diamond for their mean, a line for the interval.
+# The report contains this figure: a dot for each seed, a diamond for their mean, a line for the interval.
 
 # %%
 study.forest({"as they are": clean, "moved by two pixels": shifted}, title="own head minus max pooling")
@@ -129,7 +129,7 @@ study.forest({"as they are": clean, "moved by two pixels": shifted}, title="own 
 #
 # The parameters of every training are kept. Here are both arms, trained with the first seed. The four is moved to
 # 25 places, by up to two pixels in each direction. Each square is the probability that the net gives to "four",
-# with the four as it was in the middle.
+# and the one in the middle is that of the four as it was.
 
 # %%
 four = digits.test.images[3]
@@ -145,7 +145,7 @@ show.image(sure["max"], title="max: the probability of four, by shift")
 show.image(sure["own"], title="own: the probability of four, by shift")
 
 # %% [markdown]
-# The max head is sure where it has seen fours in its training, and wrong a few pixels away. The own head has a
+# The max head is certain where fours lie in the training images, and wrong a few pixels away. The own head shows a
 # pattern: the trunk has a stride of 2, so that a shift by two pixels moves its feature maps by one element, which
 # makes no difference to a global maximum or average. A shift by one pixel gives other feature maps.
 
@@ -179,10 +179,10 @@ assert page.name == "report.html"
 # Exercises
 # ---------
 #
-# 1. Put a head of your own in the place of ``own`` and run the lesson again.
+# 1. Replace ``own`` with a head of your own and run the lesson again.
 # 2. Compare ``max`` with itself, under another name. Which verdict should come out? Try it with ``same_as``: see
 #    ``study.Arm``.
-# 3. The own head has fewer weights. ``study.match`` makes one with as many as the control. Does the answer
+# 3. The own head has fewer weights. ``study.match`` makes a head with as many as the control. Does the answer
 #    change?
 
 # %%

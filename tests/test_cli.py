@@ -152,7 +152,7 @@ def test_wrong_input_is_one_line_with_its_status(arguments, status, words, tmp_p
 
 
 @pytest.mark.parametrize("command", ["train", "compare"])
-def test_a_file_in_the_place_of_the_folder_of_results_is_said(command, tmp_path, capsys):
+def test_a_file_instead_of_the_folder_of_results_is_said(command, tmp_path, capsys):
     (tmp_path / "file").touch()
     assert run(command, "--out", str(tmp_path / "file")) == 1
     assert capsys.readouterr().err == f"minicnn {command}: must be a folder, got a file: {str(tmp_path / 'file')!r}\n"
@@ -258,7 +258,7 @@ def test_a_page_of_nets_side_by_side(trained, tmp_path, capsys):
     assert run("explain", file, "--dataset", "minst", "--out", page) == 1
     assert "Did you mean 'mnist'?" in capsys.readouterr().err
     assert run("explain", "small_cnn", "--index", 3) == 2
-    assert "--index is of the page: --out must be given, too" in capsys.readouterr().err
+    assert "--index needs --out, because it is an option of the page" in capsys.readouterr().err
 
 
 def test_a_reader_that_stops_early_ends_the_command_without_a_traceback():
@@ -276,3 +276,18 @@ def test_ctrl_c_says_that_the_same_command_goes_on(tmp_path, capsys, monkeypatch
         capsys.readouterr().err
         == "minicnn train: interrupted; nothing that was trained is lost. Run the same command to continue.\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "start"),
+    [("export out/x --foo", 2, "minicnn export: unrecognized arguments: --foo. See minicnn export --help."),
+     ("datasets", 2, "minicnn datasets: the following arguments are required: list|fetch|verify. See"),
+     ("train nett", 1, "minicnn train: net must be one of small_cnn,"),
+     ("train --dataset nope", 1, "minicnn train: dataset must be one of digits,"),
+     ("evaluate nope", 1, "minicnn evaluate: path must be the folder of a run"),
+     ("study nope", 1, "minicnn study: path must be the folder of a study,")],
+)  # fmt: skip
+def test_an_error_speaks_of_the_command_and_not_of_a_function(line, status, start, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(line.split()) == status
+    assert capsys.readouterr().err.startswith(start)

@@ -45,7 +45,7 @@ def run(name, arguments):
     module = next(m for m in COMMANDS[name] if importlib.util.find_spec(f"experiments.{m.partition('.')[0]}"))
     try:
         module = importlib.import_module(f"experiments.{module}")
-    except ModuleNotFoundError:  # a module in the place of a package
+    except ModuleNotFoundError:  # a module instead of a package
         module = importlib.import_module(f"experiments.{module.partition('.')[0]}")
     try:
         return module.main(list(arguments)) or 0

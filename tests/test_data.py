@@ -586,7 +586,7 @@ def test_a_bad_download_leaves_nothing(small, server, damage):
     (server.folder / name).write_bytes(damage(files[name]))
     with pytest.raises(ValueError, match=rf"http://127.*/{name} gave another file.*{sets.SOURCES['mnist'].md5[name]}"):
         data.load("mnist")
-    assert list(server.cache.iterdir()) == []
+    assert not server.cache.exists()
     (server.folder / name).write_bytes(files[name])
     assert len(data.load("mnist").test) == 20
 
@@ -602,12 +602,24 @@ def test_a_broken_connection_leaves_nothing(server):
 left_open = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 
 
+def test_a_server_that_cannot_be_reached_is_one_line(server, monkeypatch, capfd):
+    monkeypatch.setitem(sets.SOURCES, "mnist", replace(sets.SOURCES["mnist"], url="http://127.0.0.1:9/"))
+    with pytest.raises(OSError, match=r"could not be downloaded into") as caught:
+        data.load("mnist")
+    url = "http://127.0.0.1:9/train-images-idx3-ubyte.gz"
+    assert str(caught.value).startswith(f"load: {url} could not be downloaded into {server.cache}: ")
+    assert "Connection refused" in str(caught.value)
+    assert "Max retries" not in str(caught.value)
+    assert not server.cache.parents[1].exists()
+    assert capfd.readouterr() == ("", "")
+
+
 @left_open
 def test_an_absent_download_leaves_nothing(server):
     (server.folder / "train-images-idx3-ubyte.gz").unlink()
     with pytest.raises(OSError, match=r"could not be downloaded into .*404"):
         data.load("mnist")
-    assert list(server.cache.iterdir()) == []
+    assert not server.cache.exists()
     gc.collect()
 
 

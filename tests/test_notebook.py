@@ -254,3 +254,17 @@ class Bar:
 def test_ipython_in_a_terminal_or_half_imported_is_not_a_notebook(ipython, monkeypatch):
     monkeypatch.setitem(sys.modules, "IPython", ipython)
     assert not notebook.in_notebook()
+
+
+def test_the_table_of_a_study_has_the_layers_that_differ_and_not_whole_nets():
+    base = models.small_cnn("max", filters=(4,), strides=(1,))
+    arms = {"max": base, "average": models.small_cnn("average", filters=(4,), strides=(1,))}
+    how = {"data": DIGITS, "recipe": study.Recipe(optim.Adam(1e-2), epochs=1), "replicates": study.Resplits(3)}
+    found = study.Study(arms, control="max", **how)._repr_html_()
+    assert f"<tr><td{LEFT}>max</td><td{LEFT}></td><td{LEFT}>MaxPooling2D()</td></tr>" in found
+    assert f"<tr><td{LEFT}>average</td><td{LEFT}>max</td><td{LEFT}>AveragePooling2D()</td></tr>" in found
+    deep = layers.Sequential([*[layers.Dense(64), layers.ReLU()] * 20, layers.Flatten(), layers.Dense(10)])
+    long = study.Study({"max": base, "deep": deep}, control="max", **how)._repr_html_()
+    assert max(map(len, long.partition("<tbody>")[2].split("</td>"))) < 160
+    alone = study.Study({"max": base}, control="max", **how)._repr_html_()
+    assert "MaxPooling2D(), Flatten(), Dense(units=10)</td>" in alone

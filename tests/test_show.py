@@ -115,6 +115,30 @@ def test_with_a_label_the_gradient_is_that_of_the_loss():
     assert_allclose(flow.passed.sum(), expected[0, ..., 1].sum(), rtol=1e-5)  # a maximum passes on all of it
 
 
+def numbers(axes):
+    return np.array([float(text.get_text().replace("\N{MINUS SIGN}", "-")) for text in axes.texts])
+
+
+@pytest.mark.parametrize(("factor", "unit"), [(1e-5, "\N{MINUS SIGN}6"), (3e-7, "\N{MINUS SIGN}8"), (5e5, "4")])
+def test_tiny_and_huge_values_are_written_as_integers_of_a_power_of_ten(factor, unit):
+    values = np.linspace(-1, 1, 9).reshape(3, 3, 1)
+    axes = show.image(factor * values).axes[0]
+    assert axes.get_xlabel() == f"in units of 1e{unit}"
+    power = float(axes.get_xlabel().removeprefix("in units of ").replace("\N{MINUS SIGN}", "-"))
+    assert_allclose(numbers(axes), np.round(factor * values.ravel() / power), atol=1e-9)
+    assert all(len(text.get_text()) <= 3 for text in axes.texts)
+
+
+def test_a_gradient_lies_below_what_it_is_the_gradient_of():
+    figure = show.pooling(NET, PARAMS, IMAGE, channel=1, label=2)
+    figure.draw_without_rendering()
+    titles = {axes.get_title(loc="left"): axes.get_position() for axes in figure.axes}
+    for above, below in (("input, channel 1", "gradient of the input"), ("result", "gradient of the result")):
+        assert titles[above].y0 > titles[below].y1
+        assert abs(titles[above].x0 - titles[below].x0) < 0.03
+    assert titles["gradient of the input"].x1 < titles["gradient of the result"].x0
+
+
 def test_a_pooling_of_ones_input_that_is_used_elsewhere_too_gets_its_own_gradient_alone():
     net = L.Sequential([L.Concat([L.MaxPooling2D(2), L.AveragePooling2D(2)]), L.Flatten(), L.Dense(3)])
     params = net.init(np.random.default_rng(0), (8, 8, 1))

@@ -615,6 +615,8 @@ def test_a_plan_counts_trials_and_trains_none_of_them(done, tmp_path):
 def test_one_replicate_decides_nothing():
     planned = tiny_study(replicates=study.Seeds(1)).plan()
     assert (planned.smallest, planned.power) == (float("inf"), 0.0)
+    assert "One replicate decides no difference." in str(planned)
+    assert "inf" not in str(planned)
 
 
 def test_costs_are_measured_for_each_arm_and_change_no_net():

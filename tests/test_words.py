@@ -34,6 +34,10 @@ INSTEAD = {
     "the house": (r"\bthe house\b", "the package"),
     "whole number": (r"\bwhole numbers?\b", "integer"),
     "cell": (r"\bcells?\b", "element"),
+    "in the place of": (r"\bin the place of\b", "instead of, at the place of"),
+    "will do": (r"\bwill do\b", "is enough, is accepted, can be any"),
+    "taken for": (r"\b(?:\d+|often) taken for\b", "mistaken for"),
+    "nothing but": (r"\b(?:is|are|was|were) nothing but\b", "is, is only"),
 }
 """What is looked for, and what is written instead. Elements are called cells in no text, but tables have cells."""
 
@@ -106,7 +110,10 @@ def test_the_exceptions_are_still_needed():
 @pytest.mark.parametrize(
     ("word", "text"),
     [("is no", "a list is no matrix"), ("is no", "test_a_list_is_no_matrix"), ("is no", "a list is\n    # no matrix"),
-     ("winner", "the winners"), ("cell", "Each cell is read."), ("whole number", "Whole numbers")],
+     ("winner", "the winners"), ("cell", "Each cell is read."), ("whole number", "Whole numbers"),
+     ("in the place of", "shapes in the place of arrays"), ("will do", "Any layer will do:"),
+     ("taken for", "8 is most often taken for 5"), ("taken for", "2 taken for 5"),
+     ("nothing but", "it is nothing but x")],
 )  # fmt: skip
 def test_a_word_is_found(word, text, tmp_path, monkeypatch):
     monkeypatch.setattr("test_words.ROOT", tmp_path)
@@ -114,7 +121,16 @@ def test_a_word_is_found(word, text, tmp_path, monkeypatch):
     assert words("file.md", word)
 
 
-@pytest.mark.parametrize("text", ["there is no browser", "it is no longer there", "an excellent cellar"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "there is no browser",
+        "it is no longer there",
+        "an excellent cellar",
+        "2 mistaken for 5",
+        "what it will download",
+    ],
+)
 def test_plain_words_are_left_alone(text, tmp_path, monkeypatch):
     monkeypatch.setattr("test_words.ROOT", tmp_path)
     (tmp_path / "file.md").write_text(text)

@@ -16,9 +16,11 @@ from minicnn.cli.arguments import Parser, UsageError, said
 
 __all__ = ["main", "run"]
 COMMANDS = (compare, train, evaluate, predict, summary, explain, export, datasets, study)
+FUNCTIONS = ("load", "named_net", "open_results", "open_run", "train_run")
+"""The functions whose errors are those of a command line, which need no name there."""
 EXAMPLES = """examples:
-  minicnn compare                                        pooling heads on digits, about a minute
-  minicnn train small_cnn:global-max --dataset digits    a net, its parameters and its history in a folder
+  minicnn compare                                        compares pooling heads on digits in about a minute
+  minicnn train small_cnn:global-max --dataset digits    writes a net, its parameters and its history
 """
 
 
@@ -26,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line and return its exit status; see `run`."""
     parser = Parser(
         prog="minicnn",
-        description="Small convolutional networks on NumPy: train them, look into them, compare pooling heads.",
+        description="Train small convolutional networks on NumPy, look into them, and compare pooling heads.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -46,7 +48,10 @@ def run(parser: Parser, argv: list[str] | None, name: str, wrong: int = 1) -> in
     """
     options = argparse.Namespace(command="")
     try:
-        parser.parse_args(argv, options)
+        _, unknown = parser.parse_known_args(argv, options)
+        if unknown:
+            asked = f"{name} {options.command}".strip()
+            raise UsageError(f"unrecognized arguments: {' '.join(unknown)}. See {asked} --help.")
         status = options.run(options)
         sys.stdout.flush()
         return int(status or 0)
@@ -73,7 +78,7 @@ def _version(parser: Parser, options: argparse.Namespace) -> None:
 
 
 def _said(name: str, message: str, status: int) -> int:
-    for again in (f"{name.rpartition(' ')[2]}: ", "minicnn: "):  # some functions are called as their command is
-        message = message.removeprefix(again)
+    for function in (name.rpartition(" ")[2], "minicnn", *FUNCTIONS):
+        message = message.removeprefix(f"{function}: ")
     print(f"{name}: {message}", file=sys.stderr)
     return status

@@ -12,8 +12,8 @@ from minicnn.cli.arguments import Parsers, command, one_of, positive, several_of
 EXAMPLES = """
 {prog}                                  digits, about a minute
 {prog} --heads flatten,gem --seeds 10   two heads, ten splits
-{prog} --dataset mnist --jobs 2         hours; stop it and start it again as you like
-{prog} --dataset mnist --dry-run        what it would train, how long, what it can decide
+{prog} --dataset mnist --jobs 2         hours; can be stopped and started again
+{prog} --dataset mnist --dry-run        what it trains, how long it takes, what it can decide
 {prog} --trunks max2,strided --heads flatten,global-average
 """
 AFTER_INTERRUPT = "; nothing that was trained is lost. Run the same command to continue."
@@ -41,19 +41,24 @@ def add_options(parser: argparse.ArgumentParser, names: str = "") -> None:
     add = parser.add_argument
     add("--dataset", type=one_of(_datasets), default="digits", metavar="NAME",
         help="data set: digits, mnist or fashion-mnist (default: %(default)s)")  # fmt: skip
-    add("--heads", type=several_of(_heads), metavar="A,B,...", help=f"heads, separated by commas; {names}")
-    add("--trunks", type=several_of(_trunks), metavar="A,B,...", help="ways to shrink maps, each with each head")
+    add("--heads", type=several_of(_heads), metavar="A,B,...",
+        help=f"heads, separated by commas; {names} (default: the plan's, seven on digits)")  # fmt: skip
+    add("--trunks", type=several_of(_trunks), metavar="A,B,...",
+        help="ways to shrink feature maps, each combined with each head (default: the plan's trunk alone)")  # fmt: skip
     add("--match", type=one_of(lambda: ("parameters", "multiply_adds")), metavar="WHAT",
-        help="add arms of equal size: parameters or multiply_adds")  # fmt: skip
-    add("--seeds", type=positive, metavar="N", help="replicates per arm (default: the plan's)")
-    add("--epochs", type=positive, metavar="N", help="epochs at one learning rate for all arms, without tuning")
+        help="add arms of the size of the largest one, by parameters or by multiply_adds")  # fmt: skip
+    add("--seeds", type=positive, metavar="N", help="replicates per arm (default: the plan's, six on digits)")
+    add("--epochs", type=positive, metavar="N",
+        help="epochs, at one learning rate for all arms (default: the plan's, at the rate of each arm)")  # fmt: skip
     add("--tune", action="store_true", help="search for the learning rates instead of taking the plan's")
     add("--jobs", type=positive, default=2, metavar="N",
-        help="trials at a time, on one core each (default: %(default)s)")  # fmt: skip
-    add("--dask", metavar="ADDRESS", help="run the trials on the Dask scheduler at this address")
+        help="number of trials that run at the same time, on one core each (default: %(default)s)")  # fmt: skip
+    add("--dask", metavar="ADDRESS",
+        help="run the trials on the Dask scheduler at this address (default: on this machine)")  # fmt: skip
     add("--retry-failed", action="store_true", help="train failed trials again")
     add("--dry-run", action="store_true", help="print the plan: trials, sizes, time, power; train nothing")
-    add("--out", type=Path, metavar="DIR", help="folder of the results (default: out/pooling_heads-DATASET...)")
+    add("--out", type=Path, metavar="DIR",
+        help="folder of the results (default: out/pooling_heads-DATASET and what the options change)")  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:

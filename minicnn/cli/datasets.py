@@ -25,8 +25,9 @@ def add(parsers: Parsers) -> None:
         EXAMPLES,
         run,
     )
-    parser.add_argument("action", choices=ACTIONS)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="data sets (default: all for list and verify)")
+    parser.add_argument("action", choices=ACTIONS, metavar="|".join(ACTIONS), help="what to do, see above")
+    parser.add_argument("names", nargs="*", default=[], metavar="NAME",
+                        help="names of data sets; fetch needs at least one (default: all)")  # fmt: skip
     add_json(parser)
     parser.set_defaults(parser=parser)
 

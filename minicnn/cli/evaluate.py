@@ -20,13 +20,14 @@ def add(parsers: Parsers) -> None:
         parsers,
         "evaluate",
         "accuracy, loss and confusions of a run",
-        "Print loss and accuracy of a run over a part of its data set, the accuracy of each class, and what it is most "
-        "often taken for.",
+        "Print the loss and the accuracy of a run on a part of its data set, the accuracy of each class, and the class "
+        "it is most often mistaken for.",
         EXAMPLES,
         run,
     )
     parser.add_argument("run_folder", type=Path, metavar="DIR", help="folder that `minicnn train` wrote")
-    parser.add_argument("--part", choices=("test", "valid", "train"), default="test", help="(default: %(default)s)")
+    parser.add_argument("--part", choices=("test", "valid", "train"), default="test",
+                        help="part of the data set (default: %(default)s)")  # fmt: skip
     add_json(parser)
 
 
@@ -57,7 +58,7 @@ def _row(name: str, index: int, counts: Any, classes: tuple[str, ...]) -> dict[s
         "class": name,
         "images": total,
         "accuracy": float(counts[index] / total) if total else None,
-        "most_often_taken_for": classes[taken] if wrong[taken] else None,
+        "most_often_mistaken_for": classes[taken] if wrong[taken] else None,
         "times": int(wrong[taken]),
     }
 
@@ -70,6 +71,6 @@ def _text(value: dict[str, Any]) -> str:
     ]
     for row in value["classes"]:
         share = "no images" if row["accuracy"] is None else f"{row['accuracy']:7.2%} of {row['images']:,}"
-        taken = row["most_often_taken_for"]
-        lines.append(f"{row['class']:<{width}}  {share}" + (f", {row['times']} taken for {taken}" if taken else ""))
+        taken = row["most_often_mistaken_for"]
+        lines.append(f"{row['class']:<{width}}  {share}" + (f", {row['times']} mistaken for {taken}" if taken else ""))
     return "\n".join(lines)

@@ -27,24 +27,22 @@ def add(parsers: Parsers) -> None:
         "explain",
         "sizes and kernels of a net, and a page with one image in it",
         "Print, for each layer, the formula that gives the size of its output with its numbers, what its padding adds "
-        "and what its windows do not read; then which layers run together as one kernel. With --out, write a page "
-        "for the browser instead: one image in a net, forward and backward, without a network connection. A net that "
-        "is given by its name has its initial parameters there.",
+        "and which elements its windows do not read; then which layers run together as one kernel. With --out, write a "
+        "page for the browser instead: one image in the net, forward and backward. The page needs no network "
+        "connection. A net that is given by its name has its initial parameters there.",
         EXAMPLES,
         run,
     )
     add_net(parser)
     add = parser.add_argument
-    add("--out", type=Path, metavar="FILE", help="write a page with one image in the net")
-    add("--index", type=counting, metavar="N", help="which test image (default: 0)")
-    add("--image", type=Path, metavar="PICTURE", help="a picture of your own instead; needs --label")
-    add("--label", metavar="CLASS", help="its class")
-    add(
-        "--heads", nargs="+", default=[], metavar="NET|DIR", help="other nets, to be compared with this one in the page"
-    )
+    add("--out", type=Path, metavar="FILE", help="write the page to this file")
+    add("--index", type=counting, metavar="N", help="index of the test image (default: 0)")
+    add("--image", type=Path, metavar="PICTURE", help="picture to show instead of a test image; needs --label")
+    add("--label", metavar="CLASS", help="class of the picture")
+    add("--heads", nargs="+", default=[], metavar="NET|DIR", help="other nets, shown beside this one on the page")
     add("--dataset", default="digits", metavar="NAME",
-        help="whose test images a net that is not a run is shown (default: %(default)s)")  # fmt: skip
-    add("--title", help="heading of the page")
+        help="data set of the test image, for a net that is not a run (default: %(default)s)")  # fmt: skip
+    add("--title", help="heading of the page (default: the name of the net, and one image)")
     parser.set_defaults(parser=parser)
 
 
@@ -54,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
         return _write_page(options)
     for name in ("index", "image", "label", "heads", "title"):
         if getattr(options, name) not in (None, []):
-            options.parser.error(f"--{name} is of the page: --out must be given, too")
+            options.parser.error(f"--{name} needs --out, because it is an option of the page")
     from minicnn import layers
 
     net, input_shape = net_and_shape(options)

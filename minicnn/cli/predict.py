@@ -23,14 +23,14 @@ def add(parsers: Parsers) -> None:
         "classify pictures with a trained net",
         "Classify PNG, JPEG and other pictures. For a net that was trained on MNIST or another set of characters, each "
         "picture is prepared as MNIST was: cropped to its strokes, scaled into a box without a change of proportions, "
-        "and centred at its centre of mass. Dark strokes on bright paper are recognised, inverted, and reported.",
+        "and centred at its centre of mass. Dark strokes on bright paper are inverted, and the output says so.",
         EXAMPLES,
         run,
     )
     parser.add_argument("paths", nargs="+", type=Path, metavar="FILE|FOLDER", help="pictures, or folders of pictures")
     parser.add_argument("--run", type=Path, required=True, dest="run_folder", metavar="DIR",
                         help="folder that `minicnn train` wrote")  # fmt: skip
-    seen = "whether strokes are darker than the background (default: seen from the border)"
+    seen = "whether strokes are darker than the background (default: decided by the border of the picture)"
     parser.add_argument("--invert", action=argparse.BooleanOptionalAction, default=None, help=seen)
     add_json(parser)
 

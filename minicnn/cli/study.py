@@ -20,14 +20,16 @@ def add(parsers: Parsers) -> None:
         parsers,
         "study",
         "state, comparisons and exports of a study's folder",
-        "Print how many trials of a study are done and what its comparisons say. Nothing is trained.",
+        "Print how many trials of a study are done, and the verdicts of its comparisons. Nothing is trained.",
         EXAMPLES,
         run,
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder with the ledger of a study")
     parser.add_argument("--report", action="store_true", help="write the report into the folder")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write all values as CSV, a row for each")
-    parser.add_argument("--jsonl", type=Path, metavar="FILE", help="write all values as JSON, a line for each")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write all values as CSV, one row per value")
+    parser.add_argument(
+        "--jsonl", type=Path, metavar="FILE", help="write all values as JSON Lines, one object per value"
+    )
     add_json(parser)
 
 

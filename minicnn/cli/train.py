@@ -27,12 +27,13 @@ def add(parsers: Parsers) -> None:
     parser.set_defaults(after_interrupt="; nothing that was trained is lost. Run the same command to continue.")
     add = parser.add_argument
     add("net", nargs="?", default="small_cnn", metavar="NET",
-        help="name, such as lenet5 or small_cnn:gem, or a file of a net; `minicnn summary` lists them "
+        help="name, such as lenet5 or small_cnn:gem, or the file of a net; `minicnn summary` lists the names "
         "(default: %(default)s)")  # fmt: skip
     add("--dataset", default="digits", metavar="NAME|FOLDER",
-        help="data set, or a folder with a folder of pictures for each class (default: %(default)s)")  # fmt: skip
-    add("--size", type=shape, metavar="H,W,C", help="convert the pictures of a folder to this shape")
-    add("--epochs", type=positive, default=10, metavar="N", help="training epochs (default: %(default)s)")
+        help="a data set, or a folder with one folder of pictures per class (default: %(default)s)")  # fmt: skip
+    add("--size", type=shape, metavar="H,W,C",
+        help="shape to which the pictures of a folder are converted (default: that of the pictures)")  # fmt: skip
+    add("--epochs", type=positive, default=10, metavar="N", help="number of epochs (default: %(default)s)")
     add("--batch-size", type=positive, default=64, metavar="N", help="images per step (default: %(default)s)")
     add("--learning-rate", type=rate, default=1e-2, metavar="R",
         help="largest learning rate of the schedule (default: %(default)s)")  # fmt: skip

@@ -5,9 +5,11 @@ A file is used only if its MD5 is the published one; the checksum is taken of th
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import io
+import logging
 import math
 import os
 import struct
@@ -61,22 +63,44 @@ def download(url: str, md5: str, folder: Path) -> Path:
     """
     import pooch
 
-    file = url.rpartition("/")[2]
-    downloader = pooch.HTTPDownloader(progressbar=_limited_bar(), timeout=TIMEOUT)
+    file, created = url.rpartition("/")[2], [place for place in (folder, *folder.parents) if not place.exists()]
+    downloader = pooch.HTTPDownloader(progressbar=_limited_bar(file), timeout=TIMEOUT)
     try:
-        return Path(pooch.retrieve(url, f"md5:{md5}", fname=file, path=folder, downloader=downloader))
+        with _without_log(pooch.get_logger()):
+            return Path(pooch.retrieve(url, f"md5:{md5}", fname=file, path=folder, downloader=downloader))
     except OSError as error:
         raise OSError(
-            f"load: {url} could not be downloaded into {folder}: {error}. Nothing was kept. "
+            f"load: {url} could not be downloaded into {folder}: {_reason(error)}. Nothing was kept. "
             f"Try again, or get {file} by other means and put it there."
         ) from error
     except ValueError as error:
         raise ValueError(
             f"load: {url} gave another file than the published one, which was not kept: {error}"
         ) from error
+    finally:
+        for place in created:  # the innermost first; a folder with a file in it stays
+            with contextlib.suppress(OSError):
+                place.rmdir()
 
 
-def _limited_bar() -> Any:
+@contextlib.contextmanager
+def _without_log(log: logging.Logger) -> Iterator[None]:
+    """Suppress what pooch writes to stderr, which the bar and the error say, too."""
+    level = log.level
+    log.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
+def _reason(error: OSError) -> str:
+    """Return why there was no connection, without the addresses that requests and urllib3 put around it."""
+    cause = getattr(error.args[0], "reason", error) if error.args else error
+    return str(cause).rpartition("): ")[2].rstrip(".")
+
+
+def _limited_bar(file: str) -> Any:
     """Return a progress bar that ends a download which has no end: it is the one thing that sees all bytes pass."""
     from tqdm import tqdm
 
@@ -90,7 +114,7 @@ def _limited_bar() -> Any:
             shown: bool | None = super().update(n)
             return shown
 
-    return Bar(unit="B", unit_scale=True, ncols=79)
+    return Bar(desc=file, unit="B", unit_scale=True, dynamic_ncols=True, delay=1e-9)  # nothing before the first bytes
 
 
 def read(path: Path, md5: str, *, max_bytes: int = GIBIBYTE) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Class maps: which places of the last feature map speak for each class, so that they add up to the logits."""
+"""Class maps: how much each place of the last feature map contributes to each logit; the contributions add up to it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from minicnn.autograd import Tensor
 from minicnn.explain.contract import Head, Layer
 from minicnn.explain.net import CHAINS, Describer, apply
 from minicnn.explain.packing import short
+from minicnn.kernels.uncompiled import uncompiled
 from minicnn.layers.inspection.class_maps import contributions
 from minicnn.layers.inspection.summary import summary
 
@@ -70,6 +71,7 @@ def map_layer(described: list[Layer], net: Any, shape: tuple[int, ...]) -> str:
     return described[last].name
 
 
+@uncompiled()  # in float64, for which a training compiles no loops
 def class_maps(net: Any, params: Any, image: np.ndarray, place: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the class maps (classes, H, W) and the activation (H, W, C) that they belong to, in float64."""
     params = trees.map_leaves(lambda a: np.asarray(a, np.float64), params)
@@ -97,6 +99,7 @@ def _bias(described: list[Layer], place: str, params: Any, classes: int) -> np.n
     return np.zeros(classes) if bias is None or len(bias) != classes else np.asarray(bias, np.float64)
 
 
+@uncompiled()
 def _winners(net: Any, params: Any, described: list[Layer], place: str, activation: np.ndarray) -> np.ndarray | None:
     """Return in how many channels each place is a maximum of the max pooling that directly follows, or None."""
     names = [layer.name for layer in described]

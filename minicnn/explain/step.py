@@ -17,6 +17,7 @@ from minicnn.explain.drawing import MOST_NODES, Box, draw
 from minicnn.explain.net import apply
 from minicnn.explain.packing import Arrays, short
 from minicnn.explain.tape import TapeNode, ordered, parents, record
+from minicnn.kernels.uncompiled import uncompiled
 
 Loss = Callable[[Any, np.ndarray], Any]
 STEP = 2.0**-17
@@ -107,7 +108,7 @@ def _is_trained(path: str) -> bool:
 
 
 def _replaced(tree: Any, leaves: dict[str, Any]) -> Any:
-    """Return a tree with the leaves of these paths in the place of its own."""
+    """Return a tree with the leaves of these paths instead of its own."""
     found = iter([leaves.get(path, leaf) for path, leaf in trees.items(tree)])
     return trees.map_leaves(lambda _: next(found), tree)
 
@@ -185,6 +186,7 @@ def _updated(step: Step, problem: Problem, optimizer: Any) -> dict[str, np.ndarr
     return dict(trees.items(params))
 
 
+@uncompiled()  # in float64, for which a training compiles no loops
 def differences(step: Step, problem: Problem, after: dict[str, np.ndarray]) -> dict[int, list[Check]]:
     """Return differences beside the largest gradients of the parameters, the image, and the results of layers."""
     names = {i: node.name for i, node in enumerate(step.nodes) if node.name}

@@ -3,7 +3,7 @@
 Read first: elementwise, conv, pool, matrix, loss. They are what a small CNN needs; the pooling variants can wait.
 
 Ops take and give NHWC arrays or Tensors; on plain arrays they return plain arrays. `some_op.shape` is the shape
-rule: the same arguments with shapes in the place of arrays, and the only source of shape errors.
+rule: the same arguments with shapes instead of arrays, and the only source of shape errors.
 """
 
 from typing import TYPE_CHECKING

@@ -70,8 +70,8 @@ def pooling(
         The path of the pooling; the first one by default.
     channel : int
     label : int, optional
-        The true class of the image. The gradient that arrives is then that of the cross-entropy of the net; without a
-        label it is 1 everywhere.
+        The true class of the image. The gradient of the result is then that of the cross-entropy of the net, and is
+        drawn below the result; without a label it is 1 everywhere.
     """
     found = subject.calls("pooling", net, params, image)
     chosen = subject.choose("pooling", found, layer, "a pooling", subject.is_pooling)
@@ -142,7 +142,12 @@ def _loss_gradient(net: Layer, params: Params, image: np.ndarray, label: int, pa
 
 
 def _panels(title: str, rows: int, arriving: bool) -> tuple[Figure, np.ndarray]:
-    figure, panels = style.grid(title, rows, 3 + arriving, size=(2.75, 2.6))
+    """Return a row of panels per pooling, or, with the gradient that arrives, two rows: forward, and back below."""
+    if arriving:
+        figure, ((entrance, exit_), (back, arrival)) = style.grid(title, 2, 2, size=(3.2, 2.9))
+        panels = np.array([[entrance, exit_, arrival, back]])
+    else:
+        figure, panels = style.grid(title, rows, 3, size=(2.75, 2.6))
     line = need("matplotlib.lines").Line2D
     patch = need("matplotlib.patches").Patch
     marks: dict[str, Any] = {"linestyle": "none", "fillstyle": "none"}
@@ -170,10 +175,11 @@ def _draw(figure: Figure, panel: np.ndarray, chosen: Subject, flow: Flow, channe
     maps = [(exit_, flow.y, values, "result"), (back, flow.passed, slopes, "gradient of the input")]
     maps += [(axes, flow.arriving, slopes, "gradient of the result") for axes in arrival]
     for axes, shown_map, limits, title in maps:
-        style.scale_bar(figure, style.draw_map(axes, shown_map, limits), axes)
+        style.scale_bar(figure, style.draw_map(axes, shown_map, limits, width=2.4 if arrival else 2.0), axes)
         axes.set_title(title)
     if not arrival:
-        back.set_xlabel("for a gradient of 1 of each result", fontsize=8)
+        unit = back.get_xlabel()
+        back.set_xlabel(f"for a gradient of 1 of each result{', ' * bool(unit)}{unit}", fontsize=8)
 
 
 def _draw_windows(axes: Axes, rows: list[np.ndarray], cols: list[np.ndarray]) -> None:

@@ -123,7 +123,9 @@ def draw_map(
 
 
 def _write_values(axes: Axes, values: np.ndarray, how: dict[str, Any], room: float) -> None:
-    form = _format(values)
+    form, exponent = _format(values)
+    if exponent:
+        axes.set_xlabel(f"in units of 1e{_signed(exponent, 0)}", fontsize=8)
     dark = np.abs(values) > (0.6 if how["vmin"] < 0 else 0.5) * how["vmax"]
     for at, value in np.ndenumerate(values):
         text = form(float(value))
@@ -161,20 +163,27 @@ def scale_bar(figure: Figure, picture: Any, axes: Any, label: str = "") -> None:
     """Draw the scale of a map beside its panels."""
     bar = figure.colorbar(picture, ax=axes, shrink=0.8, pad=0.02, aspect=18)
     bar.outline.set_visible(False)
+    bar.formatter.set_powerlimits((-2, 4))  # type: ignore[attr-defined]  # else small gradients have labels of many zeros
     bar.ax.tick_params(length=2)
     if label:
         bar.set_label(label)
 
 
-def _format(values: np.ndarray) -> Callable[[float], str]:
-    """Return how to write the values of a map: without a fraction if none has one, else with two or three digits."""
-    if np.all(values == np.round(values)) and np.abs(values).max(initial=0) < 1000:
-        return lambda value: f"{value:.0f}"
-    largest = float(np.nanmax(np.abs(values), initial=0))
-    if not 1e-2 <= largest < 1000:
-        return lambda value: f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e") if value else "0"
+def _format(values: np.ndarray) -> tuple[Callable[[float], str], int]:
+    """Return how to write the values of a map, and the power of ten in which they are written, 0 for most.
+
+    Integers have no fraction, other values two or three digits. Where all are tiny or the largest is huge, they are
+    written as integers of up to two digits in units of that power.
+    """
+    finite = np.abs(values[np.isfinite(values)])
+    largest = float(finite.max(initial=0))
+    if np.all(values == np.round(values)) and largest < 1000:
+        return lambda value: _signed(value, 0), 0
+    if largest and not 1e-2 <= largest < 1000:
+        exponent = max(math.floor(math.log10(largest)) - 1, -300)
+        return lambda value: _signed(value / 10.0**exponent, 0), exponent
     digits = 1 if largest >= 10 else 2
-    return lambda value: f"{value:.{digits}f}".removeprefix("0") if 0 < value < 1 else _signed(value, digits)
+    return lambda value: f"{value:.{digits}f}".removeprefix("0") if 0 < value < 1 else _signed(value, digits), 0
 
 
 def _signed(value: float, digits: int) -> str:
@@ -184,4 +193,4 @@ def _signed(value: float, digits: int) -> str:
 
 def _fitting(room: float, text: str) -> float:
     """Return a font size with which a number fits into a square of `room` points."""
-    return min(9.0, 0.9 * room / (0.64 * max(len(text), 2)))
+    return min(9.0, 0.8 * room / (0.64 * max(len(text), 2)))

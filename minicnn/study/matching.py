@@ -49,7 +49,7 @@ def match(arm: A, *, to: Any, input_shape: Shape, on: str = "parameters", within
     on : "parameters" or "multiply_adds"
         As `layers.summary` counts them.
     within : float
-        The largest relative difference that will do.
+        The largest relative difference that is accepted.
 
     Returns
     -------

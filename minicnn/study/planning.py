@@ -95,13 +95,18 @@ class Plan:
 
     def sentences(self) -> list[str]:
         """Return what the numbers mean."""
-        return [
+        todo = (
             f"{self.trials} trials, of which {self.done} are in the ledger: {self.to_train} trials to train, "
-            f"{self.to_measure} to measure, in about {self.cpu_seconds:,.0f} CPU seconds.",
+            f"{self.to_measure} to measure, in about {self.cpu_seconds:,.0f} CPU seconds."
+        )
+        if math.isinf(self.smallest):
+            return [todo, "One replicate decides no difference."]
+        decided = (
             f"If paired differences have a standard deviation of {100 * self.sd:.2f} percentage points, a difference "
             f"of {100 * self.smallest:.2f} is decided with a probability of 80 %, and one of "
-            f"{200 * self.rope:.2f} with {100 * self.power:.0f} %.",
-        ]
+            f"{200 * self.rope:.2f} with {100 * self.power:.0f} %."
+        )
+        return [todo, decided]
 
     def _repr_html_(self) -> str:
         """Return the table that a notebook shows."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from minicnn.layers import Classifier, Conv2D, Dense, Layer, Sequential
@@ -18,7 +18,7 @@ def inside(layer: Layer) -> list[Layer]:
 
 
 def with_inside(layer: Layer, made: Iterator[Layer]) -> Layer:
-    """Return the record with other layers in the places of those that `inside` returns."""
+    """Return the record with other layers instead of those that `inside` returns."""
 
     def again(held: Any) -> Any:
         if isinstance(held, list | tuple):
@@ -41,6 +41,33 @@ def with_last(layer: Layer) -> list[tuple[Layer, bool]]:
     children = inside(layer)
     chain = isinstance(layer, Sequential | Classifier)
     return [(child, not (chain and any(map(_has_weights, children[i + 1 :])))) for i, child in enumerate(children)]
+
+
+def differing(nets: Sequence[Layer]) -> list[list[Layer]]:
+    """Return the layers of each net between those that all begin with and those that all end with; all of a single net.
+
+    >>> from minicnn import models
+    >>> differing([models.mlp((4,)), models.mlp((32,))])
+    [[Dense(units=4)], [Dense(units=32)]]
+    """
+    rows = [_in_a_row(net) for net in nets]
+    if len(rows) == 1:
+        return rows
+    first = _alike(rows)
+    last = _alike([row[first:][::-1] for row in rows])
+    return [row[first : len(row) - last] for row in rows]
+
+
+def _in_a_row(net: Layer) -> list[Layer]:
+    if type(net) not in {Sequential, Classifier}:
+        return [net]
+    return [layer for child in inside(net) for layer in _in_a_row(child)]
+
+
+def _alike(rows: Sequence[Sequence[Layer]]) -> int:
+    """Return with how many equal layers all rows begin."""
+    equal = (all(layer == layers[0] for layer in layers) for layers in zip(*rows, strict=False))
+    return sum(1 for _ in itertools.takewhile(bool, equal))
 
 
 def _has_weights(layer: Layer) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 from minicnn.hints import frozen
@@ -10,6 +11,7 @@ from minicnn.study.engine import checked, run
 from minicnn.study.planning import Plan, plan
 from minicnn.study.results import Results
 from minicnn.study.spec import Specification
+from minicnn.study.structure import differing
 
 
 @frozen(repr=False)
@@ -54,9 +56,11 @@ class Study(Specification):
         return f"Study({self.name!r}: {arms}, {self.replicates!r})"
 
     def _repr_html_(self) -> str:
-        """Return the table that a notebook shows: each arm with its control and its net."""
-        controls = self.controls()
-        return html_table(("arm", "control", "net"), [(n, controls.get(n, ""), self.arm(n).net) for n in self.arms])
+        """Return the table that a notebook shows: each arm with its control and the layers that not all arms share."""
+        controls, nets = self.controls(), [self.arm(name).net for name in self.arms]
+        own = [textwrap.shorten(", ".join(map(repr, layers)), 120, placeholder=" ...") for layers in differing(nets)]
+        rows = [(name, controls.get(name, ""), text) for name, text in zip(self.arms, own, strict=True)]
+        return html_table(("arm", "control", "layers that differ"), rows)
 
     def check(self) -> list[str]:
         """Raise what is wrong with the study before anything is trained; return warnings."""

@@ -35,7 +35,7 @@ def blur_pool2d(x: Array, pool_size: Size = 3, *, strides: Size = 2, mode: Mode 
 
     The filter is binomial, (1 1), (1 2 1), (1 3 3 1) .. in each direction, normalized to a sum of 1; padding is
     filled by `mode` as in `pad2d`. Zhang, "Making convolutional networks shift-invariant again", 2019, who puts it
-    after a max pooling of stride 1 or in the place of a stride.
+    after a max pooling of stride 1 or instead of a stride.
 
     >>> blur_pool2d(np.array([0.0, 4.0, 0.0, 4.0]).reshape(1, 1, 4, 1), (1, 3)).ravel()
     array([2., 2.])

@@ -6,11 +6,13 @@ import numpy as np
 
 from minicnn import trees
 from minicnn.autograd import Tensor
+from minicnn.kernels.uncompiled import uncompiled
 from minicnn.layers import Classifier
 from minicnn.layers.base import Params
 from minicnn.layers.inspection.class_maps import contributions
 
 
+@uncompiled()  # in float64, for which a training compiles no loops
 def class_map(net: Classifier, params: Params, image: np.ndarray, label: int) -> tuple[np.ndarray, float, float]:
     """Return the contributions (H, W) to the score of class `label` for one image (H, W, C), the score, and the bias.
 
