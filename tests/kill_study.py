@@ -35,20 +35,21 @@ SLOW = float(sys.argv[3])
 rng = np.random.default_rng(0)
 images = data.from_arrays(rng.random((90, 6, 6, 1), np.float32), np.arange(90) % 3, test=0.3)
 nets = {f"width {w}": models.mlp((w,), classes=3) for w in (3, 5, 8, 13)}
+tuned = {"replicates": study.Resplits(5, tuning=0.3), "tune": study.Grid((1e-2, 3e-2))}
 found = study.Study(
     nets, control="width 3", data=images, recipe=study.Recipe(optim.Adam(1e-2), epochs=2, batch_size=16),
-    replicates={"Seeds": study.Seeds(5), "Resplits": study.Resplits(5, tuning=0.3)}[sys.argv[4]], measures={"accuracy": study.accuracy, "slow": slow},
-    tune=study.Grid((1e-2, 3e-2)) if sys.argv[4] == "Resplits" else None,
+    measures={"accuracy": study.accuracy, "slow": slow},
+    **(tuned if sys.argv[4] == "tuned" else {"replicates": study.Seeds(5)}),
 ).run(sys.argv[1], jobs=int(sys.argv[2]), progress=False)
 print(found, flush=True)
 sys.exit(0 if found.complete else 3)
 """
 
 
-def start(folder, jobs=2, slow=0.05, replicates="Resplits"):
+def start(folder, jobs=2, slow=0.05, kind="tuned"):
     """Start the study in a session of its own, so that its processes can be found."""
     environment = {"MINICNN_KERNELS": "numpy_blocked", **os.environ}
-    command = [sys.executable, "-c", RUN, str(folder), str(jobs), str(slow), replicates]
+    command = [sys.executable, "-c", RUN, str(folder), str(jobs), str(slow), kind]
     return subprocess.Popen(
         command, env=environment, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

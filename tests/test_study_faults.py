@@ -107,7 +107,7 @@ def test_a_study_that_is_killed_twice_equals_one_that_was_not(tmp_path):
     [(signal.SIGTERM, os.kill), (signal.SIGTERM, os.killpg), (signal.SIGKILL, os.kill), (signal.SIGINT, os.killpg)],
 )
 def test_no_process_is_left_behind(tmp_path, how, to):
-    process = kill_study.start(tmp_path, slow=0.3, replicates="Seeds")
+    process = kill_study.start(tmp_path, slow=0.3, kind="plain")
     until = time.monotonic() + 60
     while not kill_study.complete_trials(tmp_path) and time.monotonic() < until:
         time.sleep(0.05)
