@@ -27,7 +27,7 @@ heads = {name: models.small_cnn(name, filters=(8, 16, 16)) for name in ("flatten
 layers.summary(heads["max"], four.shape)
 
 # %% [markdown]
-# The image has got a margin of two pixels, so that it can be moved without losing ink. Its size is now 12x12, and
+# The image has a margin of two pixels, so that it can be moved without losing ink. Its size is now 12x12, and
 # the trunk makes 16 feature maps of 6x6 of it.
 #
 # The fewer numbers a head looks at, the fewer weights it needs.

@@ -48,16 +48,16 @@ arms = {"max": baseline, "own": replace(baseline, head=own)}
 arms["own"]
 
 # %% [markdown]
-# What is to be found out, and how
-# --------------------------------
+# What the study measures
+# -----------------------
 #
 # A study is specified before anything is trained: the *arms* that are compared, the one that is the *control*,
 # how they are trained, and what is measured. ``Resplits(5)`` repeats everything five times, each time with
 # another seed and another split of the images. For each seed both arms start from the same trunk and see the same
 # images, so their results form pairs.
 #
-# Two things are measured: the accuracy on test images as they are, and on test images moved by two pixels. For
-# the latter the images get a margin.
+# Two things are measured: the accuracy on test images as they are, and on test images moved by two pixels. So
+# that nothing is cut off, the images are padded.
 
 # %%
 digits = study.padded(data.load("digits", seed=0), 2)

@@ -37,7 +37,7 @@ _MUTABLE = SimpleNamespace(frozen=False)
 
 @explained
 def register(record: T) -> T:
-    """Let `to_json` and `from_json` know a frozen dataclass by its class name; usable as a decorator.
+    """Register a frozen dataclass with `to_json` and `from_json` under its class name; can be used as a decorator.
 
     Raises TypeError for a class that is not a frozen dataclass, ValueError for a name that another class has.
 

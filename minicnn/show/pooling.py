@@ -57,10 +57,10 @@ def pooling(
 ) -> Figure:
     """Draw what a pooling keeps and drops of its input, its result, and where its gradient goes.
 
-    On the input lie the windows, a ring around each element that has a part in the result, and a cross on each that has
-    none. The area of a ring is the element's weight: the derivative of the sum of the result by the element, which for
-    a maximum is 1 at the first maximum of each window, and for an average 1 / n. It comes from the VJP of the op, for
-    every pooling.
+    The windows are drawn on the input, with a ring around each element that has a part in the result, and a cross on
+    each that has none. The area of a ring is the element's weight: the derivative of the sum of the result by the
+    element, which for a maximum is 1 at the first maximum of each window, and for an average 1 / n. It comes from the
+    VJP of the op, for every pooling.
 
     Parameters
     ----------

@@ -28,6 +28,8 @@ BLUE, ORANGE = "#0072B2", "#D55E00"
 """Of the palette of Okabe and Ito, as in the figures of a study."""
 MOST_NUMBERS = 12
 """Rows or columns of a map up to which its values are written into it."""
+WIDTHS = {".": 0.32, "\N{MINUS SIGN}": 0.84}
+"""Of characters, in units of the font size; that of a digit is 0.64."""
 STYLE = {
     "font.size": 9,
     "figure.titlesize": 11,
@@ -193,4 +195,5 @@ def _signed(value: float, digits: int) -> str:
 
 def _fitting(room: float, text: str) -> float:
     """Return a font size with which a number fits into a square of `room` points."""
-    return min(9.0, 0.8 * room / (0.64 * max(len(text), 2)))
+    ems = sum(WIDTHS.get(character, 0.64) for character in text)
+    return min(9.0, 0.8 * room / max(ems, 1.28))

@@ -36,7 +36,7 @@ def match(arm: A, *, to: Any, input_shape: Shape, on: str = "parameters", within
 
     The filters of all convolutions and the units of all dense layers, but for those that give the logits, are
     multiplied by one factor and rounded. If that does not come near enough, one or two of them are made larger or
-    smaller by one. Only shapes are looked at.
+    smaller by one. Only shapes are used.
 
     Parameters
     ----------

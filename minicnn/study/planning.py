@@ -44,7 +44,7 @@ class PlannedArm:
 
 @dataclass(frozen=True, repr=False)
 class Plan:
-    """What a study would do.
+    """The plan of a study: what it would train, how long that takes, and what it can decide.
 
     Attributes
     ----------

@@ -117,10 +117,10 @@ def _share(right: np.ndarray, clean: np.ndarray) -> float:
 @register
 @dataclass(frozen=True)
 class Shifted(Changed):
-    """Moved by whole pixels in the eight directions; a diagonal one moves rows and columns by as many.
+    """Test images moved by whole pixels in the eight directions; a diagonal shift moves rows and columns equally far.
 
     Nothing may be cut off: `check`, and the call, raise ValueError unless the largest shift fits between every test
-    image's content and its border. `study.padded` makes a data set with such a margin, to be trained on, too.
+    image's content and its border. `study.padded` makes a data set with such a margin; train on it, too.
     """
 
     pixels: tuple[int, ...] = (0, 1, 2, 3, 4)
@@ -153,7 +153,7 @@ class Shifted(Changed):
 @register
 @dataclass(frozen=True)
 class Rotated(Changed):
-    """Turned about the centre, by each angle either way."""
+    """Test images turned about their centre by each angle, in both directions."""
 
     degrees: tuple[float, ...] = (0, 10, 20, 30)
     magnitudes: ClassVar[str] = "degrees"
@@ -167,7 +167,10 @@ class Rotated(Changed):
 @register
 @dataclass(frozen=True)
 class Scaled(Changed):
-    """Enlarged about the centre by each factor; below 1 they shrink. What grows beyond the border is lost."""
+    """Test images enlarged about their centre by each factor; factors below 1 shrink them.
+
+    What lies beyond the border afterwards is lost.
+    """
 
     factors: tuple[float, ...] = (0.7, 0.85, 1.0, 1.15, 1.3)
     magnitudes: ClassVar[str] = "factors"
@@ -183,7 +186,7 @@ class Scaled(Changed):
 @register
 @dataclass(frozen=True)
 class Noisy(Changed):
-    """With normal noise of each standard deviation: the same noise for every net, and for every magnitude."""
+    """Test images with normal noise of each standard deviation: the same noise for every net and every magnitude."""
 
     sds: tuple[float, ...] = (0, 0.1, 0.2, 0.4)
     seed: int = 0
@@ -206,7 +209,7 @@ class Noisy(Changed):
 @register
 @dataclass(frozen=True)
 class Blurred(Changed):
-    """Smoothed by a Gaussian of each standard deviation, in pixels."""
+    """Test images smoothed by a Gaussian of each standard deviation, in pixels."""
 
     sigmas: tuple[float, ...] = (0, 0.5, 1.0, 1.5)
     magnitudes: ClassVar[str] = "sigmas"
@@ -220,7 +223,10 @@ class Blurred(Changed):
 @register
 @dataclass(frozen=True)
 class Contrast(Changed):
-    """With contrast multiplied by each factor, 1 for none; -1 exchanges dark and light within each image's range."""
+    """Test images with their contrast multiplied by each factor.
+
+    1 changes nothing, -1 exchanges dark and light within each image's range.
+    """
 
     factors: tuple[float, ...] = (1.0, 0.5, 0.25, -1.0)
     magnitudes: ClassVar[str] = "factors"

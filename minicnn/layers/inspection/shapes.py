@@ -40,7 +40,7 @@ class Explanation:
 
 @explained
 def explain_shapes(net: Layer, input_shape: Shape) -> Explanation:
-    """Return how each size comes about for images of `input_shape` (H, W, C); print it.
+    """Return how each size is computed for images of `input_shape` (H, W, C); print it.
 
     For each layer: the size formula with its numbers, the padding at each side, the rows and columns of its input that
     no window reads, the receptive field (the pixels of the image that one element of the result depends on), and the
