@@ -63,7 +63,7 @@ def test_the_results_are_those_of_the_definition(seed):
         np.testing.assert_allclose(found, exact, rtol=0, atol=RELATIVE * abs(exact).max())
 
 
-def test_whole_numbers_have_no_rounding():
+def test_integers_have_no_rounding():
     rng = np.random.default_rng(0)
     net, shape = net_of(16, "same", False, False), (7, 9, 16)
     params = {"conv2d": {"kernel": 4.0 * rng.integers(-3, 4, (3, 3, 16, 16)), "bias": rng.integers(-3, 4, 16)}}
