@@ -114,8 +114,8 @@ def training_step() -> Callable[[], Any]:
     rng = np.random.default_rng(0)
     images, labels = rng.random((4, 8, 8, 1), dtype=np.float32), np.arange(4)
     params = net.init(rng, images.shape[1:])
-    arguments = (net, optimizer, params, optimizer.init(params), images, labels)
-    step = functools.partial(loop._step, *arguments, rng=rng, smoothing=0.0)
+    loss_and_grads = functools.partial(loop._loss_and_grads, net=net, rng=rng, smoothing=0.0)
+    step = functools.partial(loop._step, loss_and_grads, optimizer, params, optimizer.init(params), images, labels)
     step()
     return step
 
@@ -213,7 +213,8 @@ nothing else:
 
 The step is the one that `train.fit` takes for each batch, not the first one: a shape rule runs once for each shape, and
 `op` remembers that the shapes fit. Of a longer docstring the first line is shown, and functions that only check
-arguments are named.
+arguments are named. With kernels that fuse layers `fit` records the ops of two such steps and then calls the same ops
+directly, see [`train/replay.py`](../minicnn/train/replay.py).
 
 The images pass forward through the layers to the loss. The gradient passes backward through the VJPs that the ops have
 returned: a VJP is defined inside its op, so the code of both directions is in one place.

@@ -22,6 +22,7 @@ import numpy as np
 
 from minicnn.hints import a_type, explain_call
 from minicnn.kernels.arithmetic import disjoint, promote
+from minicnn.recording import CALLS, Call
 from minicnn.validation import FLOATS, ShapeError, array_or_number, as_array, float_array
 
 P = ParamSpec("P")
@@ -132,7 +133,10 @@ def op(shape_rule: Callable[..., Any], *, composed: bool = False) -> Callable[[C
                 tensors = [a if isinstance(a, Node) else v for a, v in zip(given, values, strict=True)]
                 return run(*tensors, *rest, **options)
             y, vjps = run(*promote(values), *rest, **options)
-            return y if kind is None else _recorded(kind, y, where, given, vjps)
+            result = y if kind is None else _recorded(kind, y, where, given, vjps)
+            if (calls := CALLS.get()) is not None:
+                calls.append(Call(run, given, rest, options, vjps, result))
+            return result
 
         made = cast(Op[P], call)
         made.shape = shape_rule

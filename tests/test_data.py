@@ -877,6 +877,16 @@ def test_interpolation_has_the_bits_of_scipy(dtype):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13)
 
 
+@pytest.mark.parametrize("size", [(12, 11), (1, 6)])
+def test_a_shift_alone_has_the_bits_of_the_interpolation_of_each_pixel(size):
+    images = photos(count=5, size=size)
+    shifts = np.random.default_rng(2).uniform(-3, 3, (5, 2))
+    shifts[0], shifts[1] = 0, (1, -2)
+    at = np.array([sources(size, move, 0, np.zeros((2, *size))) for move in shifts])
+    found = data.warp(images, shifts, np.zeros(5))
+    np.testing.assert_array_equal(found, bilinear(images, at[:, 0], at[:, 1]).astype(np.float32), strict=True)
+
+
 @pytest.mark.parametrize("amounts", [{"shift": 2}, {"shift": 1, "rotate": 15, "elastic": 34}])
 def test_a_large_batch_is_warped_as_its_parts_are(amounts):
     images = photos(count=70, size=(20, 20), channels=3)  # 84,000 values, more than are interpolated at a time

