@@ -112,11 +112,13 @@ def test_several_processes_get_every_bit_of_one(results, tmp_path):
 
 
 @pytest.mark.usefixtures("without_pictures")
-def test_the_same_command_again_trains_nothing(results, monkeypatch):
-    before = (results / "results.csv").read_bytes()
+def test_the_same_command_again_trains_nothing(results, tmp_path, monkeypatch):
+    folder = tmp_path / "copy"
+    shutil.copytree(results, folder)
+    before = (folder / "results.csv").read_bytes()
     monkeypatch.setattr(executors, "run_trial", lambda trial: pytest.fail("trained"))
-    assert run(results, "--heads", HEADS) == 0
-    assert (results / "results.csv").read_bytes() == before
+    assert run(folder, "--heads", HEADS) == 0
+    assert (folder / "results.csv").read_bytes() == before
 
 
 @pytest.mark.usefixtures("without_pictures")

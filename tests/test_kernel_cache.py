@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -89,6 +90,14 @@ input()
 """
 
 
+def _until_ended(stream):
+    """Return the lines up to the one that says how the processes ended, or to the end of the stream."""
+    lines = []
+    while (line := stream.readline()) and not line.startswith("ended "):
+        lines.append(line.strip())
+    return [*lines, line.strip()]
+
+
 class Copy:
     """A copy of the package with a loop that calls another one."""
 
@@ -129,10 +138,8 @@ class Copy:
         self.parent = self.parent or self.start(FORKS)
         self.parent.stdin.write(f"{together}\n")
         self.parent.stdin.flush()
-        results, errors = (
-            [line.strip() for line in iter(stream.readline, "ended {0}\n")]
-            for stream in (self.parent.stdout, self.parent.stderr)
-        )
+        results, errors = _until_ended(self.parent.stdout), _until_ended(self.parent.stderr)
+        assert results.pop() == errors.pop() == "ended {0}", errors
         assert len(results) == together
         (result,) = set(results)
         return result, errors
@@ -186,6 +193,13 @@ def test_of_processes_that_start_together_one_compiles_and_the_others_wait(copy)
     result, lines = copy.run(together=6)
     assert result == "2.0"
     assert ["compiling its kernels" in line for line in lines].count(True) == 1, lines
+
+
+def test_processes_that_import_the_kernels_together_all_succeed(copy_with):
+    copy = copy_with("NUMBA_CACHE_DIR")
+    for process in [copy.start() for _ in range(3)]:
+        out, error = process.communicate()
+        assert (process.returncode, out) == (0, "2.0\n"), error
 
 
 def test_a_process_that_was_stopped_while_it_compiled_is_not_waited_for_for_ever(copy):
@@ -328,3 +342,13 @@ def test_waiting_is_said_once(monkeypatch, tmp_path):
     finally:
         holder.communicate()
         cache._say_once.cache_clear()
+
+
+def test_every_module_that_loops_are_made_of_is_in_the_stamp():
+    """Constants of `program` were not: loops compiled with old ones were taken for current."""
+    from minicnn.kernels import cache
+
+    folder = Path(cache.__file__).parent
+    text = "".join(path.read_text(encoding="utf-8") for path in folder.glob("compiled/*.py"))
+    used = set(re.findall(r"^from minicnn\.kernels\.(\w+) import", text, re.MULTILINE))
+    assert used - {"compiled", "names", "notice"} <= set(cache.OTHERS)

@@ -214,3 +214,17 @@ def test_pools_of_windows_with_few_taps_have_the_bits_of_the_net(seed):
     params, x = parameters(net, shape, seed), rng.integers(-2, 3, (int(rng.integers(1, 6)), *shape)).astype(np.float32)
     x[rng.random(x.shape) < 0.01] = rng.choice([np.nan, np.inf, -np.inf])
     np.testing.assert_array_equal(L.prepare(net, params, shape)(x), net(params, x))
+
+
+@compiled
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_pools_of_few_taps_with_an_infinite_bias_and_with_negative_zeros():
+    net, rng = L.Sequential([L.Conv2D(8, 3), L.MaxPooling2D(2)]), np.random.default_rng(0)
+    params, x = net.init(rng, (8, 8, 1)), rng.standard_normal((1, 8, 8, 1)).astype(np.float32)
+    params["conv2d"]["kernel"][:], params["conv2d"]["bias"][:], x[0, 0, 0, 0] = 1, np.inf, -np.inf
+    assert np.isnan(net(params, x)).any()
+    np.testing.assert_array_equal(L.prepare(net, params, (8, 8, 1))(x), net(params, x))
+    net, x = L.Sequential([L.Conv2D(8, 1), L.MaxPooling2D(2), L.ReLU()]), np.full((1, 8, 8, 1), 1e-30, np.float32)
+    params = net.init(rng, (8, 8, 1))
+    params["conv2d"]["kernel"][:], params["conv2d"]["bias"][:] = -1e-30, -0.0
+    assert L.prepare(net, params, (8, 8, 1))(x).tobytes() == net(params, x).tobytes()

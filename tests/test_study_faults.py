@@ -102,12 +102,17 @@ def test_a_study_that_is_killed_twice_equals_one_that_was_not(tmp_path):
 
 @pytest.mark.skipif(not os.path.isdir("/proc"), reason="processes are looked up in /proc")
 @pytest.mark.parametrize(
-    ("how", "to"),
+    ("how", "to", "kind"),
     # Ctrl-C in a terminal reaches all processes, and so does the signal of `timeout`
-    [(signal.SIGTERM, os.kill), (signal.SIGTERM, os.killpg), (signal.SIGKILL, os.kill), (signal.SIGINT, os.killpg)],
+    [
+        (signal.SIGTERM, os.kill, "tuned"),
+        (signal.SIGTERM, os.killpg, "plain"),
+        (signal.SIGKILL, os.kill, "plain"),
+        (signal.SIGINT, os.killpg, "plain"),
+    ],
 )
-def test_no_process_is_left_behind(tmp_path, how, to):
-    process = kill_study.start(tmp_path, slow=0.3, kind="plain")
+def test_no_process_is_left_behind(tmp_path, how, to, kind):
+    process = kill_study.start(tmp_path, slow=0.3, kind=kind)
     until = time.monotonic() + 60
     while not kill_study.complete_trials(tmp_path) and time.monotonic() < until:
         time.sleep(0.05)

@@ -1,5 +1,6 @@
 """Parts of a program that run with NumPy's kernels, so that no loops are compiled for what runs once."""
 
+import os
 import threading
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from minicnn import Tensor, explain, kernels, layers, models, ops
+from minicnn.kernels import uncompiled as module
 from minicnn.kernels.names import KERNELS
 from minicnn.kernels.uncompiled import uncompiled
 from minicnn.study.report.maps import class_map
@@ -79,3 +81,44 @@ def test_the_values_are_the_same_to_rounding_and_the_kernels_come_back():
         raise KeyError
     assert {name: getattr(kernels, name, None) for name in KERNELS} == before
     assert_allclose(inside, gradients(x), rtol=1e-12, atol=1e-14)
+
+
+@needs_compiled
+def test_after_ctrl_c_the_compiled_kernels_are_back(monkeypatch):
+    before = {name: getattr(kernels, name) for name in KERNELS}
+
+    class Interrupted(dict):
+        def update(self, *args):
+            super().update(*args)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_compiled", Interrupted())
+    with pytest.raises(KeyboardInterrupt), uncompiled():
+        pass
+    assert {name: getattr(kernels, name) for name in KERNELS} == before
+
+
+@needs_compiled
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a process cannot fork here")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+def test_a_forked_process_has_the_kernels_and_the_lock():
+    name = next(iter(KERNELS))
+    before = getattr(kernels, name)
+    inside, done = threading.Event(), threading.Event()
+
+    def other():
+        with uncompiled():
+            inside.set()
+            done.wait()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    inside.wait()
+    child = os.fork()
+    if not child:
+        with uncompiled():  # it waited for ever for the thread that has not been forked
+            pass
+        os._exit(0 if getattr(kernels, name) is before else 1)
+    done.set()
+    thread.join()
+    assert os.waitpid(child, 0)[1] == 0

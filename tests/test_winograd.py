@@ -13,7 +13,7 @@ from minicnn.layers import fusion
 pytestmark = pytest.mark.skipif(
     not (kernels.can_run_programs() and fusion.is_on()), reason="these kernels run no programs"
 )
-RELATIVE = 1e-5
+RELATIVE = 2e-6
 """Error relative to the largest output. Measured: 5e-7."""
 
 
@@ -61,6 +61,26 @@ def test_the_results_are_those_of_the_definition(seed):
             found = predictor(x)
         assert found.shape == exact.shape and found.dtype == np.float32
         np.testing.assert_allclose(found, exact, rtol=0, atol=RELATIVE * abs(exact).max())
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (1, 98), (3, 98), (98, 3), (5, 200)])
+@pytest.mark.parametrize("count", [0, 2])
+@pytest.mark.parametrize("pooled", [False, True])
+def test_small_long_and_no_images(size, count, pooled):
+    """Wider than the tiles that are computed at a time, and smaller than one of them."""
+    rng, padding = np.random.default_rng(0), ((1, 2), (2, 1))
+    net, params = net_of(16, padding, pooled, True), parameters(rng, 16, 16)
+    x = rng.standard_normal((count, *size, 16)).astype(np.float32)
+    predictor, exact = layers.prepare(net, params, x.shape[1:]), definition(net, params, x, pooled, True)
+    assert kinds(predictor) == [program.WINOGRAD]
+    np.testing.assert_allclose(predictor(x), exact, rtol=0, atol=RELATIVE * abs(exact).max(initial=1e-9))
+
+
+def test_tiny_weights_raise_nothing():
+    net, params = net_of(16, "same", False, False), parameters(np.random.default_rng(0), 16, 16)
+    params["conv2d"]["kernel"] *= np.float32(1e-38)
+    with np.errstate(all="raise"):
+        layers.prepare(net, params, (4, 4, 16))
 
 
 def test_integers_have_no_rounding():

@@ -37,7 +37,8 @@ writeFileSync(js.path, code.replace(/"(--\w+)"/g, (_, name) => `"${short(name)}"
 
 const read = (name) => readFileSync(`${here}node_modules/preact/${name}`, "utf8").trim();
 const { version, license } = JSON.parse(read("package.json"));
-const licence = `The sources of the page's script are written for this package; the script has a part of its interface.
+const licence = `The sources of the page's script are a program for Preact. The script contains none of Preact's code: it implements the
+part of Preact's interface that the page uses.
 
 preact ${version} (${license})
 

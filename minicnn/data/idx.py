@@ -96,7 +96,7 @@ def _without_log(log: logging.Logger) -> Iterator[None]:
 
 def _reason(error: OSError) -> str:
     """Return why there was no connection, without the addresses that requests and urllib3 put around it."""
-    cause = getattr(error.args[0], "reason", error) if error.args else error
+    cause = getattr(error.args[0], "reason", None) or error if error.args else error
     return str(cause).rpartition("): ")[2].rstrip(".")
 
 

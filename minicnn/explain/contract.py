@@ -11,7 +11,8 @@ The page contains one JSON text, which `Data` describes. Its rules:
   compute from other arrays is told as a rule, to the last bit. Images and feature maps are (H, W, C), kernels
   (kh, kw, C // groups, filters) or (features, units). Arrays of the tape have the batch axis in front, of one image.
 * Layers are named by their path through the containers, as `layers.summary` names them: "trunk/conv2d_1".
-* Fields may be added within format 1; a field that changes its meaning changes the format.
+* Fields may be added within format 1; a field that changes its meaning changes the format. Format 1 is that of version
+  0.2.0, the first to be published.
 """
 
 from __future__ import annotations

@@ -31,10 +31,13 @@ from numba.core.caching import FunctionCache, IndexDataCacheFile
 from minicnn.geometry import Geometry
 from minicnn.kernels.notice import say
 
+OTHERS = ("cache", "cores", "arithmetic", "program")
+"""Modules beside `compiled` with functions or constants that are compiled into its loops."""
+
 
 def _stamp() -> str:
     here = Path(__file__).parent
-    files = [here / "cache.py", here / "cores.py", here / "arithmetic.py", *sorted(here.glob("compiled/*.py"))]
+    files = [*(here / f"{name}.py" for name in OTHERS), *sorted(here.glob("compiled/*.py"))]
     hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
     return repr((sys.version, numba.__version__, llvmlite.__version__, np.__version__, Geometry._fields, hashes))
 

@@ -175,7 +175,7 @@ def _format(values: np.ndarray) -> tuple[Callable[[float], str], int]:
     """Return how to write the values of a map, and the power of ten in which they are written, 0 for most.
 
     Integers have no fraction, other values two or three digits. Where all are tiny or the largest is huge, they are
-    written as integers of up to two digits in units of that power.
+    written as integers of two or three digits in units of that power.
     """
     finite = np.abs(values[np.isfinite(values)])
     largest = float(finite.max(initial=0))

@@ -17,7 +17,10 @@ export const Fragment = ({ children }: { children: Child }): Child => children;
 export const h = (type: string | ((props: object) => Child), props: object, ...children: Child[]): Child =>
   typeof type == "string" ? { type, props: { ...props, children } } : type({ ...props, children });
 
-/** Draw into an element that nothing else draws into. Nodes keep their places, also those that a condition leaves out. */
+/**
+ * Draw into an element that nothing else draws into. Nodes keep their places, also those that a condition leaves out;
+ * what follows a list or a Fragment moves with its length, and is made again where another kind of element was.
+ */
 export function render(made: Child, parent: Element): void {
   const list = ([made] as unknown[]).flat(Infinity) as Exclude<Child, Child[]>[];
   list.forEach((node, n) => {

@@ -84,15 +84,15 @@ export const weighted = (weights: ArrayLike<number>): Pool => ({
   shares: (_, __, at) => at!.map((i) => weights[i]!),
 });
 
-const maxAverage: Pool = { ...average, value: (v, n) => largest(v) + average.value(v, n) };
+const maxAverage: Pool = { value: (v, n) => largest(v) + average.value(v, n), shares: () => [] };
 
 /** The mean that stochastic pooling has in evaluation: each element weighted by its size. */
 const stochastic: Pool = {
-  ...average,
   value: (v) => {
     const u = v.map((a) => (a < 0 ? 0 : a));
     return sum(u) ? dot(u, u) / sum(u) : 0;
   },
+  shares: () => [],
 };
 
 /** Return the pooling that a kind of layer does, by the part of its name that is not about its windows. */

@@ -65,6 +65,8 @@ def convolve(first, last, x, panels, bias, y, argmax, geometry, groups, pool_siz
     sums, maxima = np.empty(len(places) * wide, x.dtype), np.empty((lines * q + max(POOLS)) * wide, x.dtype)
     indices = np.empty(len(maxima) if argmax.size else 0, np.uint8)
     few = elements > 1 and len(argmax) == 0 and len(runs) * length <= FEW
+    for value in bias:
+        few = few and np.isfinite(value)  # the maximum of infinite sums plus a bias may be NaN, in each or in none
     bias_rows = 1 if few else lines * q
     biases = _repeated(bias, groups, bias_rows)
     for image in range(first, last, at_once):

@@ -22,7 +22,7 @@ from minicnn.kernels.compiled.tile import Taps, add_taps
 from minicnn.kernels.compiled.vectors import at, number, repeat, vector_of
 
 FEW = 64
-"""Taps at most."""
+"""The most taps of a window."""
 POOLS = (12, 6, 4, 3)
 """Pools of a tile with one vector of filters, two, three, four: 12 sums and 12 maxima."""
 
@@ -94,7 +94,7 @@ def _write(b: ir.IRBuilder, found: list[list[Any]], bias: Any, least: Any, targe
         for v, maximum in enumerate(row):
             column = number(v * lanes)
             result = b.fadd(maximum, b.load(at(b, bias, column, vector), align=size))
-            result = b.select(b.fcmp_ordered(">", least, result), least, result)
+            result = b.select(b.fcmp_unordered(">", result, least), result, least)  # NaN stays, and -0 becomes 0
             b.store(result, at(b, begin, column, vector), align=size)
 
 
