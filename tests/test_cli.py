@@ -184,6 +184,10 @@ def test_evaluate_counts_as_an_independent_loop_does(trained, capsys):
     assert found["confusion"] == counts
     assert found["accuracy"] == pytest.approx(sum(counts[i][i] for i in range(10)) / len(labels))
     assert found["accuracy"] > 0.8
+    for i, row in enumerate(found["classes"]):
+        wrong = [0 if j == i else count for j, count in enumerate(counts[i])]
+        taken = done.dataset.classes[wrong.index(max(wrong))] if max(wrong) else None
+        assert (row["most_often_mistaken_for"], row["times"]) == (taken, max(wrong))
 
 
 def test_pictures_of_digits_on_paper_are_read(trained, pictures, capsys):
