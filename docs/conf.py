@@ -10,7 +10,7 @@ sys.path.insert(0, str(HERE / "extension"))
 
 import public_names  # noqa: E402 - found by the path above
 
-from minicnn.kernels import notice  # noqa: E402
+from minicnn.kernels import notice  # noqa: E402 - likewise
 
 notice.say = lambda text: None  # what a lesson prints is the same whether or not kernels have to be compiled
 

@@ -147,7 +147,7 @@ class Adam:
         return params, {"step": step, "mean": mean, "square": square}
 
 
-@explained
+@explained  # named as a class because users of other frameworks look for one
 def AdamW(learning_rate: Rate = 1e-3, *, weight_decay: float = 4e-3, **others: Any) -> Adam:  # noqa: N802
     """Return Adam with weight decay, which is always decoupled here.
 

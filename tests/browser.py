@@ -19,7 +19,7 @@ def chromium_path():
 def missing():
     """Return what is missing for the tests in a browser, or an empty text."""
     try:
-        import playwright.sync_api  # noqa: F401
+        import playwright.sync_api  # noqa: F401 - only whether it can be imported
     except ImportError:
         return "playwright is not installed (the extra `browser`)"
     return "" if Path(chromium_path()).exists() else f"there is no browser at {chromium_path()} (MINICNN_CHROMIUM)"

@@ -200,7 +200,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._epoch(self._prepared(images, labels))
         return self
 
-    def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
+    def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803, likewise
         """Return the probability of each class, (N, n_classes), in the order of `classes_`."""
         check_is_fitted(self, "params_")
         images = self._scaled(as_images(validate_data(self, X, reset=False, **_CHECKS), self.image_shape_))
@@ -210,7 +210,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         probabilities: np.ndarray = powers / powers.sum(axis=1, keepdims=True)
         return probabilities
 
-    def predict(self, X: Any) -> np.ndarray:  # noqa: N803
+    def predict(self, X: Any) -> np.ndarray:  # noqa: N803, likewise
         """Return the most probable class of each image, (N,)."""
         most = self.predict_proba(X).argmax(axis=1)
         classes: np.ndarray = self.classes_[most]

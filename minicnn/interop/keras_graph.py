@@ -50,7 +50,7 @@ class _Graph:
         for other in others:
             while first != other:
                 if self.level[first] < self.level[other]:
-                    other = self.before[other]  # noqa: PLW2901
+                    other = self.before[other]  # noqa: PLW2901 - one step up
                 else:
                     first = self.before[first]
         return first

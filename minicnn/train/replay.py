@@ -151,6 +151,7 @@ def _program(calls: list[Call], given: list[Any], loss: Any, logits: Any) -> Pro
     places = {id(a): i for i, a in enumerate([*given, *constants, *results])}
     forward = [(c.function, [places[id(a)] for a in (*c.given, *c.rest)], c.options) for c in kept]
     made = {id(call.result): call for call in kept}
+    # `walk` is asked for its order, at the price of one more backward pass for each recording: few in a training.
     backward = [
         (places[id(node)], [(made[id(node)].vjps.index(vjp), _numbers(places, target)) for target, vjp in node.edges])
         for node, _ in walk(loss)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from experiments.benchmark.frameworks import unsupported
-from minicnn import layers as L  # noqa: N812
+from minicnn import layers as L  # noqa: N812 - L.Conv2D beside the other framework's
 from minicnn.layers import Sequential
 
 if "OMP_NUM_THREADS" in os.environ:

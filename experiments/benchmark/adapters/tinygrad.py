@@ -8,7 +8,7 @@ import numpy as np
 from tinygrad import Tensor, TinyJit, nn
 
 from experiments.benchmark.frameworks import unsupported
-from minicnn import layers as L  # noqa: N812
+from minicnn import layers as L  # noqa: N812 - L.Conv2D beside the other framework's
 from minicnn import trees
 from minicnn.layers import Sequential
 
