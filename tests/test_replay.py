@@ -171,12 +171,14 @@ def test_gradients_share_no_memory_and_can_be_written(monkeypatch):
         return ops.cross_entropy(logits, labels), logits
 
     params = net.init(rng, SHAPE)
-    found = replay.loss_and_grads(loss, net, optim.SGD(0.1), SHAPE)
+    optimizer = optim.SGD(0.1)
+    found = replay.gradients_of(loss, net, optimizer, SHAPE, params, optimizer.init(params))
     written = autograd.value_and_grad(loss, has_aux=True)
     for _ in range(4):
-        (value, logits), grads = found(params, split.images, split.labels)
+        (value, logits), grads = found(found.join(params), split.images, split.labels)
         (value_, logits_), grads_ = written(params, split.images, split.labels)
         assert (value, type(value), logits.tobytes()) == (value_, type(value_), logits_.tobytes())
+        grads = found.separate(grads)
         leaves = trees.leaves(grads)
         assert [g.tobytes() for g in leaves] == [g.tobytes() for g in trees.leaves(grads_)]
         assert all(g.flags.writeable for g in leaves)

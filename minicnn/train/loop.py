@@ -155,17 +155,17 @@ def fit(
         kept = resume.Checkpoint(checkpoint, checkpoint_every, (order, noise, warp), callbacks)
         start = kept.begin(run, start, steps, epochs)
     loss = partial(_loss, net=net, rng=noise, smoothing=label_smoothing)
-    take_step = partial(_step, replay.loss_and_grads(loss, net, optimizer, train.images.shape[1:]), optimizer)
+    gradients = replay.gradients_of(loss, net, optimizer, train.images.shape[1:], start.params, start.state)
     shuffled, augmented = partial(data.batches, train, batch_size, rng=order), partial(_augmented, augment, rng=warp)
     bar = partial(progress_bar, epochs * len(train), unit=" images", shown=progress, done=start.images(len(train)))
     return _train(
-        net, optimizer, train, valid, epochs, steps, start, kept, take_step, shuffled, augmented, callbacks, bar
+        net, optimizer, train, valid, epochs, steps, start, kept, gradients, shuffled, augmented, callbacks, bar
     )
 
 
 def _train(
     net: Layer, optimizer: Optimizer, train: data.Split, valid: data.Split | None, epochs: int, steps: int,
-    start: Position, kept: resume.Checkpoint | None, take_step: Any, shuffled: Any, augmented: Any, callbacks: Any,
+    start: Position, kept: resume.Checkpoint | None, gradients: Any, shuffled: Any, augmented: Any, callbacks: Any,
     bar: Any,
 ) -> Result:  # fmt: skip
     """Train from a position to the end: the arguments are those of `fit`, checked, or functions made of them."""
@@ -175,17 +175,20 @@ def _train(
             # from the first epoch and step, or from those of a checkpoint
             for epoch in start.epochs(epochs):
                 meter, done = (start.meter, start.step) if epoch == start.epoch else (Meter(), 0)
+                params, state = gradients.join(params), _each(gradients.join, state)
                 for step, (batch, labels) in islice(enumerate(shuffled(), 1), done, None):
                     rate = optim.rate_at(optimizer.learning_rate, (epoch - 1) * steps + step - 1)
                     images = augmented(batch)
-                    params, state, loss, correct = take_step(params, state, images, labels)
+                    params, state, loss, correct = _step(gradients, optimizer, params, state, images, labels)
                     checks.check_loss(loss, images, f"epoch {epoch}, step {step}, learning rate {rate:g}")
                     meter.add(len(labels), loss, correct)
                     _show(shown, f"epoch {epoch}/{epochs}", len(labels), meter)
                     # the last step of an epoch is written with the epoch
                     if kept and step < steps:
-                        kept.note(Position(params, state, history, epoch, step, meter))
+                        separated = gradients.separate(params), _each(gradients.separate, state)
+                        kept.note(Position(*separated, history, epoch, step, meter))
                 row = meter.row(epoch, rate)  # before calibration and validation, whose time does not count as training
+                params, state = gradients.separate(params), _each(gradients.separate, state)
                 checks.check_learned(params, state, epoch)
                 params = calibrate(net, params, train.images)
                 history.rows.append(row | _validation(net, params, valid))
@@ -197,11 +200,17 @@ def _train(
                     break
     except KeyboardInterrupt:  # the parameters are those of the last finished step, but not calibrated
         interrupted = True
+        params, state = gradients.separate(params), _each(gradients.separate, state)
         checks.check_learned(params, state, len(history) + 1)
         if kept:
             kept.write()  # what has been noted, as it was before this calibration
         params = calibrate(net, params, train.images)
     return Result(params, history, interrupted)
+
+
+def _each(change: Callable[[Any], Any], state: optim.State) -> optim.State:
+    """Return an optimizer's state with its trees changed."""
+    return {name: tree if name == "step" else change(tree) for name, tree in state.items()}
 
 
 def _generators(seed: int, count: int) -> list[np.random.Generator]:

@@ -13,6 +13,7 @@ are equal; every other training, and each with MINICNN_FUSE=0, runs as it is wri
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,19 +26,20 @@ from minicnn.kernels.arithmetic import disjoint
 from minicnn.layers import fusion
 from minicnn.layers.base import Layer
 from minicnn.recording import Call, recorded
+from minicnn.train.joined import Joined, Layout, can_join
 
 CONSTANT = PLAIN | {tuple, np.random.Generator}
 """Types of arguments that are the same in each step."""
 
 
-def loss_and_grads(loss: Callable[..., Any], net: Layer, optimizer: Any, shape: Shape) -> Callable[..., Any]:
-    """Return `value_and_grad(loss, has_aux=True)`, or a function that replays it, for images of a shape.
+def gradients_of(loss: Callable[..., Any], net: Layer, optimizer: Any, shape: Shape, params: Any, state: Any) -> Any:
+    """Return `AsWritten(loss)`, or `Replay(loss, ...)` for images of a shape.
 
     `loss(params, images, labels)` returns loss and logits. SGD and Adam keep the dtype and the shape of each parameter,
     which an optimizer of the user's may not.
     """
     may_replay = fusion.is_on() and type(optimizer) in (optim.SGD, optim.Adam) and _is_known(net, shape)
-    return Replay(loss) if may_replay else value_and_grad(loss, has_aux=True)
+    return Replay(loss, Layout(params, optimizer)) if may_replay and can_join(params, state) else AsWritten(loss)
 
 
 def _is_known(layer: Layer, shape: Shape) -> bool:
@@ -45,25 +47,57 @@ def _is_known(layer: Layer, shape: Shape) -> bool:
     return known and all(_is_known(child, at) for _, child, at in layer.children(shape))
 
 
-class Replay:
-    """The function `value_and_grad(loss, has_aux=True)` of parameters, images and labels, for one training."""
+class AsWritten:
+    """The function `value_and_grad(loss, has_aux=True)` of parameters, images and labels, for one training.
+
+    Between steps, parameters and the trees of an optimizer's state are kept as `join` returns them.
+    """
 
     def __init__(self, loss: Callable[..., tuple[Any, Any]]) -> None:
         self.loss, self.as_written = loss, value_and_grad(loss, has_aux=True)
+
+    def __call__(self, params: Any, images: np.ndarray, labels: np.ndarray) -> Any:
+        """Return (loss, logits) and the gradients."""
+        return self.as_written(params, images, labels)
+
+    def join(self, tree: Any) -> Any:
+        """Return a tree in the form that it has between steps."""
+        return tree
+
+    def separate(self, tree: Any) -> Any:
+        """Return a tree from that form, and any other one as it is."""
+        return tree
+
+
+class Replay(AsWritten):
+    """The same, by recordings of the first steps; trees are joined arrays between steps."""
+
+    def __init__(self, loss: Callable[..., tuple[Any, Any]], layout: Layout) -> None:
+        super().__init__(loss)
+        self.layout = layout
         # By the shape and dtype of the images: the last batch of an epoch is smaller.
         self.first: dict[Any, Program | None] = {}
         self.programs: dict[Any, Program | None] = {}
 
-    def __call__(self, params: Any, images: np.ndarray, labels: np.ndarray) -> Any:
-        """Return (loss, logits) and the gradients."""
+    def __call__(self, params: Joined, images: np.ndarray, labels: np.ndarray) -> Any:
+        """Return (loss, logits) and the gradients, joined."""
         key = images.shape, images.dtype
-        if key not in self.programs:
-            return self._record(key, params, images, labels)
-        program = self.programs[key]
-        if program is None:
-            return self.as_written(params, images, labels)
-        loss, logits, gradients = program.run(trees.leaves(params), images, labels)
-        return (loss, logits), trees.unflatten(params, iter(gradients))
+        program = self.programs.get(key)
+        if program is not None:
+            loss, logits, gradients = program.run(self.layout.leaves(params), images, labels)
+            own = disjoint(enumerate(self.layout.join(gradients)))
+            return (loss, logits), Joined([array for _, array in own])
+        take = self.as_written if key in self.programs else partial(self._record, key)
+        found, tree = take(self.layout.tree(params), images, labels)
+        return found, self.join(tree)
+
+    def join(self, tree: Any) -> Joined:
+        """Return the joined arrays of a tree."""
+        return self.layout.join(trees.leaves(tree))
+
+    def separate(self, tree: Any) -> Any:
+        """Return the tree of joined arrays."""
+        return self.layout.tree(tree) if type(tree) is Joined else tree
 
     def _record(self, key: Any, params: Any, images: np.ndarray, labels: np.ndarray) -> Any:
         """Take a step as it is written, and note what its ops do."""
@@ -118,13 +152,8 @@ class Program(NamedTuple):
                 for target, part in zip(targets, parts, strict=True) if type(targets) is tuple else ((targets, parts),):
                     if target is not None:
                         gradients[target] = gradients[target] + part if target in gradients else part
-        numbered = [(i, np.asarray(gradients[i], leaf.dtype)) for i, leaf in enumerate(leaves, 2) if i in gradients]
-        own = dict(disjoint(numbered))
-        return (
-            values[-1][()],
-            values[self.logits],
-            [own[i] if i in own else np.zeros_like(leaf) for i, leaf in enumerate(leaves, 2)],
-        )
+        own = [gradients[i] if i in gradients else np.zeros_like(leaf) for i, leaf in enumerate(leaves, 2)]
+        return values[-1][()], values[self.logits], own
 
 
 def _program(calls: list[Call], given: list[Any], loss: Any, logits: Any) -> Program | None:
