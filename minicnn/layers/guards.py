@@ -132,13 +132,20 @@ def _calibrated(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _bound(where: str, method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    return dict(explain_call(where, _signature(method), args, kwargs).arguments)
+    signature, names, least = _signature(method)
+    if not kwargs and least <= len(args) <= len(names):  # nearly always: `bind` takes longer than most methods
+        return dict(zip(names, args, strict=False))
+    return dict(explain_call(where, signature, args, kwargs).arguments)
 
 
 @functools.cache
-def _signature(method: Any) -> inspect.Signature:
-    """Return the signature without `self`. Reading it takes longer than most of the methods that are guarded."""
-    return inspect.signature(functools.partial(method, None))
+def _signature(method: Any) -> tuple[inspect.Signature, list[str], int]:
+    """Return the signature without `self`, the names that can be given by place, and how many of them must be given."""
+    signature = inspect.signature(functools.partial(method, None))
+    parameters = list(signature.parameters.values())
+    plain = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    least = sum(p.default is p.empty for p in plain) if len(plain) == len(parameters) else len(parameters) + 1
+    return signature, [p.name for p in plain], least
 
 
 _GUARDS = {
