@@ -175,10 +175,11 @@ def test_gradients_share_no_memory_and_can_be_written(monkeypatch):
     found = replay.gradients_of(loss, net, optimizer, SHAPE, params, optimizer.init(params))
     written = autograd.value_and_grad(loss, has_aux=True)
     for _ in range(4):
-        (value, logits), grads = found(found.join(params), split.images, split.labels)
+        joined, state = found.join(params, optimizer.init(params))
+        (value, logits), grads = found(joined, split.images, split.labels)
         (value_, logits_), grads_ = written(params, split.images, split.labels)
         assert (value, type(value), logits.tobytes()) == (value_, type(value_), logits_.tobytes())
-        grads = found.separate(grads)
+        grads, _ = found.separate(grads, state)
         leaves = trees.leaves(grads)
         assert [g.tobytes() for g in leaves] == [g.tobytes() for g in trees.leaves(grads_)]
         assert all(g.flags.writeable for g in leaves)

@@ -48,10 +48,8 @@ class Layout:
         """Return joined arrays of the leaves of parameters, or of a tree like them."""
         joined = []
         for key, members in self.members.items():
-            if type(key) is int:
-                array = np.asarray(leaves[key], self.dtype)
-            else:
-                array = np.concatenate([leaves[i] for i in members], None, dtype=self.dtype, casting="same_kind")
+            array = leaves[key] if type(key) is int else np.concatenate([leaves[i] for i in members], None)
+            array = array if array.dtype == self.dtype else array.astype(self.dtype)
             joined.append(array[None] if key == "decayed" else array)
         return Joined(joined)
 
@@ -66,9 +64,10 @@ class Layout:
 
 
 def can_join(params: Any, state: dict[str, Any]) -> bool:
-    """Tell whether parameters and an optimizer's trees for them are arrays of one dtype, and alike in shape."""
-    leaves = trees.leaves(params)
-    others = [trees.leaves(tree) for name, tree in state.items() if name != "step"]
-    plain = all(type(leaf) is np.ndarray and leaf.dtype in FLOATS for row in (leaves, *others) for leaf in row)
-    kinds = [[(leaf.shape, leaf.dtype) for leaf in row] for row in (leaves, *others)] if plain else []
-    return plain and len({dtype for _, dtype in kinds[0]}) == 1 and all(kind == kinds[0] for kind in kinds)
+    """Tell whether parameters are arrays of one dtype, and an optimizer's trees for them equal trees of like arrays."""
+    flat = [trees.flatten(tree) for tree in (params, *(tree for name, tree in state.items() if name != "step"))]
+    leaves = [leaf for row, _ in flat for leaf in row]
+    if not all(type(leaf) is np.ndarray and leaf.dtype in FLOATS for leaf in leaves):
+        return False
+    alike = [([leaf.shape for leaf in row], structure) for row, structure in flat]
+    return len({leaf.dtype for leaf in leaves}) == 1 and alike.count(alike[0]) == len(alike)

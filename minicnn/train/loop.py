@@ -165,8 +165,8 @@ def fit(
 
 def _train(
     net: Layer, optimizer: Optimizer, train: data.Split, valid: data.Split | None, epochs: int, steps: int,
-    start: Position, kept: resume.Checkpoint | None, gradients: Any, shuffled: Any, augmented: Any, callbacks: Any,
-    bar: Any,
+    start: Position, kept: resume.Checkpoint | None, gradients: replay.AsWritten, shuffled: Any, augmented: Any,
+    callbacks: Any, bar: Any,
 ) -> Result:  # fmt: skip
     """Train from a position to the end: the arguments are those of `fit`, checked, or functions made of them."""
     params, state, history, interrupted = start.params, start.state, start.history, False
@@ -175,7 +175,7 @@ def _train(
             # from the first epoch and step, or from those of a checkpoint
             for epoch in start.epochs(epochs):
                 meter, done = (start.meter, start.step) if epoch == start.epoch else (Meter(), 0)
-                params, state = gradients.join(params), _each(gradients.join, state)
+                params, state = gradients.join(params, state)
                 for step, (batch, labels) in islice(enumerate(shuffled(), 1), done, None):
                     rate = optim.rate_at(optimizer.learning_rate, (epoch - 1) * steps + step - 1)
                     images = augmented(batch)
@@ -185,10 +185,9 @@ def _train(
                     _show(shown, f"epoch {epoch}/{epochs}", len(labels), meter)
                     # the last step of an epoch is written with the epoch
                     if kept and step < steps:
-                        separated = gradients.separate(params), _each(gradients.separate, state)
-                        kept.note(Position(*separated, history, epoch, step, meter))
+                        kept.note(Position(*gradients.separate(params, state), history, epoch, step, meter))
                 row = meter.row(epoch, rate)  # before calibration and validation, whose time does not count as training
-                params, state = gradients.separate(params), _each(gradients.separate, state)
+                params, state = gradients.separate(params, state)
                 checks.check_learned(params, state, epoch)
                 params = calibrate(net, params, train.images)
                 history.rows.append(row | _validation(net, params, valid))
@@ -198,19 +197,21 @@ def _train(
                     kept.note(Position(params, state, history, epoch + 1, stopped=stopped))
                 if stopped:
                     break
-    except KeyboardInterrupt:  # the parameters are those of the last finished step, but not calibrated
+    except KeyboardInterrupt:
         interrupted = True
-        params, state = gradients.separate(params), _each(gradients.separate, state)
-        checks.check_learned(params, state, len(history) + 1)
-        if kept:
-            kept.write()  # what has been noted, as it was before this calibration
-        params = calibrate(net, params, train.images)
+        params = _after_interrupt(net, gradients, params, state, len(history) + 1, train.images, kept)
     return Result(params, history, interrupted)
 
 
-def _each(change: Callable[[Any], Any], state: optim.State) -> optim.State:
-    """Return an optimizer's state with its trees changed."""
-    return {name: tree if name == "step" else change(tree) for name, tree in state.items()}
+def _after_interrupt(
+    net: Layer, gradients: replay.AsWritten, params: Params, state: Any, epoch: int, images: np.ndarray, kept: Any
+) -> Params:
+    """Return the parameters of the last finished step, calibrated, which those of a checkpoint are not yet."""
+    params, state = gradients.separate(params, state)
+    checks.check_learned(params, state, epoch)
+    if kept:
+        kept.write()  # what has been noted, as it was before this calibration
+    return calibrate(net, params, images)
 
 
 def _generators(seed: int, count: int) -> list[np.random.Generator]:

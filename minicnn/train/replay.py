@@ -50,7 +50,7 @@ def _is_known(layer: Layer, shape: Shape) -> bool:
 class AsWritten:
     """The function `value_and_grad(loss, has_aux=True)` of parameters, images and labels, for one training.
 
-    Between steps, parameters and the trees of an optimizer's state are kept as `join` returns them.
+    Between steps, parameters and an optimizer's state are kept as `join` returns them.
     """
 
     def __init__(self, loss: Callable[..., tuple[Any, Any]]) -> None:
@@ -60,13 +60,13 @@ class AsWritten:
         """Return (loss, logits) and the gradients."""
         return self.as_written(params, images, labels)
 
-    def join(self, tree: Any) -> Any:
-        """Return a tree in the form that it has between steps."""
-        return tree
+    def join(self, params: Any, state: optim.State) -> tuple[Any, optim.State]:
+        """Return parameters and an optimizer's state in the form that they have between steps."""
+        return params, state
 
-    def separate(self, tree: Any) -> Any:
-        """Return a tree from that form, and any other one as it is."""
-        return tree
+    def separate(self, params: Any, state: optim.State) -> tuple[Any, optim.State]:
+        """Return them as trees from that form, and trees as they are."""
+        return params, state
 
 
 class Replay(AsWritten):
@@ -85,18 +85,25 @@ class Replay(AsWritten):
         program = self.programs.get(key)
         if program is not None:
             loss, logits, gradients = program.run(self.layout.leaves(params), images, labels)
+            # Those that are not joined may be views of one array.
             own = disjoint(enumerate(self.layout.join(gradients)))
             return (loss, logits), Joined([array for _, array in own])
         take = self.as_written if key in self.programs else partial(self._record, key)
         found, tree = take(self.layout.tree(params), images, labels)
-        return found, self.join(tree)
+        return found, self._joined(tree)
 
-    def join(self, tree: Any) -> Joined:
-        """Return the joined arrays of a tree."""
+    def join(self, params: Any, state: optim.State) -> tuple[Any, optim.State]:
+        """Return joined arrays of the parameters, and of each tree in the state."""
+        return self._joined(params), {key: v if key == "step" else self._joined(v) for key, v in state.items()}
+
+    def separate(self, params: Any, state: optim.State) -> tuple[Any, optim.State]:
+        """Return the trees of joined arrays."""
+        return self._separated(params), {key: self._separated(v) for key, v in state.items()}
+
+    def _joined(self, tree: Any) -> Joined:
         return self.layout.join(trees.leaves(tree))
 
-    def separate(self, tree: Any) -> Any:
-        """Return the tree of joined arrays."""
+    def _separated(self, tree: Any) -> Any:
         return self.layout.tree(tree) if type(tree) is Joined else tree
 
     def _record(self, key: Any, params: Any, images: np.ndarray, labels: np.ndarray) -> Any:
