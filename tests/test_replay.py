@@ -26,6 +26,7 @@ NETS = {
     "one layer": L.Sequential([L.Flatten(), L.Dense(10)]),
 }  # fmt: skip
 SHAPES = {"lenet5": (28, 28, 1)}
+GIVEN_THE_SIZE = {"head gem", "head log-mean-exp"}
 OPTIMIZERS = {
     "Adam": optim.Adam(1e-2, weight_decay=0.1),
     "SGD": optim.SGD(0.01),
@@ -76,7 +77,8 @@ def test_a_replayed_training_ends_with_the_same_bytes(name, replayed):
     expected = as_written(NETS[name], split)
     assert replayed == [0]
     assert fitted(NETS[name], split) == expected
-    assert replayed == [3 * 3 - 2 - 2]  # two recordings of each of the two sizes of batches
+    # two recordings of the first size of a batch, and of the other one a second only where an op is given the size
+    assert replayed == [3 * 3 - 2 - (2 if name in GIVEN_THE_SIZE else 1)]
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -85,7 +87,7 @@ def test_with_every_optimizer_smoothing_and_augmentation(name, replayed):
     options = {"optimizer": OPTIMIZERS[name], "label_smoothing": 0.1, "augment": data.Augmentation(shift=1)}
     options |= {"valid": split, "callbacks": [train.BestWeights(monitor="valid_loss")]}
     assert fitted(NETS["head max"], split, **options) == as_written(NETS["head max"], split, **options)
-    assert replayed == [5 if fusion.is_on() else 0]
+    assert replayed == [6 if fusion.is_on() else 0]
 
 
 @pytest.mark.parametrize("layer", [*[row[:2] for row in LAYERS], *[(row[0], (9, 7, 3)) for row in VARIANTS]], ids=repr)
@@ -193,5 +195,5 @@ def test_the_kernels_of_an_op_are_called_in_every_step(monkeypatch, replayed):
     calls, real = [], kernels.conv2d_weight_grads
     monkeypatch.setitem(vars(kernels), "conv2d_weight_grads", lambda *a, **k: calls.append(a) or real(*a, **k))
     fitted(L.Sequential([L.Conv2D(2, 3), L.Tanh(), L.Flatten(), L.Dense(10)]), images(SHAPE))
-    assert replayed == [5]
-    assert len(calls) == 9 + 4  # a recording looks at the graph once more
+    assert replayed == [6]
+    assert len(calls) == 9 + 3  # a recording looks at the graph once more

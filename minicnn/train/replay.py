@@ -119,8 +119,9 @@ class Replay(AsWritten):
         with recorded() as calls:
             found = value_and_grad(noted, has_aux=True)(params, images, labels)
         made = _program(calls, given, *results)
-        if key in self.first:
-            self.programs[key] = made if made == self.first[key] else None
+        # A program that is known to be repeated with batches of another size needs no second recording.
+        if key in self.first or (made and made in self.programs.values()):
+            self.programs[key] = made if made == self.first.get(key, made) else None
         self.first[key] = made
         return found
 
