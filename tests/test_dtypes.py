@@ -164,7 +164,7 @@ def test_fitting_models_in_either_dtype_keeps_it():
         assert net(params, images.astype(np.float64)).dtype == np.float64
 
 
-FIRST = {"conv2d": "x", "conv2d_pool": "x", "relu": "x", "max_pool2d": "x", "sum_pool2d": "x"}
+FIRST = {"bilinear": "x", "conv2d": "x", "conv2d_pool": "x", "relu": "x", "max_pool2d": "x", "sum_pool2d": "x"}
 
 
 @pytest.mark.parametrize("name", [name for name in CALLS if "argmax" not in name])

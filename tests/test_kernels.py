@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import math
+import platform
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import ndimage
 
 import minicnn.kernels
 from minicnn.geometry import windows
@@ -293,6 +295,8 @@ CALLS = {
         f"adam_step, {part}": (lambda k, x, g, y, w, b, i=i: k.adam_step(g, y, -g, y * y, *ADAM)[i])
         for i, part in enumerate(("parameter", "mean", "square"))
     },
+    "bilinear": (lambda k, x, g, y, w, b: k.bilinear(x, g[..., 0], y[..., 1])),
+    "bilinear, lines": (lambda k, x, g, y, w, b: k.bilinear(x, g[:, :, :1, 0], y[:, :1, :, 1])),
     "conv2d": (lambda k, x, g, y, w, b: k.conv2d(x, w, b, GEOMETRY, 1)),
     "conv2d_input_grad": (lambda k, x, g, y, w, b: k.conv2d_input_grad(g, w, x.shape, GEOMETRY, 1)),
     "conv2d_weight_grads": (lambda k, x, g, y, w, b: k.conv2d_weight_grads(g, x, w.shape, GEOMETRY, 1)[0]),
@@ -386,6 +390,71 @@ def test_implementations_have_the_same_signatures(kernels, name):
     if name not in FUSED or kernels is not reference:
         one, other = getattr(kernels, name), getattr(numpy_blocked, name)
         assert inspect.signature(one) == inspect.signature(other)
+
+
+def interpolated(images, rows, columns):
+    """SciPy's interpolation of each image and channel, in float64."""
+    rows, columns = np.broadcast_arrays(rows, columns)
+    y = np.empty((*rows.shape, images.shape[3]))
+    for n, c in np.ndindex(len(images), images.shape[3]):
+        plane, at = images[n, :, :, c].astype(np.float64), (rows[n], columns[n])
+        y[n, :, :, c] = ndimage.map_coordinates(plane, at, order=1, mode="grid-constant")
+    return y
+
+
+def same_bits(found, expected):
+    """Compare with results of SciPy, whose compiler may contract a product and a sum on other machines."""
+    if platform.machine() in {"x86_64", "AMD64"}:
+        assert_array_equal(found, expected, strict=True)
+        assert_array_equal(np.signbit(found) & ~np.isnan(found), np.signbit(expected) & ~np.isnan(expected))
+    assert_allclose(found, expected, rtol=0, atol=1e-6 if found.dtype == np.float32 else 1e-13)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [(12, 11, 2), (28, 28, 1), (1, 6, 3), (5, 1, 1)])
+def test_interpolation_has_the_bits_of_scipy(kernels, size, dtype):
+    """Studies that were made with SciPy's function give the same numbers."""
+    rng, (h, w, _) = np.random.default_rng(1), size
+    images = rng.random((50, *size), dtype=dtype) - dtype(0.5)
+    images[0], images[1, 0], images[2, -1, 0], images[3, 0] = -0.0, np.inf, -np.inf, np.nan
+    at = rng.uniform(-4, 15, (50, 2, h, w))
+    at[4] = at[4].round()
+    at[5], at[6] = -1e6, 1e6
+    with np.errstate(invalid="ignore"):
+        expected = interpolated(images, at[:, 0], at[:, 1])
+        same_bits(kernels.bilinear(images.astype(np.float64), at[:, 0], at[:, 1]), expected)
+        same_bits(kernels.bilinear(images, at[:, 0], at[:, 1]), expected.astype(dtype))
+
+
+@pytest.mark.parametrize("images", [0, 1, 7, 300])
+@pytest.mark.parametrize("columns", [(1, 9), (4, 9), (4, 1)])
+@pytest.mark.parametrize("rows", [(4, 1), (4, 9)])
+@pytest.mark.parametrize("one", [(), (0,), (1,), (0, 1)])
+def test_coordinates_of_length_one_are_repeated(kernels, images, rows, columns, one):
+    rng = np.random.default_rng(2)
+    x = rng.random((images, 8, 6, 2), dtype=np.float32)
+    shapes = [(1 if i in one else images, *shape) for i, shape in enumerate((rows, columns))]
+    at = [rng.uniform(-3, 9, shape) for shape in shapes]
+    whole = [np.broadcast_to(a, (images, 4, max(rows[1], columns[1]))) for a in at]
+    if columns[1] < rows[1]:
+        at[1] = np.repeat(at[1], 9, axis=2)  # the last axis of the columns says how wide the result is
+    expected = reference.bilinear(x, *whole)
+    assert_array_equal(kernels.bilinear(x, *at), expected, strict=True)
+    assert_array_equal(expected, interpolated(x, *whole).astype(np.float32), strict=True)
+
+
+def test_a_coordinate_that_is_not_a_number_gives_none(kernels):
+    x, at = np.ones((1, 3, 3, 1)), np.array([[[0.0], [np.nan], [np.inf], [-np.inf]]])
+    assert_array_equal(kernels.bilinear(x, at, np.ones((1, 1, 1))).ravel(), [1, np.nan, 0, 0])
+    assert_array_equal(kernels.bilinear(x, np.ones((1, 1, 1)), at.reshape(1, 1, 4)).ravel(), [1, np.nan, 0, 0])
+
+
+@pytest.mark.parametrize("values", [1, 100, 10**6])
+def test_parts_of_any_size_are_interpolated_as_all(monkeypatch, values):
+    rng = np.random.default_rng(3)
+    x, rows, columns = rng.random((9, 5, 4, 2)), rng.uniform(-2, 6, (9, 5, 1)), rng.uniform(-2, 6, (1, 1, 4))
+    monkeypatch.setattr(numpy_blocked, "AT_A_TIME", values)
+    assert_array_equal(numpy_blocked.bilinear(x, rows, columns), reference.bilinear(x, rows, columns), strict=True)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

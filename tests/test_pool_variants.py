@@ -116,6 +116,31 @@ def test_the_learned_exponent_has_its_gradient(p, how):
         assert_allclose(ops.gem_pool2d(x, p, **how)[..., c : c + 1], one, rtol=1e-12)
 
 
+@every_pooling
+def test_gradients_are_the_same_when_computed_again(how):
+    """They are computed in place, but not in what the forward pass keeps for them."""
+    x = Tensor(np.maximum(distinct(IMAGE), 0))
+    for y in (
+        ops.gem_pool2d(x, p := Tensor([1.5, 4.0]), **how),
+        ops.log_mean_exp_pool2d(x, **how),
+        ops.soft_pool2d(x, **how),
+    ):
+        loss, found = (y**2).sum(), []
+        for _ in range(2):
+            loss.backward()
+            found.append([x.grad, p.grad])
+        assert_array_equal(*(grads[0] for grads in found))
+        assert_array_equal(*(grads[1] for grads in found))
+
+
+def test_the_exponent_makes_no_difference_to_equal_pixels():
+    x = np.zeros((3, 4, 4, 2), np.float32)
+    x[1], x[2, :2, :2] = 0.7, np.pi
+    assert grad(lambda p: ops.gem_pool2d(x, p).sum())(np.array([3.0], np.float32)) == 0
+    x[2, 0, 0, 0] = 4
+    assert grad(lambda p: ops.gem_pool2d(x, p).sum())(np.array([3.0], np.float32)) > 0
+
+
 @every_formula
 @every_pooling
 def test_float32_stays_float32_and_arguments_as_they_were(op, formula, extra, how):

@@ -32,6 +32,7 @@ from minicnn.optional import install_command
 
 if TYPE_CHECKING:
     from minicnn.kernels.numpy_blocked import adam_step as adam_step
+    from minicnn.kernels.numpy_blocked import bilinear as bilinear
     from minicnn.kernels.numpy_blocked import conv2d as conv2d
     from minicnn.kernels.numpy_blocked import conv2d_input_grad as conv2d_input_grad
     from minicnn.kernels.numpy_blocked import conv2d_pool as conv2d_pool

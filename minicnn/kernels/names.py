@@ -2,6 +2,7 @@
 
 KERNELS = (
     "adam_step",
+    "bilinear",
     "conv2d",
     "conv2d_input_grad",
     "conv2d_pool",

@@ -22,7 +22,7 @@ from minicnn.geometry import Geometry, Pair, Shape
 from minicnn.kernels import reference
 from minicnn.kernels.arithmetic import product, scale, sum_rows, wide
 from minicnn.kernels.names import KERNELS
-from minicnn.kernels.reference import crop, pad, padded_zeros, tap
+from minicnn.kernels.reference import crop, neighbours, pad, padded_zeros, tap
 
 __all__ = list(KERNELS)
 
@@ -33,8 +33,35 @@ sum_pool2d, sum_pool2d_grad = reference.sum_pool2d, reference.sum_pool2d_grad
 NO_POOL: Pair = (1, 1)
 BLOCKED = 255
 """In place of an argmax: ReLU stops the gradient."""
+AT_A_TIME = 2**14
+"""Values interpolated at a time: their float64 arrays, 128 KB each, stay in cache."""
 PIECE = 2**18
 """Elements of a gathered piece: about what stays in a core's second-level cache."""
+
+
+def bilinear(images: ndarray, rows: ndarray, columns: ndarray) -> ndarray:
+    """Value of each image at rows (N, P, 1 or Q) and columns (N, 1 or P, Q) of its own: (N, P, Q, C)."""
+    y = np.empty((len(images), rows.shape[1], columns.shape[2], images.shape[3]), images.dtype)
+    step = max(1, AT_A_TIME // max(1, math.prod(y.shape[1:])))
+    for start in range(0, len(images), step):
+        some = slice(start, start + step)
+        y[some] = _bilinear(images[some], *(at[some] if len(at) > 1 else at for at in (rows, columns)))
+    return y
+
+
+def _bilinear(images: ndarray, rows: ndarray, columns: ndarray) -> ndarray:
+    count, height, width, channels = images.shape
+    padded, line = np.zeros((count, height + 4, width + 4, channels)), width + 4
+    padded[:, 2:-2, 2:-2] = images
+    (top, by_row), (left, by_column) = neighbours(rows, height), neighbours(columns, width)
+    first = np.arange(count)[:, None, None] * ((height + 4) * line) + top * line + left
+    pixels, y = padded.reshape(-1, channels), np.zeros((*first.shape, channels))
+    for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        pixel = pixels.take(first + (i * line + j), axis=0)  # half the time of an index for each axis
+        pixel *= by_row[i]
+        pixel *= by_column[j]
+        y += pixel
+    return y
 
 
 def conv2d(x: ndarray, kernel: ndarray, bias: ndarray | None, geometry: Geometry, groups: int) -> ndarray:

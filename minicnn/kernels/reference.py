@@ -22,6 +22,7 @@ from minicnn.kernels.arithmetic import add_up, comparable, product, scale, wide
 
 __all__ = [
     "adam_step",
+    "bilinear",
     "conv2d",
     "conv2d_input_grad",
     "conv2d_weight_grads",
@@ -136,6 +137,31 @@ def sum_pool2d_grad(g: ndarray, x_shape: Shape, geometry: Geometry) -> ndarray:
     for i, j in np.ndindex(geometry.window):
         tap(dx, i, j, geometry)[...] += g
     return crop(dx, geometry).astype(g.dtype, copy=False)
+
+
+def bilinear(images: ndarray, rows: ndarray, columns: ndarray) -> ndarray:
+    """Value of each image at rows (N, P, 1 or Q) and columns (N, 1 or P, Q) of its own: (N, P, Q, C). 0 outside.
+
+    Coordinates of one image, (1, ...), are those of all; at NaN the value is NaN. The operations are those of SciPy's
+    ``map_coordinates(order=1, mode="grid-constant")``, in float64 and in the same order, which makes the same bits.
+    """
+    count, height, width, channels = images.shape
+    # With a margin of two pixels all four neighbours of a point exist, however far outside it lies.
+    padded = np.zeros((count, height + 4, width + 4, channels))
+    padded[:, 2:-2, 2:-2] = images
+    (top, by_row), (left, by_column) = neighbours(rows, height), neighbours(columns, width)
+    n, y = np.arange(count)[:, None, None], np.zeros((count, rows.shape[1], columns.shape[2], channels))
+    for i, j in np.ndindex(2, 2):
+        y += padded[n, top + i, left + j] * by_row[i] * by_column[j]
+    return y.astype(images.dtype, copy=False)
+
+
+def neighbours(points: ndarray, size: int) -> tuple[ndarray, tuple[ndarray, ndarray]]:
+    """Return the padded image's pixel before each point along one axis, and the weights of that and the next one."""
+    points = np.clip(np.asarray(points, np.float64), -2, size)
+    before = np.floor(np.fmax(points, -2))  # NaN has no pixel, but makes the weights NaN
+    weight = (1 - (points - before))[..., None]
+    return before.astype(np.intp) + 2, (weight, 1 - weight)
 
 
 def tap(padded: ndarray, i: int, j: int, geometry: Geometry) -> ndarray:

@@ -102,8 +102,8 @@ def logsumexp(x: Array, axis: Axes = None, keepdims: bool = False) -> Any:
     return np.asarray(y) if keepdims else np.squeeze(y, axis=_axes(x.ndim, axis)), (vjp_x,)
 
 
-def below_maximum(x: np.ndarray, axis: Axes) -> tuple[np.ndarray, np.ndarray]:
-    """Return the maximum over the axes, which are kept, and `x` minus it.
+def below_maximum(x: np.ndarray, axis: Axes, out: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the maximum over the axes, which are kept, and `x` minus it, which may be written to `out`.
 
     Below a maximum of inf, inf is 0 and all else is -inf; below one of -inf, all is -inf.
 
@@ -111,8 +111,8 @@ def below_maximum(x: np.ndarray, axis: Axes) -> tuple[np.ndarray, np.ndarray]:
     array([[ -1.,   0.],
            [  0., -inf]])
     """
-    top = np.max(x, axis=axis, keepdims=True)
+    top = np.maximum.reduce(x, axis, keepdims=True)
     if np.isfinite(top).all():
-        return top, x - top
+        return top, np.subtract(x, top, out=out)
     with np.errstate(invalid="ignore"):
         return top, np.where(x == top, np.where(top == -np.inf, top, 0), x - top)

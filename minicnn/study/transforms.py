@@ -12,8 +12,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from minicnn import kernels
 from minicnn.data import Dataset, Split
-from minicnn.data.interpolation import bilinear, parts
 from minicnn.hints import explained
 from minicnn.validation import integer, number, shown
 
@@ -85,10 +85,7 @@ def _affine(images: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     origin = (centre - whole @ centre)[1:]
     i, j = np.arange(height)[:, None], np.arange(width)
     rows, columns = (at + i * down + j * right for at, (down, right) in zip(origin, matrix, strict=True))
-    moved = np.empty(images.shape, images.dtype)
-    for part in parts(images):
-        moved[part] = bilinear(images[part], rows[None], columns[None])
-    return moved
+    return kernels.bilinear(images, rows[None], columns[None])
 
 
 def noise(images: np.ndarray, sd: float, rng: np.random.Generator) -> np.ndarray:

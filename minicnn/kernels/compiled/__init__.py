@@ -11,6 +11,7 @@ thread and with the GIL held.
 
 from minicnn.kernels.compiled.activation import relu as relu
 from minicnn.kernels.compiled.activation import relu_grad as relu_grad
+from minicnn.kernels.compiled.bilinear import bilinear as bilinear
 from minicnn.kernels.compiled.conv import conv2d as conv2d
 from minicnn.kernels.compiled.conv import conv2d_pool as conv2d_pool
 from minicnn.kernels.compiled.conv_grads import conv2d_input_grad as conv2d_input_grad

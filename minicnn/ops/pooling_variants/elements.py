@@ -5,6 +5,7 @@ That axis, T elements in row order, is the first one: NumPy is fast along the lo
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,7 +15,7 @@ from minicnn.geometry import Windows
 
 def gather(x: np.ndarray, w: Windows, out: np.ndarray | None = None) -> np.ndarray:
     """Copy the windows, with 0 for padding: (N, H, W, C) -> (T, N, P, Q, C)."""
-    padded = np.pad(x, ((0, 0), *w.pads, (0, 0))) if np.any(w.pads) else x
+    padded = np.pad(x, ((0, 0), *w.pads, (0, 0))) if any(map(any, w.pads)) else x
     if out is None:
         out = np.empty((w.rows.k * w.cols.k, len(x), *w.out, x.shape[3]), x.dtype)
     for piece, image in _pieces(out, padded, w):
@@ -32,9 +33,12 @@ def scatter(elements: np.ndarray, w: Windows) -> np.ndarray:
     return padded[:, top : top + w.rows.n, left : left + w.cols.n]
 
 
+@functools.lru_cache(maxsize=64)
 def real_elements(w: Windows) -> np.ndarray:
-    """Return a mask that is False for padding: (T, 1, P, Q, 1)."""
-    return gather(np.ones((1, w.rows.n, w.cols.n, 1), bool), w)
+    """Return a mask that is False for padding: (T, 1, P, Q, 1), not to be written to."""
+    real = gather(np.ones((1, w.rows.n, w.cols.n, 1), bool), w)
+    real.setflags(write=False)
+    return real
 
 
 def only(real: np.ndarray, elements: np.ndarray, pad: float = 0) -> np.ndarray:
@@ -57,4 +61,4 @@ def _pieces(elements: np.ndarray, padded: np.ndarray, w: Windows) -> Iterator[tu
     else:
         for p, q in np.ndindex(*w.out):
             at = (slice(i * a.s, i * a.s + a.span, a.d) for i, a in zip((p, q), axes, strict=True))
-            yield windows[:, :, :, p, q], padded[:, *at].transpose(1, 2, 0, 3)
+            yield windows[:, :, :, p, q].transpose(2, 0, 1, 3), padded[:, *at]

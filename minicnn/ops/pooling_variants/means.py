@@ -51,7 +51,7 @@ def log_mean_exp_pool2d(x: Array, pool_size: Size = 2, *, r: float = 1.0, **how:
     found = log_mean_exp(gather(x, w), real, float(r))
 
     def vjp_x(g: np.ndarray) -> Any:
-        return scatter(g[None] * softmax_weights(found.below, real, found.r), w)
+        return scatter(g[None] * softmax_weights(found.exponents, real), w)
 
     return found.value[0], (vjp_x,)
 
@@ -95,15 +95,24 @@ def gem_pool2d(
     w = checked_pool_windows("gem_pool2d", x.shape, pool_size, **how)
     real, sign, epsilon = real_elements(w), np.sign(p).astype(x.dtype), float(epsilon)
     # The mean for -p is the inverse of that of inverses: with sign * logarithms, r = |p| is enough.
-    found = log_mean_exp(gather(sign * np.log(np.maximum(x, epsilon)), w), real, np.abs(p))
+    logs = np.clip(x, epsilon, np.inf)  # the maximum, in a third of the time that np.maximum with a number takes
+    np.log(logs, out=logs)
+    logs *= sign
+    found = log_mean_exp(gather(logs, w), real, np.abs(p))
     with np.errstate(over="ignore"):
         y = np.where(real.any(axis=0, keepdims=True), np.exp(sign * found.value), 0)
 
     def vjp_x(g: np.ndarray) -> Any:
         # (x / y)^(p - 1) / count; the quotient of x and y may overflow or underflow.
         with np.errstate(over="ignore"):
-            powers = np.exp((found.r - sign) * found.below + (sign / found.r - 1) * found.log_mean)
-        return scatter(g[None] * powers / found.reals, w) * (x >= epsilon)
+            powers = (found.r - sign) * found.below
+            powers += (sign / found.r - 1) * found.log_mean
+            np.exp(powers, out=powers)
+            powers *= g
+            powers /= found.reals
+        dx = scatter(powers, w)
+        dx *= x >= epsilon
+        return dx
 
     def vjp_p(g: np.ndarray) -> Any:
         return unbroadcast(g * (y * slope_in_r(found, real))[0], np.shape(p))

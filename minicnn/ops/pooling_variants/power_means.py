@@ -24,6 +24,8 @@ class LogMeanExp(NamedTuple):
     value : ndarray
     below : ndarray
         v minus the largest element of its window, 0 for padding.
+    exponents : ndarray
+        r below.
     log_mean : ndarray
         log(mean(exp(r below))).
     r : ndarray
@@ -34,16 +36,21 @@ class LogMeanExp(NamedTuple):
 
     value: np.ndarray
     below: np.ndarray
+    exponents: np.ndarray
     log_mean: np.ndarray
     r: np.ndarray
     reals: np.ndarray
 
 
 def below_largest(v: np.ndarray, real: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the largest pixel of each window (-inf if it has none), and `v` minus it, finite, 0 for padding."""
-    top, below = below_maximum(only(real, v, -np.inf), 0)
-    lowest = -np.finfo(v.dtype).max  # finite, so that its product with a weight of 0 is 0
-    return top, only(real, np.maximum(below, lowest))
+    """Return the largest pixel of each window (-inf if it has none), and `v` minus it, finite, 0 for padding.
+
+    `v` may be written to.
+    """
+    top, below = below_maximum(only(real, v, -np.inf), 0, out=v)
+    if not below.min(initial=0) > -np.inf:
+        np.maximum(below, np.finfo(v.dtype).min, out=below)  # finite, so that its product with a weight of 0 is 0
+    return top, only(real, below)
 
 
 def log_mean_exp(v: np.ndarray, real: np.ndarray, r: Any) -> LogMeanExp:
@@ -54,21 +61,22 @@ def log_mean_exp(v: np.ndarray, real: np.ndarray, r: Any) -> LogMeanExp:
     """
     kind = np.finfo(v.dtype)
     top, below = below_largest(v, real)
-    extent = np.maximum(-below.min(axis=0, keepdims=True), kind.tiny)
+    extent = np.maximum(-np.minimum.reduce(below, 0, keepdims=True), kind.tiny)
     r = np.maximum(np.minimum(r, float(kind.max)).astype(v.dtype), kind.eps / extent)
     reals = np.maximum(real.sum(axis=0, keepdims=True), 1).astype(v.dtype)
     with np.errstate(over="ignore", divide="ignore"):
         exponents = r * below
-        mean = add_up(only(real, np.exp(exponents)), 0, True) / reals
-        excess = add_up(np.expm1(exponents), 0, True) / reals
+        exponentials = np.exp(exponents)
+        mean = add_up(only(real, exponentials), 0, True) / reals
+        excess = add_up(np.expm1(exponents, out=exponentials), 0, True) / reals
         log_mean = np.where(excess > -0.5, np.log1p(excess), np.log(mean))
-    return LogMeanExp(top + log_mean / r, below, log_mean, r, reals)
+    return LogMeanExp(top + log_mean / r, below, exponents, log_mean, r, reals)
 
 
-def softmax_weights(below: np.ndarray, real: np.ndarray, r: Any = 1) -> Any:
-    """Return the fraction of each element in its window's sum of exp(r below), 0 for padding."""
+def softmax_weights(exponents: np.ndarray, real: np.ndarray) -> Any:
+    """Return the fraction of each element in its window's sum of exponentials, 0 for padding."""
     with np.errstate(over="ignore"):
-        exponentials = only(real, np.exp(r * below))
+        exponentials = only(real, np.exp(exponents))
     return exponentials / np.maximum(add_up(exponentials, 0, True), 1)
 
 
@@ -78,12 +86,19 @@ def slope_in_r(found: LogMeanExp, real: np.ndarray) -> Any:
     It is K / r^2, K the divergence of the softmax weights from equal ones: the mean of b exp(b) - exp(b) + 1 with b the
     logarithm of weight times count. For small b that is its series: the terms cancel.
     """
-    with np.errstate(over="ignore"):
-        b = np.maximum(found.r * found.below - found.log_mean, -1e3)  # exp gives 0 there, and -inf * 0 would give NaN
-    small = np.abs(b) < np.finfo(b.dtype).eps ** 0.2
-    series = b * b * (1 / 2 + b * (1 / 3 + b * (1 / 8 + b / 30)))
-    terms = only(real, np.where(small, series, b * np.exp(b) - np.expm1(b)))
-    return add_up(terms, 0, True) / found.reals / found.r / found.r
+    b = np.ravel(found.exponents - found.log_mean)
+    if not b.min(initial=0) > -1e3:
+        np.maximum(b, -1e3, out=b)  # exp gives 0 there, and -inf * 0 would give NaN
+    terms = np.exp(b)
+    terms *= b
+    others = np.expm1(b)
+    terms -= others
+    size = np.abs(b, out=others)
+    # By their indices: np.where would compute the series of all. The term of 0 is 0, of which maps of zeros have many.
+    some = np.flatnonzero((size < np.finfo(b.dtype).eps ** 0.2) & (size > 0))
+    small = b[some]
+    terms[some] = small * small * (1 / 2 + small * (1 / 3 + small * (1 / 8 + small / 30)))
+    return add_up(only(real, terms.reshape(found.below.shape)), 0, True) / found.reals / found.r / found.r
 
 
 def relative(elements: np.ndarray, top: np.ndarray) -> np.ndarray:
