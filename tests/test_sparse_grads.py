@@ -75,7 +75,7 @@ def test_lists_of_the_pools_with_a_gradient(pools, filters, pool, share):
     for first, count in ((0, pools), (pools, pools), (2 * pools, pools - pools // 3)):  # the memory is used again
         lists.find_entries(g, argmax, first, count, room)
         for f in range(filters):
-            given = g, argmax, first, f, room, begins[:count], pool, steps, places, gradients
+            given = g.ravel(), argmax.ravel(), first, filters, f, room, begins[:count], pool, steps, places, gradients
             found = lists.list_entries(*given)
             some, elements = (a.reshape(-1, filters)[first : first + count, f] for a in (g, argmax))
             entries = [i for i in range(count) if some[i] != 0 and elements[i] != 255]

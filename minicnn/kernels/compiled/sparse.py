@@ -83,7 +83,7 @@ def sparse_weight_grads(first, last, g, argmax, x, shape, geometry, groups, pool
     _, p, q, _ = g.shape
     (size, at_once, pools), (runs, length, step), (begins, steps) = _layout(g, x, c, geometry, pool_size, last - first)
     frames, places, gradients = np.zeros(at_once * size, x.dtype), np.empty(pools, np.int64), np.empty(pools, g.dtype)
-    room = list_room(pools, filters)
+    room, values, elements = list_room(pools, filters), g.reshape(g.size), argmax.reshape(argmax.size)
     sums, total = accumulators(filters * len(runs) * step, (last - first) * p * q > TERMS, g.dtype)
     terms = 0
     for image in range(first, last, at_once):
@@ -96,9 +96,11 @@ def sparse_weight_grads(first, last, g, argmax, x, shape, geometry, groups, pool
             pool = image * p * q + start
             find_entries(g, argmax, pool, len(found), room)
             for f in range(filters):
-                count = list_entries(g, argmax, pool, f, room, found, pool_size, steps, places, gradients)
-                channels = pixels[f // (filters // groups) * c :]
-                sum_windows(channels, places, gradients[:count], runs, length, sums[f * len(runs) * step :], step)
+                count = list_entries(
+                    values, elements, pool, filters, f, room, found, pool_size, steps, places, gradients
+                )
+                channel, offset = f // (filters // groups) * c, f * len(runs) * step
+                sum_windows(pixels, channel, places, gradients, count, runs, length, sums, offset, step)
             terms += len(found)
             if len(total) and terms > TERMS:
                 move(sums, total)
@@ -118,7 +120,8 @@ def sparse_input_grad(first, last, g, argmax, kernel, dx, geometry, groups, pool
     # Which way is taken does, though, where the pools with a gradient are counted.
     (size, at_once, pools), (runs, length, step), (begins, steps) = _layout(g, dx, c, geometry, pool_size, last - first)
     frames, places, gradients = np.empty(at_once * size, dx.dtype), np.empty(pools, np.int64), np.empty(pools, g.dtype)
-    room, flat = list_room(pools, filters), dx.reshape(dx.size)
+    room, values, elements = list_room(pools, filters), g.reshape(g.size), argmax.reshape(argmax.size)
+    flat = dx.reshape(dx.size)
     weights = _by_filters(kernel, len(runs), length, step)
     for image in range(first, last, at_once):
         images = min(at_once, last - image)
@@ -128,9 +131,11 @@ def sparse_input_grad(first, last, g, argmax, kernel, dx, geometry, groups, pool
             pool = image * p * q + start
             find_entries(g, argmax, pool, len(found), room)
             for f in range(filters):
-                count = list_entries(g, argmax, pool, f, room, found, pool_size, steps, places, gradients)
-                channels = frames[f // (filters // groups) * c :]
-                add_filter(channels, places, gradients[:count], runs, length, weights[f * len(runs) * step :], step)
+                count = list_entries(
+                    values, elements, pool, filters, f, room, found, pool_size, steps, places, gradients
+                )
+                channel, offset = f // (filters // groups) * c, f * len(runs) * step
+                add_filter(frames, channel, places, gradients, count, runs, length, weights, offset, step)
         for n in range(images):
             for row in range(dx.shape[1]):
                 source, target, width = framed_row(dx.shape, geometry, image, n, row)
