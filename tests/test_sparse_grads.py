@@ -8,7 +8,7 @@ from minicnn.geometry import windows
 from minicnn.kernels import reference
 
 compiled = pytest.importorskip("minicnn.kernels.compiled", reason="needs Numba")
-from minicnn.kernels.compiled import conv_grads, sparse
+from minicnn.kernels.compiled import conv_grads, lists, sparse
 
 
 def problem(size=(9, 8), channels=4, filters=6, kernel=3, padding="same", stride=1, dilation=1, groups=1, pool=2, n=3):
@@ -60,6 +60,27 @@ def test_equal_to_the_definition(case, dtype):
     expected, expected_bias = reference.conv2d_weight_grads(full, x, w.shape, geometry, groups)
     assert_allclose(dw, expected, **tolerance)
     assert_allclose(db, expected_bias, **tolerance)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
+@pytest.mark.parametrize("pool", [(1, 1), (2, 2)])
+@pytest.mark.parametrize(("pools", "filters"), [(1, 1), (7, 3), (8, 8), (30, 13), (41, 32)])
+def test_lists_of_the_pools_with_a_gradient(pools, filters, pool, share):
+    rng = np.random.default_rng(pools)
+    g = rng.choice([np.nan, -1.0, 1e-320, np.inf], (3, 1, pools, filters))
+    g[rng.random(g.shape) >= share] = -0.0
+    argmax = rng.choice([0, pool[0] * pool[1] - 1, 255], g.shape).astype(np.uint8)
+    begins, steps = rng.permutation(pools), np.arange(256) * (pool != (1, 1))
+    room, places, gradients = lists.list_room(pools, filters), np.zeros(pools, np.int64), np.zeros(pools)
+    for first, count in ((0, pools), (pools, pools), (2 * pools, pools - pools // 3)):  # the memory is used again
+        lists.find_entries(g, argmax, first, count, room)
+        for f in range(filters):
+            given = g.ravel(), argmax.ravel(), first, filters, f, room, begins[:count], pool, steps, places, gradients
+            found = lists.list_entries(*given)
+            some, elements = (a.reshape(-1, filters)[first : first + count, f] for a in (g, argmax))
+            entries = [i for i in range(count) if some[i] != 0 and elements[i] != 255]
+            assert_array_equal(places[:found], [begins[i] + steps[elements[i]] for i in entries])
+            assert_array_equal(gradients[:found], [some[i] for i in entries])
 
 
 @pytest.mark.parametrize("stride", [1, 2])

@@ -4,8 +4,9 @@ The elements of a pool are the outputs of the convolution over which it takes th
 order of these elements: first those of the top left elements of all pools of some lines (a line: the pools of one row),
 then those of the next elements, and so on. Their sums have the same order, so the elements of one pool lie `n` rows
 apart, and pooling is an elementwise maximum of long rows for any number of filters. Outputs that no pool reads are not
-computed. A convolution without pooling has pools of one element. Where windows have few taps and no
-argmax is asked for, `pool_tile` takes the maxima before the sums are written.
+computed. A convolution without pooling has pools of one element. Where windows have few taps and no argmax is asked
+for, `pool_tile` takes the maxima before the sums are written. Where much of the products would be with padding,
+`places` computes most images.
 """
 
 from __future__ import annotations
@@ -14,15 +15,14 @@ import numpy as np
 from numpy import ndarray
 
 from minicnn.geometry import Geometry, Pair
-from minicnn.kernels.compiled.loop import BLOCKED, NO_POOL, contiguous, copy, loop
+from minicnn.kernels.compiled.loop import NO_POOL, contiguous, loop
+from minicnn.kernels.compiled.places import convolve_places, whole_tiles
 from minicnn.kernels.compiled.pool_tile import FEW, POOLS, pool_windows
+from minicnn.kernels.compiled.results import SUMS, pool_sums, put_columns, repeated
 from minicnn.kernels.compiled.tile import MOST, ROWS, multiply_windows, pack, panel_width
 from minicnn.kernels.compiled.vectors import VECTOR
 from minicnn.kernels.compiled.windows import FRAMES, find_windows, frame, framed_images, window_runs
 from minicnn.kernels.cores import in_parallel
-
-SUMS = 2**12
-"""Sums at a time: 16 KB in float32."""
 
 
 def conv2d(x: ndarray, kernel: ndarray, bias: ndarray | None, geometry: Geometry, groups: int) -> ndarray:
@@ -53,6 +53,11 @@ def _forward(first, last, x, kernel, bias, y, argmax, geometry, groups, pool_siz
 @loop
 def convolve(first, last, x, panels, bias, y, argmax, geometry, groups, pool_size, relu):
     """Write the results for some images, and where `argmax` has elements, which element of its pool each result is."""
+    whole = first + whole_tiles(last - first, x, panels, y, geometry, groups, pool_size)
+    convolve_places(first, whole, x, panels, bias, y, argmax, geometry, pool_size, relu)
+    first = whole
+    if first == last:
+        return
     depth = x.shape[3]
     _, p, q, filters = y.shape
     across, size, framed = frame(x.shape, geometry)
@@ -68,7 +73,7 @@ def convolve(first, last, x, panels, bias, y, argmax, geometry, groups, pool_siz
     for value in bias:
         few = few and np.isfinite(value)  # the maximum of infinite sums plus a bias may be NaN, in each or in none
     bias_rows = 1 if few else lines * q
-    biases = _repeated(bias, groups, bias_rows)
+    biases = repeated(bias, groups, bias_rows)
     for image in range(first, last, at_once):
         images = min(at_once, last - image)
         pixels = framed_images(x, image, images, frames, geometry)
@@ -100,82 +105,15 @@ def _results(windows, pools, groups, filters, sums, maxima, indices, y, argmax, 
                 target, size = results[offset:] if whole else maxima, (n, elements)
                 pool_windows(channels, places, size, runs, length, panels, first, width // lanes, bias, least, target)
                 if not whole:
-                    _put_columns(results, column, filters, maxima, n, width, found)
+                    put_columns(results, column, filters, maxima, n, width, found)
                 continue
-            multiply_windows(channels, places, n * elements, runs, (length, 1), panels, first, width // lanes, sums)
+            taps = (length, 1, length)
+            multiply_windows(channels, places, n * elements, runs, taps, panels, first, width // lanes, sums)
             if k == filters == width:
                 end = offset + n * filters
-                _pool(sums, n * width, elements, bias, results[offset:end], results_argmax[offset:end], relu)
+                pool_sums(sums, n * width, elements, bias, results[offset:end], results_argmax[offset:end], relu)
                 continue
-            _pool(sums, n * width, elements, bias, maxima, indices, relu)
-            _put_columns(results, column, filters, maxima, n, width, found)
+            pool_sums(sums, n * width, elements, bias, maxima, indices, relu)
+            put_columns(results, column, filters, maxima, n, width, found)
             if len(results_argmax):
-                _put_columns(results_argmax, column, filters, indices, n, width, found)
-
-
-@loop
-def _put_columns(target, offset, stride, source, rows, width, found):
-    for row in range(rows):
-        write, read = np.uintp(offset + row * stride), np.uintp(row * width)
-        for f in range(np.uintp(found)):
-            target[write + f] = source[read + f]
-
-
-@loop
-def _repeated(bias, groups, rows):
-    """Return the biases of each panel, repeated for so many rows of sums."""
-    k, lanes = len(bias) // groups, VECTOR // bias.itemsize
-    biases, start = np.zeros(rows * groups * -(-k // lanes) * lanes, bias.dtype), 0
-    for group in range(groups):
-        for block in range(0, k, MOST * lanes):
-            found = min(MOST * lanes, k - block)
-            width = -(-found // lanes) * lanes
-            copy(biases, start, bias, group * k + block, found)
-            filled, total = width, rows * width
-            while filled < total:  # what is filled is copied, so that most copies are long
-                length = min(filled, total - filled)
-                copy(biases, start + filled, biases, start, length)
-                filled += length
-            start += total
-    return biases
-
-
-@loop
-def _pool(product, n, elements, bias, maxima, argmax, relu):
-    """Find for each of `n` pools the first maximum of its elements, which lie `n` apart, and its index if asked for."""
-    n = np.uintp(n)
-    for i in range(n):
-        maxima[i] = product[i] + bias[i]
-    if len(argmax) == 0:
-        _maxima(product, n, elements, bias, maxima)
-    else:
-        _first_maxima(product, n, elements, bias, maxima, argmax)
-    if relu and len(argmax):
-        for i in range(n):
-            argmax[i] = argmax[i] if maxima[i] > 0 else np.uint8(BLOCKED)
-    if relu:
-        for i in range(n):
-            v = maxima[i]
-            maxima[i] = v if v > 0 or v != v else 0
-
-
-@loop
-def _maxima(product, n, elements, bias, maxima):
-    for element in range(1, elements):
-        offset = np.uintp(element) * n
-        for i in range(n):
-            new, old = product[offset + i] + bias[i], maxima[i]
-            maxima[i] = new if (new > old) | (new != new) else old
-
-
-@loop
-def _first_maxima(product, n, elements, bias, maxima, argmax):
-    for i in range(n):
-        argmax[i] = 0
-    for element in range(1, elements):
-        offset, number = np.uintp(element) * n, np.uint8(element)
-        for i in range(n):
-            new, old = product[offset + i] + bias[i], maxima[i]
-            better = new > old or (new != new and old == old)
-            maxima[i] = new if better else old
-            argmax[i] = number if better else argmax[i]
+                put_columns(results_argmax, column, filters, indices, n, width, found)

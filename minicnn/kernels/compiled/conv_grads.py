@@ -16,8 +16,9 @@ from numpy import ndarray
 
 from minicnn.geometry import Geometry, Pair, Shape
 from minicnn.kernels.arithmetic import RUN, TERMS, wide
-from minicnn.kernels.compiled.conv import SUMS, conv2d
+from minicnn.kernels.compiled.conv import conv2d
 from minicnn.kernels.compiled.loop import NO_POOL, add, contiguous, is_finite, loop, multiply
+from minicnn.kernels.compiled.results import SUMS
 from minicnn.kernels.compiled.scatter import element_windows, lines_at_once, scatter
 from minicnn.kernels.compiled.sparse import is_shorter, sparse_input_grad, sparse_weight_grads
 from minicnn.kernels.compiled.sums import accumulators, bias_grads, move, together
@@ -185,7 +186,7 @@ def _weight_grads(first, last, g, argmax, x, shape, geometry, groups, pool_size)
                     columns = (group * k + block, min(widest, k - block))
                     vectors = -(-columns[1] // lanes)
                     _spread(g, argmax, pools, columns, vectors * lanes, elements, spread)
-                    multiply_windows(pixels[group * c :], rows, taps, windows, (q, step), spread, 0, vectors, sums)
+                    multiply_windows(pixels[group * c :], rows, taps, windows, (q, step, q), spread, 0, vectors, sums)
                     for tap in range(taps):
                         add(both, tap * filters + columns[0], sums, tap * vectors * lanes, columns[1])
     add(both, taps * filters, bias_grads(g, argmax, first, last), 0, filters)

@@ -35,16 +35,19 @@ def _sum_windows(vectors: int) -> Any:
     """Return the loop that adds up a piece of a run of taps over the entries of a filter."""
 
     @intrinsic
-    def add_up(typing: Any, x: Any, places: Any, gradients: Any, last: Any, sums: Any) -> Any:
-        """Add gradients[i] * x[places[i] + t] to sums[t]; the last vector has `last` lanes."""
+    def add_up(
+        typing: Any, x: Any, begin: Any, places: Any, gradients: Any, count: Any, last: Any, sums: Any, write: Any
+    ) -> Any:
+        """Add gradients[i] * x[begin + places[i] + t] to sums[write + t]; the last vector has `last` lanes."""
 
         def generate(context: Any, b: ir.IRBuilder, signature: Any, args: Any) -> Any:
-            pixels, begins, values, target = (_data(context, b, signature, args, i) for i in (0, 1, 2, 4))
-            count = _length(context, b, signature, args, 2)
-            _write_sums(b, vectors, pixels, begins, values, count, args[3], target)
+            pixels, begins, values, target = (_data(context, b, signature, args, i) for i in (0, 2, 3, 6))
+            pixels, target = b.gep(pixels, [args[1]]), b.gep(target, [args[7]])
+            _write_sums(b, vectors, pixels, begins, values, args[4], args[5], target)
             return context.get_dummy_value()
 
-        return types.void(x, places, gradients, types.int64, sums), generate
+        i = types.int64
+        return types.void(x, i, places, gradients, i, i, sums, i), generate
 
     return add_up
 
@@ -85,21 +88,38 @@ def _add_filter(vectors: int) -> Any:
     """Return the loop that adds a piece of a filter to the pixels of the windows of its entries."""
 
     @intrinsic
-    def add_at(typing: Any, x: Any, places: Any, gradients: Any, runs: Any, last: Any, weights: Any, step: Any) -> Any:
-        """Add gradients[i] * weights[r * step + t] to x[places[i] + runs[r] + t]; the last vector has `last` lanes."""
+    def add_at(
+        typing: Any,
+        x: Any,
+        begin: Any,
+        places: Any,
+        gradients: Any,
+        count: Any,
+        runs: Any,
+        last: Any,
+        weights: Any,
+        read: Any,
+        step: Any,
+    ) -> Any:
+        """Add gradients[i] * weights[read + r * step + t] to x[begin + places[i] + runs[r] + t].
+
+        The last vector has `last` lanes.
+        """
 
         def generate(context: Any, b: ir.IRBuilder, signature: Any, args: Any) -> Any:
-            pixels, begins, values, offsets, w = (_data(context, b, signature, args, i) for i in (0, 1, 2, 3, 5))
-            mask = first_lanes(b, args[4], vector_of(pixels.type.pointee)[0])
-            with for_range(b, _length(context, b, signature, args, 2)) as entry:
+            pixels, begins, values, offsets, w = (_data(context, b, signature, args, i) for i in (0, 2, 3, 5, 7))
+            pixels, w = b.gep(pixels, [args[1]]), b.gep(w, [args[8]])
+            mask = first_lanes(b, args[6], vector_of(pixels.type.pointee)[0])
+            with for_range(b, args[4]) as entry:
                 window = b.gep(pixels, [b.load(b.gep(begins, [entry.index]))])
                 gradient = b.load(b.gep(values, [entry.index]))
-                with for_range(b, _length(context, b, signature, args, 3)) as run:
+                with for_range(b, b.extract_value(context.make_array(runs)(context, b, args[5]).shape, 0)) as run:
                     target = b.gep(window, [b.load(b.gep(offsets, [run.index]))])
-                    _add_products(b, vectors, target, b.gep(w, [b.mul(run.index, args[6])]), gradient, mask)
+                    _add_products(b, vectors, target, b.gep(w, [b.mul(run.index, args[9])]), gradient, mask)
             return context.get_dummy_value()
 
-        return types.void(x, places, gradients, runs, types.int64, weights, types.int64), generate
+        i = types.int64
+        return types.void(x, i, places, gradients, i, runs, i, weights, i, i), generate
 
     return add_at
 
@@ -123,11 +143,6 @@ def _data(context: Any, b: ir.IRBuilder, signature: Any, args: Any, i: int) -> A
     return context.make_array(signature.args[i])(context, b, args[i]).data
 
 
-def _length(context: Any, b: ir.IRBuilder, signature: Any, args: Any, i: int) -> Any:
-    """Return the number of elements of argument `i`, an array."""
-    return b.extract_value(context.make_array(signature.args[i])(context, b, args[i]).shape, 0)
-
-
 _SUM_12, _SUM_6, _SUM_4, _SUM_3, _SUM_2, _SUM_1 = (_sum_windows(vectors) for vectors in PIECES)
 _ADD_12, _ADD_6, _ADD_4, _ADD_3, _ADD_2, _ADD_1 = (_add_filter(vectors) for vectors in PIECES)
 
@@ -141,49 +156,50 @@ def _piece(vectors):
     return 1
 
 
+# Offsets instead of slices of arrays, which count references: where few pools have a gradient, 5 % less time.
 @loop
-def sum_windows(x, places, gradients, runs, length, sums, step):
-    """Add the windows of a filter, each times its gradient, to its sums."""
+def sum_windows(x, channel, places, gradients, count, runs, length, sums, offset, step):
+    """Add the windows of a filter's `count` entries, each times its gradient, to its sums, from `offset` on."""
     lanes = VECTOR // x.itemsize
     for r in range(len(runs)):
         done = 0
         while done < length:
             piece = _piece((step - done) // lanes)
             last = min(lanes, length - done - (piece - 1) * lanes)
-            pixels, target = x[runs[r] + done :], sums[r * step + done :]
+            begin, write = channel + runs[r] + done, offset + r * step + done
             if piece == 12:
-                _SUM_12(pixels, places, gradients, last, target)
+                _SUM_12(x, begin, places, gradients, count, last, sums, write)
             elif piece == 6:
-                _SUM_6(pixels, places, gradients, last, target)
+                _SUM_6(x, begin, places, gradients, count, last, sums, write)
             elif piece == 4:
-                _SUM_4(pixels, places, gradients, last, target)
+                _SUM_4(x, begin, places, gradients, count, last, sums, write)
             elif piece == 3:
-                _SUM_3(pixels, places, gradients, last, target)
+                _SUM_3(x, begin, places, gradients, count, last, sums, write)
             elif piece == 2:
-                _SUM_2(pixels, places, gradients, last, target)
+                _SUM_2(x, begin, places, gradients, count, last, sums, write)
             else:
-                _SUM_1(pixels, places, gradients, last, target)
+                _SUM_1(x, begin, places, gradients, count, last, sums, write)
             done += piece * lanes
 
 
 @loop
-def add_filter(x, places, gradients, runs, length, weights, step):
-    """Add a filter, times the gradient of each entry, to the windows."""
+def add_filter(x, channel, places, gradients, count, runs, length, weights, offset, step):
+    """Add a filter, its weights from `offset` on, times the gradient of each of its `count` entries, to the windows."""
     lanes, done = VECTOR // x.itemsize, 0
     while done < length:
         piece = _piece((step - done) // lanes)
         last = min(lanes, length - done - (piece - 1) * lanes)
-        pixels, row = x[done:], weights[done:]
+        begin, read = channel + done, offset + done
         if piece == 12:
-            _ADD_12(pixels, places, gradients, runs, last, row, step)
+            _ADD_12(x, begin, places, gradients, count, runs, last, weights, read, step)
         elif piece == 6:
-            _ADD_6(pixels, places, gradients, runs, last, row, step)
+            _ADD_6(x, begin, places, gradients, count, runs, last, weights, read, step)
         elif piece == 4:
-            _ADD_4(pixels, places, gradients, runs, last, row, step)
+            _ADD_4(x, begin, places, gradients, count, runs, last, weights, read, step)
         elif piece == 3:
-            _ADD_3(pixels, places, gradients, runs, last, row, step)
+            _ADD_3(x, begin, places, gradients, count, runs, last, weights, read, step)
         elif piece == 2:
-            _ADD_2(pixels, places, gradients, runs, last, row, step)
+            _ADD_2(x, begin, places, gradients, count, runs, last, weights, read, step)
         else:
-            _ADD_1(pixels, places, gradients, runs, last, row, step)
+            _ADD_1(x, begin, places, gradients, count, runs, last, weights, read, step)
         done += piece * lanes

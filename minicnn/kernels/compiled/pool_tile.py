@@ -54,7 +54,7 @@ def _tile(vectors: int) -> Any:
         def generate(context: Any, b: ir.IRBuilder, signature: Any, args: Any) -> Any:
             arrays = [context.make_array(signature.args[i])(context, b, args[i]) for i in (0, 1, 4, 6, 8, 10)]
             pixels, begins, offsets, weights, biases, results = (array.data for array in arrays)
-            taps = offsets, b.extract_value(arrays[2].shape, 0), args[5], number(1)
+            taps = offsets, b.extract_value(arrays[2].shape, 0), args[5], number(1), args[5]
             pools = tuple(b.extract_value(args[3], i) for i in range(2))
             found = _maxima(b, vectors, pixels, (begins, args[2], *pools), taps, b.gep(weights, [args[7]]))
             _write(b, found, biases, repeat(b, args[9], found[0][0].type), results, args[2])

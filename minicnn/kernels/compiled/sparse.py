@@ -21,6 +21,7 @@ from numpy import ndarray
 from minicnn.geometry import Geometry, Pair, Shape
 from minicnn.kernels.arithmetic import PIECE_TERMS, RUN, TERMS
 from minicnn.kernels.compiled.entries import add_filter, sum_windows
+from minicnn.kernels.compiled.lists import find_entries, list_entries, list_room
 from minicnn.kernels.compiled.loop import BLOCKED, copy, fill, is_finite, loop
 from minicnn.kernels.compiled.sums import accumulators, bias_grads, move, together
 from minicnn.kernels.compiled.vectors import VECTOR
@@ -82,6 +83,7 @@ def sparse_weight_grads(first, last, g, argmax, x, shape, geometry, groups, pool
     _, p, q, _ = g.shape
     (size, at_once, pools), (runs, length, step), (begins, steps) = _layout(g, x, c, geometry, pool_size, last - first)
     frames, places, gradients = np.zeros(at_once * size, x.dtype), np.empty(pools, np.int64), np.empty(pools, g.dtype)
+    room, values, elements = list_room(pools, filters), g.reshape(g.size), argmax.reshape(argmax.size)
     sums, total = accumulators(filters * len(runs) * step, (last - first) * p * q > TERMS, g.dtype)
     terms = 0
     for image in range(first, last, at_once):
@@ -91,11 +93,14 @@ def sparse_weight_grads(first, last, g, argmax, x, shape, geometry, groups, pool
             return np.empty((0, filters), g.dtype)
         for start in range(0, images * p * q, pools):
             found = begins[start : min(images * p * q, start + pools)]
+            pool = image * p * q + start
+            find_entries(g, argmax, pool, len(found), room)
             for f in range(filters):
-                read = (image * p * q + start) * filters + f
-                count = _list_entries(g, argmax, read, filters, found, steps, places, gradients)
-                channels = pixels[f // (filters // groups) * c :]
-                sum_windows(channels, places, gradients[:count], runs, length, sums[f * len(runs) * step :], step)
+                count = list_entries(
+                    values, elements, pool, filters, f, room, found, pool_size, steps, places, gradients
+                )
+                channel, offset = f // (filters // groups) * c, f * len(runs) * step
+                sum_windows(pixels, channel, places, gradients, count, runs, length, sums, offset, step)
             terms += len(found)
             if len(total) and terms > TERMS:
                 move(sums, total)
@@ -115,6 +120,7 @@ def sparse_input_grad(first, last, g, argmax, kernel, dx, geometry, groups, pool
     # Which way is taken does, though, where the pools with a gradient are counted.
     (size, at_once, pools), (runs, length, step), (begins, steps) = _layout(g, dx, c, geometry, pool_size, last - first)
     frames, places, gradients = np.empty(at_once * size, dx.dtype), np.empty(pools, np.int64), np.empty(pools, g.dtype)
+    room, values, elements = list_room(pools, filters), g.reshape(g.size), argmax.reshape(argmax.size)
     flat = dx.reshape(dx.size)
     weights = _by_filters(kernel, len(runs), length, step)
     for image in range(first, last, at_once):
@@ -122,11 +128,14 @@ def sparse_input_grad(first, last, g, argmax, kernel, dx, geometry, groups, pool
         fill(frames, 0, images * size, 0)
         for start in range(0, images * p * q, pools):
             found = begins[start : min(images * p * q, start + pools)]
+            pool = image * p * q + start
+            find_entries(g, argmax, pool, len(found), room)
             for f in range(filters):
-                read = (image * p * q + start) * filters + f
-                count = _list_entries(g, argmax, read, filters, found, steps, places, gradients)
-                channels = frames[f // (filters // groups) * c :]
-                add_filter(channels, places, gradients[:count], runs, length, weights[f * len(runs) * step :], step)
+                count = list_entries(
+                    values, elements, pool, filters, f, room, found, pool_size, steps, places, gradients
+                )
+                channel, offset = f // (filters // groups) * c, f * len(runs) * step
+                add_filter(frames, channel, places, gradients, count, runs, length, weights, offset, step)
         for n in range(images):
             for row in range(dx.shape[1]):
                 source, target, width = framed_row(dx.shape, geometry, image, n, row)
@@ -185,21 +194,6 @@ def _find_pools(begins, lines, geometry, pool_size, out, image, line, pixel):
     window, strides, pads, dilation, _ = geometry
     pools = (window, (strides[0] * pool_size[0], strides[1] * pool_size[1]), pads, dilation, out)
     find_windows(begins, 0, lines, pools, (1, 1), out, image, line, pixel)
-
-
-@loop
-def _list_entries(g, argmax, read, filters, begins, steps, places, gradients):
-    """Write the entries of a filter in some pools, the first one at `read`, and return how many there are."""
-    values, elements = g.reshape(g.size), argmax.reshape(argmax.size)
-    read, found = np.uintp(read), np.uintp(0)
-    for i in range(np.uintp(len(begins))):
-        # Always written, and overwritten by the next one unless it counts: a branch would often be mispredicted.
-        element = elements[read] if len(elements) else np.uint8(0)
-        places[found] = begins[i] + steps[element]
-        gradients[found] = values[read]
-        found += np.uintp((element != BLOCKED) & (values[read] != 0))
-        read += np.uintp(filters)
-    return found
 
 
 @loop

@@ -30,8 +30,9 @@ ROWS = (12, 6, 6, 6)
 registers. With one vector six sums would wait for each other: 22 billion products per second instead of 25."""
 MOST = 4 if llvmlite.binding.get_host_cpu_features().get("avx512vl", False) else 2
 """Vectors of filters in a panel: half as many where the processor has 16 registers."""
-Taps = tuple[Any, Any, Any, Any]
-"""Where the runs of taps begin, how many there are, their length, and the elements from one tap to the next."""
+Taps = tuple[Any, Any, Any, Any, Any]
+"""Where the runs of taps begin, how many there are, their length, the elements from one tap to the next, and the rows
+of the panel from one run to the next."""
 
 
 def _tile(vectors: int) -> Any:
@@ -39,12 +40,21 @@ def _tile(vectors: int) -> Any:
 
     @intrinsic
     def product(
-        typing: Any, x: Any, places: Any, first: Any, runs: Any, taps: Any, panel: Any, start: Any, sums: Any
+        typing: Any,
+        x: Any,
+        places: Any,
+        first: Any,
+        runs: Any,
+        taps: Any,
+        panel: Any,
+        start: Any,
+        sums: Any,
+        apart: Any,
     ) -> Any:
-        """Write the sums of the windows of a tile from `first` on.
+        """Write the sums of the windows of a tile from `first` on, those of window r from sums[r * apart] on.
 
         Window r begins at x[places[r]]. Its taps are in runs, which begin `runs[i]` after that; `taps` has the length
-        of a run and the elements from one of its taps to the next.
+        of a run, the elements from one of its taps to the next, and the rows of the panel from one run to the next.
         """
 
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
@@ -52,31 +62,41 @@ def _tile(vectors: int) -> Any:
                 return context.make_array(signature.args[i])(context, builder, args[i]).data
 
             count = builder.extract_value(context.make_array(runs)(context, builder, args[3]).shape, 0)
-            run = (data(3), count, *(builder.extract_value(args[4], i) for i in range(2)))
-            _write_tile(builder, vectors, data(0), data(1), args[2], run, data(5), args[6], data(7))
+            run = (data(3), count, *(builder.extract_value(args[4], i) for i in range(3)))
+            _write_tile(builder, vectors, data(0), data(1), args[2], run, data(5), args[6], data(7), args[8])
             return context.get_dummy_value()
 
         integer = types.int64
-        return types.void(x, places, integer, runs, types.UniTuple(integer, 2), panel, integer, sums), generate
+        triple = types.UniTuple(integer, 3)
+        return types.void(x, places, integer, runs, triple, panel, integer, sums, integer), generate
 
     return product
 
 
 def _write_tile(
-    b: ir.IRBuilder, vectors: int, x: Any, places: Any, first: Any, taps: Taps, panel: Any, start: Any, sums: Any
+    b: ir.IRBuilder,
+    vectors: int,
+    x: Any,
+    places: Any,
+    first: Any,
+    taps: Taps,
+    panel: Any,
+    start: Any,
+    sums: Any,
+    apart: Any,
 ) -> None:
     _, lanes, size = vector_of(x.type.pointee)
     positions = [b.load(b.gep(places, [b.add(first, number(r))])) for r in range(ROWS[vectors - 1])]
     totals = add_taps(b, vectors, x, positions, taps, b.gep(panel, [start]))
     for r, row in enumerate(totals):
-        target = b.gep(sums, [b.mul(b.add(first, number(r)), number(vectors * lanes))])
+        target = b.gep(sums, [b.mul(b.add(first, number(r)), apart)])
         for v, total in enumerate(row):
             b.store(total, at(b, target, number(v * lanes), total.type), align=size)
 
 
 def add_taps(b: ir.IRBuilder, vectors: int, x: Any, positions: list[Any], taps: Taps, panel: Any) -> list[list[Any]]:
     """Return the vectors of sums of the window at each position."""
-    runs, run_count, length, step = taps
+    runs, run_count, length, step, rows = taps
     vector, lanes, size = vector_of(x.type.pointee)
     columns, width = range(vectors), number(vectors * lanes)
     # Variables of the loop's own stack frame: the compiler keeps them in registers.
@@ -86,7 +106,7 @@ def add_taps(b: ir.IRBuilder, vectors: int, x: Any, positions: list[Any], taps: 
     with for_range(b, run_count) as run:
         pixels = b.gep(x, [b.load(b.gep(runs, [run.index]))])
         with for_range(b, length) as tap:
-            row = b.gep(panel, [b.mul(b.add(b.mul(run.index, length), tap.index), width)])
+            row = b.gep(panel, [b.mul(b.add(b.mul(run.index, rows), tap.index), width)])
             weights = [b.load(at(b, row, number(v * lanes), vector), align=size) for v in columns]
             place = b.mul(tap.index, step)
             for r, position in enumerate(positions):
@@ -105,18 +125,21 @@ _ONE, _TWO, _THREE, _FOUR = (_tile(vectors) for vectors in (1, 2, 3, 4))
 def multiply_windows(x, places, windows, runs, taps, panel, start, vectors, sums):
     """Write the sums of all windows, a row of `vectors` vectors each; `places` and `sums` are whole tiles long.
 
-    `taps` has the length of a run of taps, and the elements from one tap to the next. Sums of very many taps are added
-    up from blocks, see `kernels.arithmetic`.
+    `taps` has the length of a run of taps, the elements from one tap to the next, and the rows of the panel from one
+    run to the next. Sums of very many taps are added up from blocks, see `kernels.arithmetic`.
     """
-    length, step = taps
+    length, step, rows = taps
+    width = vectors * (VECTOR // x.itemsize)
     if len(runs) * length <= PIECE_TERMS:
-        _multiply(x, places, windows, runs, taps, panel, start, vectors, sums)
+        multiply_apart(x, places, windows, runs, taps, panel, start, vectors, sums, width)
         return
-    total, width = np.zeros(len(sums), np.float64), vectors * (VECTOR // x.itemsize)
+    total = np.zeros(len(sums), np.float64)
     for run in range(len(runs)):
         for tap in range(0, length, TERMS):
-            row, part = start + (run * length + tap) * width, (min(TERMS, length - tap), step)
-            _multiply(x[tap * step :], places, windows, runs[run : run + 1], part, panel, row, vectors, sums)
+            row, part = start + (run * rows + tap) * width, (min(TERMS, length - tap), step, rows)
+            multiply_apart(
+                x[tap * step :], places, windows, runs[run : run + 1], part, panel, row, vectors, sums, width
+            )
             for i in range(np.uintp(len(sums))):
                 total[i] += sums[i]
     for i in range(np.uintp(len(sums))):
@@ -124,19 +147,20 @@ def multiply_windows(x, places, windows, runs, taps, panel, start, vectors, sums
 
 
 @loop
-def _multiply(x, places, windows, runs, taps, panel, start, vectors, sums):
+def multiply_apart(x, places, windows, runs, taps, panel, start, vectors, sums, apart):
+    """Write the sums of each window, of at most `PIECE_TERMS` taps, `apart` elements after those of the one before."""
     if vectors == 4:
         for first in range(0, windows, ROWS[3]):
-            _FOUR(x, places, first, runs, taps, panel, start, sums)
+            _FOUR(x, places, first, runs, taps, panel, start, sums, apart)
     elif vectors == 3:
         for first in range(0, windows, ROWS[2]):
-            _THREE(x, places, first, runs, taps, panel, start, sums)
+            _THREE(x, places, first, runs, taps, panel, start, sums, apart)
     elif vectors == 2:
         for first in range(0, windows, ROWS[1]):
-            _TWO(x, places, first, runs, taps, panel, start, sums)
+            _TWO(x, places, first, runs, taps, panel, start, sums, apart)
     else:
         for first in range(0, windows, ROWS[0]):
-            _ONE(x, places, first, runs, taps, panel, start, sums)
+            _ONE(x, places, first, runs, taps, panel, start, sums, apart)
 
 
 @loop

@@ -108,7 +108,7 @@ def convolve_tiles(x, panels, bias, y, geometry, pooled, relu):
                         sums[e * rows * width :],
                         (16 * block + e * width) * c,
                     )
-                    multiply_windows(matrix, reads, tiles, runs, (c, 1), panels, panel, vectors, product)
+                    multiply_windows(matrix, reads, tiles, runs, (c, 1, c), panels, panel, vectors, product)
                 columns = block, width
                 _put_tiles(sums, rows * width, columns, bias, y, offset + start, offset + stop, pooled, relu)
 
