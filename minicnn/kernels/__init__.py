@@ -1,4 +1,4 @@
-"""Arrays in, arrays out: the loops under convolution and pooling, in one of three implementations.
+"""Arrays in, arrays out: the loops under convolution, pooling and interpolation, in one of three implementations.
 
 `reference` is the definition, to be read. `numpy_blocked` is the same in fast NumPy, and `compiled` with Numba: the
 default where it is installed and can be imported. All have the same names and arguments, and agree up to rounding.
