@@ -54,8 +54,9 @@ def _forward(first, last, x, kernel, bias, y, argmax, geometry, groups, pool_siz
 def convolve(first, last, x, panels, bias, y, argmax, geometry, groups, pool_size, relu):
     """Write the results for some images, and where `argmax` has elements, which element of its pool each result is."""
     whole = first + whole_tiles(last - first, x, panels, y, geometry, groups, pool_size)
-    convolve_places(first, whole, x, panels, bias, y, argmax, geometry, pool_size, relu)
-    first = whole
+    if whole > first:
+        convolve_places(first, whole, x, panels, bias, y, argmax, geometry, pool_size, relu)
+        first = whole
     if first == last:
         return
     depth = x.shape[3]

