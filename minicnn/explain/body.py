@@ -12,8 +12,10 @@ from string import Template
 import numpy as np
 
 from minicnn import ops
-from minicnn.explain.contract import Data, Layer, Node, Shift, Step
-from minicnn.explain.study_panel import study_panel, table
+from minicnn.explain.contract import Data, Layer, Shift, Step
+from minicnn.explain.markup import table
+from minicnn.explain.step_panel import step_panel
+from minicnn.explain.study_panel import study_panel
 
 PANELS = {
     "net": "Net",
@@ -60,9 +62,6 @@ SIDES = ("top", "bottom", "left", "right")
 SUMMARY = ("layer", "output", "parameters", "multiply-adds", "receptive field")
 
 
-UPDATE = ("parameter", "shape", "element with the largest gradient", "gradient", "old", "change", "new")
-
-
 def body(data: Data) -> str:
     """Return the body of the page without its data and script; `page.html` has its order."""
     text, words = (_file(name) for name in ("page.html", "words.json"))
@@ -72,6 +71,7 @@ def body(data: Data) -> str:
         **_facts(data),
         **_walk(data.walk.steps),
         **_heads(data),
+        **step_panel(data.tape),
         examples="".join(_example(data.classes[label], n) for n, label in enumerate(data.example_labels)),
         layers="".join(_layer(layer, n) for n, layer in enumerate(data.net)),
         words=json.dumps(json.loads(words), ensure_ascii=False).replace("<", "\\u003c"),
@@ -79,8 +79,6 @@ def body(data: Data) -> str:
             f'<a data-to="{name}"><span aria-hidden="true">{i}</span>{title}</a>'
             for i, (name, title) in enumerate(panels, 1)
         ),
-        optimizer=html.escape(data.tape.optimizer or "The optimizer"),
-        updates=table(UPDATE, map(_update, filter(lambda node: node.leaf and node.checks, data.tape.nodes))),
         shapes=html.escape("\n".join(data.shapes)),
         summary=table(SUMMARY, rows),
         operations="".join(f"<option {_facts_of(name, *facts)}</option>" for name, facts in OPERATIONS.items()),
@@ -179,15 +177,6 @@ def _thousands(value: str | int) -> str:
 
 def _counted(parameters: int) -> str:
     return f"{_thousands(parameters)} parameter{'s' if parameters != 1 else ''}"
-
-
-def _update(node: Node) -> list[str]:
-    """Return what the optimizer makes of the element of a parameter with the largest gradient."""
-    check = node.checks[0]
-    old, new = float(check.value), float(check.value if check.after is None else check.after)
-    name = f"{(node.layer or '').rpartition('/')[2]}/{node.leaf}"
-    shape = " \u00d7 ".join(map(str, node.shape))
-    return [name, shape, str(check.cell), *(f"{v:.4g}" for v in (float(check.exact), old, new - old, new))]
 
 
 def _percent(share: float) -> str:

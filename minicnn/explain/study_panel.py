@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 from minicnn.explain.contract import Arm, Real, Study
+from minicnn.explain.markup import table
 
 WIDTH, ROW = 480, 54
 """Of a plot, narrow enough that a phone shows its text, and of an arm in it."""
@@ -29,20 +30,6 @@ in practice. Intervals have {100 * study.confidence:.3g} % confidence.</p></figu
 <div class="scroll" tabindex="0" role="region" aria-label="Numbers of the study">\
 {table(HEAD, map(_row, study.arms))}</div></details>
 </section>"""
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a table whose first column names its rows; everything in it is text.
-
-    >>> table(["a", "b"], [["<x>", 1]])
-    '<table><thead><tr><th scope="col">a</th>...<tr><th scope="row">&lt;x&gt;</th><td>1</td></tr></tbody></table>'
-    """
-    top = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in head)
-    lines = ([html.escape(str(cell)) for cell in row] for row in rows)
-    body = "".join(
-        f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in more)}</tr>' for first, *more in lines
-    )
-    return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _number(value: Real | None) -> str:

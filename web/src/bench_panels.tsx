@@ -262,15 +262,16 @@ function Back({ s }: { s: State }) {
 
 const fitting = (holds: (s: State) => unknown): boolean => typeof state.value !== "string" && !!holds(state.value);
 
-const CONDITIONS: Record<string, () => boolean> = {
+/** What the file shows under a condition. */
+export const benchConditions = {
   wrong: () => !parse(typed.value),
   fits: () => fitting(() => true),
   over: () => fitting((s) => overhang(s.rows) + overhang(s.cols) > 0),
   unread: () => fitting((s) => s.read.size < x.value.data.length),
 };
 
-/** Whether what the file shows under a condition applies: one of these, or a control that the operation has. */
-export const conditions = (name: string): boolean => CONDITIONS[name]?.() ?? has(op.value, name);
+/** Whether the operation has a control. */
+export const operates = (control: string): boolean => has(op.value, control);
 
 export function showBench(): void {
   list();

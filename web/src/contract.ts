@@ -54,13 +54,17 @@ export interface TapeNode {
   "value"?: Id;
   grad?: Id;
   after?: Id;
-  from: { node: number; part?: Id }[];
+  from: { node: number; part?: Id; largest?: Real }[];
   checks: Check[];
+  known?: number;
+  arrives?: number;
+  complete?: number;
 }
 
 export interface Tape {
   rules: Record<string, string>;
   nodes: TapeNode[];
+  steps: number[];
   svg: string;
   loss: string;
   training: boolean;

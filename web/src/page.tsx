@@ -1,13 +1,13 @@
 /** The page: its data is unpacked, then every panel is drawn. */
 import { arrays, data, start } from "./app.ts";
 import { ready, run } from "./bench.ts";
-import { conditions, showBench } from "./bench_panels.tsx";
+import { benchConditions, showBench } from "./bench_panels.tsx";
 import { bind } from "./controls.ts";
 import { showHeads } from "./heads.tsx";
 import { showNet } from "./net.tsx";
 import { forward } from "./ops.ts";
 import { all, element, mirror } from "./state.ts";
-import { go, position, showStep, steps } from "./step.tsx";
+import { go, last, position, showStep, stepConditions } from "./step.tsx";
 import { fmt } from "./text.ts";
 import { showWalk, visit } from "./walk.tsx";
 import { words } from "./words.ts";
@@ -48,7 +48,7 @@ async function main(): Promise<void> {
   showStep();
   showHeads();
   keys();
-  bind({ step: (v) => `${v + 1} of ${steps.length}`, p: fmt, r: fmt }, conditions);
+  bind({ step: (v) => `${v + 1} of ${last + 1}`, p: fmt, r: fmt }, { ...benchConditions, ...stepConditions });
   mirror();
   // For tests: the page's own arithmetic.
   Object.assign(globalThis, { minicnn: { forward, ready, run, arrays } });

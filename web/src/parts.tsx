@@ -18,9 +18,8 @@ export const Figure = ({ title, children }: { title: string; children: Component
 type Content = ComponentChildren;
 
 /** A table whose first column names its rows. */
-export const Table = ({ head, rows, caption, kind }: { head: Content[]; rows: Content[][]; caption?: string; kind?: string }) => (
-  <table class={kind}>
-    {caption && <caption>{caption}</caption>}
+export const Table = ({ head, rows }: { head: Content[]; rows: Content[][] }) => (
+  <table>
     <thead>
       <tr>{head.map((t) => (t ? <th scope="col">{t}</th> : <td />))}</tr>
     </thead>
