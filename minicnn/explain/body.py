@@ -11,9 +11,9 @@ from string import Template
 
 import numpy as np
 
-from minicnn import ops
-from minicnn.explain.contract import Data, Layer, Shift, Step
-from minicnn.explain.markup import table
+from minicnn.explain.contract import Data, Layer, Step
+from minicnn.explain.heads_panel import heads_panel
+from minicnn.explain.markup import bars, chances, counted, table, thousands
 from minicnn.explain.step_panel import step_panel
 from minicnn.explain.study_panel import study_panel
 
@@ -47,14 +47,6 @@ OPERATIONS = {
 has (`free` is padding and dilation, `alike` the lock of rows and columns), and its sentences in words.json."""
 SECTIONS = {"backward": "back"}
 """Panels of the walk whose section has another name."""
-MOVES = {
-    "Move up": ("dy-1", "\u2191"),
-    "Move left": ("dx-1", "\u2190"),
-    "Back to the middle": ("dy=0 dx=0", "\u2022"),
-    "Move right": ("dx+1", "\u2192"),
-    "Move down": ("dy+1", "\u2193"),
-}
-"""What each button changes, and its sign."""
 PAIRS = {"window": ("k", "window", 6), "stride": ("s", "stride", 6), "dilation": ("d", "free", 3)}
 PAIRS |= {"output": ("o", "out", 6)}
 """Sliders for rows and columns: the key of their state, the condition under which they apply, and their end."""
@@ -66,11 +58,11 @@ def body(data: Data) -> str:
     """Return the body of the page without its data and script; `page.html` has its order."""
     text, words = (_file(name) for name in ("page.html", "words.json"))
     panels = [(name, title) for name, title in PANELS.items() if name != "study" or data.study]
-    rows = [[_thousands(cell) for cell in row] for row in data.summary]
+    rows = [[thousands(cell) for cell in row] for row in data.summary]
     made = Template(text).substitute(
         **_facts(data),
         **_walk(data.walk.steps),
-        **_heads(data),
+        **heads_panel(data),
         **step_panel(data.tape),
         examples="".join(_example(data.classes[label], n) for n, label in enumerate(data.example_labels)),
         layers="".join(_layer(layer, n) for n, layer in enumerate(data.net)),
@@ -114,7 +106,7 @@ def _walk(steps: list[Step]) -> dict[str, str]:
 def _layer(layer: Layer, n: int) -> str:
     """Return the row of a layer, into which the script draws its maps and their scale."""
     name, shape = html.escape(layer.name.rpartition("/")[2]), " \u00d7 ".join(map(str, layer.output))
-    count = f", {_counted(layer.parameters)}" if layer.parameters else ""
+    count = f", {counted(layer.parameters)}" if layer.parameters else ""
     return (
         f'<li><div class="about stack"><b>{name}</b><span>{_window(layer)}</span>'
         f'<span>{shape}{count}</span><div id="scale{n}"></div></div>'
@@ -135,48 +127,8 @@ def _example(name: str, n: int) -> str:
     return f'<button type="button" id="example{n}" aria-label="Example {n + 1}, class {html.escape(name)}"></button>'
 
 
-def _heads(data: Data) -> dict[str, str]:
-    """Return the cards of the heads and of their consistency, which the script fills, and ways to move the image."""
-    cards = (
-        f'<li><h3>{html.escape(head.name)}</h3><div id="card{n}"></div><p class="cost">{_counted(head.parameters)} '
-        f"\u00b7 {_thousands(head.multiply_adds)} multiply-adds</p></li>"
-        for n, head in enumerate(data.heads)
-    )
-    ring = "A ring marks places where a maximum was found, which are all that such a head looks at."
-    ways = (
-        f'<button type="button" data-set="{change}" aria-label="{label}">{arrow}</button>'
-        for label, (change, arrow) in MOVES.items()
-    )
-    return {
-        "cards": "".join(cards),
-        "ring": ring if any(head.winners for head in data.heads) else "",
-        "ways": "".join(ways),
-        "consistency": "" if data.shift is None else _consistency(data.shift),
-    }
-
-
-def _consistency(shift: Shift) -> str:
-    tables = "".join(
-        f'<li><h4>{html.escape(name)}</h4><div id="consistency{n}"></div></li>'
-        for n, name in enumerate(shift.consistency)
-    )
-    return (
-        f"<h3>How often the answer stayed the same, over {shift.images} images</h3>"
-        f'<ul class="cards stack">{tables}</ul><p class="note dim">In percent. Rows are moves up and down, columns '
-        "left and right; the middle is the image where it was.</p>"
-    )
-
-
 def _facts_of(key: str, text: str, function: str, kind: str, has: str, says: str) -> str:
     return f'value="{key}" data-name="{function}" data-kind="{kind}" data-has="{has}" data-says="{says}">{text}'
-
-
-def _thousands(value: str | int) -> str:
-    return f"{value:,}".replace(",", "\u202f") if isinstance(value, int) else value
-
-
-def _counted(parameters: int) -> str:
-    return f"{_thousands(parameters)} parameter{'s' if parameters != 1 else ''}"
 
 
 def _percent(share: float) -> str:
@@ -186,17 +138,18 @@ def _percent(share: float) -> str:
 def _facts(data: Data) -> dict[str, str]:
     """Return the words of the page that depend on the net."""
     head = data.heads[0]
-    with np.errstate(invalid="ignore"):  # of logits that are not finite
-        probabilities = np.asarray(ops.softmax(np.array([float(v) for v in head.logits])))
+    probabilities = chances(head.logits)
     best = int(probabilities.argmax())
     answer = f"<b>{html.escape(data.classes[best])}</b>, with a probability of {_percent(probabilities[best])}"
     return {
         "title": html.escape(data.title),
-        "parameters": _counted(head.parameters),
+        "parameters": counted(head.parameters),
         "label": html.escape(data.classes[data.label]),
         "says": html.escape(data.classes[best]) if np.isfinite(probabilities).all() else "NaN",
         "answer": answer if np.isfinite(probabilities).all() else "<b>none</b>, because its logits are not finite",
-        "cost": f"{_thousands(head.multiply_adds)} multiply-adds answer one image.",
+        "chance": bars(data.classes, probabilities),
+        "chances": bars(data.classes),
+        "cost": f"{thousands(head.multiply_adds)} multiply-adds answer one image.",
     }
 
 

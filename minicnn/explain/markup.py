@@ -7,6 +7,9 @@ import math
 from collections.abc import Iterable, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 
+import numpy as np
+
+from minicnn import ops
 from minicnn.explain.contract import Real
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
@@ -55,9 +58,11 @@ def plus(value: Real) -> str:
 def percent(share: float) -> str:
     """Return a probability in percent.
 
-    >>> [percent(p) for p in (0, 0.0001, 0.2345, 0.9999, 1)]
-    ['0 %', '<0.1 %', '23.5 %', '>99.9 %', '100 %']
+    >>> [percent(p) for p in (0, 0.0001, 0.2345, 0.9999, math.nan)]
+    ['0 %', '<0.1 %', '23.5 %', '>99.9 %', 'NaN %']
     """
+    if math.isnan(share):
+        return "NaN %"
     if 0 < share < 0.0005:
         return "<0.1 %"
     return ">99.9 %" if 0.9995 < share < 1 else f"{number(math.floor(1000 * share + 0.5) / 10)} %"
@@ -70,6 +75,26 @@ def size(shape: Sequence[int]) -> str:
     ('3', 'one number')
     """
     return " \u00d7 ".join(map(str, shape)) or "one number"
+
+
+def thousands(value: str | int) -> str:
+    """Return an integer with narrow spaces between its thousands, and a text as it is."""
+    return f"{value:,}".replace(",", "\u202f") if isinstance(value, int) else value
+
+
+def counted(parameters: int) -> str:
+    """Return a number of parameters.
+
+    >>> counted(1), counted(12)
+    ('1 parameter', '12 parameters')
+    """
+    return f"{thousands(parameters)} parameter{'s' if parameters != 1 else ''}"
+
+
+def chances(logits: Iterable[Real]) -> np.ndarray:
+    """Return the probabilities, NaN where logits are not finite."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(ops.softmax(np.array([float(v) for v in logits])))
 
 
 def last(path: str | None) -> str:
@@ -101,3 +126,23 @@ def lines(rows: Iterable[Sequence[object]]) -> str:
     return "".join(
         f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in more)}</tr>' for first, *more in text
     )
+
+
+def bars(names: Iterable[str], values: np.ndarray | None = None) -> str:
+    """Return probabilities as bars from a common zero, which the script fills if no values are given."""
+    rows = (
+        f'<tr{_mark(values, k)}><th scope="row">{html.escape(name)}</th>{_bar(values, k)}</tr>'
+        for k, name in enumerate(names)
+    )
+    return f'<table class="bars" aria-label="probability of each class"><tbody>{"".join(rows)}</tbody></table>'
+
+
+def _mark(values: np.ndarray | None, k: int) -> str:
+    return ' class="mark"' if values is not None and k == values.argmax() else ""
+
+
+def _bar(values: np.ndarray | None, k: int) -> str:
+    width, text = "", ""
+    if values is not None:
+        width, text = f' style="width:{100 * np.nan_to_num(values[k]):.3g}%"', percent(float(values[k]))
+    return f'<td class="bar" aria-hidden="true"><i{width}></i></td><td class="num">{text}</td>'

@@ -7,7 +7,7 @@ import { abs, ceil, clamp, extent, floor, max, min, sum, upTo } from "./math.ts"
 import type { Tone } from "./paint.ts";
 import { Figure, Formula } from "./parts.tsx";
 import { computed, effect, signal, type Signal } from "./signals.ts";
-import { choice, control, count, element, mount, moves, say, stop } from "./state.ts";
+import { choice, control, count, element, mount, moves, put, stop } from "./state.ts";
 import { fmt, terms } from "./text.ts";
 import { overhang } from "./windows.ts";
 import { words } from "./words.ts";
@@ -283,20 +283,18 @@ export function showBench(): void {
     over();
   });
   const sizes = [element("rows"), element("cols")];
-  effect(() => void fitting((s) => sizes.forEach((code, n) => (code.textContent = s.sizes[n]!))));
+  effect(() => void fitting((s) => sizes.forEach((code, n) => put(code, s.sizes[n]!))));
   for (const [id, direction] of [["slide", "bench"], ["send", "back"]] as const) {
     const button = element(id);
     const label = button.textContent;
     button.onclick = () => fitting((s) => slide(s, direction));
-    effect(() => void (button.textContent = playing.value === direction ? "Stop" : label));
+    effect(() => put(button, playing.value === direction ? "Stop" : label!));
   }
   const text = element("call");
-  effect(() => void (text.textContent = call(setting.value)));
+  effect(() => put(text, call(setting.value)));
   element("copy").onclick = () => {
     getSelection()?.selectAllChildren(text);
-    navigator.clipboard?.writeText(text.textContent!).then(
-      () => say(words("copied")),
-      () => say(words("selected")),
-    );
+    const say = (key: "copied" | "selected") => () => void (element("spoken").textContent = words(key));
+    navigator.clipboard?.writeText(text.textContent!).then(say("copied"), say("selected"));
   };
 }

@@ -1,12 +1,12 @@
 /** Maps of numbers that can be read with the mouse, the keyboard and a screen reader. */
 import type { JSX } from "preact";
 import { tensor, type Tensor } from "./contract.ts";
-import { abs, best, ceil, clamp, extent, floor, max, min, round, upTo } from "./math.ts";
+import { abs, ceil, clamp, extent, floor, max, min, round, upTo } from "./math.ts";
 import { colour, css, FAMILY, ink, readable, shades, toneColour, type Tone } from "./paint.ts";
 import { Scroll, Table } from "./parts.tsx";
 import type { Signal } from "./signals.ts";
 import { element, own, play } from "./state.ts";
-import { fmt, percent, short } from "./text.ts";
+import { fmt, short } from "./text.ts";
 import { words } from "./words.ts";
 
 export interface Cell {
@@ -143,7 +143,7 @@ function paintCell(context: Context, { v, kind, text, ring }: Cell, x: number, y
 /** The power of ten in which a map of small numbers shows them, 0 for others and for a single number. */
 const unit = ({ most, rows, cols }: { most: number; rows: number; cols: number }): number => (most > 0 && most < 0.01 && rows * cols > 1 ? floor(Math.log10(most)) : 0);
 
-const share = (n: number, of: number): string => `${(100 * n) / of}%`;
+export const share = (n: number, of: number): string => `${(100 * n) / of}%`;
 
 /** How long a number takes from one map to another, in milliseconds. */
 const FLIGHT = 650;
@@ -344,25 +344,6 @@ export function Sheet({ label, tensor: t, tone = "value", pick, onPick, hover, c
         onMouseMove={hover ? hit : undefined}
       />
     </div>
-  );
-}
-
-/** Probabilities as bars from a common zero. */
-export function Bars({ names, values }: { names: string[]; values: number[] }) {
-  return (
-    <table class="bars" aria-label={words("chances")}>
-      <tbody>
-        {names.map((name, k) => (
-          <tr class={k === best(values) ? "mark" : ""}>
-            <th scope="row">{name}</th>
-            <td class="bar" aria-hidden="true">
-              <i style={{ width: share(values[k]!, 1) }} />
-            </td>
-            <td class="num">{percent(values[k]!)}</td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
   );
 }
 

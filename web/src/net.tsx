@@ -1,7 +1,7 @@
 /** Panel 1: every layer of the net with its maps, and what one of their elements has seen of the image. */
-import { arrays, data, field, image, probabilities, values } from "./app.ts";
-import { real, type Layer, type Tensor } from "./contract.ts";
-import { Bars, boxAround, channel, Field, inRows, mapOf, Scale, Sheet } from "./field.tsx";
+import { arrays, data, field, image, values } from "./app.ts";
+import type { Layer, Tensor } from "./contract.ts";
+import { boxAround, channel, Field, inRows, mapOf, Scale, Sheet } from "./field.tsx";
 import { best, clamp, extent, floor, min, upTo } from "./math.ts";
 import { Figure, Formula } from "./parts.tsx";
 import { computed, effect, signal } from "./signals.ts";
@@ -104,6 +104,4 @@ export function showNet(): void {
     const row = element(`map${n}`).parentElement!;
     effect(() => void (row.className = n === place.value[0] ? "chosen" : ""));
   });
-  const p = probabilities(data.heads[0]!.logits.map(real));
-  mount("chance", () => <Bars names={data.classes} values={p} />);
 }

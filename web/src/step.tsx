@@ -8,7 +8,7 @@ import { inside, places, softmax } from "./ops.ts";
 import type { Tone } from "./paint.ts";
 import { Figure, Formula } from "./parts.tsx";
 import { computed, effect, signal } from "./signals.ts";
-import { all, count, element, mount, moves, play, stop } from "./state.ts";
+import { all, count, element, mount, moves, play, put, stop } from "./state.ts";
 import { fmt, list, plus, terms } from "./text.ts";
 import { words } from "./words.ts";
 
@@ -154,7 +154,7 @@ export function showStep(): void {
     const from = position.value + 1;
     if ((playing.value = !playing.value)) play(steps.length - from, 1100, (n) => go(from + n), () => (playing.value = false));
   };
-  effect(() => void (player.textContent = playing.value ? "Pause" : "Play"));
+  effect(() => put(player, playing.value ? "Pause" : "Play"));
   let before = position.value;
   effect(() => {
     if (before !== position.value) shown.value = -1;
