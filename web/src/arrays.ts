@@ -20,14 +20,14 @@ const RULES: Record<string, Rule> = {
   conv2d: (layer, x, kernel, bias) => conv2d(unbatched(x), layer, kernel, bias).data,
   conv2d_grad(layer, x, g) {
     const { rows, cols } = places(layer);
-    const [w, c, filters] = [x.shape[2]!, x.shape[3]!, g.shape[3]!];
+    const [c, filters] = [x.shape[3]!, g.shape[3]!];
     const total = new Float64Array(layer.rows!.k * layer.cols!.k * c * filters);
     let from = 0;
     for (const down of rows)
       for (const across of cols) {
-        for (const { row, col, at } of inside(layer, down, across))
+        for (const { n, at } of inside(layer, down, across).reads)
           for (let k = 0; k < c; k++) {
-            const v = x.data[(row * w + col) * c + k]!;
+            const v = x.data[n * c + k]!;
             for (let f = 0; f < filters; f++) total[(at * c + k) * filters + f]! += v * g.data[from + f]!;
           }
         from += filters;

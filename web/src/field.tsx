@@ -5,7 +5,7 @@ import { abs, ceil, clamp, extent, floor, max, min, round, upTo } from "./math.t
 import { colour, css, FAMILY, ink, readable, shades, toneColour, type Tone } from "./paint.ts";
 import { Scroll, Table } from "./parts.tsx";
 import type { Signal } from "./signals.ts";
-import { element, own, play } from "./state.ts";
+import { all, own, play } from "./state.ts";
 import { fmt, short } from "./text.ts";
 import { words } from "./words.ts";
 
@@ -36,7 +36,6 @@ export const boxAround = (rows: number[], cols: number[], tone: BoxTone): Box =>
 export const boxAt = (i: number, j: number, tone: BoxTone): Box => ({ i, j, h: 1, w: 1, tone });
 
 interface Props {
-  id?: string;
   label: string;
   name?: string; // of its own state, where the label changes
   rows: number;
@@ -186,7 +185,7 @@ export function Field(p: Props) {
   const style = (b: Box) => ({ top: share(b.i, rows), left: share(b.j, cols), height: share(b.h, rows), width: share(b.w, cols) });
   return (
     <div class="field" style={{ width: `${cols * size}px` }}>
-      <div class="map" id={p.id} style={{ aspectRatio: `${cols} / ${rows}` }}>
+      <div class="map" style={{ aspectRatio: `${cols} / ${rows}` }}>
         <Canvas
           width={cols * size}
           height={rows * size}
@@ -347,9 +346,9 @@ export function Sheet({ label, tensor: t, tone = "value", pick, onPick, hover, c
   );
 }
 
-/** Where an element of a map lies on the screen. */
+/** Where an element of the map in a place of the file lies on the screen. */
 export function spot(id: string, i: number, j: number, rows: number, cols: number): DOMRect {
-  const { x, y, width, height } = element(id).getBoundingClientRect();
+  const { x, y, width, height } = all(`#${id} .map`)[0]!.getBoundingClientRect();
   return new DOMRect(x + (j * width) / cols, y + (i * height) / rows, width / cols, height / rows);
 }
 

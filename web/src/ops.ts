@@ -1,7 +1,7 @@
 /** The forward pass of every layer, and the backward pass of the window ops: sums in float64, results in float32. */
 import { real, tensor, type Axis, type Layer, type Real, type Tensor } from "./contract.ts";
 import { abs, exp, expm1, log, log1p, max, sign, sqrt, sum, upTo } from "./math.ts";
-import { taps } from "./windows.ts";
+import { PAD, taps } from "./windows.ts";
 import { words } from "./words.ts";
 
 /** Of the elements of a window; `n` of them are counted by an average; `at` has the tap of each. */
@@ -118,25 +118,30 @@ export function places(layer: Layer): { rows: number[][]; cols: number[][] } {
   return { rows: along(layer.rows!), cols: along(layer.cols!) };
 }
 
-/** One window: the taps that are elements, by row, column and place in the window, and the count that an average divides by. */
-export function inside(layer: Layer, rows: number[], cols: number[]): { row: number; col: number; at: number }[] & { counted?: number } {
-  const found = rows.flatMap((row, i) => cols.map((col, j) => ({ row, col, at: i * cols.length + j }))).filter((t) => t.row >= 0 && t.col >= 0);
-  const least = layer.count_include_pad ? -1 : 0; // PAD counts, OVER never does
+/** A tap that reads an element: the place of the tap in the window, and that of the element in a map of one channel. */
+interface Read {
+  at: number;
+  n: number;
+}
+
+/** Return what one window reads, from its places along both axes, and the count that an average divides by. */
+export function inside(layer: Layer, rows: number[], cols: number[]): { reads: Read[]; counted: number } {
+  const taps = rows.flatMap((row, i) => cols.map((col, j) => ({ row, col, at: i * cols.length + j, n: row * layer.cols!.n + col })));
+  const least = layer.count_include_pad ? PAD : 0; // OVER never counts
   const counted = (line: number[]): number => line.filter((i) => i >= least).length;
-  return Object.assign(found, { counted: counted(rows) * counted(cols) });
+  return { reads: taps.filter((t) => t.row >= 0 && t.col >= 0), counted: counted(rows) * counted(cols) };
 }
 
 function pool(x: Tensor, layer: Layer, value: Reduce): Tensor {
   const { rows, cols } = places(layer);
-  const [, w, c] = x.shape as [number, number, number];
+  const c = x.shape[2]!;
   const y = tensor([rows.length, cols.length, c]);
   let n = 0;
   for (const down of rows)
     for (const across of cols) {
-      const real = inside(layer, down, across);
-      const at = real.map((t) => t.at);
-      const corners = real.map((t) => (t.row * w + t.col) * c);
-      for (let k = 0; k < c; k++) y.data[n++] = value(corners.map((i) => x.data[i + k]!), real.counted!, at);
+      const { reads, counted } = inside(layer, down, across);
+      const at = reads.map((t) => t.at);
+      for (let k = 0; k < c; k++) y.data[n++] = value(reads.map((t) => x.data[t.n * c + k]!), counted, at);
     }
   return y;
 }

@@ -77,16 +77,16 @@ function formula(n: TapeNode): string {
     case "average_pool2d": {
       if (!layer?.rows || x.shape.length !== 3) break;
       const { rows, cols } = places(layer);
-      const [, w, xc] = x.shape as [number, number, number];
-      const taps = inside(layer, rows[i]!, cols[j]!);
-      const read = (t: { row: number; col: number }, channel: number): number => x.data[(t.row * w + t.col) * xc + channel]!;
-      const v1 = taps.map((t) => read(t, k));
+      const xc = x.shape[2]!;
+      const { reads, counted } = inside(layer, rows[i]!, cols[j]!);
+      const read = (n: number, channel: number): number => x.data[n * xc + channel]!;
+      const v1 = reads.map((t) => read(t.n, k));
       if (n.op === "max_pool2d") return `max(${list(v1)}) = ${v}`;
-      if (n.op === "average_pool2d") return `(${terms(v1)}) / ${taps.counted} = ${v}`;
+      if (n.op === "average_pool2d") return `(${terms(v1)}) / ${counted} = ${v}`;
       if (!kernel) break;
       const each = kernel.shape[2]!;
       const first = floor(k / (c / (xc / each))) * each;
-      const sums = taps.map((t) => sum(upTo(each).map((q) => read(t, first + q) * kernel.data[(t.at * each + q) * c + k]!)));
+      const sums = reads.map((t) => sum(upTo(each).map((q) => read(t.n, first + q) * kernel.data[(t.at * each + q) * c + k]!)));
       return `${terms(sums)}${added(k)} = ${v}${each > 1 ? words("terms", each) : ""}`;
     }
     case "dense": {
