@@ -1,8 +1,8 @@
 """The data of a page, format 1: what Python writes and the page's TypeScript reads, field by field.
 
 `contract_net` has the parts that describe a net and a tape.
-The page contains one JSON text, which `Data` describes. What stands in its HTML already is left out: checks, rules
-and the lists that the script does not read (see `html.for_script`). Its rules:
+The page contains one JSON text, which `Data` describes. What stands in its HTML already is left out: checks, rules,
+texts of the walk, and the lists that the script does not read (see `html.for_script`). Its rules:
 
 * A field that may be None is left out where it is None.
 * A `Real` is a JSON number, or one of the strings "nan", "inf" and "-inf", which JSON has no numbers for.

@@ -48,7 +48,8 @@ def for_script(data: Data) -> Data:
     """Return the data without what stands in the page as HTML already, and without the arrays of that alone."""
     nodes = [replace(node, checks=[], after=None) for node in data.tape.nodes]
     tape = replace(data.tape, nodes=nodes, rules={})
-    rest = replace(data, tape=tape, arrays={}, shapes=[], execution=[], summary=[], study=None)
+    walk = replace(data.walk, steps=[replace(step, title="", text="") for step in data.walk.steps])
+    rest = replace(data, tape=tape, walk=walk, arrays={}, shapes=[], execution=[], summary=[], study=None)
     text = json_text(rest)
     read = {source for name in data.arrays if name in text for source in _behind(name, data.arrays)}
     return replace(rest, arrays={name: packed for name, packed in data.arrays.items() if name in read})
