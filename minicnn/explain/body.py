@@ -99,7 +99,7 @@ def _walk(steps: list[Step]) -> dict[str, str]:
         buttons.append(f'<button type="button" data-set="walk={n}" aria-label="Step {n + 1}: {title}">{n + 1}</button>')
         texts.append(f"<div {here}><h2>{title}</h2><p>{html.escape(step.text)}</p></div>")
         on = "On to the panels" if n == len(steps) - 1 else "The same for your net"
-        links.append(f'<a class="link" {here} data-to="{panel}">{on}</a>')
+        links.append(f'<a class="link large screen" {here} data-to="{panel}">{on}</a>')
     return {"walk_steps": "".join(buttons), "walk_texts": "".join(texts), "walk_links": "".join(links)}
 
 
@@ -108,8 +108,8 @@ def _layer(layer: Layer, n: int) -> str:
     name, shape = html.escape(layer.name.rpartition("/")[2]), " \u00d7 ".join(map(str, layer.output))
     count = f", {counted(layer.parameters)}" if layer.parameters else ""
     return (
-        f'<li><div class="about stack"><b>{name}</b><span>{_window(layer)}</span>'
-        f'<span>{shape}{count}</span><div id="scale{n}"></div></div>'
+        f'<li class="stack middle"><div class="about stack soft"><b class="large">{name}</b>'
+        f'<span>{_window(layer)}</span><span>{shape}{count}</span><div id="scale{n}"></div></div>'
         f'<div id="map{n}"></div></li>'
     )
 
@@ -156,8 +156,8 @@ def _facts(data: Data) -> dict[str, str]:
 def slider(label: str, key: str, least: float, most: float, *, step: float = 1, when: str = "") -> str:
     """Return a slider; its value comes from the state of the page."""
     return (
-        f'<label class="slider" data-when="{when}"><span class="name dim">{label}</span><input type="range" '
-        f'name="{key}" min="{least}" max="{most}" step="{step}"><output></output></label>'
+        f'<label class="slider stack small" data-when="{when}"><span class="name dim">{label}</span>'
+        f'<input type="range" name="{key}" min="{least}" max="{most}" step="{step}"><output></output></label>'
     )
 
 
@@ -176,6 +176,7 @@ def _weight(i: int) -> str:
 
 def _choice(key: str, names: dict[str, str]) -> str:
     return "".join(
-        f'<label><input type="radio" name="{key}" value="{value}"><span>{html.escape(text)}</span></label>'
+        f'<label><input class="aside" type="radio" name="{key}" value="{value}"><span class="small">{html.escape(text)}'
+        "</span></label>"
         for value, text in names.items()
     )

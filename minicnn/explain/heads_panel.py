@@ -17,7 +17,7 @@ MOVES = {
     "Move down": ("dy+1", "\u2193"),
 }
 """What each button changes, and its sign."""
-METER = '<span class="says"></span><span class="meter" aria-hidden="true"><i></i></span><span class="num"></span>'
+METER = '<span class="says"></span><span class="meter" aria-hidden="true"><i></i></span><span class="num soft"></span>'
 
 
 def heads_panel(data: Data) -> dict[str, str]:
@@ -29,7 +29,9 @@ def heads_panel(data: Data) -> dict[str, str]:
     )
     return {
         "cards": "".join(_card(data, head, n) for n, head in enumerate(data.heads)),
-        "answers": "".join(f"<li><b>{html.escape(head.name)}</b>{METER}</li>" for head in data.heads),
+        "answers": "".join(
+            f'<li class="stack middle"><b>{html.escape(head.name)}</b>{METER}</li>' for head in data.heads
+        ),
         "ring": ring if any(head.winners for head in data.heads) else "",
         "ways": "".join(ways),
         "consistency": "" if data.shift is None else _consistency(data.shift),
@@ -41,17 +43,17 @@ def _card(data: Data, head: Head, n: int) -> str:
     found = chances(head.logits)
     best = int(np.argmax([float(v) for v in head.logits]))
     says = html.escape(data.classes[best]) if np.isfinite(found).all() else "NaN"
-    sums = "".join(f'<p class="sum" data-when="class={k}">{_sum(head, k)}</p>' for k in range(len(data.classes)))
+    sums = "".join(f'<p class="sum large" data-when="class={k}">{_sum(head, k)}</p>' for k in range(len(data.classes)))
     return (
-        f'<li><h3>{html.escape(head.name)}</h3><p class="{"ok" if best == data.label else "off"}">says {says} '
-        f'<small>{percent(float(found[best]))}</small></p><div id="card{n}"></div>{sums}<p class="cost">'
+        f'<li><h3>{html.escape(head.name)}</h3><p class="{"ok" if best == data.label else "grad"}">says {says} '
+        f'<small>{percent(float(found[best]))}</small></p><div id="card{n}"></div>{sums}<p class="cost soft">'
         f"{counted(head.parameters)} \u00b7 {thousands(head.multiply_adds)} multiply-adds</p></li>"
     )
 
 
 def _sum(head: Head, k: int) -> str:
     logit, bias, remainder = (float(v[k]) for v in (head.logits, head.bias, head.remainder))
-    rest = "" if head.exact else f'<span class="rest">{plus(remainder)} remainder </span>'
+    rest = "" if head.exact else f'<span class="grad">{plus(remainder)} remainder </span>'
     return f"\u03a3 {number(logit - bias - remainder)}{plus(bias)} bias {rest}= <b>{number(logit)}</b>"
 
 

@@ -134,7 +134,7 @@ def bars(names: Iterable[str], values: np.ndarray | None = None) -> str:
         f'<tr{_mark(values, k)}><th scope="row">{html.escape(name)}</th>{_bar(values, k)}</tr>'
         for k, name in enumerate(names)
     )
-    return f'<table class="bars" aria-label="probability of each class"><tbody>{"".join(rows)}</tbody></table>'
+    return f'<table class="bars small" aria-label="probability of each class"><tbody>{"".join(rows)}</tbody></table>'
 
 
 def _mark(values: np.ndarray | None, k: int) -> str:
@@ -145,4 +145,4 @@ def _bar(values: np.ndarray | None, k: int) -> str:
     width, text = "", ""
     if values is not None:
         width, text = f' style="width:{100 * np.nan_to_num(values[k]):.3g}%"', percent(float(values[k]))
-    return f'<td class="bar" aria-hidden="true"><i{width}></i></td><td class="num">{text}</td>'
+    return f'<td class="bar" aria-hidden="true"><i{width}></i></td><td class="num soft">{text}</td>'

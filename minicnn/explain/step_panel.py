@@ -50,7 +50,7 @@ def _sentence(tape: Tape, n: int) -> str:
 
 def _title(node: Node, k: int) -> str:
     more = node.layer if node.layer and node.op != "parameter" else size(node.shape)
-    return f'<h3 data-when="node={k}">{html.escape(_name(node))} <small>{html.escape(more)}</small></h3>'
+    return f'<h3 data-when="node={k}">{html.escape(_name(node))} <small class="dim">{html.escape(more)}</small></h3>'
 
 
 def _parts(tape: Tape, k: int) -> str:
@@ -73,7 +73,7 @@ def _part(tape: Tape, k: int, part: From) -> str:
     """Return a part of a gradient that node `k` sends on; the backward pass goes from the last node to the first."""
     node = tape.nodes[part.node]
     senders = [i for i, later in enumerate(tape.nodes) for f in later.from_ if f.node == part.node and f.part]
-    sign = '<em class="plus">+=</em>' if max(senders) > k else "<em>=</em>"
+    sign = '<em class="plus grad">+=</em>' if max(senders) > k else "<em>=</em>"
     shape = node.shape[1:] if len(node.shape) > 1 and node.shape[0] == 1 else node.shape
     meet = f"<span>{len(senders)} parts meet here and add up</span>" if len(senders) > 1 else ""
     return (

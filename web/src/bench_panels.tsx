@@ -234,7 +234,7 @@ function said(s: State): Record<string, string> {
   const [own, found] = [parts[n]!, quotient(chosen, data, n)];
   const total = sum(own);
   const agrees = abs(found - total) < 1e-4 * max(1, abs(total));
-  slope.className = agrees ? "ok" : "off";
+  slope.className = agrees ? "ok" : "grad";
   return {
     "in-size": `${rows.n} × ${cols.n}`,
     "out-size": `${rows.out} × ${cols.out}`,

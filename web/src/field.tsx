@@ -239,7 +239,7 @@ const step = (key: string, i: number, j: number, rows: number, cols: number): nu
 
 /** What the colours of a map mean. */
 export const Scale = ({ most, tone, signed, unit }: { most: number; tone: Tone; signed?: boolean; unit?: number }) => (
-  <div class="scale flex" aria-hidden="true">
+  <div class="scale flex soft" aria-hidden="true">
     <span>{signed ? fmt(-most, 2) : 0}</span>
     <i class={`${tone} ${signed ? "signed" : ""}`} />
     <span>{fmt(most, 2)}</span>
@@ -354,7 +354,7 @@ export function spot(id: string, i: number, j: number, rows: number, cols: numbe
 
 /** Show a number on its way from one place to another. */
 export function fly(from: DOMRect, to: DOMRect, text: string, tone: Tone): void {
-  const chip = Object.assign(document.createElement("div"), { className: `chip ${tone}`, textContent: text, ariaHidden: "true" });
+  const chip = Object.assign(document.createElement("div"), { className: `chip small ${tone}`, textContent: text, ariaHidden: "true" });
   document.body.append(chip);
   const [a, b] = [from, to].map((r) => `translate(${r.x + r.width / 2}px, ${r.y + r.height / 2}px) translate(-50%, -50%)`);
   chip.animate({ transform: [`${a} scale(.7)`, a!, b!, `${b} scale(.7)`], opacity: [0, 1, 1, 0], offset: [0, 0.2, 0.85, 1] }, { duration: FLIGHT, easing: "ease-in-out" }).onfinish = () => chip.remove();

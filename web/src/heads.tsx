@@ -201,7 +201,7 @@ export function showHeads(): void {
   mount("heads-scale", () => <Scale most={chosen.value.most} tone="value" signed />);
   showShift();
   if (broken) {
-    element("draw-stage").className = "refused";
+    element("draw-stage").className = "refused large";
     put(element("draw-stage"), words("refused", broken));
     return;
   }

@@ -102,6 +102,6 @@ export function showNet(): void {
     mount(`map${n}`, () => <Maps n={n} l={l} value={value} />);
     if (value) mount(`scale${n}`, () => <Scale most={extent(value.data)} tone="value" signed={value.data.some((v) => v < 0)} />);
     const row = element(`map${n}`).parentElement!;
-    effect(() => void (row.className = n === place.value[0] ? "chosen" : ""));
+    effect(() => void row.classList.toggle("chosen", n === place.value[0]));
   });
 }

@@ -33,7 +33,7 @@ export function colour(name: string): Rgb {
 
 /** Return the colours of a scale, by number. */
 export function shades(most: number, tone: Tone): (v: number) => Rgb {
-  const [from, positive, negative] = [colour("--cell"), toneColour(tone), colour("--minus")];
+  const [from, positive, negative] = [colour("--cell"), toneColour(tone), colour("--soft")];
   return (v) => {
     const share = isFinite(v) ? min(1, abs(v) / (most || 1)) : 1;
     const t = v === 0 || isNaN(v) ? 0 : 0.06 + 0.94 * share;
