@@ -2,7 +2,7 @@
 import { unbatched, unpack } from "./arrays.ts";
 import { tensor, type Data, type Layer, type Tensor } from "./contract.ts";
 import { best } from "./math.ts";
-import { forward, places, softmax, Unknown } from "./ops.ts";
+import { forward, places, softmax } from "./ops.ts";
 import { element } from "./state.ts";
 import { words } from "./words.ts";
 
@@ -28,8 +28,9 @@ function attempt(net: Layer[], x: Tensor): [Tensor[], string] {
   try {
     for (const layer of net) done.push((x = forward([layer], x, arrays)[0]!));
   } catch (error) {
-    if (!(error instanceof Unknown)) throw error;
-    return [done, error.message];
+    const { cause, message } = error as Error;
+    if (!cause) throw error;
+    return [done, message]; // it says which layer has no code, or no parameters
   }
   return [done, ""];
 }

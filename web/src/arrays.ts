@@ -43,7 +43,8 @@ function inflate(z: string): Promise<ArrayBuffer> {
 
 /** Return every array of the page by its id. */
 export async function unpack({ arrays, net }: Data): Promise<Map<Id, Tensor>> {
-  const told = new Map(await Promise.all(Object.entries(arrays).map(async ([id, { z }]) => [id, z ? await inflate(z) : undefined] as const)));
+  const told = new Map<Id, ArrayBuffer>();
+  for (const [id, { z }] of Object.entries(arrays)) if (z) told.set(id, await inflate(z));
   const found = new Map<Id, Tensor>();
   const one = (id: Id): Tensor => {
     if (!found.has(id)) {

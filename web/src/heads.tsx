@@ -7,7 +7,7 @@ import { ink as paint } from "./paint.ts";
 import { moved } from "./ops.ts";
 import { computed, effect, signal, type Signal } from "./signals.ts";
 import { all, choice, control, count, element, mount, put } from "./state.ts";
-import { percent } from "./text.ts";
+import { percent, plural } from "./text.ts";
 import { words } from "./words.ts";
 
 const shownClass = choice("class", `${data["label"]}`, ...Object.keys(data.classes));
@@ -65,8 +65,7 @@ const shifted = computed(() => moved(image, { kind: "", name: "", rows: along(da
 
 function showShift(): void {
   effect(() => {
-    const [dy, dx] = [down.value, right.value];
-    put(element("moved-by"), words("moved", dy, dy ** 2 === 1 ? "row" : "rows", dx, dx ** 2 === 1 ? "column" : "columns"));
+    put(element("moved-by"), words("moved", plural(down.value, "row"), plural(right.value, "column")));
   });
   mount("moved", () => <Field label="the moved image" {...mapOf(shifted.value)} cell={max(4, floor(280 / data.input[1]))} />);
   effect(() => tell("shift-answers", answers(shifted.value)));

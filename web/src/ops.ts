@@ -234,12 +234,8 @@ const ACTIVATIONS: Record<string, (v: number, option: (name: string) => number) 
   Dropout: (v) => v, // does nothing in evaluation
 };
 
-/** A layer that the page has no code for, or no parameters. */
-export class Unknown extends Error {
-  constructor(layer: Layer) {
-    super(words("layer", layer.name, layer.kind));
-  }
-}
+/** Of a layer that the page has no code for, or no parameters. */
+const unknown = (layer: Layer): Error => new Error(words("layer", layer.name, layer.kind), { cause: layer });
 
 type Arrays = Map<string, Tensor>;
 
@@ -248,7 +244,7 @@ function apply(layer: Layer, x: Tensor, arrays: Arrays): Tensor {
   const param = (name: string): Tensor => arrays.get(layer.params?.[name] ?? "")!;
   const option = (name: string): number => layer[name] as number;
   const through = (): Tensor[] => layer.branches!.map((branch) => forward(branch, x, arrays).at(-1) ?? x);
-  if (!layer.params && /^Conv2D|Dense|BatchN|GeMPooling2D$/.test(layer.kind)) throw new Unknown(layer);
+  if (!layer.params && /^Conv2D|Dense|BatchN|GeMPooling2D$/.test(layer.kind)) throw unknown(layer);
   const f = ACTIVATIONS[layer.kind];
   if (f) return map(x, (v) => f(v, option));
   switch (layer.kind) {
@@ -275,7 +271,7 @@ function apply(layer: Layer, x: Tensor, arrays: Arrays): Tensor {
   }
   if (/^(Zero)?Padding2D|Cropping2D$/.test(layer.kind)) return moved(x, layer);
   const how = layer.kind === "BlurPooling2D" ? weighted(blurWeights(layer)) : pooling(layer, arrays);
-  if (!how) throw new Unknown(layer);
+  if (!how) throw unknown(layer);
   const y = pool(x, layer, how.value);
   return layer.kind.startsWith("Global") && !layer.keepdims ? tensor([x.shape[2]!], y.data) : y;
 }

@@ -19,8 +19,7 @@ function keys(): void {
   element("show-keys").onclick = () => dialog.showModal();
   element("hide-keys").onclick = () => dialog.close();
   addEventListener("keydown", (event) => {
-    const { tagName, type } = event.target as HTMLInputElement;
-    if (event.ctrlKey || event.metaKey || event.altKey || /^(textarea|select)$/i.test(tagName) || type === "number") return;
+    if (event.ctrlKey || event.metaKey || event.altKey || (event.target as Element).matches("textarea, select, [type=number]")) return;
     if (event.key === "[") go(position.value - 1);
     else if (event.key === "]") go(position.value + 1);
     else if (event.key === "?" && !dialog.open) dialog.showModal();
@@ -51,7 +50,7 @@ async function main(): Promise<void> {
   bind({ step: (v) => `${v + 1} of ${last + 1}`, p: fmt, r: fmt }, { ...benchConditions, ...stepConditions });
   mirror();
   // For tests: the page's own arithmetic.
-  Object.assign(globalThis, { minicnn: { forward, ready, run, arrays } });
+  (globalThis as unknown as Record<string, unknown>).minicnn = { forward, ready, run, arrays };
   document.documentElement.dataset.ready = "yes";
 }
 

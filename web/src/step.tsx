@@ -121,7 +121,7 @@ function mark(root: HTMLElement): void {
   const box = root.querySelector(".node.here")?.getBoundingClientRect();
   if (!box) return;
   const { x, y, width, height } = root.getBoundingClientRect();
-  root.scrollBy({ top: box.y - y - (height - box.height) / 2, left: box.right - x - width + 60, behavior: moves() ? "smooth" : "auto" });
+  root.scrollBy(box.right - x - width + 60, box.y - y - (height - box.height) / 2);
 }
 
 function Detail() {

@@ -17,7 +17,7 @@ const shown = signal(Infinity); // windows that have been computed while the pic
 
 export function visit(panel: string): void {
   const target = element(panel);
-  target.scrollIntoView({ behavior: moves() ? "smooth" : "auto" });
+  target.scrollIntoView();
   target.focus({ preventScroll: true });
 }
 
