@@ -96,10 +96,11 @@ def _walk(steps: list[Step]) -> dict[str, str]:
     buttons, texts, links = [], [], []
     for n, step in enumerate(steps):
         here, title, panel = f'data-when="walk={n}"', html.escape(step.title), SECTIONS.get(step.panel, step.panel)
-        buttons.append(f'<button type="button" data-set="walk={n}" aria-label="Step {n + 1}: {title}">{n + 1}</button>')
+        label = f'aria-label="Step {n + 1}: {title}"'
+        buttons.append(f'<button type="button" class="round" data-set="walk={n}" {label}>{n + 1}</button>')
         texts.append(f"<div {here}><h2>{title}</h2><p>{html.escape(step.text)}</p></div>")
         on = "On to the panels" if n == len(steps) - 1 else "The same for your net"
-        links.append(f'<a class="link large screen" {here} data-to="{panel}">{on}</a>')
+        links.append(f'<a class="link large value screen" {here} data-to="{panel}">{on}</a>')
     return {"walk_steps": "".join(buttons), "walk_texts": "".join(texts), "walk_links": "".join(links)}
 
 

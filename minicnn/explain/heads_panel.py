@@ -33,7 +33,7 @@ def heads_panel(data: Data) -> dict[str, str]:
             f'<li class="stack middle"><b>{html.escape(head.name)}</b>{METER}</li>' for head in data.heads
         ),
         "ring": ring if any(head.winners for head in data.heads) else "",
-        "ways": "".join(ways),
+        "ways": "<i></i>{}<i></i>{}{}{}<i></i>{}".format(*ways),
         "consistency": "" if data.shift is None else _consistency(data.shift),
     }
 

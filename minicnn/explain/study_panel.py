@@ -21,7 +21,7 @@ def study_panel(study: Study) -> str:
     """Return the section."""
     margin, around = _number(study.margin), html.escape(study.baseline)
     return f"""<section id="study" class="panel" aria-labelledby="study-title" tabindex="-1">
-<header class="stack"><span class="number" aria-hidden="true">8</span><h2 id="study-title">What a study found</h2>
+<header class="stack"><span class="number value" aria-hidden="true">8</span><h2 id="study-title">What a study found</h2>
 <p class="soft">One trained net proves little. Here every head was trained with several seeds: each small dot is one \
 of them, the large one their mean with its interval.</p></header>
 <div class="wide plots stack"><figure><figcaption>{html.escape(study.metric)}</figcaption>{_dots(study)}\
