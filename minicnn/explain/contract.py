@@ -158,7 +158,8 @@ class Step:
     panel   "net", "bench", "backward", "step", "heads" or "shift": where the reader goes next with the same question.
     title   A few words.
     text    Two or three sentences with the numbers of the small picture.
-    show    Indices of the nodes of `Walk.nodes` whose values are shown, or in the backward steps the gradients.
+    show    Indices of the nodes of `Walk.nodes` whose values are shown, or in the backward steps the gradients, in the
+            order of the forward pass: a gradient flows back through the same picture.
     what    "value" or "grad".
     """
 

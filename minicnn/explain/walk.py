@@ -95,7 +95,7 @@ def _backward(step: steps.Step) -> list[Step]:
             f"If the first maximum grew by 1, the loss would change at a rate of {_n(g)}. The pooling sends all of it "
             f"to the element that was the maximum, at row {place[0]}, column {place[1]}, and 0 to the other three. An "
             f"average would send a quarter, {_n(g / 4)}, to each of the four.",
-            [pooled, relu],
+            [relu, pooled],
             "grad",
         ),
         Step(

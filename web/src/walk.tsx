@@ -31,8 +31,7 @@ function boxOf(layer: Layer | undefined, i: number, j: number, tone: Tone): Box[
 function Scene() {
   const { what: tone, show } = steps[at.value]!;
   const back = tone === "grad";
-  // In the order of the forward pass: a gradient flows back through the same picture.
-  const maps = [...show].sort((a, b) => a - b).map((n) => {
+  const maps = show.map((n) => {
     const t = array(nodes[n]![tone])!;
     const [h, w, c] = t.shape;
     return { ...nodes[n]!, t: c === 1 ? tensor([h!, w!, 1], t.data) : inRows(t, 1) };
