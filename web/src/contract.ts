@@ -123,6 +123,7 @@ export interface WalkStep {
   "title": string;
   text: string;
   show: number[];
+  slides?: string;
   what: "value" | "grad";
 }
 
@@ -149,7 +150,8 @@ export interface Data {
   summary: (string | number)[][];
   tape: Tape;
   heads: Head[];
-  bench: { inputs: Record<string, Id> };
+  bench: { inputs: Record<string, Id>; maps: Record<string, [number, number]> };
+  start: [number, number, number, number];
   walk: Walk;
   draw: boolean;
   coverage?: Id;
