@@ -22,6 +22,7 @@ from minicnn.data import Split
 from minicnn.explain import contract
 from minicnn.explain import html as page_html
 from minicnn.explain.derived import RULES, read
+from minicnn.explain.markup import number
 from minicnn.explain.packing import Arrays, json_text, plain
 from minicnn.explain.walk import PICTURE
 
@@ -285,6 +286,40 @@ def test_a_step_of_training_draws_the_dropout_of_its_generator():
     loss = ops.cross_entropy(net(params, picture()[None], rng=np.random.default_rng(3)), np.array([0]))
     assert array(trained, trained.data.tape.nodes[-1].value) == pytest.approx(float(loss), rel=1e-6)
     assert all(c.numeric == pytest.approx(c.exact, rel=1e-3, abs=1e-5) for c in trained.data.tape.nodes[0].checks)
+
+
+def test_numbers_have_the_text_that_the_page_gives_them():
+    """The tests of TypeScript read the same file."""
+    for value, digits, text in json.loads(GOLDEN.with_name("numbers.json").read_text(encoding="utf-8")):
+        assert number(value, digits) == text
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_steps_say_when_values_are_known_and_gradients_are_complete(name):
+    """Against a reader who goes through the tape step by step and counts the parts that arrive."""
+    net, params = NETS[name]()
+    shape = (8, 8, 3) if name == "three channels" else (8, 8, 1)
+    tape = explain.page(net, params, picture(shape), 0).data.tape
+    missing = [sum(f.node == k for later in tape.nodes for f in later.from_) for k in range(len(tape.nodes))]
+    value = [0 if not node.from_ else None for node in tape.nodes]
+    arrives, complete, seen = [None] * len(value), [None] * len(value), set()
+    for n, k in enumerate(tape.steps[:-1]):
+        if k not in seen:
+            value[k] = n if value[k] is None else value[k]
+            assert all(value[f.node] is not None for f in tape.nodes[k].from_)
+        else:
+            assert missing[k] == 0
+            complete[k], arrives[k] = n, n if arrives[k] is None else arrives[k]
+            for part in tape.nodes[k].from_:
+                missing[part.node] -= 1
+                arrives[part.node] = n if arrives[part.node] is None else arrives[part.node]
+                if tape.nodes[part.node].op == "parameter" and not missing[part.node]:
+                    complete[part.node] = n
+        seen.add(k)
+    assert tape.steps[-1] == -1
+    assert [(node.known, node.arrives, node.complete) for node in tape.nodes] == [
+        *zip(value, arrives, complete, strict=True)
+    ]
 
 
 def test_each_layer_has_its_axes_and_the_node_of_its_result():
@@ -681,3 +716,23 @@ def test_importing_minicnn_does_not_import_it():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
     assert minicnn.__version__ == json.loads(GOLDEN.read_text())["minicnn"]
+
+
+def test_the_window_slides_over_the_strongest_channel_of_small_maps():
+    net, params = small(layers.MaxPooling2D(2), layers.Flatten(), shape=(14, 14, 3))
+    image = picture((14, 14, 3))
+    made = explain.page(net, params, image, 0).data
+    pooled = np.asarray(layers.Sequential(net.layers[:3])(params, image[None]))[0]
+    strongest = np.abs(pooled).max(axis=(0, 1)).argmax()
+    assert made.bench.maps == {"max_pooling2d": [2, strongest]}
+    assert list(made.bench.inputs) == ["Small picture"]
+    n, channel, row, column = made.start
+    assert (n, pooled[row, column, channel]) == (2, pooled.max())
+
+
+def test_without_what_the_page_computes_of_a_training_the_window_has_no_maps():
+    net, params = small(layers.Flatten(), layers.Dropout(0.5))
+    made = explain.page(net, params, picture(), 0, rng=np.random.default_rng(0), draw=False).data
+    assert (made.bench.maps, made.start) == ({}, [0, 0, 0, 0])
+    evaluated = explain.page(net, params, picture(), 0, draw=False).data
+    assert set(evaluated.bench.maps) == {"conv2d", "relu"}

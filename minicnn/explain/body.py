@@ -11,9 +11,11 @@ from string import Template
 
 import numpy as np
 
-from minicnn import ops
-from minicnn.explain.contract import Data, Layer, Node, Shift, Step
-from minicnn.explain.study_panel import study_panel, table
+from minicnn.explain.contract import Bench, Data, Layer, Step
+from minicnn.explain.heads_panel import heads_panel
+from minicnn.explain.markup import bars, chances, counted, table, thousands
+from minicnn.explain.step_panel import step_panel
+from minicnn.explain.study_panel import study_panel
 
 PANELS = {
     "net": "Net",
@@ -29,9 +31,9 @@ WINDOW = "window stride free alike ceil"
 OPERATIONS = {
     "max": ("maximum", "max_pool2d", "Max", f"{WINDOW} ties", "max"),
     "average": ("average", "average_pool2d", "Average", WINDOW, "average"),
-    "counted": ("average, pads counted", "average_pool2d", "Average", WINDOW, "average"),
-    "lp": ("Lp norm", "lp_pool2d", "Lp", f"{WINDOW} p", "lp"),
-    "gem": ("generalised mean", "gem_pool2d", "GeM", f"{WINDOW} p", "gem"),
+    "counted": ("average, pads counted", "average_pool2d", "Average", f"{WINDOW} counted", "average"),
+    "lp": ("Lp norm", "lp_pool2d", "Lp", f"{WINDOW} norm p", "lp"),
+    "gem": ("generalised mean", "gem_pool2d", "GeM", f"power {WINDOW} p", "gem"),
     "lme": ("log-mean-exp", "log_mean_exp_pool2d", "LogMeanExp", f"{WINDOW} r", "lme"),
     "soft": ("soft", "soft_pool2d", "Soft", WINDOW, "soft"),
     "blur": ("blur", "blur_pool2d", "Blur", "window stride alike", "kernel"),
@@ -42,17 +44,10 @@ OPERATIONS = {
     "aavg": ("adaptive average", "adaptive_average_pool2d", "AdaptiveAverage", "out alike", "average"),
 }
 """Operations of the window: the text to show, the function, its layer's name before "Pooling2D", the controls that it
-has (`free` is padding and dilation, `alike` the lock of rows and columns), and its sentences in words.json."""
+has, in the order of its arguments (`free` is padding and dilation, `alike` the lock of rows and columns, `power` and
+`norm` are p as an argument), and its sentences in words.json."""
 SECTIONS = {"backward": "back"}
 """Panels of the walk whose section has another name."""
-MOVES = {
-    "Move up": ("dy-1", "\u2191"),
-    "Move left": ("dx-1", "\u2190"),
-    "Back to the middle": ("dy=0 dx=0", "\u2022"),
-    "Move right": ("dx+1", "\u2192"),
-    "Move down": ("dy+1", "\u2193"),
-}
-"""What each button changes, and its sign."""
 PAIRS = {"window": ("k", "window", 6), "stride": ("s", "stride", 6), "dilation": ("d", "free", 3)}
 PAIRS |= {"output": ("o", "out", 6)}
 """Sliders for rows and columns: the key of their state, the condition under which they apply, and their end."""
@@ -60,18 +55,16 @@ SIDES = ("top", "bottom", "left", "right")
 SUMMARY = ("layer", "output", "parameters", "multiply-adds", "receptive field")
 
 
-UPDATE = ("parameter", "shape", "element with the largest gradient", "gradient", "old", "change", "new")
-
-
 def body(data: Data) -> str:
     """Return the body of the page without its data and script; `page.html` has its order."""
     text, words = (_file(name) for name in ("page.html", "words.json"))
     panels = [(name, title) for name, title in PANELS.items() if name != "study" or data.study]
-    rows = [[_thousands(cell) for cell in row] for row in data.summary]
+    rows = [[thousands(cell) for cell in row] for row in data.summary]
     made = Template(text).substitute(
         **_facts(data),
         **_walk(data.walk.steps),
-        **_heads(data),
+        **heads_panel(data),
+        **step_panel(data.tape),
         examples="".join(_example(data.classes[label], n) for n, label in enumerate(data.example_labels)),
         layers="".join(_layer(layer, n) for n, layer in enumerate(data.net)),
         words=json.dumps(json.loads(words), ensure_ascii=False).replace("<", "\\u003c"),
@@ -79,11 +72,10 @@ def body(data: Data) -> str:
             f'<a data-to="{name}"><span aria-hidden="true">{i}</span>{title}</a>'
             for i, (name, title) in enumerate(panels, 1)
         ),
-        optimizer=html.escape(data.tape.optimizer or "The optimizer"),
-        updates=table(UPDATE, map(_update, filter(lambda node: node.leaf and node.checks, data.tape.nodes))),
         shapes=html.escape("\n".join(data.shapes)),
         summary=table(SUMMARY, rows),
         operations="".join(f"<option {_facts_of(name, *facts)}</option>" for name, facts in OPERATIONS.items()),
+        inputs="".join(_inputs(data.bench)),
         sliders="".join(_sliders()),
         weights="".join(map(_weight, range(9))),
         paddings=_choice("pad", {"valid": "valid", "same": "same", "sides": "four sides"}),
@@ -106,20 +98,21 @@ def _walk(steps: list[Step]) -> dict[str, str]:
     buttons, texts, links = [], [], []
     for n, step in enumerate(steps):
         here, title, panel = f'data-when="walk={n}"', html.escape(step.title), SECTIONS.get(step.panel, step.panel)
-        buttons.append(f'<button type="button" data-set="walk={n}" aria-label="Step {n + 1}: {title}">{n + 1}</button>')
+        label = f'aria-label="Step {n + 1}: {title}"'
+        buttons.append(f'<button type="button" class="round" data-set="walk={n}" {label}>{n + 1}</button>')
         texts.append(f"<div {here}><h2>{title}</h2><p>{html.escape(step.text)}</p></div>")
         on = "On to the panels" if n == len(steps) - 1 else "The same for your net"
-        links.append(f'<a class="link" {here} data-to="{panel}">{on}</a>')
+        links.append(f'<a class="link large value screen" {here} data-to="{panel}">{on}</a>')
     return {"walk_steps": "".join(buttons), "walk_texts": "".join(texts), "walk_links": "".join(links)}
 
 
 def _layer(layer: Layer, n: int) -> str:
     """Return the row of a layer, into which the script draws its maps and their scale."""
     name, shape = html.escape(layer.name.rpartition("/")[2]), " \u00d7 ".join(map(str, layer.output))
-    count = f", {_counted(layer.parameters)}" if layer.parameters else ""
+    count = f", {counted(layer.parameters)}" if layer.parameters else ""
     return (
-        f'<li><div class="about stack"><b>{name}</b><span>{_window(layer)}</span>'
-        f'<span>{shape}{count}</span><div id="scale{n}"></div></div>'
+        f'<li class="stack middle"><div class="about stack soft"><b class="large">{name}</b>'
+        f'<span>{_window(layer)}</span><span>{shape}{count}</span><div id="scale{n}"></div></div>'
         f'<div id="map{n}"></div></li>'
     )
 
@@ -137,57 +130,8 @@ def _example(name: str, n: int) -> str:
     return f'<button type="button" id="example{n}" aria-label="Example {n + 1}, class {html.escape(name)}"></button>'
 
 
-def _heads(data: Data) -> dict[str, str]:
-    """Return the cards of the heads and of their consistency, which the script fills, and ways to move the image."""
-    cards = (
-        f'<li><h3>{html.escape(head.name)}</h3><div id="card{n}"></div><p class="cost">{_counted(head.parameters)} '
-        f"\u00b7 {_thousands(head.multiply_adds)} multiply-adds</p></li>"
-        for n, head in enumerate(data.heads)
-    )
-    ring = "A ring marks places where a maximum was found, which are all that such a head looks at."
-    ways = (
-        f'<button type="button" data-set="{change}" aria-label="{label}">{arrow}</button>'
-        for label, (change, arrow) in MOVES.items()
-    )
-    return {
-        "cards": "".join(cards),
-        "ring": ring if any(head.winners for head in data.heads) else "",
-        "ways": "".join(ways),
-        "consistency": "" if data.shift is None else _consistency(data.shift),
-    }
-
-
-def _consistency(shift: Shift) -> str:
-    tables = "".join(
-        f'<li><h4>{html.escape(name)}</h4><div id="consistency{n}"></div></li>'
-        for n, name in enumerate(shift.consistency)
-    )
-    return (
-        f"<h3>How often the answer stayed the same, over {shift.images} images</h3>"
-        f'<ul class="cards stack">{tables}</ul><p class="note dim">In percent. Rows are moves up and down, columns '
-        "left and right; the middle is the image where it was.</p>"
-    )
-
-
 def _facts_of(key: str, text: str, function: str, kind: str, has: str, says: str) -> str:
     return f'value="{key}" data-name="{function}" data-kind="{kind}" data-has="{has}" data-says="{says}">{text}'
-
-
-def _thousands(value: str | int) -> str:
-    return f"{value:,}".replace(",", "\u202f") if isinstance(value, int) else value
-
-
-def _counted(parameters: int) -> str:
-    return f"{_thousands(parameters)} parameter{'s' if parameters != 1 else ''}"
-
-
-def _update(node: Node) -> list[str]:
-    """Return what the optimizer makes of the element of a parameter with the largest gradient."""
-    check = node.checks[0]
-    old, new = float(check.value), float(check.value if check.after is None else check.after)
-    name = f"{(node.layer or '').rpartition('/')[2]}/{node.leaf}"
-    shape = " \u00d7 ".join(map(str, node.shape))
-    return [name, shape, str(check.cell), *(f"{v:.4g}" for v in (float(check.exact), old, new - old, new))]
 
 
 def _percent(share: float) -> str:
@@ -197,26 +141,33 @@ def _percent(share: float) -> str:
 def _facts(data: Data) -> dict[str, str]:
     """Return the words of the page that depend on the net."""
     head = data.heads[0]
-    with np.errstate(invalid="ignore"):  # of logits that are not finite
-        probabilities = np.asarray(ops.softmax(np.array([float(v) for v in head.logits])))
+    probabilities = chances(head.logits)
     best = int(probabilities.argmax())
     answer = f"<b>{html.escape(data.classes[best])}</b>, with a probability of {_percent(probabilities[best])}"
     return {
         "title": html.escape(data.title),
-        "parameters": _counted(head.parameters),
+        "parameters": counted(head.parameters),
         "label": html.escape(data.classes[data.label]),
         "says": html.escape(data.classes[best]) if np.isfinite(probabilities).all() else "NaN",
         "answer": answer if np.isfinite(probabilities).all() else "<b>none</b>, because its logits are not finite",
-        "cost": f"{_thousands(head.multiply_adds)} multiply-adds answer one image.",
+        "chance": bars(data.classes, probabilities),
+        "chances": bars(data.classes),
+        "cost": f"{thousands(head.multiply_adds)} multiply-adds answer one image.",
     }
 
 
 def slider(label: str, key: str, least: float, most: float, *, step: float = 1, when: str = "") -> str:
     """Return a slider; its value comes from the state of the page."""
     return (
-        f'<label class="slider" data-when="{when}"><span class="name dim">{label}</span><input type="range" '
-        f'name="{key}" min="{least}" max="{most}" step="{step}"><output></output></label>'
+        f'<label class="slider stack small" data-when="{when}"><span class="name dim">{label}</span>'
+        f'<input type="range" name="{key}" min="{least}" max="{most}" step="{step}"><output></output></label>'
     )
+
+
+def _inputs(bench: Bench) -> Iterable[str]:
+    """Yield an option for each map; the first one needs no value in the address."""
+    for n, name in enumerate((*bench.inputs, *bench.maps)):
+        yield f'<option value="{html.escape(name) if n else ""}">{html.escape(name)}</option>'
 
 
 def _sliders() -> Iterable[str]:
@@ -234,6 +185,7 @@ def _weight(i: int) -> str:
 
 def _choice(key: str, names: dict[str, str]) -> str:
     return "".join(
-        f'<label><input type="radio" name="{key}" value="{value}"><span>{html.escape(text)}</span></label>'
+        f'<label><input class="aside" type="radio" name="{key}" value="{value}"><span class="small">{html.escape(text)}'
+        "</span></label>"
         for value, text in names.items()
     )

@@ -1,7 +1,8 @@
 """The data of a page, format 1: what Python writes and the page's TypeScript reads, field by field.
 
 `contract_net` has the parts that describe a net and a tape.
-The page contains one JSON text, which `Data` describes. Its rules:
+The page contains one JSON text, which `Data` describes. What stands in its HTML already is left out: checks, rules,
+texts of the walk, and the lists that the script does not read (see `html.for_script`). Its rules:
 
 * A field that may be None is left out where it is None.
 * A `Real` is a JSON number, or one of the strings "nan", "inf" and "-inf", which JSON has no numbers for.
@@ -94,9 +95,14 @@ class Shift:
 
 @dataclass(frozen=True)
 class Bench:
-    """Inputs of the window bench by the name to show, each (H, W, C); outputs of layers are on the tape besides."""
+    """What the window can slide over: maps of 2 to 12 rows and columns, and of several channels the strongest.
+
+    inputs  By the name to show, each (H, W, 1).
+    maps    Outputs of layers by name: the index of the layer in `Data.net`, and the channel.
+    """
 
     inputs: dict[str, Id]
+    maps: dict[str, list[int]]
 
 
 @dataclass(frozen=True)
@@ -157,8 +163,10 @@ class Step:
     panel   "net", "bench", "backward", "step", "heads" or "shift": where the reader goes next with the same question.
     title   A few words.
     text    Two or three sentences with the numbers of the small picture.
-    show    Indices of the nodes of `Walk.nodes` whose values are shown, or in the backward steps the gradients.
+    show    Indices of the nodes of `Walk.nodes` whose values are shown, or in the backward steps the gradients, in the
+            order of the forward pass: a gradient flows back through the same picture.
     what    "value" or "grad".
+    slides  The layer whose window slides over the first of two maps; left out in steps with one map.
     """
 
     panel: str
@@ -166,6 +174,7 @@ class Step:
     text: str
     show: list[int]
     what: str
+    slides: str | None = None
 
 
 @dataclass(frozen=True)
@@ -200,6 +209,8 @@ class Data:
                 field as "3x3".
     coverage    (H, W): how many places of the last feature map depend on each pixel, 0 for a pixel never read; left
                 out for an image of more than 2^12 pixels and a net whose windows are not known.
+    start       What the page shows of the net at first: layer, channel, row and column of the largest element of the
+                last feature map with more than two rows.
     tape, heads, bench, walk, shift, study
                 As their classes say; the last two are left out where no images and no study were given.
     draw        Whether the page has the parameters, and so can compute the net for another image.
@@ -223,6 +234,7 @@ class Data:
     heads: list[Head]
     bench: Bench
     walk: Walk
+    start: list[int]
     draw: bool
     coverage: Id | None = None
     shift: Shift | None = None

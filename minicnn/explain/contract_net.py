@@ -81,11 +81,13 @@ class From:
     """An argument of an op: the node that it is, and the part of the gradient that the op sends to it.
 
     A node's gradient is the sum of its parts, `+=` in the order of the backward pass, which is the nodes' order from
-    the last to the first. `part` is left out where the tape has no gradients, and for arrays that were left out.
+    the last to the first. `part` is left out where the tape has no gradients, and for arrays that were left out;
+    `largest` is the largest finite absolute value of its elements.
     """
 
     node: int
     part: Id | None = None
+    largest: Real | None = None
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,9 @@ class Node:
     checks   Beside the elements with the largest gradients, at most three; of parameters, the image, and the outputs of
              layers.
     after    A parameter after the update by the optimizer; left out for more than 512 elements, see `Check.after`.
+    known, arrives, complete
+             Steps of the page, see `Tape.steps`, from which the value is known, a part of the gradient has arrived, and
+             the gradient is complete. Left out where that never happens, and in the walk.
     """
 
     op: str
@@ -137,12 +142,17 @@ class Node:
     value: Id | None = None
     grad: Id | None = None
     after: Id | None = None
+    known: int | None = None
+    arrives: int | None = None
+    complete: int | None = None
 
 
 @dataclass(frozen=True)
 class Tape:
     """A training step with one image, each layer run on its own, without fusion. The last node is the loss.
 
+    steps       The node of each step that the page shows: all but parameters forward, in their order, then those with
+                a gradient back, and -1 for the update.
     rules       How the ops of the tape hand on a gradient, a part of a sentence each, by name; unknown ops have none.
     svg         The drawing, of 1:1 CSS pixels: for node i a <g class="node" data-node="i"> with a <rect> and two
                 <text>, for each argument a <path class="edge" data-from="j" data-to="i">. Its colours are
@@ -153,6 +163,7 @@ class Tape:
     """
 
     nodes: list[Node]
+    steps: list[int]
     rules: dict[str, str]
     svg: str
     loss: str

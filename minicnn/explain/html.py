@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+from dataclasses import replace
 from importlib import resources
 from importlib.resources.abc import Traversable
 
 from minicnn.explain.body import body
-from minicnn.explain.contract import Data
+from minicnn.explain.contract import Data, Id, Packed
 from minicnn.explain.packing import json_text
 
 ASSETS: Traversable = resources.files("minicnn.explain")
@@ -36,11 +37,28 @@ def write_html(data: Data) -> str:
 </head>
 <body>
 <noscript>This page needs JavaScript to show its data.</noscript>
-{body(data)}<script type="application/json" id="data">{json_text(data)}</script>
+{body(data)}<script type="application/json" id="data">{json_text(for_script(data))}</script>
 <script>{script}</script>
 </body>
 </html>
 """
+
+
+def for_script(data: Data) -> Data:
+    """Return the data without what stands in the page as HTML already, and without the arrays of that alone."""
+    nodes = [replace(node, checks=[], after=None) for node in data.tape.nodes]
+    tape = replace(data.tape, nodes=nodes, rules={})
+    walk = replace(data.walk, steps=[replace(step, title="", text="") for step in data.walk.steps])
+    rest = replace(data, tape=tape, walk=walk, arrays={}, shapes=[], execution=[], summary=[], study=None)
+    text = json_text(rest)
+    read = {source for name in data.arrays if name in text for source in _behind(name, data.arrays)}
+    return replace(rest, arrays={name: packed for name, packed in data.arrays.items() if name in read})
+
+
+def _behind(name: Id, arrays: dict[Id, Packed]) -> set[Id]:
+    """Return an array and those that it is computed from."""
+    sources = (arrays[name].rule or [])[2:]
+    return {name, *(each for source in sources for each in _behind(source, arrays))}
 
 
 def _writable(title: str) -> str:

@@ -158,7 +158,7 @@ def pack(step: Step, problem: Problem, arrays: Arrays, optimizer: Any) -> Tape:
                 value=arrays.put_if_small(node.value),
                 grad=arrays.put_if_small(node.grad),
                 after=arrays.put(after[path]) if path in after and after[path].size <= MOST_UPDATED else None,
-                from_=[From(p, arrays.put_if_small(part)) for p, part in zip(node.parents, node.parts, strict=True)],
+                from_=[_from(p, part, arrays) for p, part in zip(node.parents, node.parts, strict=True)],
                 checks=checks.get(i, []),
             )
         )
@@ -166,7 +166,38 @@ def pack(step: Step, problem: Problem, arrays: Arrays, optimizer: Any) -> Tape:
     boxes = [_named_box(step, i) for i in range(len(step.nodes))]
     svg = draw(boxes, step.image if step.image >= 0 else None)
     rules = {node.op: RULES[node.op] for node in step.nodes if node.op in RULES}
-    return Tape(nodes, rules, svg, loss, problem.rng is not None, None if optimizer is None else repr(optimizer))
+    order = steps_of(nodes)
+    nodes = [_timed(k, nodes, order) for k in range(len(nodes))]
+    return Tape(nodes, order, rules, svg, loss, problem.rng is not None, None if optimizer is None else repr(optimizer))
+
+
+def _from(parent: int, part: Any, arrays: Arrays) -> From:
+    name = arrays.put_if_small(part)
+    finite = np.where(np.isfinite(part), np.abs(part), 0) if name else None
+    return From(parent, name, None if finite is None else short(finite.max(initial=0)))
+
+
+def steps_of(nodes: list[Node]) -> list[int]:
+    """Return the node of each step: forward, back, and -1 for the update."""
+    order = [k for k, node in enumerate(nodes) if node.op != "parameter"]
+    return [*order, *(k for k in reversed(order) if nodes[k].grad), -1]
+
+
+def _timed(k: int, nodes: list[Node], steps: list[int]) -> Node:
+    """Return a node with the steps from which its value is known and its gradient arrives and is complete."""
+    ends = {node: n for n, node in enumerate(steps)}  # the last step of a node is that back, if it has a gradient
+    sent = [
+        ends[i] if later.grad else None for i, later in enumerate(nodes) for f in later.from_ if f.node == k and f.part
+    ]
+    own = ends[k] if k in ends and nodes[k].grad else None
+    arrived = [n for n in (*sent, own) if n is not None]
+    complete = max(arrived) if arrived and None not in sent else None
+    return replace(
+        nodes[k],
+        known=steps.index(k) if nodes[k].from_ else 0,
+        arrives=min(arrived, default=None),
+        complete=complete if own is None else own,
+    )
 
 
 def _named_box(step: Step, i: int) -> Box:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 from minicnn.explain.contract import Arm, Real, Study
+from minicnn.explain.markup import table
 
 WIDTH, ROW = 480, 54
 """Of a plot, narrow enough that a phone shows its text, and of an arm in it."""
+DASHES = ("none", "none", "6 3", "2 3")
+"""Of curves, whose colours take turns."""
+DRAWN = 'fill="none" stroke="currentColor" stroke-width="2"'
 HEAD = ("arm", "mean", "interval", "difference", "verdict", "seeds")
 
 
@@ -17,32 +21,18 @@ def study_panel(study: Study) -> str:
     """Return the section."""
     margin, around = _number(study.margin), html.escape(study.baseline)
     return f"""<section id="study" class="panel" aria-labelledby="study-title" tabindex="-1">
-<header><span class="number" aria-hidden="true">8</span><h2 id="study-title">What a study found</h2>
-<p>One trained net proves little. Here every head was trained with several seeds: each small dot is one of them, the \
-large one their mean with its interval.</p></header>
+<header class="stack"><span class="number value" aria-hidden="true">8</span><h2 id="study-title">What a study found</h2>
+<p class="soft">One trained net proves little. Here every head was trained with several seeds: each small dot is one \
+of them, the large one their mean with its interval.</p></header>
 <div class="wide plots stack"><figure><figcaption>{html.escape(study.metric)}</figcaption>{_dots(study)}\
 <p class="note dim">The band is the margin of {margin} to both sides of {around}: differences inside it do not matter \
 in practice. Intervals have {100 * study.confidence:.3g} % confidence.</p></figure>
 {_curves(study)}</div>
 {f'<p class="verdict small">{html.escape(study.verdict)}</p>' if study.verdict else ""}
-<details class="more"><summary>Numbers of the study</summary>
+<details class="more large"><summary>Numbers of the study</summary>
 <div class="scroll" tabindex="0" role="region" aria-label="Numbers of the study">\
 {table(HEAD, map(_row, study.arms))}</div></details>
 </section>"""
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a table whose first column names its rows; everything in it is text.
-
-    >>> table(["a", "b"], [["<x>", 1]])
-    '<table><thead><tr><th scope="col">a</th>...<tr><th scope="row">&lt;x&gt;</th><td>1</td></tr></tbody></table>'
-    """
-    top = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in head)
-    lines = ([html.escape(str(cell)) for cell in row] for row in rows)
-    body = "".join(
-        f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in more)}</tr>' for first, *more in lines
-    )
-    return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _number(value: Real | None) -> str:
@@ -74,9 +64,11 @@ def _dots(study: Study) -> str:
     def x(value: float) -> str:
         return f"{(value - least + gap) / (most - least + 2 * gap) * WIDTH:.1f}"
 
-    margin = f'<path class="margin" d="M{x(band[0])} 0H{x(band[1])}V{foot}H{x(band[0])}z"/>' if band else ""
+    margin = (
+        f'<path class="value" opacity="0.1" d="M{x(band[0])} 0H{x(band[1])}V{foot}H{x(band[0])}z"/>' if band else ""
+    )
     ticks = "".join(
-        f'<line class="grid" x1="{x(t)}" x2="{x(t)}" y1="0" y2="{foot}"/>'
+        f'<line class="grid" stroke="currentColor" x1="{x(t)}" x2="{x(t)}" y1="0" y2="{foot}"/>'
         f'<text x="{x(t)}" y="{foot + 18}" text-anchor="middle">{t:.6g}</text>'
         for t in ticks_in(least, most)
     )
@@ -100,17 +92,22 @@ def ticks_in(least: float, most: float) -> list[float]:
 
 
 def _arm(arm: Arm, y: int, x: Callable[[float], str]) -> str:
-    seeds = "".join(f'<circle class="seed" cx="{x(v)}" cy="{y + 14}" r="4"/>' for v in _finite(arm.values))
+    seeds = "".join(
+        f'<circle class="value" opacity="0.35" cx="{x(v)}" cy="{y + 14}" r="4"/>' for v in _finite(arm.values)
+    )
     ends = _finite([arm.low, arm.high])
-    interval = f'<path class="interval" d="M{x(ends[0])} {y + 2}H{x(ends[1])}"/>' if len(ends) == 2 else ""
-    mean = "".join(f'<circle class="mean" cx="{x(v)}" cy="{y + 2}" r="5.5"/>' for v in _finite([arm.mean]))
-    return f'<text x="0" y="{y - 12}" class="name">{html.escape(arm.name)}</text>{seeds}{interval}{mean}'
+    interval = (
+        f'<path class="value" stroke="currentColor" stroke-width="2.5" d="M{x(ends[0])} {y + 2}H{x(ends[1])}"/>'
+        if len(ends) == 2
+        else ""
+    )
+    mean = "".join(f'<circle class="value" cx="{x(v)}" cy="{y + 2}" r="5.5"/>' for v in _finite([arm.mean]))
+    return f'<text x="0" y="{y - 12}" class="ink" font-size="14">{html.escape(arm.name)}</text>{seeds}{interval}{mean}'
 
 
 def _svg(height: int, label: str, inside: str) -> str:
-    return (
-        f'<svg viewBox="0 0 {WIDTH} {height}" class="plot" role="img" aria-label="{html.escape(label)}">{inside}</svg>'
-    )
+    name = f'role="img" aria-label="{html.escape(label)}"'
+    return f'<svg viewBox="0 0 {WIDTH} {height}" class="plot soft" {name}>{inside}</svg>'
 
 
 def _curves(study: Study) -> str:
@@ -128,15 +125,17 @@ def _curves(study: Study) -> str:
         return f"{42 + (WIDTH - 46) * epoch / max(1, epochs - 1):.1f}"
 
     grid = "".join(
-        f'<line class="grid" x1="42" x2="{WIDTH}" y1="{y(v)}" y2="{y(v)}"/>'
+        f'<line class="grid" stroke="currentColor" x1="42" x2="{WIDTH}" y1="{y(v)}" y2="{y(v)}"/>'
         f'<text x="0" y="{float(y(v)) + 4:.1f}">{v:.6g}</text>'
         for v in ticks_in(least, most)
     )
     lines = []
     for k, (name, curve) in enumerate(curves.items()):
         points = "L".join(f"{x(i)} {y(v)}" for i, value in enumerate(curve) for v in _finite([value]))
-        key = f'<text x="66" y="{228 + 18 * k}">{html.escape(name)}</text><path d="M42 {224 + 18 * k}h18"/>'
-        lines.append(f'<g class="curve c{k % 4}"><path d="M{points}"/>{key}</g>')
+        text = f'<text class="soft" x="66" y="{228 + 18 * k}">{html.escape(name)}</text>'
+        paths = "".join(f'<path {DRAWN} d="{path}"/>' for path in (f"M{points}", f"M42 {224 + 18 * k}h18"))
+        look = f'class="{"grad" if k % 2 else "value"}" stroke-dasharray="{DASHES[k % 4]}"'
+        lines.append(f"<g {look}>{paths}{text}</g>")
     ends = f'<text x="42" y="202">epoch 1</text><text x="{WIDTH}" y="202" text-anchor="end">epoch {epochs}</text>'
     title = f"{study.curve_of or 'measure'} by epoch"
     plot = _svg(224 + 18 * len(curves), title, grid + "".join(lines) + ends)

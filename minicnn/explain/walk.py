@@ -70,6 +70,7 @@ def _forward(step: steps.Step) -> list[Step]:
             f"give {_n(second)}. Large values mark places where the picture becomes brighter to the right.",
             [step.image, conv],
             "value",
+            "conv2d",
         ),
         Step(
             "bench",
@@ -78,6 +79,7 @@ def _forward(step: steps.Step) -> list[Step]:
             f"maximum is {_n(window.max())}; its average would be {_n(window.mean())}. Four values remain of sixteen.",
             [relu, pooled],
             "value",
+            "max_pooling2d",
         ),
     ]
 
@@ -95,8 +97,9 @@ def _backward(step: steps.Step) -> list[Step]:
             f"If the first maximum grew by 1, the loss would change at a rate of {_n(g)}. The pooling sends all of it "
             f"to the element that was the maximum, at row {place[0]}, column {place[1]}, and 0 to the other three. An "
             f"average would send a quarter, {_n(g / 4)}, to each of the four.",
-            [pooled, relu],
+            [relu, pooled],
             "grad",
+            "max_pooling2d",
         ),
         Step(
             "step",

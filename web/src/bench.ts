@@ -32,7 +32,8 @@ export interface Setting {
 /** A setting that fits its input. */
 export interface Ready {
   layer: Layer;
-  axes: [Axis, Axis];
+  rows: Axis;
+  cols: Axis;
   how: Pool;
   sizes: string[];
 }
@@ -60,63 +61,54 @@ export function ready(s: Setting, size: [number, number]): Ready | string {
     p: s.p,
     r: s.r,
     epsilon: 1e-6,
-    count_include_pad: s.op === "counted",
+    count_include_pad: has(s.op, "counted"),
   };
   const how = conv ? weighted(s.weights) : s.op === "blur" ? weighted(blurWeights(layer)) : pooling(layer)!;
-  return { layer, axes: [rows, cols], how, sizes: [formula(rows, rounding), formula(cols, rounding)] };
+  return { layer, rows, cols, how, sizes: [formula(rows, rounding), formula(cols, rounding)] };
 }
 
-/** One tap of one window: where it lies in the padded grid, and the element that it reads, or a negative number. */
-export interface Tap {
+/** Where a tap of a window lies in the padded input. */
+interface Tap {
   i: number;
   j: number;
-  row: number;
-  col: number;
 }
 
-/** One window of a setting: all taps, and its value and the shares of its gradient for elements given by a function. */
+/** One window of a setting: all taps, those that read element `n`, and its value and the shares of its gradient. */
 export interface Window {
   taps: Tap[];
-  real: Tap[];
+  real: (Tap & { n: number })[];
   counted: number;
-  value(read: Read): number;
-  shares(read: Read): number[];
+  value(x: ArrayLike<number>): number;
+  shares(x: ArrayLike<number>): number[];
 }
 
-type Read = (row: number, col: number) => number;
-
 /** Return all windows of a setting, in row order. */
-export function windowsOf({ layer, axes, how }: Ready): Window[] {
+export function windowsOf({ layer, rows, cols, how }: Ready): Window[] {
   const at = places(layer);
-  const first = (a: Axis, o: number, line: number[], t: number): number => (layer.kind.startsWith("Adaptive") ? line[t]! : o * a.s + t * a.d - a.before);
+  const first = (a: Axis, o: number, line: number[], t: number): number => (layer.kind.startsWith("Adaptive") ? line[t]! : o * a.s + t * a.d);
   return at.rows.flatMap((down, p) =>
     at.cols.map((across, q) => {
-      const taps = down.flatMap((row, i) => across.map((col, j) => ({ i: first(axes[0], p, down, i), j: first(axes[1], q, across, j), row, col })));
-      const found = inside(layer, down, across);
-      const places = found.map((t) => t.at);
-      const counted = found.counted!;
-      const elements = (read: Read): number[] => found.map((t) => read(t.row, t.col));
+      const taps = down.flatMap((_, i) => across.map((_, j) => ({ i: first(rows, p, down, i), j: first(cols, q, across, j) })));
+      const { reads, counted } = inside(layer, down, across);
+      const places = reads.map((t) => t.at);
+      const elements = (x: ArrayLike<number>): number[] => reads.map((t) => x[t.n]!);
       return {
         taps,
-        real: places.map((t) => taps[t]!),
+        real: reads.map(({ at, n }) => ({ ...taps[at]!, n })),
         counted,
-        value: (read) => how.value(elements(read), counted, places),
-        shares: (read) => how.shares(elements(read), counted, places),
+        value: (x) => how.value(elements(x), counted, places),
+        shares: (x) => how.shares(elements(x), counted, places),
       };
     }),
   );
 }
 
-/** How elements of a map are read. */
-export const reader = (x: Tensor): Read => (row, col) => x.data[row * x.shape[1]! + col]!;
-
 /** Return the result, and the gradient that comes back for one of the result. */
-export function run(r: Ready, x: Tensor, g: (n: number) => number): [Tensor, Float32Array] {
-  const read = reader(x);
+export function run(r: Ready, { data }: Tensor, g: (n: number) => number): [Tensor, Float32Array] {
   const found = windowsOf(r);
-  const dx = new Float64Array(x.data.length);
-  found.forEach((w, n) => w.shares(read).forEach((share, t) => (dx[w.real[t]!.row * x.shape[1]! + w.real[t]!.col]! += share * g(n))));
-  return [tensor([r.axes[0].out, r.axes[1].out, 1], found.map((w) => w.value(read))), Float32Array.from(dx)];
+  const dx = new Float64Array(data.length);
+  found.forEach((w, n) => w.shares(data).forEach((share, t) => (dx[w.real[t]!.n]! += share * g(n))));
+  return [tensor([r.rows.out, r.cols.out, 1], found.map((w) => w.value(data))), Float32Array.from(dx)];
 }
 
 const pair = ([a, b]: readonly number[]): string => (a === b ? `${a}` : `(${a}, ${b})`);
@@ -127,44 +119,45 @@ function padding(pads: Pads): string {
   return t || b || l || r ? `padding=${t === b && l === r ? pair([t, l]) : `((${t}, ${b}), (${l}, ${r}))`}` : "";
 }
 
-/** The call in Python. */
+/** The call in Python: each control that the operation has, in the order in which page.html names them, is an argument. */
 export function call(s: Setting): string {
-  const h = (control: string): boolean => has(s.op, control);
-  const standard = s.op === "conv" ? "1" : s.op === "blur" ? "2" : pair(s.window);
-  const args = [
-    "x",
-    h("conv") && "kernel",
-    h("out") && pair(s.out),
-    s.op === "gem" && s.p,
-    h("window") && pair(s.window),
-    s.op === "lp" && `p=${s.p}`,
-    h("r") && `r=${s.r}`,
-    h("stride") && pair(s.strides) !== standard && `strides=${pair(s.strides)}`,
-    h("free") && padding(s.pads),
-    h("free") && pair(s.dilation) !== "1" && `dilation_rate=${pair(s.dilation)}`,
-    h("ceil") && s.ceil && "ceil_mode=True",
-    s.op === "counted" && "count_include_pad=True",
-    h("ties") && s.ties === "split" && 'ties="split"',
-  ];
-  return `ops.${name(s.op)}(${args.filter(Boolean).join(", ")})`;
+  const { name, has } = operations.get(s.op)!;
+  const standard = { conv: "1", blur: "2" }[s.op] ?? pair(s.window);
+  const args: Record<string, unknown> = {
+    conv: "kernel",
+    out: pair(s.out),
+    power: s.p,
+    window: pair(s.window),
+    norm: `p=${s.p}`,
+    r: `r=${s.r}`,
+    stride: pair(s.strides) !== standard && `strides=${pair(s.strides)}`,
+    free: [padding(s.pads), pair(s.dilation) !== "1" && `dilation_rate=${pair(s.dilation)}`],
+    ceil: s.ceil && "ceil_mode=True",
+    counted: "count_include_pad=True",
+    ties: s.ties === "split" && 'ties="split"',
+  };
+  return `ops.${name}(${["x", ...has!.split(" ").flatMap((control) => args[control])].filter(Boolean).join(", ")})`;
 }
 
 /** The formula of one window with its numbers, and how it hands on its gradient. */
-export function texts(s: Setting, w: Window, read: Read): [string, string] {
-  const v = w.real.map((t) => read(t.row, t.col));
-  const facts = [list(v), terms(v), w.counted, fmt(1 / w.counted), fmt(s.p), fmt(s.r), fmt(s.p - 1), v.length, products(v, w.shares(read))];
+export function texts(s: Setting, w: Window, x: ArrayLike<number>): [string, string] {
+  const v = w.real.map((t) => x[t.n]!);
+  const facts = [list(v), terms(v), w.counted, fmt(1 / w.counted), fmt(s.p), fmt(s.r), fmt(s.p - 1), v.length, products(v, w.shares(x))];
   const says = operations.get(s.op)!.says as "max";
   const shared = has(s.op, "ties") && s.ties === "split" ? "split" : says;
-  return [`${words(says, ...facts)} = ${fmt(w.value(read), 4)}`, words(`${shared} gradient`, ...facts)];
+  return [`${words(says, ...facts)} = ${fmt(w.value(x), 4)}`, words(`${shared} gradient`, ...facts)];
 }
 
 const products = (v: number[], weights: number[]): string =>
   v.slice(0, 9).map((a, i) => `${fmt(a)}·${weights[i]! < 0 ? `(${fmt(weights[i]!)})` : fmt(weights[i]!)}`).join(" + ") + (v.length > 9 ? " + …" : "");
 
 /** The difference quotient of a sum of windows at one element: (y(x + h) - y(x - h)) / 2h, in float64. */
-export function quotient(chosen: Window[], read: Read, i: number, j: number): number {
+export function quotient(chosen: Window[], x: ArrayLike<number>, n: number): number {
   const h = 1e-4;
-  const at = (by: number): number => sum(chosen.map((w) => w.value((row, col) => read(row, col) + (row === i && col === j ? by : 0))));
+  const at = (by: number): number => {
+    const moved = Array.from(x);
+    moved[n]! += by;
+    return sum(chosen.map((w) => w.value(moved)));
+  };
   return (at(h) - at(-h)) / (2 * h);
 }
-

@@ -1,15 +1,14 @@
 /** Panels 2 and 3: a window slides over an input and its output appears; its gradient flows back the same way. */
 import { data, arrays, values } from "./app.ts";
-import { call, has, operations, quotient, reader, ready, texts, windowsOf, type Setting, type Window } from "./bench.ts";
+import { call, has, operations, quotient, ready, texts, windowsOf, type Ready, type Setting, type Window } from "./bench.ts";
 import { tensor, type Axis, type Tensor } from "./contract.ts";
 import { boxAround, boxAt, Field, fly, spot, sweep, type Box, type Cell } from "./field.tsx";
-import { abs, ceil, clamp, extent, floor, max, min, sum, upTo } from "./math.ts";
+import { abs, ceil, clamp, extent, floor, max, min, sum } from "./math.ts";
 import type { Tone } from "./paint.ts";
-import { Figure, Formula } from "./parts.tsx";
 import { computed, effect, signal, type Signal } from "./signals.ts";
-import { choice, control, count, element, mount, moves, say, stop } from "./state.ts";
+import { all, choice, control, count, element, mount, moves, put, stop } from "./state.ts";
 import { fmt, terms } from "./text.ts";
-import { overhang } from "./windows.ts";
+import { covered, padded } from "./windows.ts";
 import { words } from "./words.ts";
 
 const LARGEST = 12; // rows and columns of an own map that the bench shows
@@ -33,24 +32,6 @@ const which = choice("back", "one", "all");
 
 const set = ([i, j]: readonly [Signal<number>, Signal<number>], a: number, b: number): void => void ([i.value, j.value] = [a, b]);
 
-const inputs = new Map<string, Tensor>();
-
-/** Fill the list of inputs: those of the file, the maps of the net that are small enough, and what is typed. */
-function list(): void {
-  const add = (name: string, t?: Tensor): void => {
-    const [h, w, c] = t?.shape ?? [];
-    if (!c || max(h!, w!) > LARGEST || max(h!, w!) < 2) return;
-    const of = (k: number): number[] => upTo(h! * w!).map((n) => t!.data[n * c + k]!);
-    // The channel with the largest element.
-    const [most] = upTo(c).sort((a, b) => extent(of(b)) - extent(of(a)));
-    inputs.set(name, tensor([h!, w!, 1], of(most!)));
-  };
-  for (const [name, id] of Object.entries(data.bench.inputs)) add(name, arrays.get(id));
-  data.net.forEach((layer, n) => add(layer.name, values[n]));
-  const select = element("input") as HTMLSelectElement;
-  [...inputs.keys()].forEach((name, n) => select.add(new Option(name, n ? name : ""), n));
-}
-
 /** Digits that were typed, a row on each line, as a map; nothing if rows differ or there are none. */
 function parse(text: string): Tensor | undefined {
   const rows = text.split(/[\n/]/).map((line) => line.replace(/\D/g, "")).filter(Boolean);
@@ -58,7 +39,16 @@ function parse(text: string): Tensor | undefined {
   return w && max(w, rows.length) <= LARGEST && rows.every((line) => line.length === w) ? tensor([rows.length, w, 1], [...rows.join("")].map(Number)) : undefined;
 }
 
-const x = computed(() => (input.value === "typed" ? (parse(typed.value) ?? tensor([1, 1, 1])) : (inputs.get(input.value) ?? [...inputs.values()][0]!)));
+/** The map that is chosen: typed, of the file, or one channel of a layer. */
+const x = computed((): Tensor => {
+  if (input.value === "typed") return parse(typed.value) ?? tensor([1, 1, 1]);
+  const { inputs, maps } = data.bench;
+  const [n, k] = maps[input.value] ?? [];
+  const t = values[n!];
+  if (!t) return arrays.get(inputs[input.value] ?? Object.values(inputs)[0]!)!;
+  const [h, w, c] = t.shape as [number, number, number];
+  return tensor([h, w, 1], t.data.filter((_, i) => i % c === k));
+});
 
 const setting = computed((): Setting => {
   const both = ([a, b]: readonly [Signal<number>, Signal<number>]): [number, number] => [a.value, alike.value ? a.value : b.value];
@@ -78,33 +68,39 @@ const setting = computed((): Setting => {
   };
 });
 
-/** All that the two panels draw from, or the library's message. */
+/** What the setting does with the input, or the library's message. */
+const found = computed(() => ready(setting.value, x.value.shape as [number, number]));
+const fits = (): boolean => typeof found.value !== "string";
+
+/** All that the panels draw from where the setting fits. Places are those of the padded input. */
 const state = computed(() => {
-  const [h, w] = x.value.shape as [number, number];
-  const found = ready(setting.value, [h, w]);
-  if (typeof found === "string") return found;
-  const { axes: [rows, cols] } = found;
-  const [top, left] = [max(0, rows.before), max(0, cols.before)];
-  const length = (a: Axis): number => a.before + a.n + a.after + overhang(a);
+  const fitting = found.value as Ready;
+  const { rows, cols } = fitting;
+  const { data } = x.value;
+  const windows = windowsOf(fitting);
   const [a, b] = [min(pick[0].value, rows.out - 1), min(pick[1].value, cols.out - 1)];
-  const windows = windowsOf(found);
   const here = windows[a * cols.out + b]!;
+  const grid = { rows: covered(rows), cols: covered(cols), origin: [rows.before, cols.before] as [number, number] };
   const boxes = (tone: Tone): Box[] => {
-    const shifted = here.taps.map((t) => [t.i + top, t.j + left] as const);
-    const box = boxAround(shifted.map((t) => t[0]), shifted.map((t) => t[1]), tone);
-    return [box, ...(shifted.length < box.h * box.w ? shifted.map(([i, j]) => ({ ...boxAt(i, j, tone), soft: true })) : [])];
+    const { taps } = here;
+    const box = boxAround(taps.map((t) => t.i), taps.map((t) => t.j), tone);
+    return [box, ...(taps.length < box.h * box.w ? taps.map(({ i, j }) => ({ ...boxAt(i, j, tone), soft: true })) : [])];
   };
-  /** Whether an element of the padded input is padding, or past it. */
+  /** Whether a place is padding, or past it. */
   const kind = (i: number, j: number): Cell["kind"] => {
-    const kinds = [[rows, i] as const, [cols, j] as const].map(([axis, n]) => (n >= axis.n + axis.after ? "over" : n < 0 || n >= axis.n ? "pad" : ""));
-    return kinds.includes("over") ? "over" : kinds.includes("pad") ? "pad" : undefined;
+    const kinds = [kindOf(rows, i), kindOf(cols, j)];
+    return (["over", "pad"] as const).find((kind) => kinds.includes(kind));
   };
-  const read = new Set(windows.flatMap((one) => one.real.map((t) => t.row * w + t.col)));
-  const grid = { rows: length(rows), cols: length(cols) };
-  const side = (n: number): number => clamp(floor(430 / n), 20, 56);
-  return { ...found, rows, cols, a, b, top, left, windows, here, boxes, kind, read, grid, w, side, cell: side(max(grid.rows, grid.cols)), end: side(max(rows.out, cols.out, 5)) };
+  const element = (i: number, j: number): number => (i - rows.before) * cols.n + j - cols.before;
+  const read = new Set(windows.flatMap((one) => one.real.map((t) => t.n)));
+  return { rows, cols, data, windows, a, b, here, grid, boxes, kind, element, read };
 });
-type State = Exclude<typeof state.value, string>;
+type State = typeof state.value;
+
+const kindOf = (a: Axis, n: number): string => (n >= padded(a) ? "over" : n < a.before || n >= a.before + a.n ? "pad" : "");
+
+/** Pixels of an element in a map of so many rows and columns. */
+const side = (...size: number[]): number => clamp(floor(430 / max(...size)), 20, 56);
 
 const done = signal(Infinity); // windows that have been computed, while the window slides
 const playing = signal("");
@@ -115,187 +111,168 @@ const over = (): void => {
 };
 
 /** Move through the windows one by one; without motion all appear at once. */
-function slide(s: State, direction: "bench" | "back"): void {
+function slide(direction: "bench" | "back"): void {
   stop();
   const was = playing.value;
   over();
   if (was === direction || !moves()) return;
   playing.value = direction;
-  const read = reader(x.value);
-  sweep(s.windows.length, done, (n) => {
-    const [i, j] = [floor(n / s.cols.out), n % s.cols.out];
+  const { windows, rows, cols, grid, data } = state.value;
+  sweep(windows.length, done, (n) => {
+    const [i, j] = [floor(n / cols.out), n % cols.out];
     set(pick, i, j);
     // Every element that counts flies to the output, or its part of the gradient comes back.
-    const { real, shares } = s.windows[n]!;
+    const { real, shares } = windows[n]!;
     return () => {
-      const out = spot(`${direction}-out`, i, j, s.rows.out, s.cols.out);
-      shares(read).forEach((share, k) => {
-        const at = spot(`${direction}-in`, real[k]!.row + s.top, real[k]!.col + s.left, s.grid.rows, s.grid.cols);
+      const out = spot(`${direction}-out`, i, j, rows.out, cols.out);
+      shares(data).forEach((share, k) => {
+        const { i, j, n } = real[k]!;
+        const at = spot(`${direction}-in`, i, j, grid.rows, grid.cols);
         if (share === 0) return;
-        if (direction === "bench") fly(at, out, fmt(read(real[k]!.row, real[k]!.col)), "value");
+        if (direction === "bench") fly(at, out, fmt(data[n]!), "value");
         else fly(out, at, fmt(share), "grad");
       });
     };
   }, over);
 }
 
-const Flow = ({ tone, children: [from, to] }: { tone?: string; children: preact.ComponentChild[] }) => (
-  <div class={`flow flex ${tone}`}>
-    {from}
-    <div class="arrow" aria-hidden="true" />
-    {to}
-  </div>
+/** A map of the output, with the window that is chosen. */
+const output = ({ rows, cols, a, b }: State, tone: Tone, label: string, most: number, at: (n: number) => number | null) => (
+  <Field
+    label={label}
+    rows={rows.out}
+    cols={cols.out}
+    tone={tone}
+    at={(i, j) => ({ v: at(i * cols.out + j) })}
+    most={most}
+    cell={side(rows.out, cols.out, 5)}
+    scale={tone === "value"}
+    pick={[a, b]}
+    onPick={(i, j) => set(pick, i, j)}
+    boxes={[boxAt(a, b, tone)]}
+  />
 );
 
-/** The map of the output, with the window that is chosen. */
-const Output = ({ s, id, title, label = title, tone, at, most }: { s: State; id: string; label?: string; title: string; tone: Tone; at(n: number): number | null; most: number }) => (
-  <Figure title={title}>
-    <Field
-      id={id}
-      label={label}
-      rows={s.rows.out}
-      cols={s.cols.out}
-      tone={tone}
-      at={(i, j) => ({ v: at(i * s.cols.out + j) })}
-      most={most}
-      cell={s.end}
-      scale={tone === "value"}
-      pick={[s.a, s.b]}
-      onPick={(i, j) => set(pick, i, j)}
-      boxes={[boxAt(s.a, s.b, tone)]}
-    />
-  </Figure>
-);
-
-function Forward({ s }: { s: State }) {
-  const { rows, cols, top, left, here } = s;
-  const read = reader(x.value);
-  const y = s.windows.map((one) => one.value(read));
-  const at = (i: number, j: number): Cell => {
-    const [row, col] = [i - top, j - left];
-    const kind = s.kind(row, col);
-    const copied = s.layer.mode === "reflect" ? here.taps.find((t) => t.i === row && t.j === col) : undefined;
-    if (kind) return { v: copied ? read(copied.row, copied.col) : null, kind };
-    return { v: read(row, col), kind: s.read.has(row * s.w + col) ? undefined : "unread" };
-  };
-  return (
-    <>
-      <Flow>
-        <Figure title={`input, ${rows.n} × ${cols.n}`}>
-          <Field
-            id="bench-in"
-            label="input with its padding"
-            {...s.grid}
-            origin={[top, left]}
-            at={at}
-            most={extent(x.value.data)}
-            cell={s.cell}
-            boxes={s.boxes("value")}
-            onPick={(i, j) => {
-              // The first window that reads the element.
-              const n = s.windows.findIndex((one) => one.taps.some((t) => t.row === i - top && t.col === j - left));
-              if (n >= 0) set(pick, floor(n / cols.out), n % cols.out);
-            }}
-          />
-        </Figure>
-        <Output s={s} id="bench-out" label="output" title={`output, ${rows.out} × ${cols.out}`} tone="value" at={(n) => (n < done.value ? y[n]! : null)} most={extent(y)} />
-      </Flow>
-      <Formula of={words("place", s.a + 1, s.b + 1)}>{texts(setting.value, here, read)[0]}</Formula>
-    </>
-  );
-}
-
-function Back({ s }: { s: State }) {
-  const { rows, cols, top, left, here } = s;
-  const read = reader(x.value);
+/** The gradient at the input: of which windows, its parts by element, and the element that is chosen. */
+function gradient({ windows, here, data, rows, cols }: State) {
   const all = which.value === "all";
-  const chosen: Window[] = all ? s.windows : [here];
-  // What each element of the input gets, part by part.
-  const parts = new Map<number, number[]>();
-  for (const one of all && playing.value === "back" ? s.windows.slice(0, ceil(done.value)) : chosen)
-    one.shares(read).forEach((share, n) => {
-      const at = one.real[n]!.row * s.w + one.real[n]!.col;
-      if (share !== 0) parts.set(at, [...(parts.get(at) ?? []), share]);
-    });
-  const total = (i: number, j: number): number => sum(parts.get(i * s.w + j) ?? []);
-  const { row = 0, col = 0 } = chosen[0]!.real[chosen[0]!.shares(read).findIndex(Boolean)] ?? {};
-  const [i, j] = [cell[0].value < 0 ? row : min(cell[0].value, rows.n - 1), cell[1].value < 0 ? col : min(cell[1].value, cols.n - 1)];
-  const own = parts.get(i * s.w + j) ?? [];
-  const slope = quotient(chosen, read, i, j);
-  const agrees = abs(slope - total(i, j)) < 1e-4 * max(1, abs(total(i, j)));
-  return (
-    <>
-      <Flow tone="reverse">
-        <Figure title="gradient at the input">
-          <Field
-            id="back-in"
-            label="gradient at the input"
-            {...s.grid}
-            origin={[top, left]}
-            tone="grad"
-            at={(a, b) => {
-              const kind = s.kind(a - top, b - left);
-              return kind ? { v: null, kind } : { v: total(a - top, b - left) };
-            }}
-            most={extent([...parts.values()].map(sum)) || 1}
-            cell={s.cell}
-            pick={[i + top, j + left]}
-            onPick={(a, b) => set(cell, clamp(a - top, 0, rows.n - 1), clamp(b - left, 0, cols.n - 1))}
-            boxes={[...s.boxes("grad"), boxAt(i + top, j + left, "ink")]}
-          />
-        </Figure>
-        <Output s={s} id="back-out" title="gradient at the output" tone="grad" at={(n) => +(all || s.windows[n] === here)} most={1} />
-      </Flow>
-      <Formula of={`input ${words("place", i + 1, j + 1)}`}>
-        {own.length > 1 && `${terms(own)} = `}
-        {fmt(total(i, j), 4)}
-        <span class={agrees ? "ok" : "off"}>
-          {words("slope", fmt(slope, 4), words(agrees ? "agrees" : "differs"))}
-        </span>
-      </Formula>
-      <p class="note dim">
-        {texts(setting.value, here, read)[1]} {words("quotient")}
-      </p>
-    </>
-  );
+  const chosen: Window[] = all ? windows : [here];
+  const parts: number[][] = [...data].map(() => []);
+  for (const { shares, real } of all && playing.value === "back" ? windows.slice(0, ceil(done.value)) : chosen)
+    shares(data).forEach((share, n) => share !== 0 && parts[real[n]!.n]!.push(share));
+  const first = chosen[0]!.real[chosen[0]!.shares(data).findIndex(Boolean)]?.n ?? 0;
+  const [i, j] = [floor(first / cols.n), first % cols.n];
+  const [row, col] = cell.map(({ value }) => value) as [number, number];
+  return { chosen, parts, i: row < 0 ? i : min(row, rows.n - 1), j: col < 0 ? j : min(col, cols.n - 1) };
 }
 
-const fitting = (holds: (s: State) => unknown): boolean => typeof state.value !== "string" && !!holds(state.value);
-
-const CONDITIONS: Record<string, () => boolean> = {
-  wrong: () => !parse(typed.value),
-  fits: () => fitting(() => true),
-  over: () => fitting((s) => overhang(s.rows) + overhang(s.cols) > 0),
-  unread: () => fitting((s) => s.read.size < x.value.data.length),
+const PARTS: Record<string, (s: State) => preact.ComponentChild> = {
+  "bench-in": ({ windows, cols, here, grid, boxes, kind, element, read, data }) => (
+    <Field
+      label="input with its padding"
+      {...grid}
+      at={(i, j) => {
+        const [out, n] = [kind(i, j), element(i, j)];
+        const copied = here.real.find((t) => t.i === i && t.j === j);
+        return out ? { v: copied ? data[copied.n]! : null, kind: out } : { v: data[n]!, kind: read.has(n) ? undefined : "unread" };
+      }}
+      most={extent(data)}
+      cell={side(grid.rows, grid.cols)}
+      boxes={boxes("value")}
+      onPick={(i, j) => {
+        // The first window that reads the element.
+        const n = windows.findIndex((one) => one.real.some((t) => t.i === i && t.j === j));
+        if (n >= 0) set(pick, floor(n / cols.out), n % cols.out);
+      }}
+    />
+  ),
+  "bench-out": (s) => {
+    const y = s.windows.map((one) => one.value(s.data));
+    return output(s, "value", "output", extent(y), (n) => (n < done.value ? y[n]! : null));
+  },
+  "back-in": (s) => {
+    const { parts, i, j } = gradient(s);
+    const { rows, cols, grid, boxes, kind, element } = s;
+    const [top, left] = grid.origin;
+    return (
+      <Field
+        label="gradient at the input"
+        {...grid}
+        tone="grad"
+        at={(i, j) => {
+          const out = kind(i, j);
+          return out ? { v: null, kind: out } : { v: sum(parts[element(i, j)]!) };
+        }}
+        most={extent(parts.map(sum)) || 1}
+        cell={side(grid.rows, grid.cols)}
+        pick={[i + top, j + left]}
+        onPick={(i, j) => set(cell, clamp(i - top, 0, rows.n - 1), clamp(j - left, 0, cols.n - 1))}
+        boxes={[...boxes("grad"), boxAt(i + top, j + left, "ink")]}
+      />
+    );
+  },
+  "back-out": (s) => output(s, "grad", "gradient at the output", 1, (n) => +(which.value === "all" || s.windows[n] === s.here)),
 };
 
-/** Whether what the file shows under a condition applies: one of these, or a control that the operation has. */
-export const conditions = (name: string): boolean => CONDITIONS[name]?.() ?? has(op.value, name);
+const slope = element("slope"); // it leaves the page with a setting that does not fit
+
+/** What the file says of a setting that fits, by the `data-text` of its elements. */
+function said(s: State): Record<string, string> {
+  const { rows, cols, data, a, b } = s;
+  const [formula, note] = texts(setting.value, s.here, data);
+  const { chosen, parts, i, j } = gradient(s);
+  const n = i * cols.n + j;
+  const [own, found] = [parts[n]!, quotient(chosen, data, n)];
+  const total = sum(own);
+  const agrees = abs(found - total) < 1e-4 * max(1, abs(total));
+  slope.className = agrees ? "ok" : "grad";
+  return {
+    "in-size": `${rows.n} × ${cols.n}`,
+    "out-size": `${rows.out} × ${cols.out}`,
+    place: words("place", a + 1, b + 1),
+    formula,
+    element: words("place", i + 1, j + 1),
+    sum: `${own.length > 1 ? `${terms(own)} = ` : ""}${fmt(total, 4)}`,
+    slope: words("slope", fmt(found, 4), words(agrees ? "agrees" : "differs")),
+    note,
+  };
+}
+
+/** What the file shows under a condition. */
+export const benchConditions = {
+  wrong: () => !parse(typed.value),
+  fits,
+  refused: () => !fits(),
+  over: () => fits() && [state.value.rows, state.value.cols].some((a) => covered(a) > padded(a)),
+  unread: () => fits() && state.value.read.size < x.value.data.length,
+};
+
+/** Whether the operation has a control. */
+export const operates = (control: string): boolean => has(op.value, control);
 
 export function showBench(): void {
-  list();
-  for (const [id, Panel] of [["bench-stage", Forward], ["back-stage", Back]] as const)
-    mount(id, () => (typeof state.value === "string" ? <p class="refused" role="alert">{state.value}</p> : <Panel s={state.value} />));
+  for (const [id, part] of Object.entries(PARTS)) mount(id, () => fits() && part(state.value));
+  const places = all("[data-text]");
+  effect(() => {
+    const result = found.value;
+    const shown = typeof result === "string" ? { refused: result } : { rows: result.sizes[0], cols: result.sizes[1], ...said(state.value) };
+    for (const into of places) put(into, { ...shown, call: call(setting.value) }[into.dataset.text as "call"] ?? "");
+  });
   effect(() => {
     void [setting.value, x.value];
     stop();
     over();
   });
-  const sizes = [element("rows"), element("cols")];
-  effect(() => void fitting((s) => sizes.forEach((code, n) => (code.textContent = s.sizes[n]!))));
   for (const [id, direction] of [["slide", "bench"], ["send", "back"]] as const) {
     const button = element(id);
     const label = button.textContent;
-    button.onclick = () => fitting((s) => slide(s, direction));
-    effect(() => void (button.textContent = playing.value === direction ? "Stop" : label));
+    button.onclick = () => fits() && slide(direction);
+    effect(() => put(button, playing.value === direction ? "Stop" : label!));
   }
   const text = element("call");
-  effect(() => void (text.textContent = call(setting.value)));
   element("copy").onclick = () => {
     getSelection()?.selectAllChildren(text);
-    navigator.clipboard?.writeText(text.textContent!).then(
-      () => say(words("copied")),
-      () => say(words("selected")),
-    );
+    const say = (key: "copied" | "selected") => () => void (element("spoken").textContent = words(key));
+    navigator.clipboard?.writeText(text.textContent!).then(say("copied"), say("selected"));
   };
 }

@@ -54,13 +54,17 @@ export interface TapeNode {
   "value"?: Id;
   grad?: Id;
   after?: Id;
-  from: { node: number; part?: Id }[];
+  from: { node: number; part?: Id; largest?: Real }[];
   checks: Check[];
+  known?: number;
+  arrives?: number;
+  complete?: number;
 }
 
 export interface Tape {
   rules: Record<string, string>;
   nodes: TapeNode[];
+  steps: number[];
   svg: string;
   loss: string;
   training: boolean;
@@ -119,6 +123,7 @@ export interface WalkStep {
   "title": string;
   text: string;
   show: number[];
+  slides?: string;
   what: "value" | "grad";
 }
 
@@ -145,7 +150,8 @@ export interface Data {
   summary: (string | number)[][];
   tape: Tape;
   heads: Head[];
-  bench: { inputs: Record<string, Id> };
+  bench: { inputs: Record<string, Id>; maps: Record<string, [number, number]> };
+  start: [number, number, number, number];
   walk: Walk;
   draw: boolean;
   coverage?: Id;

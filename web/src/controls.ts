@@ -1,9 +1,10 @@
 /** The controls of the file: an element with a name shows and sets the control that has its name as key. */
 import { all, controls, parse, written } from "./state.ts";
+import { operates } from "./bench_panels.tsx";
 import { effect } from "./signals.ts";
 
 /** `shows` writes the value of a slider; `conditions` say which parts of the file apply, by their `data-when`. */
-export function bind(shows: Record<string, (v: number) => string>, conditions: (name: string) => boolean): void {
+export function bind(shows: Record<string, (v: number) => string>, conditions: Record<string, (value: string) => boolean>): void {
   for (const control of all<HTMLInputElement>("main [name]")) {
     const { state } = controls.get(control.name)!;
     const { type } = control;
@@ -33,8 +34,8 @@ export function bind(shows: Record<string, (v: number) => string>, conditions: (
   }
   // What does not apply leaves the page, so that neither the keyboard nor a screen reader reaches it.
   const applies = (name: string): boolean => {
-    const [key, value] = name.split("=");
-    return value ? written(controls.get(key!)!.state.value) === value : conditions(name);
+    const [key, value] = name.split("=") as [string, string];
+    return conditions[key]?.(value) ?? (value ? written(controls.get(key)!.state.value) === value : operates(key));
   };
   for (const part of all("[data-when]")) {
     const empty = document.createComment("");

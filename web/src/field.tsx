@@ -1,12 +1,11 @@
 /** Maps of numbers that can be read with the mouse, the keyboard and a screen reader. */
 import type { JSX } from "preact";
 import { tensor, type Tensor } from "./contract.ts";
-import { abs, best, ceil, clamp, extent, floor, max, min, round, upTo } from "./math.ts";
+import { abs, ceil, clamp, extent, floor, max, min, round, upTo } from "./math.ts";
 import { colour, css, FAMILY, ink, readable, shades, toneColour, type Tone } from "./paint.ts";
-import { Scroll, Table } from "./parts.tsx";
 import type { Signal } from "./signals.ts";
-import { element, own, play } from "./state.ts";
-import { fmt, percent, short } from "./text.ts";
+import { all, own, play } from "./state.ts";
+import { fmt, short } from "./text.ts";
 import { words } from "./words.ts";
 
 export interface Cell {
@@ -36,7 +35,6 @@ export const boxAround = (rows: number[], cols: number[], tone: BoxTone): Box =>
 export const boxAt = (i: number, j: number, tone: BoxTone): Box => ({ i, j, h: 1, w: 1, tone });
 
 interface Props {
-  id?: string;
   label: string;
   name?: string; // of its own state, where the label changes
   rows: number;
@@ -116,17 +114,17 @@ function paintCell(context: Context, { v, kind, text, ring }: Cell, x: number, y
     context.lineWidth = 1;
     context.stroke();
   }
-  const write = (text: string, points: number, rgb: number[]): void => {
+  const write = (text: string, points: number, style: string): void => {
     context.font = `${v === 0 ? 400 : 500} ${points}px ${FAMILY}`;
     context.textAlign = "center";
     context.textBaseline = "middle";
-    context.fillStyle = css(rgb);
+    context.fillStyle = style;
     context.fillText(text, x + s / 2, y + s / 2 + 0.5);
   };
   if (size >= READABLE) {
     const shown = text ?? short(v * 10 ** -unit(p));
-    write(shown, min(16, size * 0.36, (size * 1.5) / max(2, shown.length)), v === 0 || out || kind === "faint" ? colour("--quiet") : readable(back));
-  } else if (isNaN(v) && size >= 6) write("?", size * 0.8, colour("--ink"));
+    write(shown, min(16, size * 0.36, (size * 1.5) / max(2, shown.length)), v === 0 || out || kind === "faint" ? ink("--quiet") : readable(back));
+  } else if (isNaN(v) && size >= 6) write("?", size * 0.8, ink("--ink"));
   else if (v < 0 && size >= 9 && abs(v) > 0.08 * p.most) {
     context.fillStyle = ink("--cell");
     context.fillRect(x + s * 0.3, y + s / 2 - 0.75, s * 0.4, 1.5);
@@ -143,7 +141,7 @@ function paintCell(context: Context, { v, kind, text, ring }: Cell, x: number, y
 /** The power of ten in which a map of small numbers shows them, 0 for others and for a single number. */
 const unit = ({ most, rows, cols }: { most: number; rows: number; cols: number }): number => (most > 0 && most < 0.01 && rows * cols > 1 ? floor(Math.log10(most)) : 0);
 
-const share = (n: number, of: number): string => `${(100 * n) / of}%`;
+export const share = (n: number, of: number): string => `${(100 * n) / of}%`;
 
 /** How long a number takes from one map to another, in milliseconds. */
 const FLIGHT = 650;
@@ -178,6 +176,8 @@ export function Field(p: Props) {
   const within = ([a, b]: number[]): [number, number] => [clamp(floor(a!), 0, rows - 1), clamp(floor(b!), 0, cols - 1)];
   const [i, j] = within(p.pick ?? cursor.value);
   const cells = upTo(rows * cols).map((n) => p.at(floor(n / cols), n % cols));
+  const chosen = cells[i * cols + j]!;
+  const { kind } = chosen;
   const go = (to: number[]): void => {
     cursor.value = within(to);
     p.onPick?.(...cursor.value);
@@ -186,7 +186,7 @@ export function Field(p: Props) {
   const style = (b: Box) => ({ top: share(b.i, rows), left: share(b.j, cols), height: share(b.h, rows), width: share(b.w, cols) });
   return (
     <div class="field" style={{ width: `${cols * size}px` }}>
-      <div class="map" id={p.id} style={{ aspectRatio: `${cols} / ${rows}` }}>
+      <div class="map" style={{ aspectRatio: `${cols} / ${rows}` }}>
         <Canvas
           width={cols * size}
           height={rows * size}
@@ -209,7 +209,7 @@ export function Field(p: Props) {
               tabIndex={0}
               class="at"
               aria-colindex={j + 1}
-              aria-label={`${words("place", i + 1 - top, j + 1 - left)}: ${spoken(cells[i * cols + j]!)}`}
+              aria-label={`${words("place", i + 1 - top, j + 1 - left)}: ${told(chosen)}${kind && kind !== "faint" ? words(kind) : ""}`}
               onKeyDown={(event) => {
                 const to = step(event.key, i, j, rows, cols);
                 if (!to) return;
@@ -228,7 +228,7 @@ export function Field(p: Props) {
   );
 }
 
-const spoken = ({ v, kind }: Cell): string => (v === null ? "not computed yet" : fmt(v)) + (kind && kind !== "faint" ? words(kind) : "");
+const told = ({ v }: Cell): string => (v === null ? "not yet" : fmt(v));
 
 /** Rows and columns by which an arrow key moves. */
 export const ARROWS: Record<string, [number, number]> = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
@@ -240,7 +240,7 @@ const step = (key: string, i: number, j: number, rows: number, cols: number): nu
 
 /** What the colours of a map mean. */
 export const Scale = ({ most, tone, signed, unit }: { most: number; tone: Tone; signed?: boolean; unit?: number }) => (
-  <div class="scale flex" aria-hidden="true">
+  <div class="scale flex soft" aria-hidden="true">
     <span>{signed ? fmt(-most, 2) : 0}</span>
     <i class={`${tone} ${signed ? "signed" : ""}`} />
     <span>{fmt(most, 2)}</span>
@@ -251,18 +251,34 @@ export const Scale = ({ most, tone, signed, unit }: { most: number; tone: Tone; 
 /** The same map as a table, made when it is opened. */
 function Numbers({ cells, cols, label, top, left, open }: { cells: Cell[]; cols: number; label: string; top: number; left: number; open: Signal<boolean> }) {
   const all = cells.map((c) => c.v ?? 0);
-  const shown = ({ v, kind }: Cell) => <span class={v === 0 || kind === "pad" || kind === "over" ? "zero" : ""}>{v === null ? "not yet" : fmt(v)}</span>;
+  const rows = upTo(cells.length / cols);
   return (
     <details class="numbers" open={open.value} onToggle={(e) => (open.value = (e.currentTarget as HTMLDetailsElement).open)}>
       <summary aria-label={`Numbers of ${label}`}>numbers</summary>
       {open.value && (
-        <Scroll label={`Table of ${label}`}>
-          <p>{words("numbers", cells.length / cols, cols, fmt(min(...all)), fmt(max(...all)))}</p>
-          <Table
-            head={["", ...upTo(cols).map((b) => `${b + 1 - left}`)]}
-            rows={upTo(cells.length / cols).map((a) => [a + 1 - top, ...cells.slice(a * cols, (a + 1) * cols).map(shown)])}
-          />
-        </Scroll>
+        <div class="scroll" tabIndex={0} role="region" aria-label={`Table of ${label}`}>
+          <p>{words("numbers", rows.length, cols, fmt(min(...all)), fmt(max(...all)))}</p>
+          <table>
+            <thead>
+              <tr>
+                <td />
+                {upTo(cols).map((b) => (
+                  <th scope="col">{b + 1 - left}</th>
+                ))}
+              </tr>
+            </thead>
+            <tbody>
+              {rows.map((a) => (
+                <tr>
+                  <th scope="row">{a + 1 - top}</th>
+                  {cells.slice(a * cols, (a + 1) * cols).map((cell) => (
+                    <td class={cell.v === 0 || cell.kind ? "zero" : ""}>{told(cell)}</td>
+                  ))}
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
       )}
     </details>
   );
@@ -347,35 +363,17 @@ export function Sheet({ label, tensor: t, tone = "value", pick, onPick, hover, c
   );
 }
 
-/** Probabilities as bars from a common zero. */
-export function Bars({ names, values }: { names: string[]; values: number[] }) {
-  return (
-    <table class="bars" aria-label={words("chances")}>
-      <tbody>
-        {names.map((name, k) => (
-          <tr class={k === best(values) ? "mark" : ""}>
-            <th scope="row">{name}</th>
-            <td class="bar" aria-hidden="true">
-              <i style={{ width: share(values[k]!, 1) }} />
-            </td>
-            <td class="num">{percent(values[k]!)}</td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
-  );
-}
-
-/** Where an element of a map lies on the screen. */
+/** Where an element of the map in a place of the file lies on the screen. */
 export function spot(id: string, i: number, j: number, rows: number, cols: number): DOMRect {
-  const { x, y, width, height } = element(id).getBoundingClientRect();
+  const { x, y, width, height } = all(`#${id} .map`)[0]!.getBoundingClientRect();
   return new DOMRect(x + (j * width) / cols, y + (i * height) / rows, width / cols, height / rows);
 }
 
 /** Show a number on its way from one place to another. */
 export function fly(from: DOMRect, to: DOMRect, text: string, tone: Tone): void {
-  const chip = Object.assign(document.createElement("div"), { className: `chip ${tone}`, textContent: text, ariaHidden: "true" });
+  const chip = Object.assign(document.createElement("div"), { className: `chip small ${tone}`, textContent: text, ariaHidden: "true" });
   document.body.append(chip);
-  const [a, b] = [from, to].map((r) => `translate(${r.x + r.width / 2}px, ${r.y + r.height / 2}px) translate(-50%, -50%)`);
-  chip.animate({ transform: [`${a} scale(.7)`, a!, b!, `${b} scale(.7)`], opacity: [0, 1, 1, 0], offset: [0, 0.2, 0.85, 1] }, { duration: FLIGHT, easing: "ease-in-out" }).onfinish = () => chip.remove();
+  const [a, b] = [from, to].map((r) => `calc(${r.x + r.width / 2}px - 50%) calc(${r.y + r.height / 2}px - 50%)`) as [string, string];
+  const steps = { translate: [a, a, b, b], scale: [0.7, 1, 1, 0.7], opacity: [0, 1, 1, 0], offset: [0, 0.2, 0.85, 1] };
+  chip.animate(steps, { duration: FLIGHT, easing: "ease-in-out" }).onfinish = () => chip.remove();
 }

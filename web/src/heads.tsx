@@ -1,80 +1,62 @@
 /** Panels 5 to 7: the same image through each head, shifted, and drawn by hand. */
-import { answer, arrays, bestOf, broken, data, examples, image, named, probabilities } from "./app.ts";
+import { answer, arrays, bestOf, broken, data, examples, image, named } from "./app.ts";
 import { real, tensor, type Axis, type Head, type Tensor } from "./contract.ts";
-import { ARROWS, Bars, boxAt, Canvas, Field, mapOf, paintMap, placeOf, Scale } from "./field.tsx";
-import { best, ceil, clamp, extent, floor, max, min, round, sum, upTo } from "./math.ts";
+import { ARROWS, boxAt, Canvas, Field, mapOf, paintMap, placeOf, Scale, share } from "./field.tsx";
+import { best, ceil, clamp, extent, floor, max, min, round, upTo } from "./math.ts";
 import { ink as paint } from "./paint.ts";
 import { moved } from "./ops.ts";
 import { computed, effect, signal, type Signal } from "./signals.ts";
-import { control, count, element, mount } from "./state.ts";
-import { fmt, percent, plus } from "./text.ts";
+import { all, choice, control, count, element, mount, put } from "./state.ts";
+import { percent, plural } from "./text.ts";
 import { words } from "./words.ts";
 
-const shownClass = control<string>("class", `${data["label"]}`);
+const shownClass = choice("class", `${data["label"]}`, ...Object.keys(data.classes));
 const [down, right] = ["dy", "dx"].map((key) => count(key, 0, -3, 3)) as [Signal<number>, Signal<number>];
 
 /** The class maps of all heads for the class that is chosen, and the end of their scale. */
 const chosen = computed(() => {
-  const k = clamp(+shownClass.value || 0, 0, data.classes.length - 1);
+  const k = +shownClass.value;
   const maps = data.heads.map((head) => {
     const { shape, data } = arrays.get(head.class_maps)!;
     const [, h, w] = shape as [number, number, number];
     return tensor([h, w, 1], data.subarray(k * h * w, (k + 1) * h * w));
   });
-  return { k, maps, most: max(...maps.map((map) => extent(map.data))) };
+  return { maps, most: max(...maps.map((map) => extent(map.data))) };
 });
 
-function Card({ head, n }: { head: Head; n: number }) {
-  const { k, maps, most } = chosen.value;
-  const map = maps[n]!;
+function ClassMap({ head, n }: { head: Head; n: number }) {
+  const { maps, most } = chosen.value;
+  const map = mapOf(maps[n]!);
   const won = arrays.get(head.winners!)?.data;
-  const [, w] = map.shape as [number, number];
-  const logits = head.logits.map(real);
-  const says = best(logits);
-  const p = probabilities(logits);
   return (
-    <>
-      <p class={says === data["label"] ? "ok" : "off"}>
-        says {bestOf(p)} <small>{percent(p[says]!)}</small>
-      </p>
-      <Field
-        {...mapOf(map)}
-        name={head.name}
-        label={words("class map", named(k), head.name)}
-        at={(i, j) => ({ v: map.data[i * w + j]!, ring: won ? won[i * w + j]! > 0 : false })}
-        most={most}
-        cell={clamp(floor(260 / w), 8, 56)}
-        scale={false}
-      />
-      <p class="sum">
-        Σ {fmt(sum([...map.data]))}
-        {plus(real(head.bias[k]!))} bias {!head.exact && <span class="rest">{plus(real(head.remainder[k]!))} remainder </span>}= <b>{fmt(logits[k]!)}</b>
-      </p>
-    </>
+    <Field
+      {...map}
+      name={head.name}
+      label={words("class map", named(+shownClass.value), head.name)}
+      at={(i, j) => ({ ...map.at(i, j), ring: won ? won[i * map.cols + j]! > 0 : false })}
+      most={most}
+      cell={clamp(floor(260 / map.cols), 8, 56)}
+      scale={false}
+    />
   );
 }
 
 const answers = (x: Tensor) => data.heads.map((head) => answer(head.net, x));
 
-const Answers = ({ all }: { all: ReturnType<typeof answers> }) => (
-  <>
-    {data.heads.map((head, n) => {
-      const p = all[n];
-      if (!p) return <li>{words("failed", head.name)}</li>;
-      const most = max(...p);
-      return (
-        <li>
-          <b>{head.name}</b>
-          <span class="says">{bestOf(p)}</span>
-          <span class="meter" aria-hidden="true">
-            <i style={{ width: `${100 * most}%` }} />
-          </span>
-          <span class="num">{percent(most)}</span>
-        </li>
-      );
-    })}
-  </>
-);
+/** Show a probability in a row of the file: as a bar and as a number. */
+function fill(row: Element, p: number): void {
+  row.querySelector("i")!.style.width = share(p, 1);
+  put(row.querySelector(".num")!, percent(p));
+}
+
+/** Show what each head says of an image. */
+const tell = (id: string, all: ReturnType<typeof answers>): void =>
+  [...element(id).children].forEach((row, n) => {
+    const p = all[n];
+    if (!p) return put(row, words("failed", data.heads[n]!.name));
+    fill(row, max(...p));
+    put(row.querySelector(".says")!, bestOf(p));
+  });
 
 /** An axis along which everything moves; zeros are shifted in. */
 const along = (n: number, by: number): Axis => ({ n, k: 1, s: 1, d: 1, before: by, after: -by, out: n });
@@ -82,13 +64,11 @@ const along = (n: number, by: number): Axis => ({ n, k: 1, s: 1, d: 1, before: b
 const shifted = computed(() => moved(image, { kind: "", name: "", rows: along(data.input[0], down.value), cols: along(data.input[1], right.value) }));
 
 function showShift(): void {
-  const by = element("moved-by");
   effect(() => {
-    const [dy, dx] = [down.value, right.value];
-    by.textContent = words("moved", dy, dy ** 2 === 1 ? "row" : "rows", dx, dx ** 2 === 1 ? "column" : "columns");
+    put(element("moved-by"), words("moved", plural(down.value, "row"), plural(right.value, "column")));
   });
   mount("moved", () => <Field label="the moved image" {...mapOf(shifted.value)} cell={max(4, floor(280 / data.input[1]))} />);
-  mount("shift-answers", () => <Answers all={answers(shifted.value)} />);
+  effect(() => tell("shift-answers", answers(shifted.value)));
   Object.entries(data.shift?.consistency ?? {}).forEach(([name, table], n) =>
     mount(`consistency${n}`, () => {
       const { range } = data.shift!;
@@ -216,12 +196,12 @@ function show(n: number, strokes?: Float32Array): void {
 }
 
 export function showHeads(): void {
-  data.heads.forEach((head, n) => mount(`card${n}`, () => <Card head={head} n={n} />));
+  data.heads.forEach((head, n) => mount(`card${n}`, () => <ClassMap head={head} n={n} />));
   mount("heads-scale", () => <Scale most={chosen.value.most} tone="value" signed />);
   showShift();
   if (broken) {
-    element("draw-stage").className = "refused";
-    element("draw-stage").textContent = words("refused", broken);
+    element("draw-stage").className = "refused large";
+    put(element("draw-stage"), words("refused", broken));
     return;
   }
   mount("paper", () => <Paper />);
@@ -232,10 +212,16 @@ export function showHeads(): void {
     mount(id, () => <Canvas width={36} height={(36 * h) / w} paint={(context) => paintMap(context, x, 0, 0, 0, 36 / w, extent(x.data))} style={{ width: "36px" }} />);
   });
   // The net explained is the first head.
-  const all = computed(() => answers(drawing.value));
-  mount("verdict", () => bestOf(all.value[0]!));
-  mount("chances", () => <Bars names={data.classes} values={all.value[0]!} />);
-  mount("answers", () => <Answers all={all.value} />);
+  const found = computed(() => answers(drawing.value));
+  effect(() => {
+    const p = found.value[0]!;
+    put(element("verdict"), bestOf(p));
+    all("#chances tr").forEach((row, k) => {
+      fill(row, p[k]!);
+      row.className = k === best(p) ? "mark" : "";
+    });
+    tell("answers", found.value);
+  });
   element("paper").parentElement!.onkeydown = onKey;
   element("clear").onclick = () => show(-1, new Float32Array(H * W));
   element("given").onclick = () => show(-1);

@@ -1,7 +1,7 @@
 /** The forward pass of every layer, and the backward pass of the window ops: sums in float64, results in float32. */
 import { real, tensor, type Axis, type Layer, type Real, type Tensor } from "./contract.ts";
 import { abs, exp, expm1, log, log1p, max, sign, sqrt, sum, upTo } from "./math.ts";
-import { taps } from "./windows.ts";
+import { PAD, taps } from "./windows.ts";
 import { words } from "./words.ts";
 
 /** Of the elements of a window; `n` of them are counted by an average; `at` has the tap of each. */
@@ -18,7 +18,7 @@ const largest = (v: number[]): number => v.reduce((a, b) => max(a, b), -Infinity
 
 const dot = (a: ArrayLike<number>, v: number[]): number => sum(v.map((b, i) => a[i]! * b));
 
-const softmaxOf = (v: number[], r = 1): number[] => {
+export const softmaxOf = (v: number[], r = 1): number[] => {
   const top = largest(v);
   const e = v.map((a) => exp(r * (a - top)));
   const total = sum(e);
@@ -118,34 +118,44 @@ export function places(layer: Layer): { rows: number[][]; cols: number[][] } {
   return { rows: along(layer.rows!), cols: along(layer.cols!) };
 }
 
-/** One window: the taps that are elements, by row, column and place in the window, and the count that an average divides by. */
-export function inside(layer: Layer, rows: number[], cols: number[]): { row: number; col: number; at: number }[] & { counted?: number } {
-  const found = rows.flatMap((row, i) => cols.map((col, j) => ({ row, col, at: i * cols.length + j }))).filter((t) => t.row >= 0 && t.col >= 0);
-  const least = layer.count_include_pad ? -1 : 0; // PAD counts, OVER never does
+/** A tap that reads an element: the place of the tap in the window, and that of the element in a map of one channel. */
+interface Read {
+  at: number;
+  n: number;
+}
+
+/** Return what one window reads, from its places along both axes, and the count that an average divides by. */
+export function inside(layer: Layer, rows: number[], cols: number[]): { reads: Read[]; counted: number } {
+  const taps = rows.flatMap((row, i) => cols.map((col, j) => ({ row, col, at: i * cols.length + j, n: row * layer.cols!.n + col })));
+  const least = layer.count_include_pad ? PAD : 0; // OVER never counts
   const counted = (line: number[]): number => line.filter((i) => i >= least).length;
-  return Object.assign(found, { counted: counted(rows) * counted(cols) });
+  return { reads: taps.filter((t) => t.row >= 0 && t.col >= 0), counted: counted(rows) * counted(cols) };
 }
 
 function pool(x: Tensor, layer: Layer, value: Reduce): Tensor {
   const { rows, cols } = places(layer);
-  const [, w, c] = x.shape as [number, number, number];
+  const c = x.shape[2]!;
   const y = tensor([rows.length, cols.length, c]);
   let n = 0;
   for (const down of rows)
     for (const across of cols) {
-      const real = inside(layer, down, across);
-      const at = real.map((t) => t.at);
-      const corners = real.map((t) => (t.row * w + t.col) * c);
-      for (let k = 0; k < c; k++) y.data[n++] = value(corners.map((i) => x.data[i + k]!), real.counted!, at);
+      const { reads, counted } = inside(layer, down, across);
+      const at = reads.map((t) => t.at);
+      for (let k = 0; k < c; k++) y.data[n++] = value(reads.map((t) => x.data[t.n * c + k]!), counted, at);
     }
   return y;
 }
 
+const ONE: Axis = { n: 1, k: 1, s: 1, d: 1, before: 0, after: 0, out: 1 };
+
+/** A layer with its axes; a dense layer is a convolution of one pixel, whose channels are the features. */
+export const windowed = (layer: Layer): Layer => ({ rows: ONE, cols: ONE, ...layer });
+
 /** y[p, q, k] = bias[k] + sum over i, j, c of x[p * s + i * d, q * s + j * d, c] * kernel[i, j, c, k]. */
 export function conv2d(x: Tensor, layer: Layer, kernel: Tensor, bias?: Tensor): Tensor {
   const { rows, cols } = places(layer);
-  const [, w, c] = x.shape as [number, number, number];
-  const [, , each, filters] = kernel.shape as [number, number, number, number];
+  const c = x.shape.at(-1)!;
+  const [each, filters] = kernel.shape.slice(-2) as [number, number];
   const groups = c / each;
   const mine = filters / groups;
   const y = tensor([rows.length, cols.length, filters]);
@@ -159,7 +169,7 @@ export function conv2d(x: Tensor, layer: Layer, kernel: Tensor, bias?: Tensor): 
         if (row < 0) return;
         across.forEach((col, j) => {
           if (col < 0) return;
-          let at = (row * w + col) * c;
+          let at = (row * layer.cols!.n + col) * c;
           const tap = (i * across.length + j) * each * filters;
           for (let group = 0; group < groups; group++)
             for (let k = 0; k < each; k++) {
@@ -187,23 +197,15 @@ const binomial = (k: number): number[] => {
 export const blurWeights = (layer: Layer): Float32Array =>
   Float32Array.from(binomial(layer.rows!.k).flatMap((a) => binomial(layer.cols!.k).map((b) => a * b)));
 
-export function dense(x: Tensor, kernel: Tensor, bias?: Tensor): Tensor {
-  const [inputs, units] = kernel.shape as [number, number];
-  const total = new Float64Array(units);
-  for (let i = 0; i < inputs; i++) {
-    const v = x.data[i]!;
-    if (v !== 0) for (let j = 0; j < units; j++) total[j]! += v * kernel.data[i * units + j]!;
-  }
-  return tensor([units], total.map((v, j) => v + (bias?.data[j] ?? 0)));
-}
-
 /** Pad, or crop where an axis has negative padding. */
 export const moved = (x: Tensor, layer: Layer): Tensor => pool(x, layer, ([v = 0]) => v);
+
+const flat = ({ data }: Tensor): Tensor => tensor([data.length], data);
 
 const map = (x: Tensor, f: (v: number, i: number) => number): Tensor => tensor(x.shape, x.data.map(f));
 
 /** Softmax along the last axis. */
-export function softmax(x: Tensor): Tensor {
+function softmax(x: Tensor): Tensor {
   const [c, y] = [x.shape.at(-1)!, tensor(x.shape)];
   for (let at = 0; at < x.data.length; at += c) y.data.set(softmaxOf([...x.data.subarray(at, at + c)]), at);
   return y;
@@ -229,12 +231,8 @@ const ACTIVATIONS: Record<string, (v: number, option: (name: string) => number) 
   Dropout: (v) => v, // does nothing in evaluation
 };
 
-/** A layer that the page has no code for, or no parameters. */
-export class Unknown extends Error {
-  constructor(layer: Layer) {
-    super(words("layer", layer.name, layer.kind));
-  }
-}
+/** Of a layer that the page has no code for, or no parameters. */
+const unknown = (layer: Layer): Error => new Error(words("layer", layer.name, layer.kind), { cause: layer });
 
 type Arrays = Map<string, Tensor>;
 
@@ -243,14 +241,14 @@ function apply(layer: Layer, x: Tensor, arrays: Arrays): Tensor {
   const param = (name: string): Tensor => arrays.get(layer.params?.[name] ?? "")!;
   const option = (name: string): number => layer[name] as number;
   const through = (): Tensor[] => layer.branches!.map((branch) => forward(branch, x, arrays).at(-1) ?? x);
-  if (!layer.params && /^Conv2D|Dense|BatchN|GeMPooling2D$/.test(layer.kind)) throw new Unknown(layer);
+  if (!layer.params && /^Conv2D|Dense|BatchN|GeMPooling2D$/.test(layer.kind)) throw unknown(layer);
   const f = ACTIVATIONS[layer.kind];
   if (f) return map(x, (v) => f(v, option));
   switch (layer.kind) {
     case "Conv2D":
       return conv2d(x, layer, param("kernel"), param("bias"));
     case "Dense":
-      return dense(x, param("kernel"), param("bias"));
+      return flat(conv2d(x, windowed(layer), param("kernel"), param("bias")));
     case "BatchNormalization": {
       // By the stored statistics.
       const [gamma, beta, mean, variance] = ["gamma", "beta", "moving_mean", "moving_variance"].map((name) => param(name).data);
@@ -260,7 +258,7 @@ function apply(layer: Layer, x: Tensor, arrays: Arrays): Tensor {
       });
     }
     case "Flatten":
-      return tensor([x.data.length], x.data);
+      return flat(x);
     case "Softmax":
       return softmax(x);
     case "Concat":
@@ -270,9 +268,9 @@ function apply(layer: Layer, x: Tensor, arrays: Arrays): Tensor {
   }
   if (/^(Zero)?Padding2D|Cropping2D$/.test(layer.kind)) return moved(x, layer);
   const how = layer.kind === "BlurPooling2D" ? weighted(blurWeights(layer)) : pooling(layer, arrays);
-  if (!how) throw new Unknown(layer);
+  if (!how) throw unknown(layer);
   const y = pool(x, layer, how.value);
-  return layer.kind.startsWith("Global") && !layer.keepdims ? tensor([x.shape[2]!], y.data) : y;
+  return layer.kind.startsWith("Global") && !layer.keepdims ? flat(y) : y;
 }
 
 /** Join along the last axis. */

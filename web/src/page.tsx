@@ -1,13 +1,13 @@
 /** The page: its data is unpacked, then every panel is drawn. */
 import { arrays, data, start } from "./app.ts";
 import { ready, run } from "./bench.ts";
-import { conditions, showBench } from "./bench_panels.tsx";
+import { benchConditions, showBench } from "./bench_panels.tsx";
 import { bind } from "./controls.ts";
 import { showHeads } from "./heads.tsx";
 import { showNet } from "./net.tsx";
 import { forward } from "./ops.ts";
 import { all, element, mirror } from "./state.ts";
-import { go, position, showStep, steps } from "./step.tsx";
+import { go, last, position, showStep, stepConditions } from "./step.tsx";
 import { fmt } from "./text.ts";
 import { showWalk, visit } from "./walk.tsx";
 import { words } from "./words.ts";
@@ -19,8 +19,7 @@ function keys(): void {
   element("show-keys").onclick = () => dialog.showModal();
   element("hide-keys").onclick = () => dialog.close();
   addEventListener("keydown", (event) => {
-    const { tagName, type } = event.target as HTMLInputElement;
-    if (event.ctrlKey || event.metaKey || event.altKey || /^(textarea|select)$/i.test(tagName) || type === "number") return;
+    if (event.ctrlKey || event.metaKey || event.altKey || (event.target as Element).matches("textarea, select, [type=number]")) return;
     if (event.key === "[") go(position.value - 1);
     else if (event.key === "]") go(position.value + 1);
     else if (event.key === "?" && !dialog.open) dialog.showModal();
@@ -48,10 +47,10 @@ async function main(): Promise<void> {
   showStep();
   showHeads();
   keys();
-  bind({ step: (v) => `${v + 1} of ${steps.length}`, p: fmt, r: fmt }, conditions);
+  bind({ step: (v) => `${v + 1} of ${last + 1}`, p: fmt, r: fmt }, { ...benchConditions, ...stepConditions });
   mirror();
   // For tests: the page's own arithmetic.
-  Object.assign(globalThis, { minicnn: { forward, ready, run, arrays } });
+  (globalThis as unknown as Record<string, unknown>).minicnn = { forward, ready, run, arrays };
   document.documentElement.dataset.ready = "yes";
 }
 

@@ -33,7 +33,7 @@ export function colour(name: string): Rgb {
 
 /** Return the colours of a scale, by number. */
 export function shades(most: number, tone: Tone): (v: number) => Rgb {
-  const [from, positive, negative] = [colour("--cell"), toneColour(tone), colour("--minus")];
+  const [from, positive, negative] = [colour("--cell"), toneColour(tone), colour("--soft")];
   return (v) => {
     const share = isFinite(v) ? min(1, abs(v) / (most || 1)) : 1;
     const t = v === 0 || isNaN(v) ? 0 : 0.06 + 0.94 * share;
@@ -46,7 +46,7 @@ export const css = (rgb: Rgb): string => `rgb(${rgb.join(" ")})`;
 export const ink = (name: string): string => css(colour(name));
 
 /** Black or white, whichever can be read on a colour: by this curve the contrast is 4.52 or more on all 2^24 colours. */
-export const readable = (on: Rgb): Rgb => {
+export const readable = (on: Rgb): string => {
   const [r, g, b] = on.map((c) => (c / 255) ** 2.2) as [number, number, number];
-  return Array<number>(3).fill(0.2126 * r + 0.7152 * g + 0.0722 * b > 0.18 ? 0 : 255);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.18 ? "#000" : "#fff";
 };

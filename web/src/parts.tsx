@@ -14,31 +14,3 @@ export const Figure = ({ title, children }: { title: string; children: Component
     {children}
   </figure>
 );
-
-type Content = ComponentChildren;
-
-/** A table whose first column names its rows. */
-export const Table = ({ head, rows, caption, kind }: { head: Content[]; rows: Content[][]; caption?: string; kind?: string }) => (
-  <table class={kind}>
-    {caption && <caption>{caption}</caption>}
-    <thead>
-      <tr>{head.map((t) => (t ? <th scope="col">{t}</th> : <td />))}</tr>
-    </thead>
-    <tbody>
-      {rows.map(([first, ...more]) => (
-        <tr>
-          <th scope="row">{first}</th>
-          {more.map((t) => (
-            <td>{t}</td>
-          ))}
-        </tr>
-      ))}
-    </tbody>
-  </table>
-);
-
-export const Scroll = ({ label, children }: { label: string; children: Content }) => (
-  <div class="scroll" tabIndex={0} role="region" aria-label={label}>
-    {children}
-  </div>
-);

@@ -61,10 +61,10 @@ export const all = <T extends Element = HTMLElement>(what: string, root: ParentN
 
 export const element = (id: string): HTMLElement => document.getElementById(id)!;
 
-/** Tell a screen reader something. */
-export const say = (text: string): void => {
-  element("spoken").textContent = text;
-};
+/** Show a text; what is as it was is not touched, so that a screen reader does not read it again. */
+export function put(into: Node, text: string): void {
+  if (into.textContent !== text) into.textContent = text;
+}
 
 let place = "";
 const kept = new Map<string, Signal<unknown>>();

@@ -1,65 +1,31 @@
 /** Panel 4: one training step, operation by operation, forward and back, with every number that was computed. */
 import { layerOf } from "./arrays.ts";
 import { array, data, named } from "./app.ts";
-import { real, tensor, type TapeNode, type Tensor } from "./contract.ts";
+import { tensor, type TapeNode, type Tensor } from "./contract.ts";
 import { Field, inRows, mapOf, Sheet } from "./field.tsx";
-import { abs, clamp, extent, floor, min, sum } from "./math.ts";
-import { inside, places, softmax } from "./ops.ts";
+import { abs, clamp, floor, min, sum, upTo } from "./math.ts";
+import { inside, places, softmaxOf } from "./ops.ts";
 import type { Tone } from "./paint.ts";
-import { Figure, Formula, Table } from "./parts.tsx";
+import { Figure, Formula } from "./parts.tsx";
 import { computed, effect, signal } from "./signals.ts";
-import { all, count, element, mount, moves, play, stop } from "./state.ts";
-import { fmt, last, list, plural, plus, size, terms } from "./text.ts";
+import { all, count, element, mount, moves, play, put, stop } from "./state.ts";
+import { fmt, list, plus, terms } from "./text.ts";
 import { words } from "./words.ts";
 
-interface Step {
-  phase: "forward" | "backward" | "update";
-  node: number;
-}
-
-const { nodes, rules, svg } = data.tape;
-const shown = signal(-1); // a node that was chosen in the drawing instead of that of the step
+const { nodes, steps, svg } = data.tape;
+export const last = steps.length - 1;
+export const position = count("step", 0, 0, last);
+const shown = count("node", -1, -1, nodes.length - 1); // one that was chosen instead of that of the step
+const chosen = computed(() => (shown.value < 0 ? steps[position.value]! : shown.value));
 const map = signal(0);
 const at = signal<[number, number]>([0, 0]);
 const playing = signal(false);
 
-const isLeaf = (n: TapeNode): boolean => !n.from.length;
-const isParameter = (n: TapeNode): boolean => n.op === "parameter";
+/** Whether what a step computes, or sends back, is there. */
+const past = (step?: number): boolean => position.value >= step!;
 
-/** Every step: the operations in order, then back, then the update. */
-const order = nodes.map((_, k) => k).filter((k) => !isParameter(nodes[k]!));
-export const steps: Step[] = [
-  ...order.map((node): Step => ({ phase: "forward", node })),
-  ...[...order].reverse().filter((k) => nodes[k]!.grad).map((node): Step => ({ phase: "backward", node })),
-  { phase: "update", node: -1 },
-];
-
-export const position = count("step", 0, 0, steps.length - 1);
-const chosen = computed(() => (shown.value >= 0 ? shown.value : steps[position.value]!.node));
-
-/** How many parts each gradient has, of those that some nodes send. */
-function partsFrom(senders: TapeNode[]): number[] {
-  const found = nodes.map(() => 0);
-  for (const n of senders) for (const { node, part } of n.from) if (part) found[node]!++;
-  return found;
-}
-const uses = partsFrom(nodes);
-
-/** What has been computed when a step is done: values, gradients that are complete, and the parts that have arrived. */
-const done = computed(() => {
-  const past = steps.slice(0, position.value + 1);
-  const of = (phase: string): number[] => past.filter((s) => s.phase === phase).map((s) => s.node);
-  const back = of("backward");
-  const arrived = partsFrom(back.map((k) => nodes[k]!));
-  return {
-    back,
-    arrived,
-    values: nodes.map((n, k) => isLeaf(n) || of("forward").includes(k)),
-    grads: nodes.map((_, k) => back.includes(k) || (arrived[k]! > 0 && arrived[k] === uses[k])),
-  };
-});
-
-const titleOf = (n: TapeNode): string => (isParameter(n) ? `${last(n.layer)}/${n.leaf}` : n.op);
+/** When the file shows what it tells of a node. */
+export const stepConditions = { node: (k: string) => chosen.value === +k, from: (step: string) => past(+step) };
 
 /** Shapes that can be drawn as maps are; others become rows of elements. */
 function asMap(t: Tensor): Tensor {
@@ -111,16 +77,16 @@ function formula(n: TapeNode): string {
     case "average_pool2d": {
       if (!layer?.rows || x.shape.length !== 3) break;
       const { rows, cols } = places(layer);
-      const [, w, xc] = x.shape as [number, number, number];
-      const taps = inside(layer, rows[i]!, cols[j]!);
-      const read = (t: { row: number; col: number }, channel: number): number => x.data[(t.row * w + t.col) * xc + channel]!;
-      const v1 = taps.map((t) => read(t, k));
+      const xc = x.shape[2]!;
+      const { reads, counted } = inside(layer, rows[i]!, cols[j]!);
+      const read = (n: number, channel: number): number => x.data[n * xc + channel]!;
+      const v1 = reads.map((t) => read(t.n, k));
       if (n.op === "max_pool2d") return `max(${list(v1)}) = ${v}`;
-      if (n.op === "average_pool2d") return `(${terms(v1)}) / ${taps.counted} = ${v}`;
+      if (n.op === "average_pool2d") return `(${terms(v1)}) / ${counted} = ${v}`;
       if (!kernel) break;
       const each = kernel.shape[2]!;
       const first = floor(k / (c / (xc / each))) * each;
-      const sums = taps.map((t) => sum(Array.from({ length: each }, (_, q) => read(t, first + q) * kernel.data[(t.at * each + q) * c + k]!)));
+      const sums = reads.map((t) => sum(upTo(each).map((q) => read(t.n, first + q) * kernel.data[(t.at * each + q) * c + k]!)));
       return `${terms(sums)}${added(k)} = ${v}${each > 1 ? words("terms", each) : ""}`;
     }
     case "dense": {
@@ -129,7 +95,7 @@ function formula(n: TapeNode): string {
       return `${terms([...products.slice(0, 4), sum(products.slice(4))])}${added(place)} = ${v}${words("largest", products.length)}`;
     }
     case "cross_entropy": {
-      const p = softmax(x).data[data["label"]]!;
+      const p = softmaxOf([...x.data])[data["label"]]!;
       return words("loss", named(data["label"]), fmt(p, 4), v);
     }
     case "flatten":
@@ -141,90 +107,39 @@ function formula(n: TapeNode): string {
   return `${n.op} gives ${v}`;
 }
 
-const Parts = ({ n, k }: { n: TapeNode; k: number }) => (
-  <ul class="parts stack dim">
-    {n.from.map(({ node, part }) => {
-      const t = array(part);
-      if (!t) return null;
-      // The backward pass goes from the last node to the first.
-      const before = partsFrom(nodes.slice(k + 1))[node]! > 0;
-      return (
-        <li class="flex">
-          <button type="button" onClick={() => (shown.value = node)}>
-            <b>{titleOf(nodes[node]!)}</b> <em class={before ? "plus" : ""}>{before ? "+=" : "="}</em> {size(t.shape)}
-          </button>
-          <span>largest {fmt(extent(t.data))}</span>
-          {uses[node]! > 1 && <span>{words("meet", plural(uses[node]!, "part"))}</span>}
-        </li>
-      );
-    })}
-  </ul>
-);
-
-export const go = (to: number): void => void (position.value = clamp(to, 0, steps.length - 1));
-
-function sentence({ phase, node }: Step): string {
-  if (phase === "update") return words("update");
-  const n = nodes[node]!;
-  if (isLeaf(n)) return words(phase === "forward" ? "given" : "complete", titleOf(n));
-  return words(phase, n.op, phase === "forward" ? size(n.shape.slice(1)) : (rules[n.op] ?? words("rule")));
-}
+export const go = (to: number): void => void (position.value = clamp(to, 0, last));
 
 /** Mark the drawing that Python laid out with what has been computed. */
 function mark(root: HTMLElement): void {
-  const { values, grads, arrived, back } = done.value;
-  const { node, phase } = steps[position.value]!;
-  const set = (what: string, classes: (k: number) => Record<string, boolean>): void =>
-    all<SVGElement>(`[data-${what}]`, root).forEach((e) => {
-      for (const [name, on] of Object.entries(classes(+e.dataset[what]!))) e.classList.toggle(name, on);
-    });
-  const later = phase !== "forward";
-  set("node", (k) => ({ done: values[k]!, back: later && (grads[k]! || arrived[k]! > 0), here: k === chosen.value }));
-  set("to", (k) => ({ done: values[k]!, back: back.includes(k), flowing: node === k }));
-  const box = root.querySelector(".here")?.getBoundingClientRect();
+  for (const part of all<SVGElement>("[data-node], [data-to]", root)) {
+    const { node, to } = part.dataset;
+    const k = +(node ?? to!);
+    const { known, arrives, complete } = nodes[k]!;
+    const is = { done: past(known), back: past(node ? arrives : complete), here: k === chosen.value, flowing: k === steps[position.value] };
+    for (const [name, on] of Object.entries(is)) part.classList.toggle(name, on);
+  }
+  const box = root.querySelector(".node.here")?.getBoundingClientRect();
   if (!box) return;
   const { x, y, width, height } = root.getBoundingClientRect();
-  root.scrollBy({ top: box.y - y - (height - box.height) / 2, left: box.right - x - width + 60, behavior: moves() ? "smooth" : "auto" });
+  root.scrollBy(box.right - x - width + 60, box.y - y - (height - box.height) / 2);
 }
 
 function Detail() {
-  const k = chosen.value;
-  const n = nodes[k];
-  const { values, grads } = done.value;
-  element("update").hidden = !!n; // what Python has written of the update
-  if (!n) return null;
-  const [known, back] = [values[k] && !isLeaf(n), grads[k]];
+  const n = nodes[chosen.value];
+  if (!n) return null; // of the update
+  const known = past(n.known);
   return (
     <>
-      <h3>
-        {titleOf(n)} <small>{n.layer && !isParameter(n) ? n.layer : size(n.shape)}</small>
-      </h3>
       <div class="pair flex">
-        <View title="value" t={values[k] ? array(n["value"]) : undefined} tone="value" />
-        <View title="gradient of the loss" t={back ? array(n.grad) : undefined} tone="grad" />
+        <View title="value" t={known ? array(n["value"]) : undefined} tone="value" />
+        <View title="gradient of the loss" t={past(n.complete) ? array(n.grad) : undefined} tone="grad" />
       </div>
-      {known && n["value"] && <Formula of={words("place", at.value[0] + 1, at.value[1] + 1)}>{formula(n)}</Formula>}
-      {back && known && (
-        <>
-          <h4>Parts sent on</h4>
-          <Parts n={n} k={k} />
-        </>
-      )}
-      {back && n.checks.length > 0 && (
-        <Table
-          kind="checks"
-          caption={words("check")}
-          head={words("checks").split("|")}
-          rows={n.checks.map((c) => [`[${c["cell"].join(", ")}]`, fmt(real(c.exact), 4), fmt(real(c.numeric), 4), fmt(c.h, 2)])}
-        />
-      )}
+      {known && n.from.length > 0 && n["value"] && <Formula of={words("place", at.value[0] + 1, at.value[1] + 1)}>{formula(n)}</Formula>}
     </>
   );
 }
 
 export function showStep(): void {
-  const end = steps.length - 1;
-  (element("position") as HTMLInputElement).max = `${end}`;
   const tape = element("tape");
   tape.innerHTML = svg; // made by this program, its texts escaped
   tape.onclick = (event) => {
@@ -239,14 +154,11 @@ export function showStep(): void {
     const from = position.value + 1;
     if ((playing.value = !playing.value)) play(steps.length - from, 1100, (n) => go(from + n), () => (playing.value = false));
   };
-  effect(() => void (player.textContent = playing.value ? "Pause" : "Play"));
+  effect(() => put(player, playing.value ? "Pause" : "Play"));
+  let before = position.value;
   effect(() => {
-    const s = steps[position.value]!;
-    element("said").className = `said ${s.phase}`;
-    element("said").textContent = sentence(s);
-    shown.value = -1;
-    // Two steps may have the same sentence, and a live region is read only when it changes.
-    element("said").insertAdjacentHTML("beforeend", `<span class="aside"> Step ${position.value + 1}.</span>`);
+    if (before !== position.value) shown.value = -1;
+    before = position.value;
   });
   mount("detail", () => <Detail />);
 }

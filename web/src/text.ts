@@ -32,7 +32,6 @@ export const terms = (v: number[]): string => v.slice(0, 9).map((a, i) => (i ? p
 export const list = (v: number[]): string => v.slice(0, 9).map((a) => fmt(a)).join(", ") + (v.length > 9 ? "," : "") + more(v, 9);
 
 export const percent = (p: number): string => (p > 0 && p < 0.0005 ? "<0.1 %" : p > 0.9995 && p < 1 ? ">99.9 %" : `${fmt(round(1000 * p) / 10)} %`);
-export const size = (shape: number[]): string => shape.join(" × ") || "one number";
-export const plural = (n: number, one: string): string => `${n} ${one}${n === 1 ? "" : "s"}`;
+export const plural = (n: number, one: string): string => `${n} ${one}${abs(n) === 1 ? "" : "s"}`;
 /** The part of a layer's path that is its own. */
 export const last = (path = ""): string => path.slice(path.lastIndexOf("/") + 1);

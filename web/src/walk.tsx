@@ -2,7 +2,7 @@
 import { layerOf } from "./arrays.ts";
 import { array, data } from "./app.ts";
 import { tensor, type Layer } from "./contract.ts";
-import { boxAround, boxAt, Field, fly, inRows, mapOf, sweep, type Box } from "./field.tsx";
+import { boxAround, boxAt, Field, fly, mapOf, sweep, type Box } from "./field.tsx";
 import { clamp, floor, max } from "./math.ts";
 import { places } from "./ops.ts";
 import type { Tone } from "./paint.ts";
@@ -17,31 +17,28 @@ const shown = signal(Infinity); // windows that have been computed while the pic
 
 export function visit(panel: string): void {
   const target = element(panel);
-  target.scrollIntoView({ behavior: moves() ? "smooth" : "auto" });
+  target.scrollIntoView();
   target.focus({ preventScroll: true });
 }
 
 /** The elements that one window of a layer reads, as a box on its input. */
-function boxOf(layer: Layer | undefined, i: number, j: number, tone: Tone): Box[] {
-  if (!layer?.rows || layer.kind === "Flatten") return [];
+function boxOf(layer: Layer, i: number, j: number, tone: Tone): Box {
   const { rows, cols } = places(layer);
-  return [boxAround(rows[i] ?? rows[0]!, cols[j] ?? cols[0]!, tone)];
+  return boxAround(rows[i]!, cols[j]!, tone);
 }
 
 function Scene() {
-  const { what: tone, show } = steps[at.value]!;
+  const { what: tone, show, slides } = steps[at.value]!;
   const back = tone === "grad";
-  // In the order of the forward pass: a gradient flows back through the same picture.
-  const maps = [...show].sort((a, b) => a - b).map((n) => {
+  const maps = show.map((n) => {
     const t = array(nodes[n]![tone])!;
-    const [h, w, c] = t.shape;
-    return { ...nodes[n]!, t: c === 1 ? tensor([h!, w!, 1], t.data) : inRows(t, 1) };
+    const [h, w] = t.shape;
+    return { ...nodes[n]!, t: tensor([h!, w!, 1], t.data) };
   });
   const end = maps.at(-1)!;
   const [, across] = end.t.shape as [number, number];
   const total = end.t.data.length;
-  const layer = layerOf(net, end.layer);
-  const moving = maps.length > 1 && boxOf(layer, 0, 0, tone).length > 0;
+  const moving = layerOf(net, slides);
   const now = shown.value < total ? floor(shown.value) : 0;
   const [i, j] = [floor(now / across), now % across];
   const run = (): void =>
@@ -55,7 +52,7 @@ function Scene() {
       },
       () => (shown.value = Infinity),
     );
-  const boxes = (n: number): Box[] => (!moving || n < maps.length - 2 ? [] : n < maps.length - 1 ? boxOf(layer, i, j, tone) : [boxAt(i, j, tone)]);
+  const boxes = (n: number): Box[] => (moving ? [n ? boxAt(i, j, tone) : boxOf(moving, i, j, tone)] : []);
   return (
     <>
       {maps.map(({ layer: name, op, t }, n) => {
@@ -72,7 +69,7 @@ function Scene() {
                 label={`${back ? "gradient of " : ""}${name ?? op}`}
                 at={(a, b) => (a * cols + b < known ? map.at(a, b) : { v: null })}
                 tone={tone}
-                cell={clamp(floor((maps.length > 2 ? 190 : 264) / max(cols, rows, 3)), 26, 44)}
+                cell={clamp(floor(264 / max(cols, rows, 3)), 26, 44)}
                 boxes={boxes(n)}
                 scale={false}
               />

@@ -7,19 +7,18 @@ export type Pads = "same" | readonly [readonly [number, number], readonly [numbe
 
 export const span = (a: Axis): number => (a.k - 1) * a.d + 1;
 
-/** Cells that the last window reads past the padded end, which ceil mode allows. */
-export const overhang = (a: Axis): number => max(0, (a.out - 1) * a.s + span(a) - a.before - a.n - a.after);
+/** The length of an axis with its padding. */
+export const padded = (a: Axis): number => a.before + a.n + a.after;
+
+/** The same with what the last window reads past the padded end, which ceil mode allows. */
+export const covered = (a: Axis): number => max(padded(a), (a.out - 1) * a.s + span(a));
 
 function axis(n: number, k: number, s: number, d: number, pads: readonly [number, number] | null, up: boolean): Axis {
   const extent = (k - 1) * d + 1;
-  if (!pads) {
-    const out = ceil(n / s);
-    const total = max(0, (out - 1) * s + extent - n);
-    return { n, k, s, d, before: total >> 1, after: total - (total >> 1), out };
-  }
-  const [before, after] = pads;
-  const free = n + before + after - extent;
-  let out = (up ? ceil : floor)(free / s) + 1;
+  let out = ceil(n / s);
+  const total = max(0, (out - 1) * s + extent - n);
+  const [before, after] = pads ?? [total >> 1, total - (total >> 1)];
+  if (pads) out = (up ? ceil : floor)((n + before + after - extent) / s) + 1;
   if (up && (out - 1) * s >= n + before) out -= 1;
   return { n, k, s, d, before, after, out };
 }
@@ -30,7 +29,7 @@ export function formula(a: Axis, rounding: string): string {
     return words("adaptive", a.n, a.out, a.out - 1);
   if (rounding === "same") return `ceil(${a.n} / ${a.s}) = ${a.out}`;
   const pads = a.before || a.after ? ` + ${a.before} + ${a.after}` : "";
-  const free = a.n + a.before + a.after - span(a);
+  const free = padded(a) - span(a);
   const most = rounding === "ceil" ? ceil(free / a.s) + 1 : a.out;
   const dropped = most === a.out ? "" : words("dropped", most);
   return `${rounding}((${a.n}${pads} - ${span(a)}) / ${a.s}) + 1${dropped} = ${a.out}`;
@@ -59,11 +58,11 @@ export function windows(op: string, size: Two, window: Two, strides: Two, dilati
 
 function unfit(op: string, rows: Axis, cols: Axis, text: string, pooling: boolean): string {
   const dilated = max(rows.d, cols.d) > 1 ? words("spans", span(rows), span(cols)) : "";
-  const padded = max(rows.before + rows.after, cols.before + cols.after) > 0 ? words("padded") : "";
+  const around = max(rows.before + rows.after, cols.before + cols.after) > 0 ? words("padded") : "";
   const name = pooling ? "pool_size" : "kernel_size";
-  const [down, across] = [rows, cols].map((a) => floor(max(0, a.n + a.before + a.after - 1) / a.d) + 1) as [number, number];
+  const [down, across] = [rows, cols].map((a) => floor(max(0, padded(a) - 1) / a.d) + 1) as [number, number];
   const most = max(down, across) > 1 ? `${name} <= ${down === across ? down : `(${down}, ${across})`}` : `a smaller ${name}`;
-  return words("unfit", op, rows.k, cols.k, dilated, rows.n, cols.n, padded, text, most);
+  return words("unfit", op, rows.k, cols.k, dilated, rows.n, cols.n, around, text, most);
 }
 
 /** Blur pooling pads by its own rule, with copies of the image by reflection. */

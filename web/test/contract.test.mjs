@@ -7,6 +7,7 @@ import { mangleProps } from "../mangle.mjs";
 import { layerOf, unpack } from "../src/arrays.ts";
 import { real, tensor } from "../src/contract.ts";
 import { forward } from "../src/ops.ts";
+import { fmt } from "../src/text.ts";
 
 // `npm run check` starts in web/.
 const data = JSON.parse(readFileSync("../tests/data/explain_page.json", "utf8"));
@@ -81,4 +82,8 @@ test("fields of the data that the build would rename are in quotes", () => {
 
 test("numbers that JSON has none for are strings", () => {
   assert.deepEqual(["inf", "-inf", "nan", 2].map(real), [Infinity, -Infinity, NaN, 2]);
+});
+
+test("numbers have the text that Python gives them", () => {
+  for (const [value, digits, text] of JSON.parse(readFileSync("../tests/data/numbers.json", "utf8"))) assert.equal(fmt(real(value), digits), text);
 });
