@@ -3,7 +3,7 @@ import { layerOf } from "./arrays.ts";
 import { array, data } from "./app.ts";
 import { tensor, type Layer } from "./contract.ts";
 import { boxAround, boxAt, Field, fly, mapOf, sweep, type Box } from "./field.tsx";
-import { clamp, floor, max } from "./math.ts";
+import { floor } from "./math.ts";
 import { places } from "./ops.ts";
 import type { Tone } from "./paint.ts";
 import { effect, signal } from "./signals.ts";
@@ -56,7 +56,7 @@ function Scene() {
   return (
     <>
       {maps.map(({ layer: name, op, t }, n) => {
-        const [rows, cols] = t.shape as [number, number];
+        const cols = t.shape[1]!;
         const map = mapOf(t);
         const known = t === end.t && moving && !back ? shown.value : Infinity;
         return (
@@ -69,7 +69,7 @@ function Scene() {
                 label={`${back ? "gradient of " : ""}${name ?? op}`}
                 at={(a, b) => (a * cols + b < known ? map.at(a, b) : { v: null })}
                 tone={tone}
-                cell={clamp(floor(264 / max(cols, rows, 3)), 26, 44)}
+                cell={44}
                 boxes={boxes(n)}
                 scale={false}
               />
@@ -87,7 +87,7 @@ export function showWalk(): void {
   effect(() => {
     void hidden.value;
     numbers.forEach((button, n) => {
-      button.className = n < at.value ? "past" : "";
+      button.classList.toggle("past", n < at.value);
       button.ariaCurrent = n === at.value ? "step" : null;
     });
     stop();
