@@ -504,3 +504,13 @@ def test_the_blocked_kernels_compute_what_the_reference_defines(case, dtype, val
         ]
     for found, expected in zip(*results, strict=True):
         close(found, expected, dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ">f4", np.longdouble, np.uint8, bool])
+def test_images_of_other_types_are_interpolated_as_by_the_definition(kernels, dtype):
+    rng = np.random.default_rng(0)
+    images = (rng.random((2, 5, 4, 3)) * 2).astype(dtype)
+    rows, columns = rng.uniform(-2, 6, (2, 5, 4)), rng.uniform(-2, 5, (2, 5, 4))
+    found, expected = kernels.bilinear(images, rows, columns), reference.bilinear(images, rows, columns)
+    assert found.dtype == expected.dtype == images.dtype
+    assert_array_equal(found, expected)

@@ -163,7 +163,8 @@ def test_with_fusion_off_no_step_is_replayed(how, replayed, monkeypatch):
     assert replayed == [0]
 
 
-def test_gradients_share_no_memory_and_can_be_written(monkeypatch):
+@pytest.mark.parametrize("clipnorm", [None, 1e9], ids=["joined", "one array for each parameter"])
+def test_gradients_share_no_memory_and_can_be_written(clipnorm, monkeypatch):
     tables.use(monkeypatch, FUSING[0])
     net, split = NETS["head global-max-average"], images(SHAPE)
     rng = np.random.default_rng(0)
@@ -173,7 +174,7 @@ def test_gradients_share_no_memory_and_can_be_written(monkeypatch):
         return ops.cross_entropy(logits, labels), logits
 
     params = net.init(rng, SHAPE)
-    optimizer = optim.SGD(0.1)
+    optimizer = optim.SGD(0.1, global_clipnorm=clipnorm)
     found = replay.gradients_of(loss, net, optimizer, SHAPE, params, optimizer.init(params))
     written = autograd.value_and_grad(loss, has_aux=True)
     for _ in range(4):
@@ -181,10 +182,13 @@ def test_gradients_share_no_memory_and_can_be_written(monkeypatch):
         (value, logits), grads = found(joined, split.images, split.labels)
         (value_, logits_), grads_ = written(params, split.images, split.labels)
         assert (value, type(value), logits.tobytes()) == (value_, type(value_), logits_.tobytes())
+        found_grads = grads
         grads, _ = found.separate(grads, state)
         leaves = trees.leaves(grads)
         assert [g.tobytes() for g in leaves] == [g.tobytes() for g in trees.leaves(grads_)]
-        assert all(g.flags.writeable for g in leaves)
+        both = [*leaves, *(found_grads if clipnorm else ())]
+        assert all(g.flags.writeable for g in both)
+        assert not any(np.shares_memory(g, h) for i, g in enumerate(found_grads) for h in found_grads[:i])
         assert not any(np.shares_memory(g, h) for i, g in enumerate(leaves) for h in leaves[:i])
         params = trees.map_leaves(lambda w, g: w - 0.1 * g, params, grads)
 
@@ -197,3 +201,60 @@ def test_the_kernels_of_an_op_are_called_in_every_step(monkeypatch, replayed):
     fitted(L.Sequential([L.Conv2D(2, 3), L.Tanh(), L.Flatten(), L.Dense(10)]), images(SHAPE))
     assert replayed == [6]
     assert len(calls) == 9 + 3  # a recording looks at the graph once more
+
+
+BRANCHES = L.Sequential(
+    [L.Concat([L.Conv2D(2, 1), L.Sequential([L.BatchNormalization(), L.ReLU()])]), L.Flatten(), L.Dense(10)]
+)
+
+
+@pytest.mark.parametrize("optimizer", [optim.SGD(0.1), optim.SGD(0.1, momentum=0.9), optim.Adam(1e-2)], ids=repr)
+def test_parameters_may_have_another_order_than_the_net(optimizer):
+    split, params = images(SHAPE), BRANCHES.init(np.random.default_rng(0), SHAPE)
+    turned = {name: dict(reversed(below.items())) for name, below in reversed(params.items())}
+    how = {"optimizer": optimizer, "epochs": 3, "batch_size": 8, "progress": False}
+    first, second = (train.fit(BRANCHES, split, params=tree, **how).params for tree in (params, turned))
+    assert list(second) == list(turned)
+    assert list(second["concat"]) == list(turned["concat"])
+    for path, leaf in trees.items(first):
+        layer, name = path.rsplit("/", 1)
+        place = second
+        for key in layer.split("/"):
+            place = place[key]
+        assert place[name].tobytes() == leaf.tobytes(), path
+
+
+def test_a_callback_may_change_the_order_of_the_parameters(replayed):
+    def turn(moment):
+        if moment.epoch == 1:
+            moment.params["conv2d"] = moment.params.pop("conv2d")
+
+    net, split = NETS["no bias"], images(SHAPE)
+    plain, turned = fitted(net, split, OPTIMIZERS["SGD"]), fitted(net, split, OPTIMIZERS["SGD"], callbacks=[turn])
+    assert sorted(plain[0]) == sorted(turned[0])
+    assert replayed == [6]  # those of the first training: after the change steps run as they are written
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda w: w.astype(np.int64), TypeError, "params/dense/bias"),
+        (lambda w: w[:-1], ValueError, "params/dense/bias|bias"),
+        (lambda w: w[:, None], ValueError, "params/dense/bias|bias"),
+    ],
+    ids=["integers", "shorter", "another shape"],
+)
+def test_a_callback_that_breaks_a_parameter_is_noticed(change, error, message):
+    def broken(moment):
+        moment.params["dense"]["bias"] = change(moment.params["dense"]["bias"])
+
+    with pytest.raises(error, match=message):
+        fitted(NETS["no bias"], images(SHAPE), optim.SGD(0.01, momentum=0.9), callbacks=[broken])
+
+
+def test_to_keep_a_small_parameter_does_not_keep_the_others():
+    kept = []
+    fitted(
+        NETS["head max"], images(SHAPE), callbacks=[lambda moment: kept.append(moment.params["head"]["dense"]["bias"])]
+    )
+    assert [leaf.base for leaf in kept] == [None] * 3

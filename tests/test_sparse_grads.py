@@ -149,3 +149,8 @@ def test_long_sums_keep_their_digits(pool):
     dw, db = compiled.conv2d_pool_weight_grads(np.ones_like(y), argmax, x, w.shape, geometry, 1, pool)
     assert_allclose(dw[0, 0], 0.1 * y[..., 0].size, rtol=1e-5)
     assert_allclose(db, y[..., 0].size, rtol=1e-5)
+
+
+def test_indices_of_pools_fit_their_type():
+    """A block has at most as many pools as pixels."""
+    assert np.iinfo(lists.ONES.dtype).max + 1 >= sparse.PIXELS

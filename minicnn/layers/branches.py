@@ -44,7 +44,7 @@ class Concat(Container):
     def calibrate(self, params: Params, x: np.ndarray) -> tuple[Params, Any]:
         """Calibrate each branch."""
         done = {name: branch.calibrate(params.get(name, {}), x) for name, branch in self.parts()}
-        params = {name: part for name, (part, _) in done.items() if part}
+        params = params | {name: part for name, (part, _) in done.items() if part}
         return params, ops.concatenate(*(y for _, y in done.values()))
 
     def flow(self, way: Flow[State], state: State, shape: Shape, name: str = "") -> State:
@@ -87,7 +87,7 @@ class Residual(Container):
         """Calibrate body and shortcut."""
         done = {name: part.calibrate(params.get(name, {}), x) for name, part in self.parts()}
         around = done["shortcut"][1] if self.shortcut else x
-        return {name: part for name, (part, _) in done.items() if part}, _sum(done["body"][1], around)
+        return params | {name: part for name, (part, _) in done.items() if part}, _sum(done["body"][1], around)
 
     def flow(self, way: Flow[State], state: State, shape: Shape, name: str = "") -> State:
         """Pass the state through body and shortcut; without a shortcut the state itself goes around the body."""

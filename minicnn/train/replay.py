@@ -79,8 +79,10 @@ class Replay(AsWritten):
         self.first: dict[Any, Program | None] = {}
         self.programs: dict[Any, Program | None] = {}
 
-    def __call__(self, params: Joined, images: np.ndarray, labels: np.ndarray) -> Any:
-        """Return (loss, logits) and the gradients, joined."""
+    def __call__(self, params: Any, images: np.ndarray, labels: np.ndarray) -> Any:
+        """Return (loss, logits) and the gradients, joined as the parameters are."""
+        if type(params) is not Joined:
+            return self.as_written(params, images, labels)
         key = images.shape, images.dtype
         program = self.programs.get(key)
         if program is not None:
@@ -93,7 +95,9 @@ class Replay(AsWritten):
         return found, self._joined(tree)
 
     def join(self, params: Any, state: optim.State) -> tuple[Any, optim.State]:
-        """Return joined arrays of the parameters, and of each tree in the state."""
+        """Return joined arrays of the parameters, and of each tree in the state, if a callback has not changed them."""
+        if not self.layout.fits(params, state):
+            return params, state
         return self._joined(params), {key: v if key == "step" else self._joined(v) for key, v in state.items()}
 
     def separate(self, params: Any, state: optim.State) -> tuple[Any, optim.State]:

@@ -12,11 +12,14 @@ from numpy import ndarray
 from minicnn.kernels.compiled.loop import contiguous, loop
 from minicnn.kernels.cores import in_parallel
 
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 MARGIN = 2
 
 
 def bilinear(images: ndarray, rows: ndarray, columns: ndarray) -> ndarray:
     """See `reference.bilinear`."""
+    if images.dtype not in FLOATS:  # one loop for each of the others would have to be compiled, or cannot be
+        return bilinear(images.astype(np.float64), rows, columns).astype(images.dtype)
     found = np.empty((len(images), rows.shape[1], columns.shape[2], images.shape[3]), images.dtype)
     arrays = contiguous(images), contiguous(rows, np.float64), contiguous(columns, np.float64)
     in_parallel(_bilinear, len(images), 4 * found.size, *arrays, found)

@@ -26,7 +26,8 @@ WORD = 8
 ONES = np.array(
     [([i for i in range(WORD) if byte >> i & 1] + WORD * [0])[:WORD] for byte in range(2**WORD)], np.uint16
 ).reshape(-1)
-"""Eight numbers for each byte: the positions of its ones in rising order, then zeros."""
+"""Eight numbers for each byte: the positions of its ones in rising order, then zeros. Of 16 bits, as are the indices of
+pools: a block has at most `sparse.PIXELS` pools."""
 
 
 def _ones(typing: Any, words: Any, start: Any, count: Any, byte: Any, table: Any, target: Any) -> Any:

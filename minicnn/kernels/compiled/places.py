@@ -31,9 +31,9 @@ def whole_tiles(images, x, panels, y, geometry, groups, pool_size):
     """Return how many of the images to compute here: none where that takes more time or the kernel is not finite."""
     window, _, _, dilation, _ = geometry
     taps, filters, lanes = window[0] * window[1] * x.shape[3], y.shape[3], VECTOR // x.itemsize
-    rows = _images_of_a_tile(filters, lanes)
+    tile = _images_of_a_tile(filters, lanes)
     # With groups or dilation, the taps of a row that are needed are more than one run.
-    if images < rows or not LEAST <= taps <= PIECE_TERMS or groups > 1 or dilation[1] > 1:
+    if images < tile or not LEAST <= taps <= PIECE_TERMS or groups > 1 or dilation[1] > 1:
         return 0
     needed = 1.0
     for axis in range(2):
@@ -43,7 +43,7 @@ def whole_tiles(images, x, panels, y, geometry, groups, pool_size):
             found += stop - first
         needed *= found / (outputs * window[axis])
     weights = taps * -(-filters // lanes) * lanes
-    return images // rows * rows if needed <= 1 - SAVED and is_finite(panels[:weights]) else 0
+    return images // tile * tile if needed <= 1 - SAVED and is_finite(panels[:weights]) else 0
 
 
 @loop
@@ -67,20 +67,20 @@ def convolve_places(first, last, x, panels, bias, y, argmax, geometry, pool_size
     size, (_, p, q, filters) = x.shape[1] * x.shape[2] * x.shape[3], y.shape
     wide, elements = panel_width(filters, x.itemsize), pool_size[0] * pool_size[1]
     images = _images_of_a_tile(filters, VECTOR // x.itemsize)
-    lines = max(1, min(p * q, SUMS // (images * elements * wide)))
-    sums, maxima = np.empty(lines * images * elements * wide, x.dtype), np.empty(lines * wide, x.dtype)
-    indices, biases = np.empty(len(maxima) if argmax.size else 0, np.uint8), repeated(bias, 1, lines)
+    at_once = max(1, min(p * q, SUMS // (images * elements * wide)))
+    sums, maxima = np.empty(at_once * images * elements * wide, x.dtype), np.empty(at_once * wide, x.dtype)
+    indices, biases = np.empty(len(maxima) if argmax.size else 0, np.uint8), repeated(bias, 1, at_once)
     begins, results, results_argmax = np.empty(images, np.int64), y.reshape(y.size), argmax.reshape(argmax.size)
     for image in range(first, last, images):
         for n in range(images):
             begins[n] = (image + n) * size
-        for start in range(0, p * q, lines):
-            stop = min(p * q, start + lines)
+        for start in range(0, p * q, at_once):
+            stop = min(p * q, start + at_once)
             for block in range(0, filters, wide):
                 found = min(wide, filters - block)
                 width = panel_width(found, x.itemsize)
                 _multiply(x, begins, (start, stop), geometry, pool_size, q, panels, block, width, sums)
-                n, some = (stop - start) * width, biases[block * lines :]
+                n, some = (stop - start) * width, biases[block * at_once :]
                 for i in range(images):
                     read, write = i * elements * n, ((image + i) * p * q + start) * filters + block
                     if found == filters == width:

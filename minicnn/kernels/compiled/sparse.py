@@ -6,8 +6,7 @@ begins in the images. The gradient of the filter is the sum of these windows, ea
 the pixels is the filter, times each gradient, added at its place. For 2x2 pools this takes a quarter of the
 multiplications of a product with all outputs, or less. Where a global maximum follows, nearly all gradients are 0.
 
-All images are copied into frames, also those without padding: a frame begins where a line of the cache does, which an
-array of NumPy's does not, and loads that cross cache lines take up to a third longer.
+All images are copied into frames, also those without padding: the frames of a block stay in a core's nearest cache.
 
 What has no gradient is left out. As 0 times infinity is not 0, this is right for finite numbers only: for others
 `conv_grads` takes all elements.

@@ -6,6 +6,7 @@ That axis, T elements in row order, is the first one: NumPy is fast along the lo
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -33,9 +34,21 @@ def scatter(elements: np.ndarray, w: Windows) -> np.ndarray:
     return padded[:, top : top + w.rows.n, left : left + w.cols.n]
 
 
-@functools.lru_cache(maxsize=64)
+KEPT = 2**16
+"""The largest mask that is kept, in bytes: larger ones take little of the time of their pooling."""
+
+
 def real_elements(w: Windows) -> np.ndarray:
     """Return a mask that is False for padding: (T, 1, P, Q, 1), not to be written to."""
+    return _kept_mask(w) if w.rows.k * w.cols.k * math.prod(w.out) <= KEPT else _mask(w)
+
+
+@functools.lru_cache(maxsize=64)
+def _kept_mask(w: Windows) -> np.ndarray:
+    return _mask(w)
+
+
+def _mask(w: Windows) -> np.ndarray:
     real = gather(np.ones((1, w.rows.n, w.cols.n, 1), bool), w)
     real.setflags(write=False)
     return real

@@ -24,8 +24,6 @@ class LogMeanExp(NamedTuple):
     value : ndarray
     below : ndarray
         v minus the largest element of its window, 0 for padding.
-    exponents : ndarray
-        r below.
     log_mean : ndarray
         log(mean(exp(r below))).
     r : ndarray
@@ -36,10 +34,15 @@ class LogMeanExp(NamedTuple):
 
     value: np.ndarray
     below: np.ndarray
-    exponents: np.ndarray
     log_mean: np.ndarray
     r: np.ndarray
     reals: np.ndarray
+
+    @property
+    def exponents(self) -> np.ndarray:
+        """Compute r below again: kept until the gradients, it would take memory that is not in cache by then."""
+        with np.errstate(over="ignore"):
+            return np.asarray(self.r * self.below)
 
 
 def below_largest(v: np.ndarray, real: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -70,7 +73,7 @@ def log_mean_exp(v: np.ndarray, real: np.ndarray, r: Any) -> LogMeanExp:
         mean = add_up(only(real, exponentials), 0, True) / reals
         excess = add_up(np.expm1(exponents, out=exponentials), 0, True) / reals
         log_mean = np.where(excess > -0.5, np.log1p(excess), np.log(mean))
-    return LogMeanExp(top + log_mean / r, below, exponents, log_mean, r, reals)
+    return LogMeanExp(top + log_mean / r, below, log_mean, r, reals)
 
 
 def softmax_weights(exponents: np.ndarray, real: np.ndarray) -> Any:
