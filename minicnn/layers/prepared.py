@@ -62,12 +62,12 @@ def prepare(net: Layer, params: Params, input_shape: Shape) -> Predictor:
     """Return a net as a function of images alone, several times as fast for few images.
 
     With the compiled kernels, consecutive layers run in one call, each core taking a few images through all of them:
-    convolution, dense layers, ReLU, max and average pooling, batch normalization, Flatten and Dropout. Other layers
-    run as usual, and so does the whole net with other kernels, with MINICNN_FUSE=0, or for images that are not float32.
-    Logits agree with `net(params, images)` to the rounding of sums, and those of an image do not depend on
-    how many are predicted with it. 3x3 convolutions with strides of 1, without dilation and groups, followed by no
-    pooling or one of 2x2, with at least 16 channels and filters, both multiples of the processor's vectors, use
-    Winograd's algorithm with 4/9 of the multiplications.
+    convolution, dense layers of at most 2,048 features, ReLU, max and average pooling, batch normalization, Flatten and
+    Dropout. Other layers run as usual, and so does the whole net with other kernels, with MINICNN_FUSE=0, or for images
+    that are not float32. Logits agree with `net(params, images)` to the rounding of sums, and where all layers run in
+    that call, those of an image do not depend on how many are predicted with it. 3x3 convolutions with strides of 1,
+    without dilation and groups, followed by no pooling or one of 2x2, with at least 16 channels and filters, both
+    multiples of the processor's vectors, use Winograd's algorithm with 4/9 of the multiplications.
 
     Raises ValueError or TypeError if the net does not fit the shape, or the parameters the net.
 
