@@ -229,6 +229,61 @@ def test_every_step_of_the_walk_leads_to_its_panel(digits):
     assert digits.locator("#walk h2").count() == 1
 
 
+def test_every_step_of_the_walk_shows_its_maps(digits):
+    """What the script draws is what Python told it: names, signs, sizes, first elements and frames."""
+    data = digits.evaluate("JSON.parse(document.querySelector('#data').textContent)")
+    for n, step in enumerate(data["walk"]["steps"]):
+        digits.locator(".steps button").nth(n).click()
+        maps = [shown for group in step["show"] for shown in group]
+        assert digits.locator("#figure figcaption").all_inner_texts() == [shown["name"] for shown in maps]
+        signs = digits.locator("#figure div > div:not(.figure, .field, .field *)").all_inner_texts()
+        assert signs == [shown["sign"] for shown in maps if "sign" in shown]
+        for field, shown in zip(digits.locator("#figure .field").all(), maps, strict=True):
+            rows, columns, _ = data["arrays"][shown["array"]]["shape"]
+            assert field.bounding_box()["width"] == columns * shown["size"]
+            grid = field.get_by_role("grid")
+            assert grid.get_attribute("aria-rowcount") == str(rows)
+            assert grid.get_attribute("aria-label") == shown["name"]
+            assert field.locator(".box.ink").count() == len(shown.get("framed", []))
+        windows = digits.locator("#figure .box:not(.ink)").count()
+        assert windows == (2 if "window" in step else 0)
+
+
+def test_the_first_screen_shows_the_image_and_what_the_net_says(digits):
+    picture = digits.get_by_role("img", name="The image, of class 3")
+    assert picture.is_visible()
+    top, walk = digits.locator(".top").bounding_box(), digits.locator("#walk").bounding_box()
+    box = picture.bounding_box()
+    assert box["width"] == box["height"] > 80
+    assert box["y"] + box["height"] < walk["y"]
+    assert box["x"] > top["x"] + top["width"] / 2
+    likely = digits.get_by_role("table", name="the most probable classes")
+    assert likely.locator("th").all_inner_texts()[0] == digits.locator("#verdict").inner_text()
+    digits.set_viewport_size({"width": 375, "height": 800})
+    box = picture.bounding_box()
+    assert digits.locator(".lede").bounding_box()["y"] < box["y"] < digits.locator("nav").bounding_box()["y"]
+    digits.set_viewport_size({"width": 1200, "height": 900})
+
+
+def test_the_window_of_the_walk_slides(chromium, digits_page):
+    with Opened(chromium, digits_page) as page:
+        boxes, chips = page.locator("#figure .box"), page.locator(".chip")
+        was = [box.bounding_box() for box in boxes.all()]
+        page.locator("#walk").get_by_role("button", name="Play").click()
+        chips.first.wait_for()
+        assert chips.first.inner_text() == "15"
+        assert page.locator("#figure [role=gridcell]").last.get_attribute("aria-label") == "row 1, column 1: not yet"
+        page.get_by_text("2", exact=True).and_(chips).wait_for()
+        assert page.locator("#figure [role=gridcell]").last.get_attribute("aria-label") == "row 1, column 1: 15"
+        page.wait_for_timeout(300)
+        by = [now.bounding_box()["x"] - old["x"] for now, old in zip(boxes.all(), was, strict=True)]
+        assert by == pytest.approx([36, 36], abs=1)
+        page.get_by_role("button", name="Next").first.click()
+        assert "not yet" not in page.locator("#figure").inner_text()
+        page.locator(".steps button").nth(3).click()
+        assert page.locator("#walk").get_by_role("button", name="Play").count() == 0
+
+
 def test_a_stroke_of_the_mouse_changes_the_answer(digits):
     digits.get_by_role("button", name="Clear").click()
     before = digits.locator("#draw .bars").inner_text()

@@ -12,6 +12,7 @@ from string import Template
 import numpy as np
 
 from minicnn.explain.contract import Data, Layer, Step
+from minicnn.explain.glance import glance
 from minicnn.explain.heads_panel import heads_panel
 from minicnn.explain.markup import bars, chances, counted, table, thousands
 from minicnn.explain.step_panel import step_panel
@@ -100,6 +101,8 @@ def _walk(steps: list[Step]) -> dict[str, str]:
         buttons.append(f'<button type="button" class="round" data-set="walk={n}" {label}>{n + 1}</button>')
         texts.append(f"<div {here}><h2>{title}</h2><p>{html.escape(step.text)}</p></div>")
         on = "On to the panels" if n == len(steps) - 1 else "The same for your net"
+        if step.window:
+            links.append(f'<button type="button" class="play" {here}>Play</button>')
         links.append(f'<a class="link large value screen" {here} data-to="{panel}">{on}</a>')
     return {"walk_steps": "".join(buttons), "walk_texts": "".join(texts), "walk_links": "".join(links)}
 
@@ -149,6 +152,7 @@ def _facts(data: Data) -> dict[str, str]:
         "says": html.escape(data.classes[best]) if np.isfinite(probabilities).all() else "NaN",
         "answer": answer if np.isfinite(probabilities).all() else "<b>none</b>, because its logits are not finite",
         "chance": bars(data.classes, probabilities),
+        **glance(data, probabilities),
         "chances": bars(data.classes),
         "cost": f"{thousands(head.multiply_adds)} multiply-adds answer one image.",
     }
