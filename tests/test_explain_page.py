@@ -833,3 +833,23 @@ def test_importing_minicnn_does_not_import_it():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
     assert minicnn.__version__ == json.loads(GOLDEN.read_text())["minicnn"]
+
+
+def test_the_window_slides_over_the_strongest_channel_of_small_maps():
+    net, params = small(layers.MaxPooling2D(2), layers.Flatten(), shape=(14, 14, 3))
+    image = picture((14, 14, 3))
+    made = explain.page(net, params, image, 0).data
+    pooled = np.asarray(layers.Sequential(net.layers[:3])(params, image[None]))[0]
+    strongest = np.abs(pooled).max(axis=(0, 1)).argmax()
+    assert made.bench.maps == {"max_pooling2d": [2, strongest]}
+    assert list(made.bench.inputs) == ["Small picture"]
+    n, channel, row, column = made.start
+    assert (n, pooled[row, column, channel]) == (2, pooled.max())
+
+
+def test_without_what_the_page_computes_of_a_training_the_window_has_no_maps():
+    net, params = small(layers.Flatten(), layers.Dropout(0.5))
+    made = explain.page(net, params, picture(), 0, rng=np.random.default_rng(0), draw=False).data
+    assert (made.bench.maps, made.start) == ({}, [0, 0, 0, 0])
+    evaluated = explain.page(net, params, picture(), 0, draw=False).data
+    assert set(evaluated.bench.maps) == {"conv2d", "relu"}

@@ -11,7 +11,7 @@ from string import Template
 
 import numpy as np
 
-from minicnn.explain.contract import Data, Layer, Step
+from minicnn.explain.contract import Bench, Data, Layer, Step
 from minicnn.explain.glance import glance
 from minicnn.explain.heads_panel import heads_panel
 from minicnn.explain.markup import bars, chances, counted, table, thousands
@@ -32,9 +32,9 @@ WINDOW = "window stride free alike ceil"
 OPERATIONS = {
     "max": ("maximum", "max_pool2d", "Max", f"{WINDOW} ties", "max"),
     "average": ("average", "average_pool2d", "Average", WINDOW, "average"),
-    "counted": ("average, pads counted", "average_pool2d", "Average", WINDOW, "average"),
-    "lp": ("Lp norm", "lp_pool2d", "Lp", f"{WINDOW} p", "lp"),
-    "gem": ("generalised mean", "gem_pool2d", "GeM", f"{WINDOW} p", "gem"),
+    "counted": ("average, pads counted", "average_pool2d", "Average", f"{WINDOW} counted", "average"),
+    "lp": ("Lp norm", "lp_pool2d", "Lp", f"{WINDOW} norm p", "lp"),
+    "gem": ("generalised mean", "gem_pool2d", "GeM", f"power {WINDOW} p", "gem"),
     "lme": ("log-mean-exp", "log_mean_exp_pool2d", "LogMeanExp", f"{WINDOW} r", "lme"),
     "soft": ("soft", "soft_pool2d", "Soft", WINDOW, "soft"),
     "blur": ("blur", "blur_pool2d", "Blur", "window stride alike", "kernel"),
@@ -45,7 +45,8 @@ OPERATIONS = {
     "aavg": ("adaptive average", "adaptive_average_pool2d", "AdaptiveAverage", "out alike", "average"),
 }
 """Operations of the window: the text to show, the function, its layer's name before "Pooling2D", the controls that it
-has (`free` is padding and dilation, `alike` the lock of rows and columns), and its sentences in words.json."""
+has, in the order of its arguments (`free` is padding and dilation, `alike` the lock of rows and columns, `power` and
+`norm` are p as an argument), and its sentences in words.json."""
 SECTIONS = {"backward": "back"}
 """Panels of the walk whose section has another name."""
 PAIRS = {"window": ("k", "window", 6), "stride": ("s", "stride", 6), "dilation": ("d", "free", 3)}
@@ -75,6 +76,7 @@ def body(data: Data) -> str:
         shapes=html.escape("\n".join(data.shapes)),
         summary=table(SUMMARY, rows),
         operations="".join(f"<option {_facts_of(name, *facts)}</option>" for name, facts in OPERATIONS.items()),
+        inputs="".join(_inputs(data.bench)),
         sliders="".join(_sliders()),
         weights="".join(map(_weight, range(9))),
         paddings=_choice("pad", {"valid": "valid", "same": "same", "sides": "four sides"}),
@@ -164,6 +166,12 @@ def slider(label: str, key: str, least: float, most: float, *, step: float = 1, 
         f'<label class="slider stack small" data-when="{when}"><span class="name dim">{label}</span>'
         f'<input type="range" name="{key}" min="{least}" max="{most}" step="{step}"><output></output></label>'
     )
+
+
+def _inputs(bench: Bench) -> Iterable[str]:
+    """Yield an option for each map; the first one needs no value in the address."""
+    for n, name in enumerate((*bench.inputs, *bench.maps)):
+        yield f'<option value="{html.escape(name) if n else ""}">{html.escape(name)}</option>'
 
 
 def _sliders() -> Iterable[str]:

@@ -96,9 +96,14 @@ class Shift:
 
 @dataclass(frozen=True)
 class Bench:
-    """Inputs of the window bench by the name to show, each (H, W, C); outputs of layers are on the tape besides."""
+    """What the window can slide over: maps of 2 to 12 rows and columns, and of several channels the strongest.
+
+    inputs  By the name to show, each (H, W, 1).
+    maps    Outputs of layers by name: the index of the layer in `Data.net`, and the channel.
+    """
 
     inputs: dict[str, Id]
+    maps: dict[str, list[int]]
 
 
 @dataclass(frozen=True)
@@ -220,6 +225,8 @@ class Data:
                 field as "3x3".
     coverage    (H, W): how many places of the last feature map depend on each pixel, 0 for a pixel never read; left
                 out for an image of more than 2^12 pixels and a net whose windows are not known.
+    start       What the page shows of the net at first: layer, channel, row and column of the largest element of the
+                last feature map with more than two rows.
     tape, heads, bench, walk, shift, study
                 As their classes say; the last two are left out where no images and no study were given.
     draw        Whether the page has the parameters, and so can compute the net for another image.
@@ -243,6 +250,7 @@ class Data:
     heads: list[Head]
     bench: Bench
     walk: Walk
+    start: list[int]
     draw: bool
     coverage: Id | None = None
     shift: Shift | None = None

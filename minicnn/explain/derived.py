@@ -35,16 +35,16 @@ def relu_grad(_: Layer, y: Array, g: Array) -> Array:
 
 
 def dense(_: Layer, x: Array, kernel: Array, bias: Array) -> Array:
-    """Return x @ kernel + bias, feature by feature."""
-    total = np.zeros(len(bias))
+    """Return bias + x @ kernel, feature by feature."""
+    total = bias + np.float64(0)
     for v, line in zip(x.ravel().astype(np.float64), kernel, strict=True):
         total += v * line
-    return np.asarray(total + bias)
+    return np.asarray(total)
 
 
 def dense_grad(_: Layer, x: Array, g: Array) -> Array:
-    """Return the gradient of a dense kernel: of one image each element is one product."""
-    return np.asarray(np.multiply.outer(x.ravel(), g.ravel()))
+    """Return the gradient of a dense kernel: of one image each element is one product, added to zero."""
+    return np.asarray(np.multiply.outer(x.ravel(), g.ravel()) + 0)
 
 
 def conv2d(layer: Layer, x: Array, kernel: Array, bias: Array) -> Array:

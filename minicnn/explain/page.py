@@ -13,14 +13,15 @@ import minicnn
 from minicnn import layers, ops, optim, validation
 from minicnn.data import Split
 from minicnn.explain import step as steps
-from minicnn.explain.contract import FORMAT, Bench, Data, Shift, Study
+from minicnn.explain.contract import FORMAT, Data, Shift, Study
 from minicnn.explain.derived import derive
 from minicnn.explain.heads import describe_head
 from minicnn.explain.html import frame, write_html
+from minicnn.explain.maps import bench_of, results_of, start_of
 from minicnn.explain.net import Describer
 from minicnn.explain.packing import Arrays
 from minicnn.explain.shifts import MOST_IMAGES, shift_tables
-from minicnn.explain.walk import PICTURE, describe_walk
+from minicnn.explain.walk import describe_walk
 from minicnn.files import atomic_write
 from minicnn.hints import explained
 from minicnn.layers.inspection.summary import Row
@@ -154,6 +155,9 @@ def _data(
     described = Describer(arrays, step.outputs, draw).chain(problem.net, problem.params, shape)
     derive(tape.nodes, described, arrays)
     others = Describer(arrays, {}, draw)
+    # Of a step of training the page has what it computes itself: with parameters, and no layer of a user's own.
+    is_known = problem.rng is None or (draw and not any("." in layer.kind for layer in described))
+    results = results_of(described, step) if is_known else []
     return Data(
         format=FORMAT,
         minicnn=minicnn.__version__,
@@ -168,8 +172,9 @@ def _data(
         **_texts(problem.net, shape),
         tape=tape,
         heads=[describe_head(name, *pair, subject.image, others) for name, pair in subject.nets.items()],
-        bench=Bench({"Small picture": arrays.put(PICTURE), "This image": arrays.put(subject.image)}),
+        bench=bench_of(subject.image, described, results, arrays),
         walk=describe_walk(arrays),
+        start=start_of(results),
         draw=draw,
         coverage=_coverage(problem.net, shape, arrays),
         shift=_shift(subject),

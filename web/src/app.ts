@@ -1,8 +1,8 @@
 /** The page's data, unpacked, and what several panels ask of it. */
 import { unbatched, unpack } from "./arrays.ts";
-import { tensor, type Data, type Layer, type Tensor } from "./contract.ts";
+import type { Data, Layer, Tensor } from "./contract.ts";
 import { best } from "./math.ts";
-import { forward, places, softmax } from "./ops.ts";
+import { forward, places, softmaxOf } from "./ops.ts";
 import { element } from "./state.ts";
 import { words } from "./words.ts";
 
@@ -15,7 +15,7 @@ export let broken: string; // why, if there is one that it cannot
 
 export async function start(): Promise<void> {
   arrays = await unpack(data);
-  [image, ...examples] = [data.image, ...data.examples].map((id) => tensor(data.input, arrays.get(id)!.data)) as [Tensor, ...Tensor[]];
+  [image, ...examples] = [data.image, ...data.examples].map((id) => arrays.get(id)!) as [Tensor, ...Tensor[]];
   const [computed, why] = attempt(data.net, image);
   broken = data.draw ? why : words("empty");
   // What the page cannot compute, Python has: the tape ran the same layers.
@@ -35,7 +35,7 @@ function attempt(net: Layer[], x: Tensor): [Tensor[], string] {
   return [done, ""];
 }
 
-export const probabilities = (logits: ArrayLike<number>): number[] => [...softmax(tensor([logits.length], logits)).data];
+export const probabilities = (logits: ArrayLike<number>): number[] => softmaxOf(Array.from(logits));
 
 /** Return the probabilities that a net gives an image, or nothing if the page cannot compute them. */
 export function answer(net: Layer[], x: Tensor): number[] | undefined {
@@ -43,7 +43,7 @@ export function answer(net: Layer[], x: Tensor): number[] | undefined {
   return why ? undefined : probabilities(done.at(-1)!.data);
 }
 
-export const named = (k: number): string => data.classes[k] ?? `${k}`;
+export const named = (k: number): string => data.classes[k]!;
 export const bestOf = (p: number[]): string => (p.some(isNaN) ? "NaN" : named(best(p)));
 
 /** An array of the tape, if there is one, without its batch axis. */

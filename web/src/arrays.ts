@@ -1,6 +1,6 @@
 /** The arrays of a page: told as they are, or as a rule and the bits that it gets wrong. The other half of `explain/derived.py`. */
 import { tensor, type Data, type Id, type Layer, type Tensor } from "./contract.ts";
-import { conv2d, dense, inside, places } from "./ops.ts";
+import { conv2d, inside, places, windowed } from "./ops.ts";
 
 /** A layer of a net by its name, in branches too. */
 export const layerOf = (net: Layer[], name?: string): Layer | undefined =>
@@ -11,29 +11,35 @@ export const unbatched = (t: Tensor): Tensor => (t.shape.length > 1 && t.shape[0
 
 type Rule = (layer: Layer, ...arrays: [Tensor, Tensor, Tensor]) => ArrayLike<number>;
 
+const convolution: Rule = (layer, x, kernel, bias) => conv2d(unbatched(x), windowed(layer), kernel, bias).data;
+
+/** That of a kernel. */
+function gradient(layer: Layer, x: Tensor, g: Tensor): ArrayLike<number> {
+  layer = windowed(layer);
+  const { rows, cols } = places(layer);
+  const [c, filters] = [x, g].map((t) => t.shape.at(-1)!) as [number, number];
+  const total = new Float64Array(layer.rows!.k * layer.cols!.k * c * filters);
+  let from = 0;
+  for (const down of rows)
+    for (const across of cols) {
+      for (const { n, at } of inside(layer, down, across).reads)
+        for (let k = 0; k < c; k++) {
+          const v = x.data[n * c + k]!;
+          for (let f = 0; f < filters; f++) total[(at * c + k) * filters + f]! += v * g.data[from + f]!;
+        }
+      from += filters;
+    }
+  return total;
+}
+
 const RULES: Record<string, Rule> = {
   same: (_, x) => x.data,
   relu: (_, x) => x.data.map((v) => (v > 0 ? v : 0)),
   relu_grad: (_, y, g) => g.data.map((v, i) => (y.data[i]! > 0 ? v : 0)),
-  dense: (_, x, kernel, bias) => dense(x, kernel, bias).data,
-  dense_grad: (_, x, g) => [...x.data].flatMap((v) => [...g.data].map((w) => v * w)),
-  conv2d: (layer, x, kernel, bias) => conv2d(unbatched(x), layer, kernel, bias).data,
-  conv2d_grad(layer, x, g) {
-    const { rows, cols } = places(layer);
-    const [c, filters] = [x.shape[3]!, g.shape[3]!];
-    const total = new Float64Array(layer.rows!.k * layer.cols!.k * c * filters);
-    let from = 0;
-    for (const down of rows)
-      for (const across of cols) {
-        for (const { n, at } of inside(layer, down, across).reads)
-          for (let k = 0; k < c; k++) {
-            const v = x.data[n * c + k]!;
-            for (let f = 0; f < filters; f++) total[(at * c + k) * filters + f]! += v * g.data[from + f]!;
-          }
-        from += filters;
-      }
-    return total;
-  },
+  dense: convolution,
+  dense_grad: gradient,
+  conv2d: convolution,
+  conv2d_grad: gradient,
 };
 
 function inflate(z: string): Promise<ArrayBuffer> {

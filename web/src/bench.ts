@@ -61,7 +61,7 @@ export function ready(s: Setting, size: [number, number]): Ready | string {
     p: s.p,
     r: s.r,
     epsilon: 1e-6,
-    count_include_pad: s.op === "counted",
+    count_include_pad: has(s.op, "counted"),
   };
   const how = conv ? weighted(s.weights) : s.op === "blur" ? weighted(blurWeights(layer)) : pooling(layer)!;
   return { layer, rows, cols, how, sizes: [formula(rows, rounding), formula(cols, rounding)] };
@@ -119,26 +119,24 @@ function padding(pads: Pads): string {
   return t || b || l || r ? `padding=${t === b && l === r ? pair([t, l]) : `((${t}, ${b}), (${l}, ${r}))`}` : "";
 }
 
-/** The call in Python. */
+/** The call in Python: each control that the operation has, in the order in which page.html names them, is an argument. */
 export function call(s: Setting): string {
-  const h = (control: string): boolean => has(s.op, control);
-  const standard = s.op === "conv" ? "1" : s.op === "blur" ? "2" : pair(s.window);
-  const args = [
-    "x",
-    h("conv") && "kernel",
-    h("out") && pair(s.out),
-    s.op === "gem" && s.p,
-    h("window") && pair(s.window),
-    s.op === "lp" && `p=${s.p}`,
-    h("r") && `r=${s.r}`,
-    h("stride") && pair(s.strides) !== standard && `strides=${pair(s.strides)}`,
-    h("free") && padding(s.pads),
-    h("free") && pair(s.dilation) !== "1" && `dilation_rate=${pair(s.dilation)}`,
-    h("ceil") && s.ceil && "ceil_mode=True",
-    s.op === "counted" && "count_include_pad=True",
-    h("ties") && s.ties === "split" && 'ties="split"',
-  ];
-  return `ops.${name(s.op)}(${args.filter(Boolean).join(", ")})`;
+  const { name, has } = operations.get(s.op)!;
+  const standard = { conv: "1", blur: "2" }[s.op] ?? pair(s.window);
+  const args: Record<string, unknown> = {
+    conv: "kernel",
+    out: pair(s.out),
+    power: s.p,
+    window: pair(s.window),
+    norm: `p=${s.p}`,
+    r: `r=${s.r}`,
+    stride: pair(s.strides) !== standard && `strides=${pair(s.strides)}`,
+    free: [padding(s.pads), pair(s.dilation) !== "1" && `dilation_rate=${pair(s.dilation)}`],
+    ceil: s.ceil && "ceil_mode=True",
+    counted: "count_include_pad=True",
+    ties: s.ties === "split" && 'ties="split"',
+  };
+  return `ops.${name}(${["x", ...has!.split(" ").flatMap((control) => args[control])].filter(Boolean).join(", ")})`;
 }
 
 /** The formula of one window with its numbers, and how it hands on its gradient. */

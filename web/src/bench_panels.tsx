@@ -3,7 +3,7 @@ import { data, arrays, values } from "./app.ts";
 import { call, has, operations, quotient, ready, texts, windowsOf, type Ready, type Setting, type Window } from "./bench.ts";
 import { tensor, type Axis, type Tensor } from "./contract.ts";
 import { boxAround, boxAt, Field, fly, spot, sweep, type Box, type Cell } from "./field.tsx";
-import { abs, ceil, clamp, extent, floor, max, min, sum, upTo } from "./math.ts";
+import { abs, ceil, clamp, extent, floor, max, min, sum } from "./math.ts";
 import type { Tone } from "./paint.ts";
 import { computed, effect, signal, type Signal } from "./signals.ts";
 import { all, choice, control, count, element, mount, moves, put, stop } from "./state.ts";
@@ -32,24 +32,6 @@ const which = choice("back", "one", "all");
 
 const set = ([i, j]: readonly [Signal<number>, Signal<number>], a: number, b: number): void => void ([i.value, j.value] = [a, b]);
 
-const inputs = new Map<string, Tensor>();
-
-/** Fill the list of inputs: those of the file, the maps of the net that are small enough, and what is typed. */
-function list(): void {
-  const add = (name: string, t?: Tensor): void => {
-    const [h, w, c] = t?.shape ?? [];
-    if (!c || max(h!, w!) > LARGEST || max(h!, w!) < 2) return;
-    const of = (k: number): number[] => upTo(h! * w!).map((n) => t!.data[n * c + k]!);
-    // The channel with the largest element.
-    const [most] = upTo(c).sort((a, b) => extent(of(b)) - extent(of(a)));
-    inputs.set(name, tensor([h!, w!, 1], of(most!)));
-  };
-  for (const [name, id] of Object.entries(data.bench.inputs)) add(name, arrays.get(id));
-  data.net.forEach((layer, n) => add(layer.name, values[n]));
-  const select = element("input") as HTMLSelectElement;
-  [...inputs.keys()].forEach((name, n) => select.add(new Option(name, n ? name : ""), n));
-}
-
 /** Digits that were typed, a row on each line, as a map; nothing if rows differ or there are none. */
 function parse(text: string): Tensor | undefined {
   const rows = text.split(/[\n/]/).map((line) => line.replace(/\D/g, "")).filter(Boolean);
@@ -57,7 +39,16 @@ function parse(text: string): Tensor | undefined {
   return w && max(w, rows.length) <= LARGEST && rows.every((line) => line.length === w) ? tensor([rows.length, w, 1], [...rows.join("")].map(Number)) : undefined;
 }
 
-const x = computed(() => (input.value === "typed" ? (parse(typed.value) ?? tensor([1, 1, 1])) : (inputs.get(input.value) ?? [...inputs.values()][0]!)));
+/** The map that is chosen: typed, of the file, or one channel of a layer. */
+const x = computed((): Tensor => {
+  if (input.value === "typed") return parse(typed.value) ?? tensor([1, 1, 1]);
+  const { inputs, maps } = data.bench;
+  const [n, k] = maps[input.value] ?? [];
+  const t = values[n!];
+  if (!t) return arrays.get(inputs[input.value] ?? Object.values(inputs)[0]!)!;
+  const [h, w, c] = t.shape as [number, number, number];
+  return tensor([h, w, 1], t.data.filter((_, i) => i % c === k));
+});
 
 const setting = computed((): Setting => {
   const both = ([a, b]: readonly [Signal<number>, Signal<number>]): [number, number] => [a.value, alike.value ? a.value : b.value];
@@ -260,7 +251,6 @@ export const benchConditions = {
 export const operates = (control: string): boolean => has(op.value, control);
 
 export function showBench(): void {
-  list();
   for (const [id, part] of Object.entries(PARTS)) mount(id, () => fits() && part(state.value));
   const places = all("[data-text]");
   effect(() => {

@@ -157,7 +157,8 @@ export interface Data {
   summary: (string | number)[][];
   tape: Tape;
   heads: Head[];
-  bench: { inputs: Record<string, Id> };
+  bench: { inputs: Record<string, Id>; maps: Record<string, [number, number]> };
+  start: [number, number, number, number];
   walk: Walk;
   draw: boolean;
   coverage?: Id;

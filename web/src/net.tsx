@@ -2,27 +2,18 @@
 import { arrays, data, field, image, values } from "./app.ts";
 import type { Layer, Tensor } from "./contract.ts";
 import { boxAround, channel, Field, inRows, mapOf, Scale, Sheet } from "./field.tsx";
-import { best, clamp, extent, floor, min, upTo } from "./math.ts";
+import { clamp, extent, floor, min, upTo } from "./math.ts";
 import { Figure, Formula } from "./parts.tsx";
 import { computed, effect, signal } from "./signals.ts";
 import { control, element, mount } from "./state.ts";
 import { fmt, last, plural } from "./text.ts";
 import { words } from "./words.ts";
 
-const chosen = control<string>("at", "", (text) => /^\d+(,\d+){3}$/.test(text)); // layer, channel, row, column
+const chosen = control<string>("at", `${data.start}`, (text) => /^\d+(,\d+){3}$/.test(text)); // layer, channel, row, column
 const channels = signal<Record<number, number>>({});
 type Place = [number, number, number, number];
 
-/** The largest element of the last map, where nothing has been chosen: it has seen much of the image. */
-function first(): Place {
-  const n = values.findLastIndex((t) => t?.shape.length === 3 && t.shape[0]! > 2);
-  if (n < 0) return [0, 0, 0, 0];
-  const [, w, c] = values[n]!.shape as [number, number, number];
-  const top = best(values[n]!.data);
-  return [n, top % c, floor(top / c / w), floor(top / c) % w];
-}
-
-const place = computed(() => (chosen.value ? chosen.value.split(",").map(Number) : first()) as Place);
+const place = computed(() => chosen.value.split(",").map(Number) as Place);
 
 function choose(n: number, k: number, i = place.value[2], j = place.value[3]): void {
   channels.value = { ...channels.value, [n]: k };

@@ -18,7 +18,7 @@ const largest = (v: number[]): number => v.reduce((a, b) => max(a, b), -Infinity
 
 const dot = (a: ArrayLike<number>, v: number[]): number => sum(v.map((b, i) => a[i]! * b));
 
-const softmaxOf = (v: number[], r = 1): number[] => {
+export const softmaxOf = (v: number[], r = 1): number[] => {
   const top = largest(v);
   const e = v.map((a) => exp(r * (a - top)));
   const total = sum(e);
@@ -146,11 +146,16 @@ function pool(x: Tensor, layer: Layer, value: Reduce): Tensor {
   return y;
 }
 
+const ONE: Axis = { n: 1, k: 1, s: 1, d: 1, before: 0, after: 0, out: 1 };
+
+/** A layer with its axes; a dense layer is a convolution of one pixel, whose channels are the features. */
+export const windowed = (layer: Layer): Layer => ({ rows: ONE, cols: ONE, ...layer });
+
 /** y[p, q, k] = bias[k] + sum over i, j, c of x[p * s + i * d, q * s + j * d, c] * kernel[i, j, c, k]. */
 export function conv2d(x: Tensor, layer: Layer, kernel: Tensor, bias?: Tensor): Tensor {
   const { rows, cols } = places(layer);
-  const [, w, c] = x.shape as [number, number, number];
-  const [, , each, filters] = kernel.shape as [number, number, number, number];
+  const c = x.shape.at(-1)!;
+  const [each, filters] = kernel.shape.slice(-2) as [number, number];
   const groups = c / each;
   const mine = filters / groups;
   const y = tensor([rows.length, cols.length, filters]);
@@ -164,7 +169,7 @@ export function conv2d(x: Tensor, layer: Layer, kernel: Tensor, bias?: Tensor): 
         if (row < 0) return;
         across.forEach((col, j) => {
           if (col < 0) return;
-          let at = (row * w + col) * c;
+          let at = (row * layer.cols!.n + col) * c;
           const tap = (i * across.length + j) * each * filters;
           for (let group = 0; group < groups; group++)
             for (let k = 0; k < each; k++) {
@@ -192,23 +197,15 @@ const binomial = (k: number): number[] => {
 export const blurWeights = (layer: Layer): Float32Array =>
   Float32Array.from(binomial(layer.rows!.k).flatMap((a) => binomial(layer.cols!.k).map((b) => a * b)));
 
-export function dense(x: Tensor, kernel: Tensor, bias?: Tensor): Tensor {
-  const [inputs, units] = kernel.shape as [number, number];
-  const total = new Float64Array(units);
-  for (let i = 0; i < inputs; i++) {
-    const v = x.data[i]!;
-    if (v !== 0) for (let j = 0; j < units; j++) total[j]! += v * kernel.data[i * units + j]!;
-  }
-  return tensor([units], total.map((v, j) => v + (bias?.data[j] ?? 0)));
-}
-
 /** Pad, or crop where an axis has negative padding. */
 export const moved = (x: Tensor, layer: Layer): Tensor => pool(x, layer, ([v = 0]) => v);
+
+const flat = ({ data }: Tensor): Tensor => tensor([data.length], data);
 
 const map = (x: Tensor, f: (v: number, i: number) => number): Tensor => tensor(x.shape, x.data.map(f));
 
 /** Softmax along the last axis. */
-export function softmax(x: Tensor): Tensor {
+function softmax(x: Tensor): Tensor {
   const [c, y] = [x.shape.at(-1)!, tensor(x.shape)];
   for (let at = 0; at < x.data.length; at += c) y.data.set(softmaxOf([...x.data.subarray(at, at + c)]), at);
   return y;
@@ -251,7 +248,7 @@ function apply(layer: Layer, x: Tensor, arrays: Arrays): Tensor {
     case "Conv2D":
       return conv2d(x, layer, param("kernel"), param("bias"));
     case "Dense":
-      return dense(x, param("kernel"), param("bias"));
+      return flat(conv2d(x, windowed(layer), param("kernel"), param("bias")));
     case "BatchNormalization": {
       // By the stored statistics.
       const [gamma, beta, mean, variance] = ["gamma", "beta", "moving_mean", "moving_variance"].map((name) => param(name).data);
@@ -261,7 +258,7 @@ function apply(layer: Layer, x: Tensor, arrays: Arrays): Tensor {
       });
     }
     case "Flatten":
-      return tensor([x.data.length], x.data);
+      return flat(x);
     case "Softmax":
       return softmax(x);
     case "Concat":
@@ -273,7 +270,7 @@ function apply(layer: Layer, x: Tensor, arrays: Arrays): Tensor {
   const how = layer.kind === "BlurPooling2D" ? weighted(blurWeights(layer)) : pooling(layer, arrays);
   if (!how) throw unknown(layer);
   const y = pool(x, layer, how.value);
-  return layer.kind.startsWith("Global") && !layer.keepdims ? tensor([x.shape[2]!], y.data) : y;
+  return layer.kind.startsWith("Global") && !layer.keepdims ? flat(y) : y;
 }
 
 /** Join along the last axis. */

@@ -4,7 +4,7 @@ import { array, data, named } from "./app.ts";
 import { tensor, type TapeNode, type Tensor } from "./contract.ts";
 import { Field, inRows, mapOf, Sheet } from "./field.tsx";
 import { abs, clamp, floor, min, sum, upTo } from "./math.ts";
-import { inside, places, softmax } from "./ops.ts";
+import { inside, places, softmaxOf } from "./ops.ts";
 import type { Tone } from "./paint.ts";
 import { Figure, Formula } from "./parts.tsx";
 import { computed, effect, signal } from "./signals.ts";
@@ -95,7 +95,7 @@ function formula(n: TapeNode): string {
       return `${terms([...products.slice(0, 4), sum(products.slice(4))])}${added(place)} = ${v}${words("largest", products.length)}`;
     }
     case "cross_entropy": {
-      const p = softmax(x).data[data["label"]]!;
+      const p = softmaxOf([...x.data])[data["label"]]!;
       return words("loss", named(data["label"]), fmt(p, 4), v);
     }
     case "flatten":

@@ -15,14 +15,10 @@ export const covered = (a: Axis): number => max(padded(a), (a.out - 1) * a.s + s
 
 function axis(n: number, k: number, s: number, d: number, pads: readonly [number, number] | null, up: boolean): Axis {
   const extent = (k - 1) * d + 1;
-  if (!pads) {
-    const out = ceil(n / s);
-    const total = max(0, (out - 1) * s + extent - n);
-    return { n, k, s, d, before: total >> 1, after: total - (total >> 1), out };
-  }
-  const [before, after] = pads;
-  const free = n + before + after - extent;
-  let out = (up ? ceil : floor)(free / s) + 1;
+  let out = ceil(n / s);
+  const total = max(0, (out - 1) * s + extent - n);
+  const [before, after] = pads ?? [total >> 1, total - (total >> 1)];
+  if (pads) out = (up ? ceil : floor)((n + before + after - extent) / s) + 1;
   if (up && (out - 1) * s >= n + before) out -= 1;
   return { n, k, s, d, before, after, out };
 }
