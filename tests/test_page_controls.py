@@ -265,6 +265,126 @@ def test_the_first_screen_shows_the_image_and_what_the_net_says(digits):
     digits.set_viewport_size({"width": 1200, "height": 900})
 
 
+NUMBERS = "chips => chips.map((chip) => +chip.textContent.replace('\u2212', '-'))"
+COPY = """(canvas) => {
+    const copy = Object.assign(document.createElement("canvas"), {width: canvas.width, height: canvas.height});
+    const context = copy.getContext("2d", {willReadFrequently: true});
+    context.drawImage(canvas, 0, 0);
+"""
+COLOUR = COPY + "return [...context.getImageData(6, 130, 1, 1).data]; }"
+CORNERS = (
+    COPY
+    + """return [0, 5].map((n) => {
+        const side = canvas.width / 6;
+        const {data} = context.getImageData((n + 0.2) * side, 8, 0.6 * side, 0.2 * side);
+        const colours = Array.from({length: data.length / 4}, (_, k) => data.subarray(4 * k, 4 * k + 3).join());
+        return new Set(colours).size > 1;
+    });
+}"""
+)
+
+
+def digits_of(page):
+    """Return what the output says of its chosen element."""
+    return page.locator("#bench-out [role=gridcell]").get_attribute("aria-label")
+
+
+def convolve(page, stride):
+    page.locator("#bench select").first.select_option("conv")
+    page.locator("#bench [name=s]").fill(str(stride))
+
+
+def test_the_scale_of_a_sliding_window_stays_as_it_is(chromium, digits_page):
+    with Opened(chromium, digits_page) as page:
+        convolve(page, 2)
+        scale = page.locator("#bench-out .scale")
+        box, told = scale.bounding_box(), scale.inner_text().split()
+        assert told == ["\u221221", "21"]
+        assert box["height"] < 26  # one line
+        page.locator("#bench button.main").click()
+        assert page.locator("#bench-out [role=gridcell]").get_attribute("aria-label").endswith("not yet")
+        assert scale.inner_text().split() == told
+        assert [scale.bounding_box()[side] for side in ("width", "height")] == [box["width"], box["height"]]
+
+
+def test_numbers_that_fly_add_up_to_what_arrives(chromium, digits_page):
+    """Of a convolution weight times element, as of an average; the rows and the kernel are those of the page."""
+    with Opened(chromium, digits_page) as page:
+        chips = page.locator(".chip")
+        kernel = np.array([[1, 0, -1], [2, 0, -2], [1, 0, -1]])
+        convolve(page, 2)
+        for op, weights in (("conv", kernel), ("average", np.full((2, 2), 0.25))):
+            page.locator("#bench select").first.select_option(op)
+            page.locator("#bench button.main").click()
+            chips.first.wait_for()
+            flying = chips.evaluate_all(NUMBERS)
+            page.get_by_role("button", name="Stop").click()
+            read = PICTURE[: len(weights), : len(weights), 0]
+            assert sorted(flying) == sorted((read * weights)[weights != 0])
+            assert digits_of(page) == f"row 1, column 1: {sum(flying)}".replace("-", "\u2212").removesuffix(".0")
+            chips.first.wait_for(state="detached")
+
+
+def test_a_number_has_one_colour_at_both_ends_of_the_gradient(digits):
+    digits.locator("#back label", has_text="all outputs").click()
+    ends = [digits.locator(f"#back-{end}") for end in ("in", "out")]
+    convolve(digits, 3)  # element (1, 0) of both: of the gradient 2 and 1
+    scales = [end.locator(".scale").inner_text().split() for end in ends]
+    assert scales == [["\u22122", "2"], ["\u22122", "2"]]
+    two, one = (end.locator("canvas").evaluate(COLOUR) for end in ends)
+    assert two != one
+    digits.locator("#bench select").first.select_option("average")
+    assert [end.locator(".scale").inner_text().split() for end in ends] == [["0", "1"], ["0", "1"]]
+    quarter, whole = (end.locator("canvas").evaluate(COLOUR) for end in ends)
+    assert quarter != whole == two
+    digits.locator("#bench select").first.select_option("max")
+    digits.locator("#bench [name=k]").fill("1")
+    digits.locator("#bench [name=s]").fill("1")
+    assert ends[0].locator("canvas").evaluate(COLOUR) == ends[1].locator("canvas").evaluate(COLOUR) == whole
+
+
+def test_the_window_follows_the_mouse_and_comes_back(digits):
+    place, output = digits.locator("[data-text=place]"), digits.locator("#bench-out canvas")
+    output.click(position={"x": 70, "y": 10})
+    assert place.inner_text() == "row 1, column 2"
+    output.hover(position={"x": 70, "y": 120})
+    assert place.inner_text() == "row 3, column 2"
+    assert "#op_r" not in digits.url
+    digits.mouse.move(5, 5)
+    assert place.inner_text() == "row 1, column 2"
+    output.hover(position={"x": 10, "y": 120})
+    digits.locator("#bench-out [role=gridcell]").press("ArrowRight")
+    assert place.inner_text() == "row 3, column 2"  # the keys go on from where the mouse is
+    digits.mouse.move(5, 5)
+    assert place.inner_text() == "row 3, column 2"
+    output.hover(position={"x": 120, "y": 120})
+    digits.locator("#bench [name=s]").fill("6")  # fewer outputs than the mouse has pointed at
+    assert place.inner_text() == "row 1, column 1"
+
+
+def test_weights_stand_where_they_act(digits):
+    """In the corners of the elements under the window, and of no other."""
+    canvas = digits.locator("#bench-in canvas")
+    assert canvas.evaluate(CORNERS) == [False, False]
+    convolve(digits, 1)
+    assert canvas.evaluate(CORNERS) == [True, False]
+    digits.locator("#bench select").first.select_option("average")
+    assert canvas.evaluate(CORNERS) == [True, False]
+
+
+def test_a_phone_shows_the_maps_before_the_controls_and_tab_goes_the_same_way(digits):
+    digits.set_viewport_size({"width": 375, "height": 800})
+    parts = ["#bench-in", "#bench-out", "#slide", "#copy", "#bench [name=op]", "#bench [name=k]"]
+    assert [digits.locator(part).bounding_box()["y"] for part in parts] == sorted(
+        digits.locator(part).bounding_box()["y"] for part in parts
+    )
+    order = "part => [...document.querySelectorAll('*')].indexOf(document.querySelector(part))"
+    assert [digits.evaluate(order, part) for part in parts] == sorted(digits.evaluate(order, part) for part in parts)
+    digits.set_viewport_size({"width": 1200, "height": 900})
+    left, right = (digits.locator(part).bounding_box() for part in ("#bench-in", "#bench [name=op]"))
+    assert left["x"] + left["width"] < right["x"]
+
+
 PLACES = "boxes => boxes.map(({style}) => [style.top, style.left].map((share) => parseFloat(share) / 100))"
 
 
