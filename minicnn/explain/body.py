@@ -69,7 +69,7 @@ def body(data: Data) -> str:
         **step_panel(data.tape),
         examples="".join(_example(data.classes[label], n) for n, label in enumerate(data.example_labels)),
         layers="".join(_layer(layer, n) for n, layer in enumerate(data.net)),
-        words=json.dumps(json.loads(words), ensure_ascii=False).replace("<", "\\u003c"),
+        words=_words(words, data.input),
         nav="".join(
             f'<a data-to="{name}"><span aria-hidden="true">{i}</span>{title}</a>'
             for i, (name, title) in enumerate(panels, 1)
@@ -89,6 +89,13 @@ def body(data: Data) -> str:
         version=data.minicnn,
     )
     return made.encode("utf-8", "replace").decode()  # half of a surrogate pair, which no encoding has, becomes "?"
+
+
+def _words(words: str, shape: list[int]) -> str:
+    """Return the sentences of words.json, and the name of the image, as JSON that HTML can contain."""
+    height, width, channels = shape
+    image = f"the image, {height} \u00d7 {width}" + (f", channel 1 of {channels}" if channels > 1 else "")
+    return json.dumps({**json.loads(words), "image": image}, ensure_ascii=False).replace("<", "\\u003c")
 
 
 def _file(name: str) -> str:

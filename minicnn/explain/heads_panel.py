@@ -63,7 +63,7 @@ def _consistency(shift: Shift) -> str:
         for n, name in enumerate(shift.consistency)
     )
     return (
-        f"<h3>How often the answer stayed the same, over {shift.images} images</h3>"
+        f'<h3 class="below">How often the answer stayed the same, over {shift.images} images</h3>'
         f'<ul class="cards stack">{tables}</ul><p class="note dim">In percent. Rows are moves up and down, columns '
         "left and right; the middle is the image where it was.</p>"
     )

@@ -3,7 +3,7 @@ import { tensor, type Axis, type Layer, type Tensor } from "./contract.ts";
 import { sum } from "./math.ts";
 import { blurWeights, inside, places, pooling, weighted, type Pool } from "./ops.ts";
 import { all } from "./state.ts";
-import { fmt, list, terms } from "./text.ts";
+import { fmt, list, some, terms } from "./text.ts";
 import { adaptiveWindows, blurWindows, formula, windows, type Pads } from "./windows.ts";
 import { words } from "./words.ts";
 
@@ -149,7 +149,7 @@ export function texts(s: Setting, w: Window, x: ArrayLike<number>): [string, str
 }
 
 const products = (v: number[], weights: number[]): string =>
-  v.slice(0, 9).map((a, i) => `${fmt(a)}·${weights[i]! < 0 ? `(${fmt(weights[i]!)})` : fmt(weights[i]!)}`).join(" + ") + (v.length > 9 ? " + …" : "");
+  some(v, " + ", " +", (a, i) => `${fmt(a)}·${weights[i]! < 0 ? `(${fmt(weights[i]!)})` : fmt(weights[i]!)}`);
 
 /** The difference quotient of a sum of windows at one element: (y(x + h) - y(x - h)) / 2h, in float64. */
 export function quotient(chosen: Window[], x: ArrayLike<number>, n: number): number {

@@ -2,7 +2,7 @@
 import { answer, arrays, bestOf, broken, data, examples, image, named } from "./app.ts";
 import { real, tensor, type Axis, type Head, type Tensor } from "./contract.ts";
 import { ARROWS, boxAt, Canvas, Field, mapOf, paintMap, placeOf, Scale, share } from "./field.tsx";
-import { best, ceil, clamp, extent, floor, max, min, round, upTo } from "./math.ts";
+import { best, clamp, extent, floor, max, min, round, upTo } from "./math.ts";
 import { ink as paint } from "./paint.ts";
 import { moved } from "./ops.ts";
 import { computed, effect, signal, type Signal } from "./signals.ts";
@@ -131,22 +131,19 @@ function centring(strokes: Float32Array): (n: number) => number {
   };
 }
 
-/** Draw from one place to another with a round pen. */
-function stroke([fromY, fromX]: number[], [toY, toX]: number[]): void {
-  const next = ink.value?.slice() ?? new Float32Array(H * W);
+/** Draw from one place to another with a round pen: what counts is how far a pixel lies from the line. */
+function stroke([fromY, fromX]: [number, number], [toY, toX]: [number, number]): void {
+  const [dy, dx] = [toY - fromY, toX - fromX];
   const radius = max(1.6, H / 17);
-  const n = max(1, ceil(Math.hypot(toY! - fromY!, toX! - fromX!)));
-  for (let t = 1; t <= n; t++) {
-    const [y, x] = [fromY! + ((toY! - fromY!) * t) / n, fromX! + ((toX! - fromX!) * t) / n];
-    for (let i = max(0, floor(y - radius - 1)); i < min(H, y + radius + 1); i++)
-      for (let j = max(0, floor(x - radius - 1)); j < min(W, x + radius + 1); j++)
-        next[i * W + j] = max(next[i * W + j]!, clamp(radius + 0.5 - Math.hypot(i - y, j - x), 0, 1));
-  }
-  ink.value = next;
+  ink.value = (ink.value ?? new Float32Array(H * W)).map((v, n) => {
+    const [y, x] = [floor(n / W) - fromY, (n % W) - fromX];
+    const nearest = clamp((y * dy + x * dx) / (dy * dy + dx * dx || 1), 0, 1);
+    return max(v, clamp(radius + 0.5 - Math.hypot(y - nearest * dy, x - nearest * dx), 0, 1));
+  });
 }
 
-let pen = [floor(H / 2), floor(W / 2)];
-let last: number[] | undefined;
+let pen: [number, number] = [floor(H / 2), floor(W / 2)];
+let last: [number, number] | undefined;
 
 function drawTo(event: PointerEvent): void {
   const to = placeOf(event, H, W);
@@ -154,11 +151,11 @@ function drawTo(event: PointerEvent): void {
   last = to;
 }
 
-const showPen = (): void => void Object.assign(element("pen").style, { top: `${(100 * (pen[0]! + 0.5)) / H}%`, left: `${(100 * (pen[1]! + 0.5)) / W}%` });
+const showPen = (): void => void (element("pen").style.inset = `${share(pen[0] + 0.5, H)} auto auto ${share(pen[1] + 0.5, W)}`);
 
 function onKey(event: KeyboardEvent): void {
   const by = ARROWS[event.key];
-  if (by) pen = [clamp(pen[0]! + 2 * by[0], 0, H - 1), clamp(pen[1]! + 2 * by[1], 0, W - 1)];
+  if (by) pen = [clamp(pen[0] + 2 * by[0], 0, H - 1), clamp(pen[1] + 2 * by[1], 0, W - 1)];
   else if (event.key !== " ") return;
   if (!by || event.shiftKey) stroke(pen, pen);
   event.preventDefault();

@@ -52,11 +52,11 @@ function Seen() {
   const patches = value ? field(data.net.slice(0, n + 1), [i], [j]) : [];
   const seen = (a: number, b: number): boolean => patches.some((p) => p.rows.includes(a) && p.cols.includes(b));
   const reads = arrays.get(data.coverage!)?.data; // for each pixel, how many elements of the last feature map read it
-  const [h, w, depth] = data.input;
+  const [h, w] = data.input;
   const pixels = upTo(h * w).filter((m) => seen(floor(m / w), m % w)).length;
   return (
     <>
-      <Figure title={`the image, ${h} × ${w}${depth > 1 ? `, channel 1 of ${depth}` : ""}`}>
+      <Figure title={words("image")}>
         <Field
           label="the image"
           {...mapOf(image)}
@@ -65,7 +65,7 @@ function Seen() {
           boxes={pixels ? [boxAround(patches.flatMap((p) => p.rows), patches.flatMap((p) => p.cols), "value")] : []}
         />
       </Figure>
-      <Formula of={`${l.name}, ${spatial ? `channel ${k + 1}, row ${i + 1}, column ${j + 1}` : `element ${k + 1}`}`}>
+      <Formula of={`${l.name}, ${spatial ? `channel ${k + 1}, ${words("place", i + 1, j + 1)}` : `element ${k + 1}`}`}>
         {value ? fmt(value.data[(i * vw + j) * c + k]!, 4) : words("missing")}
         {words("seen", plural(pixels, "pixel"), h * w)}
       </Formula>

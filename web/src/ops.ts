@@ -113,7 +113,7 @@ export function pooling(layer: Layer, arrays?: Map<string, Tensor>): Pool | unde
 
 /** Return the taps of every window along both axes of a layer. */
 export function places(layer: Layer): { rows: number[][]; cols: number[][] } {
-  const mode = String(layer.padding_mode ?? layer.mode);
+  const mode = (layer.padding_mode ?? layer.mode) as string | undefined;
   const along = (a: Axis): number[][] => upTo(a.out).map((o) => taps(a, o, mode, layer.kind.startsWith("Adaptive")));
   return { rows: along(layer.rows!), cols: along(layer.cols!) };
 }

@@ -18,14 +18,14 @@ function keys(): void {
   const dialog = element("keys") as HTMLDialogElement;
   element("show-keys").onclick = () => dialog.showModal();
   element("hide-keys").onclick = () => dialog.close();
-  addEventListener("keydown", (event) => {
+  onkeydown = (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || (event.target as Element).matches("textarea, select, [type=number]")) return;
     if (event.key === "[") go(position.value - 1);
     else if (event.key === "]") go(position.value + 1);
     else if (event.key === "?" && !dialog.open) dialog.showModal();
     else return;
     event.preventDefault();
-  });
+  };
   for (const link of all<HTMLAnchorElement>("a[data-to]")) {
     link.href = `#${link.dataset.to}`;
     link.onclick = (event) => {

@@ -1,5 +1,6 @@
 /** Colours of maps: one hue for values, one for gradients, a neutral one for what is negative. */
 import { abs, min, round } from "./math.ts";
+import { computed } from "./signals.ts";
 import { theme } from "./state.ts";
 
 export type Tone = "value" | "grad";
@@ -15,15 +16,14 @@ export const toneColour = (tone: Tone): Rgb => colour(tone === "grad" ? "--grad"
 const probe = document["head"].appendChild(document.createElement("i"));
 probe.style.forcedColorAdjust = "none";
 
-const known = new Map<string, Rgb>();
-let drawn = -1;
+const colours = computed(() => {
+  void theme.value; // with which all of them change
+  return new Map<string, Rgb>();
+});
 
 /** Return a colour by its custom property. */
 export function colour(name: string): Rgb {
-  if (drawn !== theme.value) {
-    known.clear();
-    drawn = theme.value;
-  }
+  const known = colours.value;
   if (!known.has(name)) {
     probe.style.color = `var(${name})`;
     known.set(name, getComputedStyle(probe).color.match(/[\d.]+/g)!.slice(0, 3).map(Number));

@@ -1,5 +1,6 @@
 /** The state of the controls: one signal each, mirrored in the address as `#key=value`, defaults left out. */
 import { render, type ComponentChild } from "preact";
+import { clamp, round } from "./math.ts";
 import { effect, signal, type Signal } from "./signals.ts";
 
 type Plain = number | string | boolean;
@@ -26,7 +27,7 @@ export function control<T extends Plain>(key: string, initial: T, allows: (value
 
 /** A control that is an integer in a range. */
 export const count = (key: string, initial: number, least: number, most: number): Signal<number> =>
-  control(key, initial, (n) => Number.isInteger(n) && n >= least && n <= most);
+  control(key, initial, (n) => n === clamp(round(n), least, most));
 
 /** A control that is one of several names. */
 export const choice = <T extends string>(key: string, ...names: T[]): Signal<T> => control<T>(key, names[0]!, (name) => names.includes(name));
@@ -41,7 +42,7 @@ export function mirror(): void {
     for (const [key, { state, initial }] of controls) if (state.value !== initial) hash.set(key, written(state.value));
     const text = String(hash);
     try {
-      history.replaceState(null, "", text ? `#${text}` : location.pathname + location.search);
+      history.replaceState(null, "", location.href.split("#")[0]! + (text && `#${text}`));
     } catch {
       // A page inside a notebook has an address that cannot change; its state is not kept.
     }
@@ -51,7 +52,7 @@ export function mirror(): void {
 /** Changes when colours do: canvases are drawn again. */
 export const theme = signal(0);
 for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)", "print"])
-  matchMedia(query).addEventListener("change", () => theme.value++);
+  matchMedia(query).onchange = () => theme.value++;
 
 /** Whether the reader accepts motion. */
 export const moves = (): boolean => matchMedia("(prefers-reduced-motion: no-preference)").matches;
