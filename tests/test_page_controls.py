@@ -223,6 +223,7 @@ def test_every_step_of_the_walk_leads_to_its_panel(digits):
         digits.locator("#walk a").click()
         assert digits.evaluate("document.activeElement.id") == panel
     assert digits.locator(".steps [aria-current=step]").inner_text() == "6"
+    assert {button.bounding_box()["width"] for button in digits.locator(".steps [aria-label]").all()} == {34}
     digits.get_by_role("button", name="Skip the walk").click()
     assert digits.locator("#walk h2").count() == 0
     digits.get_by_role("button", name="Show the guided walk").click()

@@ -87,7 +87,7 @@ export function showWalk(): void {
   effect(() => {
     void hidden.value;
     numbers.forEach((button, n) => {
-      button.className = n < at.value ? "past" : "";
+      button.classList.toggle("past", n < at.value);
       button.ariaCurrent = n === at.value ? "step" : null;
     });
     stop();
