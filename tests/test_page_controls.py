@@ -266,6 +266,33 @@ def test_the_first_screen_shows_the_image_and_what_the_net_says(digits):
     digits.set_viewport_size({"width": 1200, "height": 900})
 
 
+CALLS = {
+    "max": "max_pool2d(x, 3)",
+    "average": "average_pool2d(x, 3)",
+    "counted": "average_pool2d(x, 3, count_include_pad=True)",
+    "lp": "lp_pool2d(x, 3, p=3)",
+    "gem": "gem_pool2d(x, 3, 3)",
+    "lme": "log_mean_exp_pool2d(x, 3, r=1)",
+    "soft": "soft_pool2d(x, 3)",
+    "blur": "blur_pool2d(x, 3, strides=3)",
+    "conv": "conv2d(x, kernel, strides=3)",
+    "gmax": "global_max_pool2d(x)",
+    "gavg": "global_average_pool2d(x)",
+    "amax": "adaptive_max_pool2d(x, 3)",
+    "aavg": "adaptive_average_pool2d(x, 3)",
+}
+
+
+def test_every_operation_has_its_call_in_python(digits):
+    digits.locator("#bench [name=k]").fill("3")
+    digits.locator("#bench [name=s]").fill("3")
+    options = digits.locator("#bench [name=op] option").evaluate_all("all => all.map((o) => o.value)")
+    assert options == list(CALLS)
+    for op, call in CALLS.items():
+        digits.locator("#bench [name=op]").select_option(op)
+        assert digits.locator("#call").inner_text() == f"ops.{call}"
+
+
 NUMBERS = "chips => chips.map((chip) => +chip.textContent.replace('\u2212', '-'))"
 COPY = """(canvas) => {
     const copy = Object.assign(document.createElement("canvas"), {width: canvas.width, height: canvas.height});
