@@ -184,8 +184,11 @@ def test_the_golden_page_has_the_numbers_of_this_version():
     assert [n["op"] for n in golden["tape"]["nodes"]] == [n["op"] for n in made["tape"]["nodes"]]
 
 
+WALK = (contract.Shown, contract.Step)
+
+
 def test_every_field_is_documented():
-    for kind in (contract.Data, contract.Head, contract.Node, contract.Layer, contract.Check, contract.Shift):
+    for kind in (contract.Data, contract.Head, contract.Node, contract.Layer, contract.Check, contract.Shift, *WALK):
         for field in dataclasses.fields(kind):
             assert re.search(rf"\b{field.name.rstrip('_')}\b", kind.__doc__), (kind.__name__, field.name)
 
