@@ -9,6 +9,7 @@ import re
 import sys
 import types
 import typing
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,9 @@ from minicnn import Tensor, explain, layers, models, ops, optim, train, trees
 from minicnn.data import Split
 from minicnn.explain import contract
 from minicnn.explain import html as page_html
+from minicnn.explain.body import body
 from minicnn.explain.derived import RULES, read
+from minicnn.explain.glance import mask
 from minicnn.explain.markup import number
 from minicnn.explain.packing import Arrays, json_text, plain
 from minicnn.explain.walk import PICTURE
@@ -118,6 +121,7 @@ def ids(value):
         for name, item in value.items():
             if isinstance(item, str) and name in {
                 "image",
+                "array",
                 "value",
                 "grad",
                 "part",
@@ -180,8 +184,11 @@ def test_the_golden_page_has_the_numbers_of_this_version():
     assert [n["op"] for n in golden["tape"]["nodes"]] == [n["op"] for n in made["tape"]["nodes"]]
 
 
+WALK = (contract.Shown, contract.Step)
+
+
 def test_every_field_is_documented():
-    for kind in (contract.Data, contract.Head, contract.Node, contract.Layer, contract.Check, contract.Shift):
+    for kind in (contract.Data, contract.Head, contract.Node, contract.Layer, contract.Check, contract.Shift, *WALK):
         for field in dataclasses.fields(kind):
             assert re.search(rf"\b{field.name.rstrip('_')}\b", kind.__doc__), (kind.__name__, field.name)
 
@@ -483,25 +490,138 @@ def test_wrong_calls_for_what_is_on_disk_are_explained(call, message):
 # the walk
 
 
+def walked(image):
+    """Return the feature map of the walk's net and its four maxima, by hand: right column minus left column, plus 1."""
+    maps = [[1 + sum(image[i + k][j + 2] - image[i + k][j] for k in range(3)) for j in range(4)] for i in range(4)]
+    pooled = [max(0, *(maps[i + a][j + b] for a in (0, 1) for b in (0, 1))) for i in (0, 2) for j in (0, 2)]
+    return maps, pooled
+
+
+def signed(value):
+    """Return a number as the walk writes it, with the sign that figures have."""
+    return f"{value:.4g}".replace("-", "\u2212")
+
+
 def test_the_numbers_of_the_walk_are_right():
     net, params = NETS["max"]()
     walk = explain.page(net, params, picture(), 0).data.walk
     texts = [step.text for step in walk.steps]
     small_picture = [[int(v) for v in row] for row in PICTURE[..., 0]]
-    # by hand: right column minus left column of each window, plus 1
-    maps = [[1 + sum(small_picture[i + k][j + 2] - small_picture[i + k][j] for k in range(3)) for j in range(4)]
-            for i in range(4)]  # fmt: skip
+    maps, pooled = walked(small_picture)
     held = [max(0, maps[i][j]) for i in (0, 1) for j in (0, 1)]
     assert f"= {maps[0][0]}. One element to the right the same nine weights give {maps[0][1]}." in texts[0]
     assert f"maximum is {max(held)}; its average would be {sum(held) / 4}." in texts[1]
-    pooled = [max(0, *(maps[i + a][j + b] for a in (0, 1) for b in (0, 1))) for i in (0, 2) for j in (0, 2)]
     logits = np.array([pooled[0] + pooled[3], pooled[1] + pooled[2]]) / 8
     slope = (np.exp(logits)[0] / np.exp(logits).sum() - 1) / 8  # softmax minus target, times the weight
-    assert f"rate of {slope:.4g}." in texts[2]
+    assert f"rate of {signed(slope)}." in texts[2]
+    assert f"a quarter, {signed(slope / 4)}, to each" in texts[2]
+    row, column = divmod(int(np.argmax(held)), 2)
+    assert f"at row {row + 1}, column {column + 1}," in texts[2]
     assert f"The four maxima were {pooled[0]}, {pooled[1]}, {pooled[2]} and {pooled[3]}." in texts[5]
     assert [step.panel for step in walk.steps] == ["net", "bench", "backward", "step", "heads", "shift"]
-    for step in walk.steps:
-        assert all(getattr(walk.nodes[i], step.what) for i in step.show)
+    rectified = np.maximum(maps, 0)
+    assert f"of the map, {rectified.max()}, and" in texts[4]
+    assert f"keeps {rectified.mean()} and sends one sixteenth of its gradient, {1 / 16} of 1," in texts[4]
+    assert not any(re.search(r"-\d|\d-| - |\dx\d| x ", text) for text in texts), "hyphens or letters as signs"
+
+
+def test_the_maps_of_the_walk_are_right():
+    """Each against arithmetic by hand, and the gradient of the kernel against differences of the loss in float64."""
+    net, params = NETS["max"]()
+    made = explain.page(net, params, picture(), 0)
+    steps = made.data.walk.steps
+    for step in steps:
+        names = [shown.name for group in step.show for shown in group]
+        assert len(set(names)) == len(names)
+    shown = {(n, each.name): each for n, step in enumerate(steps) for group in step.show for each in group}
+    found = {place: array(made, each.array)[..., 0] for place, each in shown.items()}
+
+    image = PICTURE[..., 0].astype(float)
+    maps, pooled = walked(image)
+    moved = np.pad(image, ((0, 0), (1, 0)))[:, :-1]
+    edge = np.array([[-1, 0, 1]] * 3)
+    np.testing.assert_array_equal(found[0, "picture"], image)
+    np.testing.assert_array_equal(found[0, "kernel"], edge)
+    np.testing.assert_array_equal(found[0, "convolution, plus 1"], maps)
+    np.testing.assert_array_equal(found[1, "after ReLU"], np.maximum(maps, 0))
+    np.testing.assert_array_equal(found[1, "maxima"].ravel(), pooled)
+
+    def loss(kernel):
+        y = [1 + sum(image[i + a, j + b] * kernel[a, b] for a in range(3) for b in range(3))
+             for i in range(4) for j in range(4)]  # fmt: skip
+        a, b, c, d = np.maximum(np.reshape(y, (2, 2, 2, 2)).max((1, 3)), 0).ravel()
+        return np.log1p(np.exp((b + c - a - d) / 8))  # cross-entropy of two logits
+
+    h = 1e-5
+    slope = np.zeros((3, 3))
+    for place in np.ndindex(3, 3):
+        e = np.zeros((3, 3))
+        e[place] = h
+        slope[place] = (loss(edge + e) - loss(edge - e)) / (2 * h)
+    np.testing.assert_allclose(found[3, "its gradient"], slope, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(found[3, "kernel"], edge)
+    np.testing.assert_allclose(found[3, "kernel after the step"], edge - 0.5 * slope, rtol=1e-4, atol=1e-6)
+    after = signed(round(-1 - 0.5 * slope[0, 0], 4))
+    assert f"{signed(slope[0, 0])}. A step with learning rate 0.5" in steps[3].text
+    assert f"\u22121 \u2212 0.5 \u00b7 ({signed(slope[0, 0])}) = {after}." in steps[3].text
+
+    sent, back = found[2, "gradient of the maxima"], found[2, "gradient after ReLU"]
+    for i, j in np.ndindex(2, 2):
+        window, part = np.maximum(maps, 0)[2 * i : 2 * i + 2, 2 * j : 2 * j + 2], back[2 * i :, 2 * j :][:2, :2]
+        np.testing.assert_array_equal(part.ravel(), np.eye(4)[window.argmax()] * sent[i, j])
+
+    assert (found[4, "maximum"], found[4, "average"]) == (np.max(maps), np.maximum(maps, 0).mean())
+    np.testing.assert_array_equal(found[4, "gradient of the maximum"].ravel(), np.eye(16)[np.argmax(maps)])
+    np.testing.assert_array_equal(found[4, "gradient of the average"], 1 / 16)
+    assert {shown[4, f"gradient of the {each}"].largest for each in ("maximum", "average")} == {1}
+
+    _, then = walked(moved)
+    np.testing.assert_array_equal(found[5, "moved picture"], moved)
+    np.testing.assert_array_equal(found[5, "its maxima"].ravel(), then)
+    differ = [[n // 2, n % 2] for n in range(4) if pooled[n] != then[n]]
+    assert shown[5, "maxima"].framed == shown[5, "its maxima"].framed == differ != []
+    assert f"{4 - len(differ)} of the four stay" in steps[5].text
+
+
+# the first screen
+
+
+def decoded(address):
+    """Return the opacity of each pixel of a PNG file that is told as an address, read chunk by chunk."""
+    file = base64.b64decode(address.removeprefix("data:image/png;base64,"))
+    assert file[:8] == b"\x89PNG\r\n\x1a\n"
+    chunks, at = {}, 8
+    while at < len(file):
+        size, kind = int.from_bytes(file[at : at + 4], "big"), file[at + 4 : at + 8]
+        chunks[kind] = file[at + 8 : at + 8 + size]
+        assert zlib.crc32(kind + chunks[kind]) == int.from_bytes(file[at + 8 + size :][:4], "big")
+        at += 12 + size
+    head = chunks[b"IHDR"]
+    w, h = (int.from_bytes(head[n : n + 4], "big") for n in (0, 4))
+    assert list(head[8:]) == [8, 4, 0, 0, 0]
+    rows = np.frombuffer(zlib.decompress(chunks[b"IDAT"]), np.uint8).reshape(h, 1 + 2 * w)
+    assert not rows[:, 0].any()
+    return rows[:, 2::2]
+
+
+def test_the_image_of_the_first_screen_has_its_pixels():
+    values = np.array([[-1, 0, 1], [np.nan, 3, np.inf]], np.float32)
+    assert decoded(mask(values)).tolist() == [[0, 64, 128], [0, 255, 0]]
+    assert not decoded(mask(np.full((2, 2), np.nan))).any()
+    assert not decoded(mask(np.full((2, 3), 5.0))).any()
+
+
+def test_the_first_screen_names_the_image_and_the_most_probable_classes():
+    net, params = NETS["max"]()
+    made = explain.page(net, params, picture(), 2, classes=["<a>", "b", "c"])
+    logits = np.float64(made.data.heads[0].logits)
+    chances = np.exp(logits) / np.exp(logits).sum()
+    first = body(made.data).split("</header>")[0]
+    assert 'role="img" aria-label="The image, of class c"' in first
+    told = re.findall(r'<th scope="row">(.*?)</th>.*?([\d.]+) %</td>', first)
+    order = np.argsort(-chances)
+    assert [name for name, _ in told] == [["&lt;a&gt;", "b", "c"][k] for k in order]
+    np.testing.assert_allclose([float(share) for _, share in told], 100 * chances[order], atol=0.1)
 
 
 # hostile and unusual

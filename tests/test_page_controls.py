@@ -230,6 +230,210 @@ def test_every_step_of_the_walk_leads_to_its_panel(digits):
     assert digits.locator("#walk h2").count() == 1
 
 
+def test_every_step_of_the_walk_shows_its_maps(digits):
+    """What the script draws is what Python told it: names, signs, sizes, first elements and frames."""
+    data = digits.evaluate("JSON.parse(document.querySelector('#data').textContent)")
+    for n, step in enumerate(data["walk"]["steps"]):
+        digits.locator(".steps button").nth(n).click()
+        maps = [shown for group in step["show"] for shown in group]
+        assert digits.locator("#figure figcaption").all_inner_texts() == [shown["name"] for shown in maps]
+        signs = digits.locator("#figure div > div:not(.figure, .field, .field *)").all_inner_texts()
+        assert signs == [shown["sign"] for shown in maps if "sign" in shown]
+        for field, shown in zip(digits.locator("#figure .field").all(), maps, strict=True):
+            rows, columns, _ = data["arrays"][shown["array"]]["shape"]
+            assert field.bounding_box()["width"] == columns * shown["size"]
+            grid = field.get_by_role("grid")
+            assert grid.get_attribute("aria-rowcount") == str(rows)
+            assert grid.get_attribute("aria-label") == shown["name"]
+            assert field.locator(".box.ink").count() == len(shown.get("framed", []))
+        windows = digits.locator("#figure .box:not(.ink)").count()
+        assert windows == (2 if "window" in step else 0)
+
+
+def test_the_first_screen_shows_the_image_and_what_the_net_says(digits):
+    picture = digits.get_by_role("img", name="The image, of class 3")
+    assert picture.is_visible()
+    top, walk = digits.locator(".top").bounding_box(), digits.locator("#walk").bounding_box()
+    box = picture.bounding_box()
+    assert box["width"] == box["height"] > 80
+    assert box["y"] + box["height"] < walk["y"]
+    assert box["x"] > top["x"] + top["width"] / 2
+    likely = digits.get_by_role("table", name="the most probable classes")
+    assert likely.locator("th").all_inner_texts()[0] == digits.locator("#verdict").inner_text()
+    digits.set_viewport_size({"width": 375, "height": 800})
+    box = picture.bounding_box()
+    assert digits.locator(".lede").bounding_box()["y"] < box["y"] < digits.locator("nav").bounding_box()["y"]
+    digits.set_viewport_size({"width": 1200, "height": 900})
+
+
+CALLS = {
+    "max": "max_pool2d(x, 3)",
+    "average": "average_pool2d(x, 3)",
+    "counted": "average_pool2d(x, 3, count_include_pad=True)",
+    "lp": "lp_pool2d(x, 3, p=3)",
+    "gem": "gem_pool2d(x, 3, 3)",
+    "lme": "log_mean_exp_pool2d(x, 3, r=1)",
+    "soft": "soft_pool2d(x, 3)",
+    "blur": "blur_pool2d(x, 3, strides=3)",
+    "conv": "conv2d(x, kernel, strides=3)",
+    "gmax": "global_max_pool2d(x)",
+    "gavg": "global_average_pool2d(x)",
+    "amax": "adaptive_max_pool2d(x, 3)",
+    "aavg": "adaptive_average_pool2d(x, 3)",
+}
+
+
+def test_every_operation_has_its_call_in_python(digits):
+    digits.locator("#bench [name=k]").fill("3")
+    digits.locator("#bench [name=s]").fill("3")
+    options = digits.locator("#bench [name=op] option").evaluate_all("all => all.map((o) => o.value)")
+    assert options == list(CALLS)
+    for op, call in CALLS.items():
+        digits.locator("#bench [name=op]").select_option(op)
+        assert digits.locator("#call").inner_text() == f"ops.{call}"
+
+
+NUMBERS = "chips => chips.map((chip) => +chip.textContent.replace('\u2212', '-'))"
+COPY = """(canvas) => {
+    const copy = Object.assign(document.createElement("canvas"), {width: canvas.width, height: canvas.height});
+    const context = copy.getContext("2d", {willReadFrequently: true});
+    context.drawImage(canvas, 0, 0);
+"""
+COLOUR = COPY + "return [...context.getImageData(6, 130, 1, 1).data]; }"
+CORNERS = (
+    COPY
+    + """return [0, 5].map((n) => {
+        const side = canvas.width / 6;
+        const {data} = context.getImageData((n + 0.2) * side, 8, 0.6 * side, 0.2 * side);
+        const colours = Array.from({length: data.length / 4}, (_, k) => data.subarray(4 * k, 4 * k + 3).join());
+        return new Set(colours).size > 1;
+    });
+}"""
+)
+
+
+def digits_of(page):
+    """Return what the output says of its chosen element."""
+    return page.locator("#bench-out [role=gridcell]").get_attribute("aria-label")
+
+
+def convolve(page, stride):
+    page.locator("#bench select").first.select_option("conv")
+    page.locator("#bench [name=s]").fill(str(stride))
+
+
+def test_the_scale_of_a_sliding_window_stays_as_it_is(chromium, digits_page):
+    with Opened(chromium, digits_page) as page:
+        convolve(page, 2)
+        scale = page.locator("#bench-out .scale")
+        box, told = scale.bounding_box(), scale.inner_text().split()
+        assert told == ["\u221221", "21"]
+        assert box["height"] < 26  # one line
+        page.locator("#bench button.main").click()
+        assert page.locator("#bench-out [role=gridcell]").get_attribute("aria-label").endswith("not yet")
+        assert scale.inner_text().split() == told
+        assert [scale.bounding_box()[side] for side in ("width", "height")] == [box["width"], box["height"]]
+
+
+def test_numbers_that_fly_add_up_to_what_arrives(chromium, digits_page):
+    """Of a convolution weight times element, as of an average; the rows and the kernel are those of the page."""
+    with Opened(chromium, digits_page) as page:
+        chips = page.locator(".chip")
+        kernel = np.array([[1, 0, -1], [2, 0, -2], [1, 0, -1]])
+        convolve(page, 2)
+        for op, weights in (("conv", kernel), ("average", np.full((2, 2), 0.25))):
+            page.locator("#bench select").first.select_option(op)
+            page.locator("#bench button.main").click()
+            chips.first.wait_for()
+            flying = chips.evaluate_all(NUMBERS)
+            page.get_by_role("button", name="Stop").click()
+            read = PICTURE[: len(weights), : len(weights), 0]
+            assert sorted(flying) == sorted((read * weights)[weights != 0])
+            assert digits_of(page) == f"row 1, column 1: {sum(flying)}".replace("-", "\u2212").removesuffix(".0")
+            chips.first.wait_for(state="detached")
+
+
+def test_a_number_has_one_colour_at_both_ends_of_the_gradient(digits):
+    digits.locator("#back label", has_text="all outputs").click()
+    ends = [digits.locator(f"#back-{end}") for end in ("in", "out")]
+    convolve(digits, 3)  # element (1, 0) of both: of the gradient 2 and 1
+    scales = [end.locator(".scale").inner_text().split() for end in ends]
+    assert scales == [["\u22122", "2"], ["\u22122", "2"]]
+    two, one = (end.locator("canvas").evaluate(COLOUR) for end in ends)
+    assert two != one
+    digits.locator("#bench select").first.select_option("average")
+    assert [end.locator(".scale").inner_text().split() for end in ends] == [["0", "1"], ["0", "1"]]
+    quarter, whole = (end.locator("canvas").evaluate(COLOUR) for end in ends)
+    assert quarter != whole == two
+    digits.locator("#bench select").first.select_option("max")
+    digits.locator("#bench [name=k]").fill("1")
+    digits.locator("#bench [name=s]").fill("1")
+    assert ends[0].locator("canvas").evaluate(COLOUR) == ends[1].locator("canvas").evaluate(COLOUR) == whole
+
+
+def test_the_window_follows_the_mouse_and_comes_back(digits):
+    place, output = digits.locator("[data-text=place]"), digits.locator("#bench-out canvas")
+    output.click(position={"x": 70, "y": 10})
+    assert place.inner_text() == "row 1, column 2"
+    output.hover(position={"x": 70, "y": 120})
+    assert place.inner_text() == "row 3, column 2"
+    assert "#op_r" not in digits.url
+    digits.mouse.move(5, 5)
+    assert place.inner_text() == "row 1, column 2"
+    output.hover(position={"x": 10, "y": 120})
+    digits.locator("#bench-out [role=gridcell]").press("ArrowRight")
+    assert place.inner_text() == "row 3, column 2"  # the keys go on from where the mouse is
+    digits.mouse.move(5, 5)
+    assert place.inner_text() == "row 3, column 2"
+    output.hover(position={"x": 120, "y": 120})
+    digits.locator("#bench [name=s]").fill("6")  # fewer outputs than the mouse has pointed at
+    assert place.inner_text() == "row 1, column 1"
+
+
+def test_weights_stand_where_they_act(digits):
+    """In the corners of the elements under the window, and of no other."""
+    canvas = digits.locator("#bench-in canvas")
+    assert canvas.evaluate(CORNERS) == [False, False]
+    convolve(digits, 1)
+    assert canvas.evaluate(CORNERS) == [True, False]
+    digits.locator("#bench select").first.select_option("average")
+    assert canvas.evaluate(CORNERS) == [True, False]
+
+
+def test_a_phone_shows_the_maps_before_the_controls_and_tab_goes_the_same_way(digits):
+    digits.set_viewport_size({"width": 375, "height": 800})
+    parts = ["#bench-in", "#bench-out", "#slide", "#copy", "#bench [name=op]", "#bench [name=k]"]
+    assert [digits.locator(part).bounding_box()["y"] for part in parts] == sorted(
+        digits.locator(part).bounding_box()["y"] for part in parts
+    )
+    order = "part => [...document.querySelectorAll('*')].indexOf(document.querySelector(part))"
+    assert [digits.evaluate(order, part) for part in parts] == sorted(digits.evaluate(order, part) for part in parts)
+    digits.set_viewport_size({"width": 1200, "height": 900})
+    left, right = (digits.locator(part).bounding_box() for part in ("#bench-in", "#bench [name=op]"))
+    assert left["x"] + left["width"] < right["x"]
+
+
+PLACES = "boxes => boxes.map(({style}) => [style.top, style.left].map((share) => parseFloat(share) / 100))"
+
+
+def test_the_window_of_the_walk_slides(chromium, digits_page):
+    """Both boxes together; what the window has not reached is not known, and each number flies when it is."""
+    with Opened(chromium, digits_page) as page:
+        boxes, first = page.locator("#figure .box"), page.locator("#figure [role=gridcell]").last
+        page.locator("#walk").get_by_role("button", name="Play").click()
+        assert first.get_attribute("aria-label") == "row 1, column 1: not yet"
+        page.locator(".chip", has_text="15").wait_for()
+        page.locator("#figure [aria-label='row 1, column 1: 15']").wait_for()
+        page.locator("#figure .box[style*='left: 25%']").wait_for(state="attached")
+        read, given = boxes.evaluate_all(PLACES)
+        assert given != [0, 0]
+        assert [6 * share for share in read] == pytest.approx([4 * share for share in given], abs=1e-3)
+        page.get_by_role("button", name="Next").first.click()
+        assert page.locator("#figure [aria-label$='not yet']").count() == 0
+        page.locator(".steps button").nth(3).click()
+        assert page.locator("#walk").get_by_role("button", name="Play").count() == 0
+
+
 def test_a_stroke_of_the_mouse_changes_the_answer(digits):
     digits.get_by_role("button", name="Clear").click()
     before = digits.locator("#draw .bars").inner_text()

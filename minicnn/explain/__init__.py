@@ -5,7 +5,7 @@ packing.py                     arrays and values as text
 tape.py, drawing.py            the tape of a tensor, and its drawing
 page.py, html.py               the page of a net; saved.py: of files and studies
 body.py, page.html, words.json  its text, its controls and the sentences that its script completes
-net.py, step.py, heads.py, shifts.py, studies.py, walk.py   its parts
+net.py, step.py, heads.py, shifts.py, studies.py, walk.py, glance.py   its parts
 
 >>> from minicnn import Tensor, explain
 >>> explain.tape((Tensor([1.0, 2.0]) * 3).sum())

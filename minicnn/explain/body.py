@@ -12,6 +12,7 @@ from string import Template
 import numpy as np
 
 from minicnn.explain.contract import Bench, Data, Layer, Step
+from minicnn.explain.glance import glance
 from minicnn.explain.heads_panel import heads_panel
 from minicnn.explain.markup import bars, chances, counted, table, thousands
 from minicnn.explain.step_panel import step_panel
@@ -30,22 +31,23 @@ PANELS = {
 WINDOW = "window stride free alike ceil"
 OPERATIONS = {
     "max": ("maximum", "max_pool2d", "Max", f"{WINDOW} ties", "max"),
-    "average": ("average", "average_pool2d", "Average", WINDOW, "average"),
-    "counted": ("average, pads counted", "average_pool2d", "Average", f"{WINDOW} counted", "average"),
+    "average": ("average", "average_pool2d", "Average", f"{WINDOW} parts", "average"),
+    "counted": ("average, pads counted", "average_pool2d", "Average", f"{WINDOW} counted parts", "average"),
     "lp": ("Lp norm", "lp_pool2d", "Lp", f"{WINDOW} norm p", "lp"),
     "gem": ("generalised mean", "gem_pool2d", "GeM", f"power {WINDOW} p", "gem"),
     "lme": ("log-mean-exp", "log_mean_exp_pool2d", "LogMeanExp", f"{WINDOW} r", "lme"),
     "soft": ("soft", "soft_pool2d", "Soft", WINDOW, "soft"),
-    "blur": ("blur", "blur_pool2d", "Blur", "window stride alike", "kernel"),
-    "conv": ("convolution", "conv2d", "", "conv stride free alike", "kernel"),
+    "blur": ("blur", "blur_pool2d", "Blur", "window stride alike parts", "kernel"),
+    "conv": ("convolution", "conv2d", "", "conv stride free alike parts", "kernel"),
     "gmax": ("global maximum", "global_max_pool2d", "Max", "ties", "max"),
-    "gavg": ("global average", "global_average_pool2d", "Average", "", "average"),
+    "gavg": ("global average", "global_average_pool2d", "Average", "parts", "average"),
     "amax": ("adaptive maximum", "adaptive_max_pool2d", "AdaptiveMax", "out ties alike", "max"),
-    "aavg": ("adaptive average", "adaptive_average_pool2d", "AdaptiveAverage", "out alike", "average"),
+    "aavg": ("adaptive average", "adaptive_average_pool2d", "AdaptiveAverage", "out alike parts", "average"),
 }
 """Operations of the window: the text to show, the function, its layer's name before "Pooling2D", the controls that it
 has, in the order of its arguments (`free` is padding and dilation, `alike` the lock of rows and columns, `power` and
-`norm` are p as an argument), and its sentences in words.json."""
+`norm` are p as an argument, `parts` says that the result is a sum of weights times elements), and its sentences in
+words.json."""
 SECTIONS = {"backward": "back"}
 """Panels of the walk whose section has another name."""
 PAIRS = {"window": ("k", "window", 6), "stride": ("s", "stride", 6), "dilation": ("d", "free", 3)}
@@ -109,6 +111,8 @@ def _walk(steps: list[Step]) -> dict[str, str]:
         buttons.append(f'<button type="button" class="round" data-set="walk={n}" {label}>{n + 1}</button>')
         texts.append(f"<div {here}><h2>{title}</h2><p>{html.escape(step.text)}</p></div>")
         on = "On to the panels" if n == len(steps) - 1 else "The same for your net"
+        if step.window:
+            links.append(f'<button type="button" class="play" {here}>Play</button>')
         links.append(f'<a class="link large value screen" {here} data-to="{panel}">{on}</a>')
     return {"walk_steps": "".join(buttons), "walk_texts": "".join(texts), "walk_links": "".join(links)}
 
@@ -158,6 +162,7 @@ def _facts(data: Data) -> dict[str, str]:
         "says": html.escape(data.classes[best]) if np.isfinite(probabilities).all() else "NaN",
         "answer": answer if np.isfinite(probabilities).all() else "<b>none</b>, because its logits are not finite",
         "chance": bars(data.classes, probabilities),
+        **glance(data, probabilities),
         "chances": bars(data.classes),
         "cost": f"{thousands(head.multiply_adds)} multiply-adds answer one image.",
     }

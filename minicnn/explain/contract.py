@@ -38,6 +38,7 @@ __all__ = [
     "Packed",
     "Real",
     "Shift",
+    "Shown",
     "Step",
     "Study",
     "Tape",
@@ -157,35 +158,50 @@ class Study:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """A map of the guided walk.
+
+    name      What stands above it; no two maps of a step have the same.
+    array     Its values, (H, W, 1).
+    largest   The absolute value that has the full colour: maps that are compared have the same.
+    size      Of an element, in pixels.
+    what      "value" or "grad": its colour.
+    sign      What stands between it and the map before; an arrow for "", nothing if left out.
+    framed    Elements to be pointed out, [row, column] from 0.
+    """
+
+    name: str
+    array: Id
+    largest: Real
+    size: int
+    what: str = "value"
+    sign: str | None = None
+    framed: list[list[int]] | None = None
+
+
+@dataclass(frozen=True)
 class Step:
     """A step of the guided walk.
 
-    panel   "net", "bench", "backward", "step", "heads" or "shift": where the reader goes next with the same question.
-    title   A few words.
-    text    Two or three sentences with the numbers of the small picture.
-    show    Indices of the nodes of `Walk.nodes` whose values are shown, or in the backward steps the gradients, in the
-            order of the forward pass: a gradient flows back through the same picture.
-    what    "value" or "grad".
-    slides  The layer whose window slides over the first of two maps; left out in steps with one map.
+    panel    "net", "bench", "backward", "step", "heads" or "shift": where the reader goes next with the same question.
+    title    A few words.
+    text     Two or three sentences with the numbers of the small picture.
+    show     Maps, in groups that stay together.
+    window   Size and stride of the window that slides over the first map and gives, or in a backward step gets, the
+             last one; left out where none slides.
     """
 
     panel: str
     title: str
     text: str
-    show: list[int]
-    what: str
-    slides: str | None = None
+    show: list[list[Shown]]
+    window: list[int] | None = None
 
 
 @dataclass(frozen=True)
 class Walk:
-    """Six steps for a first-time reader, with one small picture, 6x6, and a net small enough to compute by hand.
+    """Six steps for a first-time reader, with one small picture, 6x6, and a net small enough to compute by hand."""
 
-    `nodes` has no more arrays than the steps show, and no checks.
-    """
-
-    net: list[Layer]
-    nodes: list[Node]
     steps: list[Step]
 
 

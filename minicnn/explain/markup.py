@@ -128,13 +128,13 @@ def lines(rows: Iterable[Sequence[object]]) -> str:
     )
 
 
-def bars(names: Iterable[str], values: np.ndarray | None = None) -> str:
+def bars(names: Iterable[str], values: np.ndarray | None = None, label: str = "probability of each class") -> str:
     """Return probabilities as bars from a common zero, which the script fills if no values are given."""
     rows = (
         f'<tr{_mark(values, k)}><th scope="row">{html.escape(name)}</th>{_bar(values, k)}</tr>'
         for k, name in enumerate(names)
     )
-    return f'<table class="bars small" aria-label="probability of each class"><tbody>{"".join(rows)}</tbody></table>'
+    return f'<table class="bars small" aria-label="{label}"><tbody>{"".join(rows)}</tbody></table>'
 
 
 def _mark(values: np.ndarray | None, k: int) -> str:

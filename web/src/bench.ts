@@ -133,7 +133,7 @@ export function call(s: Setting): string {
     stride: pair(s.strides) !== standard && `strides=${pair(s.strides)}`,
     free: [padding(s.pads), pair(s.dilation) !== "1" && `dilation_rate=${pair(s.dilation)}`],
     ceil: s.ceil && "ceil_mode=True",
-    counted: "count_include_pad=True",
+    "counted": "count_include_pad=True",
     ties: s.ties === "split" && 'ties="split"',
   };
   return `ops.${name}(${["x", ...has!.split(" ").flatMap((control) => args[control])].filter(Boolean).join(", ")})`;

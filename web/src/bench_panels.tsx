@@ -7,7 +7,7 @@ import { abs, ceil, clamp, extent, floor, max, min, sum } from "./math.ts";
 import type { Tone } from "./paint.ts";
 import { computed, effect, signal, type Signal } from "./signals.ts";
 import { all, choice, control, count, element, mount, moves, put, stop } from "./state.ts";
-import { fmt, terms } from "./text.ts";
+import { fmt, short, terms } from "./text.ts";
 import { covered, padded } from "./windows.ts";
 import { words } from "./words.ts";
 
@@ -72,13 +72,18 @@ const setting = computed((): Setting => {
 const found = computed(() => ready(setting.value, x.value.shape as [number, number]));
 const fits = (): boolean => typeof found.value !== "string";
 
+const done = signal(Infinity); // windows that have been computed, while the window slides
+const playing = signal("");
+const pointed = signal(-1); // the window at whose result the mouse points, instead of the one that is chosen
+
 /** All that the panels draw from where the setting fits. Places are those of the padded input. */
 const state = computed(() => {
   const fitting = found.value as Ready;
   const { rows, cols } = fitting;
   const { data } = x.value;
   const windows = windowsOf(fitting);
-  const [a, b] = [min(pick[0].value, rows.out - 1), min(pick[1].value, cols.out - 1)];
+  const n = playing.value ? -1 : min(pointed.value, windows.length - 1);
+  const [a, b] = n < 0 ? [min(pick[0].value, rows.out - 1), min(pick[1].value, cols.out - 1)] : [floor(n / cols.out), n % cols.out];
   const here = windows[a * cols.out + b]!;
   const grid = { rows: covered(rows), cols: covered(cols), origin: [rows.before, cols.before] as [number, number] };
   const boxes = (tone: Tone): Box[] => {
@@ -102,9 +107,6 @@ const kindOf = (a: Axis, n: number): string => (n >= padded(a) ? "over" : n < a.
 /** Pixels of an element in a map of so many rows and columns. */
 const side = (...size: number[]): number => clamp(floor(430 / max(...size)), 20, 56);
 
-const done = signal(Infinity); // windows that have been computed, while the window slides
-const playing = signal("");
-
 const over = (): void => {
   playing.value = "";
   done.value = Infinity;
@@ -121,7 +123,7 @@ function slide(direction: "bench" | "back"): void {
   sweep(windows.length, done, (n) => {
     const [i, j] = [floor(n / cols.out), n % cols.out];
     set(pick, i, j);
-    // Every element that counts flies to the output, or its part of the gradient comes back.
+    // Every element that counts flies to the output, its part where parts add up, or its part of the gradient comes back.
     const { real, shares } = windows[n]!;
     return () => {
       const out = spot(`${direction}-out`, i, j, rows.out, cols.out);
@@ -129,7 +131,7 @@ function slide(direction: "bench" | "back"): void {
         const { i, j, n } = real[k]!;
         const at = spot(`${direction}-in`, i, j, grid.rows, grid.cols);
         if (share === 0) return;
-        if (direction === "bench") fly(at, out, fmt(data[n]!), "value");
+        if (direction === "bench") fly(at, out, fmt(data[n]! * (operates("parts") ? share : 1)), "value");
         else fly(out, at, fmt(share), "grad");
       });
     };
@@ -137,7 +139,7 @@ function slide(direction: "bench" | "back"): void {
 }
 
 /** A map of the output, with the window that is chosen. */
-const output = ({ rows, cols, a, b }: State, tone: Tone, label: string, most: number, at: (n: number) => number | null) => (
+const output = ({ rows, cols, a, b }: State, tone: Tone, label: string, most: number, signed: boolean, at: (n: number) => number | null) => (
   <Field
     label={label}
     rows={rows.out}
@@ -146,9 +148,13 @@ const output = ({ rows, cols, a, b }: State, tone: Tone, label: string, most: nu
     at={(i, j) => ({ v: at(i * cols.out + j) })}
     most={most}
     cell={side(rows.out, cols.out, 5)}
-    scale={tone === "value"}
+    signed={signed}
     pick={[a, b]}
-    onPick={(i, j) => set(pick, i, j)}
+    pointed={pointed}
+    onPick={(i, j) => {
+      set(pick, i, j);
+      pointed.value = -1;
+    }}
     boxes={[boxAt(a, b, tone)]}
   />
 );
@@ -157,41 +163,52 @@ const output = ({ rows, cols, a, b }: State, tone: Tone, label: string, most: nu
 function gradient({ windows, here, data, rows, cols }: State) {
   const all = which.value === "all";
   const chosen: Window[] = all ? windows : [here];
-  const parts: number[][] = [...data].map(() => []);
-  for (const { shares, real } of all && playing.value === "back" ? windows.slice(0, ceil(done.value)) : chosen)
-    shares(data).forEach((share, n) => share !== 0 && parts[real[n]!.n]!.push(share));
+  const partsOf = (some: Window[]): number[][] => {
+    const parts: number[][] = [...data].map(() => []);
+    for (const { shares, real } of some) shares(data).forEach((share, n) => share !== 0 && parts[real[n]!.n]!.push(share));
+    return parts;
+  };
+  const whole = partsOf(chosen);
+  const sums = whole.map(sum);
+  const parts = all && playing.value === "back" ? partsOf(windows.slice(0, ceil(done.value))) : whole;
   const first = chosen[0]!.real[chosen[0]!.shares(data).findIndex(Boolean)]?.n ?? 0;
   const [i, j] = [floor(first / cols.n), first % cols.n];
   const [row, col] = cell.map(({ value }) => value) as [number, number];
-  return { chosen, parts, i: row < 0 ? i : min(row, rows.n - 1), j: col < 0 ? j : min(col, cols.n - 1) };
+  // One scale for both maps: the gradient at the output is 1.
+  const scale = { most: max(1, extent(sums)), signed: sums.some((v) => v < 0) };
+  return { chosen, parts, scale, i: row < 0 ? i : min(row, rows.n - 1), j: col < 0 ? j : min(col, cols.n - 1) };
 }
 
 const PARTS: Record<string, (s: State) => preact.ComponentChild> = {
-  "bench-in": ({ windows, cols, here, grid, boxes, kind, element, read, data }) => (
-    <Field
-      label="input with its padding"
-      {...grid}
-      at={(i, j) => {
-        const [out, n] = [kind(i, j), element(i, j)];
-        const copied = here.real.find((t) => t.i === i && t.j === j);
-        return out ? { v: copied ? data[copied.n]! : null, kind: out } : { v: data[n]!, kind: read.has(n) ? undefined : "unread" };
-      }}
-      most={extent(data)}
-      cell={side(grid.rows, grid.cols)}
-      boxes={boxes("value")}
-      onPick={(i, j) => {
-        // The first window that reads the element.
-        const n = windows.findIndex((one) => one.real.some((t) => t.i === i && t.j === j));
-        if (n >= 0) set(pick, floor(n / cols.out), n % cols.out);
-      }}
-    />
-  ),
+  "bench-in": ({ windows, cols, here, grid, boxes, kind, element, read, data }) => {
+    const weights = operates("parts") ? here.shares(data) : [];
+    return (
+      <Field
+        label="input with its padding"
+        {...grid}
+        at={(i, j) => {
+          const [out, n] = [kind(i, j), element(i, j)];
+          const k = here.real.findIndex((t) => t.i === i && t.j === j);
+          const weight = k in weights ? `×${short(weights[k]!)}` : undefined;
+          return out ? { v: k < 0 ? null : data[here.real[k]!.n]!, kind: out, weight } : { v: data[n]!, kind: read.has(n) ? undefined : "unread", weight };
+        }}
+        most={extent(data)}
+        cell={side(grid.rows, grid.cols)}
+        boxes={boxes("value")}
+        onPick={(i, j) => {
+          // The first window that reads the element.
+          const n = windows.findIndex((one) => one.real.some((t) => t.i === i && t.j === j));
+          if (n >= 0) set(pick, floor(n / cols.out), n % cols.out);
+        }}
+      />
+    );
+  },
   "bench-out": (s) => {
     const y = s.windows.map((one) => one.value(s.data));
-    return output(s, "value", "output", extent(y), (n) => (n < done.value ? y[n]! : null));
+    return output(s, "value", "output", extent(y), y.some((v) => v < 0), (n) => (n < done.value ? y[n]! : null));
   },
   "back-in": (s) => {
-    const { parts, i, j } = gradient(s);
+    const { parts, scale, i, j } = gradient(s);
     const { rows, cols, grid, boxes, kind, element } = s;
     const [top, left] = grid.origin;
     return (
@@ -203,7 +220,7 @@ const PARTS: Record<string, (s: State) => preact.ComponentChild> = {
           const out = kind(i, j);
           return out ? { v: null, kind: out } : { v: sum(parts[element(i, j)]!) };
         }}
-        most={extent(parts.map(sum)) || 1}
+        {...scale}
         cell={side(grid.rows, grid.cols)}
         pick={[i + top, j + left]}
         onPick={(i, j) => set(cell, clamp(i - top, 0, rows.n - 1), clamp(j - left, 0, cols.n - 1))}
@@ -211,7 +228,10 @@ const PARTS: Record<string, (s: State) => preact.ComponentChild> = {
       />
     );
   },
-  "back-out": (s) => output(s, "grad", "gradient at the output", 1, (n) => +(which.value === "all" || s.windows[n] === s.here)),
+  "back-out": (s) => {
+    const { most, signed } = gradient(s).scale;
+    return output(s, "grad", "gradient at the output", most, signed, (n) => +(which.value === "all" || s.windows[n] === s.here));
+  },
 };
 
 const slope = element("slope"); // it leaves the page with a setting that does not fit

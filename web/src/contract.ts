@@ -118,18 +118,25 @@ export interface Study {
   verdict?: string;
 }
 
+export interface Shown {
+  name: string;
+  array: Id;
+  largest: Real;
+  size: number;
+  what: "value" | "grad";
+  sign?: string;
+  framed?: [number, number][];
+}
+
 export interface WalkStep {
   panel: string;
   "title": string;
   text: string;
-  show: number[];
-  slides?: string;
-  what: "value" | "grad";
+  show: Shown[][];
+  window?: [number, number];
 }
 
 export interface Walk {
-  net: Layer[];
-  nodes: TapeNode[];
   steps: WalkStep[];
 }
 

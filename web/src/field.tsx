@@ -12,6 +12,7 @@ export interface Cell {
   v: number | null; // null: not computed yet
   kind?: "pad" | "over" | "unread" | "faint" | undefined;
   text?: string;
+  weight?: string | undefined; // in a corner
   ring?: boolean;
 }
 
@@ -47,8 +48,10 @@ interface Props {
   pick?: [number, number] | undefined;
   onPick?(i: number, j: number): void;
   hover?: boolean; // picks, too
+  pointed?: Signal<number>; // the element under the mouse, in row order; -1 if there is none
   boxes?: Box[];
   scale?: boolean;
+  signed?: boolean; // of its scale, where not every value is known yet
 }
 
 const READABLE = 24; // smallest element, in pixels, in which its number is shown
@@ -86,7 +89,7 @@ export function paintMap(context: Context, { shape, data }: Tensor, k: number, x
   for (let n = 0; n < h * w; n++) if (isNaN(data[n * c + k]!)) context.fillRect(x + ((n % w) + 0.35) * size, y + (floor(n / w) + 0.35) * size, 0.3 * size, 0.3 * size);
 }
 
-function paintCell(context: Context, { v, kind, text, ring }: Cell, x: number, y: number, size: number, p: Props, of: (v: number) => number[]): void {
+function paintCell(context: Context, { v, kind, text, weight, ring }: Cell, x: number, y: number, size: number, p: Props, of: (v: number) => number[]): void {
   const s = size - +(size > 12);
   const out = kind === "pad" || kind === "over";
   if (out || v === null) {
@@ -114,16 +117,17 @@ function paintCell(context: Context, { v, kind, text, ring }: Cell, x: number, y
     context.lineWidth = 1;
     context.stroke();
   }
-  const write = (text: string, points: number, style: string): void => {
+  const write = (text: string, points: number, style: string, up = 0): void => {
     context.font = `${v === 0 ? 400 : 500} ${points}px ${FAMILY}`;
     context.textAlign = "center";
     context.textBaseline = "middle";
     context.fillStyle = style;
-    context.fillText(text, x + s / 2, y + s / 2 + 0.5);
+    context.fillText(text, x + s / 2, y + s / 2 + 0.5 - up);
   };
   if (size >= READABLE) {
     const shown = text ?? short(v * 10 ** -unit(p));
     write(shown, min(16, size * 0.36, (size * 1.5) / max(2, shown.length)), v === 0 || out || kind === "faint" ? ink("--quiet") : readable(back));
+    if (weight && size > 40) write(weight, 11, readable(back), s * 0.35);
   } else if (isNaN(v) && size >= 6) write("?", size * 0.8, ink("--ink"));
   else if (v < 0 && size >= 9 && abs(v) > 0.08 * p.most) {
     context.fillStyle = ink("--cell");
@@ -195,7 +199,12 @@ export function Field(p: Props) {
             cells.forEach((cell, n) => paintCell(context, cell, (n % cols) * size, floor(n / cols) * size, size, p, of));
           }}
           onClick={hit}
-          onMouseMove={p.hover ? hit : undefined}
+          onMouseMove={(event) => {
+            const [a, b] = within(placeOf(event, rows, cols));
+            if (p.pointed) p.pointed.value = a * cols + b;
+            else if (p.hover) go([a, b]);
+          }}
+          onMouseLeave={() => p.pointed && (p.pointed.value = -1)}
         />
         <div>
           {boxes.map((b) => (
@@ -222,7 +231,7 @@ export function Field(p: Props) {
           </div>
         </div>
       </div>
-      {p.scale !== false && <Scale most={p.most} tone={tone} signed={cells.some((c) => c.v! < 0)} unit={size >= READABLE ? unit(p) : 0} />}
+      {p.scale !== false && <Scale most={p.most} tone={tone} signed={p.signed ?? cells.some((c) => c.v! < 0)} unit={size >= READABLE ? unit(p) : 0} />}
       <Numbers cells={cells} cols={cols} label={p.label} top={top} left={left} open={own(`${p.name ?? p.label} numbers`, false)} />
     </div>
   );

@@ -32,7 +32,7 @@ test("the id of every array is the digest of its shape and its bits", () => {
 
 test("rules are among them, and every id that is named exists", () => {
   assert.ok(Object.values(data.arrays).some((packed) => packed.rule));
-  const named = /^(image|value|grad|part|after|class_maps|winners|coverage)$/;
+  const named = /^(image|array|value|grad|part|after|class_maps|winners|coverage)$/;
   let count = 0;
   for (const [path, value] of walk({ ...data, arrays: {} })) {
     if (typeof value !== "string") continue;
