@@ -36,7 +36,7 @@ def glance(data: Data, probabilities: np.ndarray) -> dict[str, str]:
 def mask(pixels: np.ndarray) -> str:
     """Return a map, (H, W), as a PNG file in an address: opaque where it is largest, clear where it is smallest.
 
-    Pixels that are not finite are clear.
+    Pixels that are not finite are clear. Written here, because the page needs NumPy alone and no imaging library.
     """
     values = np.where(np.isfinite(pixels), pixels, np.nan).astype(float)
     known = values[~np.isnan(values)] if not np.isnan(values).all() else np.zeros(1)

@@ -14,6 +14,7 @@ SUMS = 2**12
 
 @loop
 def put_columns(target, offset, stride, source, rows, width, found):
+    """Copy the first `found` columns of rows of `width` elements to rows of `stride` elements, from `offset` on."""
     for row in range(rows):
         write, read = np.uintp(offset + row * stride), np.uintp(row * width)
         for f in range(np.uintp(found)):

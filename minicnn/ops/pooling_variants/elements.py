@@ -35,7 +35,7 @@ def scatter(elements: np.ndarray, w: Windows) -> np.ndarray:
 
 
 KEPT = 2**16
-"""The largest mask that is kept, in bytes: larger ones take little of the time of their pooling."""
+"""The largest mask that is kept, in bytes: those of large windows would stay in memory, 59 MB for 15x15 on 512x512."""
 
 
 def real_elements(w: Windows) -> np.ndarray:

@@ -40,7 +40,7 @@ class LogMeanExp(NamedTuple):
 
     @property
     def exponents(self) -> np.ndarray:
-        """Compute r below again: kept until the gradients, it would take memory that is not in cache by then."""
+        """Compute r below again, so that no second array of this size is kept until the gradients."""
         with np.errstate(over="ignore"):
             return np.asarray(self.r * self.below)
 
